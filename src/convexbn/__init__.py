@@ -1,0 +1,37 @@
+"""Train BN-ReLU networks to a certified global optimum.
+
+Implements the convex programs of Ergen, Sahiner, Ozturkler, Pauly, Mardani and Pilanci,
+"Demystifying Batch Normalization in ReLU Networks: Equivalent Convex Optimization Models and
+Implicit Regularization", ICLR 2022.
+
+The public names are imported when they are first used, so that a script which only draws a
+figure does not wait for torch.
+"""
+
+from importlib import import_module
+
+_HOME = {
+    "Certificate": "program",
+    "Solution": "solvers",
+    "Whitening": "whitening",
+    "activation": "gates",
+    "certify": "program",
+    "network_objective": "networks",
+    "sample_gates": "gates",
+    "solve": "solvers",
+    "solve_path": "solvers",
+    "whiten": "whitening",
+}
+
+__all__ = list(_HOME)
+__version__ = "0.1.0"
+
+
+def __getattr__(name):
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__():
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,144 @@
+"""What the stages hand to each other: tensors (.safetensors), tables (.csv), documents (.json).
+
+Each artifact carries its provenance inside the file, and each is written to a temporary neighbour
+first and then renamed, so that a file that exists is a file that is whole.
+"""
+
+import errno
+import json
+import os
+import platform
+import shutil
+import subprocess
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+_VERSIONS = ("convexbn", "numpy", "torch")
+
+
+def provenance(seed=None, device="cpu", **parameters) -> dict:
+    """Return where a result comes from: code, versions, machine, seed and parameters.
+
+    Parameters
+    ----------
+    seed : int or list of int, optional
+        The seed or seeds the result depends on.
+    device : str
+        The device the work was done on.
+    **parameters
+        JSON-able settings of the stage that wrote the result.
+    """
+    return {
+        "commit": _git("rev-parse", "HEAD"),
+        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in _VERSIONS},
+        "machine": platform.machine(),
+        "device": str(device),
+        "seed": seed,
+        "parameters": parameters,
+    }
+
+
+def _git(*arguments) -> str | None:
+    """Ask git about the checkout this package is in; None for an installed copy or without git."""
+    if shutil.which("git") is None:
+        return None
+    command = ["git", "-C", str(Path(__file__).parent), *arguments]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    return run.stdout.strip() if run.returncode == 0 else None
+
+
+@contextmanager
+def atomic(path):
+    """Yield a temporary path beside `path`, renamed to it on success and removed on failure.
+
+    Raises
+    ------
+    OSError
+        If the disk is full; the message names the file and the free space.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.part")
+    try:
+        yield partial
+        os.replace(partial, path)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        free = shutil.disk_usage(path.parent).free / 2**20
+        message = (
+            f"no space left to write {path} ({free:.0f} MiB free there); free some and run again"
+        )
+        raise OSError(error.errno, message) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def save_tensors(path, tensors: dict, provenance: dict) -> None:
+    """Write named arrays (numpy or torch, on any device) to a .safetensors file."""
+    from safetensors.numpy import save
+
+    arrays = {name: _to_numpy(tensor) for name, tensor in tensors.items()}
+    content = save(arrays, metadata={"provenance": json.dumps(provenance)})
+    with atomic(path) as partial:
+        partial.write_bytes(content)
+
+
+def load_tensors(path) -> dict:
+    """Read the arrays of a .safetensors file as numpy arrays."""
+    from safetensors.numpy import load_file
+
+    return load_file(path)
+
+
+def read_provenance(path) -> dict:
+    """Return the provenance that an artifact (.safetensors, .csv or .json) carries."""
+    suffix = Path(path).suffix
+    if suffix == ".safetensors":
+        from safetensors import safe_open
+
+        with safe_open(path, framework="numpy") as file:
+            return json.loads(file.metadata()["provenance"])
+    with open(path, encoding="utf-8") as file:
+        if suffix == ".json":
+            return json.load(file)["provenance"]
+        return json.loads(file.readline().removeprefix("# "))
+
+
+def write_table(path, frame, provenance: dict) -> None:
+    """Write a pandas DataFrame as .csv, its provenance in a comment on the first line."""
+    with atomic(path) as partial, open(partial, "w", encoding="utf-8", newline="") as file:
+        file.write(f"# {json.dumps(provenance)}\n")
+        frame.to_csv(file, index=False)
+
+
+def read_table(path):
+    """Read a .csv of :func:`write_table` (or any plain .csv) as a DataFrame."""
+    import pandas as pd
+
+    with open(path, encoding="utf-8") as file:
+        has_provenance = file.readline().startswith("# ")
+    return pd.read_csv(path, skiprows=int(has_provenance))
+
+
+def write_document(path, content: dict, provenance: dict) -> None:
+    """Write a JSON document with its provenance."""
+    with atomic(path) as partial:
+        text = json.dumps({"provenance": provenance, **content}, indent=2, allow_nan=False)
+        partial.write_text(text + "\n", encoding="utf-8")
+
+
+def read_document(path) -> dict:
+    """Read a JSON document of :func:`write_document`, provenance included."""
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def _to_numpy(tensor) -> np.ndarray:
+    if not isinstance(tensor, np.ndarray):
+        tensor = tensor.detach().cpu().numpy()
+    return np.ascontiguousarray(tensor)

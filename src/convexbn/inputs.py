@@ -1,0 +1,54 @@
+"""Checks of what a caller hands in; each error says what was expected, what came, what to do."""
+
+import math
+
+import numpy as np
+
+
+def check_finite(name: str, array) -> None:
+    """Raise ValueError if a numpy array or torch tensor holds NaN or infinity."""
+    if isinstance(array, np.ndarray):
+        finite = np.isfinite(array)
+    else:
+        finite = array.isfinite()
+    if not finite.all():
+        bad = int((~finite).sum())
+        raise ValueError(
+            f"{name} must be finite, but {bad} of its {math.prod(array.shape)} entries are NaN or "
+            "infinite; clean or impute them first"
+        )
+
+
+def check_positive(name: str, value) -> None:
+    """Raise ValueError unless `value` is a positive finite number."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        raise ValueError(
+            f"{name} must be a number > 0, got {value!r} of type {type(value).__name__}"
+        )
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError(f"{name} must be > 0 and finite, got {value!r}; choose a positive number")
+
+
+def check_choice(name: str, value, choices) -> None:
+    """Raise ValueError unless `value` is one of `choices`."""
+    if value not in choices:
+        known = ", ".join(repr(choice) for choice in choices)
+        raise ValueError(f"{name} must be one of {known}, got {value!r}")
+
+
+def check_between(name: str, value, low, high) -> None:
+    """Raise ValueError unless the whole number `value` lies in [low, high]."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise ValueError(f"{name} must be a whole number from {low} to {high}, got {value!r}")
+    if not low <= value <= high:
+        raise ValueError(
+            f"{name} must be from {low} to {high}, got {value}; choose one in this range"
+        )
+
+
+def check_same_length(first: str, a, second: str, b) -> None:
+    """Raise ValueError unless two arrays have the same number of rows."""
+    if len(a) != len(b):
+        raise ValueError(
+            f"{first} and {second} must have one row per sample, got {len(a)} and {len(b)} rows"
+        )
