@@ -81,12 +81,11 @@ def atomic(path):
 
 def save_tensors(path, tensors: dict, provenance: dict) -> None:
     """Write named arrays (numpy or torch, on any device) to a .safetensors file."""
-    from safetensors.numpy import save
+    from safetensors.numpy import save_file
 
     arrays = {name: _to_numpy(tensor) for name, tensor in tensors.items()}
-    content = save(arrays, metadata={"provenance": json.dumps(provenance)})
     with atomic(path) as partial:
-        partial.write_bytes(content)
+        save_file(arrays, partial, metadata={"provenance": json.dumps(provenance)})
 
 
 def load_tensors(path) -> dict:

@@ -7,10 +7,7 @@ import numpy as np
 
 def check_finite(name: str, array) -> None:
     """Raise ValueError if a numpy array or torch tensor holds NaN or infinity."""
-    if isinstance(array, np.ndarray):
-        finite = np.isfinite(array)
-    else:
-        finite = array.isfinite()
+    finite = np.isfinite(array) if isinstance(array, np.ndarray) else array.isfinite()
     if not finite.all():
         bad = int((~finite).sum())
         raise ValueError(

@@ -33,7 +33,7 @@ def start(path) -> None:
     logging.getLogger("matplotlib").setLevel(logging.WARNING)
 
 
-class progress:  # noqa: N801 - used like the tqdm function it stands for
+class progress:
     """A progress bar where a terminal looks on, plain log lines at most every `every` seconds else.
 
     Parameters

@@ -1,0 +1,235 @@
+"""The two-layer networks of the paper, in torch: with batch normalization and, beside it, without.
+
+The network and its training objective, n training samples, m neurons (paper, section 2):
+
+    f(X) = sum_j relu(BN_j(X w_j)) v_j^T,   BN_j(z) = gamma_j zbar + alpha_j / sqrt(n),
+    zbar = (z - mean z) / ||z - mean z||_2,
+    min  L(f(X), Y) + beta/2 sum_j (gamma_j^2 + alpha_j^2 + ||v_j||^2),   L a sum over samples.
+
+A norm over n samples means nothing to a minibatch, so the parameters are those of torch's
+BatchNorm1d, of unit variance: `relu(weight_j zhat + bias_j) output_j` with
+`zhat = sqrt(n) zbar`. The two are one network where `gamma_j v_j / sqrt(n) = weight_j output_j`
+and `alpha_j v_j / sqrt(n) = bias_j output_j`. Giving half of `sqrt(n)` to each layer,
+
+    gamma = n^(1/4) weight,   alpha = n^(1/4) bias,   v = n^(1/4) output,
+
+turns the decay into `beta/2 sqrt(n) sum_j (weight_j^2 + bias_j^2 + ||output_j||^2)`, and with
+`beta = sqrt(n) beta_p` the objective is n times
+
+    mean loss + beta_p/2 sum_j (weight_j^2 + bias_j^2 + ||output_j||^2),
+
+what SGD with weight decay beta_p minimizes. A positive factor on `w_j` changes nothing in f, so the
+first layer is not decayed.
+
+The parameters of a network may carry leading axes: it is then a stack of networks (:func:`stack`),
+and every method works on all of them at once.
+"""
+
+import copy
+
+import torch
+from torch import nn
+
+from convexbn.inputs import check_choice, check_finite, check_positive, check_same_length
+from convexbn.losses import LOSSES
+
+# Hidden values held at a time when a whole data set goes through a network: few enough for a cache.
+_BLOCK = 2**22
+
+
+class TwoLayerNetwork(nn.Module):
+    """What the networks share: first layer `w` (d, m), output layer `output` (m, C).
+
+    Parameters
+    ----------
+    d, m, C, n : int
+        Features, neurons, outputs, and the training samples that the paper's scale refers to.
+    generator : torch.Generator
+        Draws `w ~ N(0, 2/d)` (He et al. 2015) and `output ~ N(0, 1/m)`, in float32. Both give
+        unit-order values whatever the sizes; BN makes the scale of `w` one of step size alone.
+    """
+
+    decayed: tuple[str, ...]
+
+    def __init__(self, d: int, m: int, C: int, n: int, generator: torch.Generator):
+        super().__init__()
+        self.n = n
+        self.w = nn.Parameter((2 / d) ** 0.5 * torch.randn(d, m, generator=generator))
+        self.output = nn.Parameter(torch.randn(m, C, generator=generator) / m**0.5)
+
+    @property
+    def scale(self) -> float:
+        """A decayed parameter in the paper's scale over the same one here."""
+        return 1.0
+
+    @property
+    def v(self) -> torch.Tensor:
+        """Output weights in the paper's scale, shape (m, C)."""
+        return self.scale * self.output
+
+    def decay(self, beta):
+        """Return the weight decay on the mean loss that is `beta` in the paper's units."""
+        return self.scale**2 / self.n * beta
+
+    def penalty(self) -> torch.Tensor:
+        """Return what `beta/2` multiplies in the paper's objective, one float64 per network."""
+        members = self.w.ndim - 2
+        squares = (
+            getattr(self, name).detach().double().square().flatten(members).sum(-1)
+            for name in self.decayed
+        )
+        return self.scale**2 * sum(squares)
+
+    @torch.no_grad()
+    def predict(self, X, statistics) -> torch.Tensor:
+        """Return f(X), shape (n, C), at the given statistics, in blocks of rows."""
+        return torch.cat([self(rows, statistics) for rows in self._blocks(X)], dim=-2)
+
+    def _blocks(self, X):
+        hidden = self.w.numel() // self.w.shape[-2]
+        return X.split(max(1, _BLOCK // hidden))
+
+
+class BNNetwork(TwoLayerNetwork):
+    """The paper's BN-ReLU network; `weight` starts at 1 and `bias` at 0, both of shape (m,)."""
+
+    decayed = ("weight", "bias", "output")
+
+    def __init__(self, d, m, C, n, generator):
+        super().__init__(d, m, C, n, generator)
+        self.weight = nn.Parameter(torch.ones(m))
+        self.bias = nn.Parameter(torch.zeros(m))
+
+    @property
+    def scale(self) -> float:
+        return self.n**0.25
+
+    @property
+    def gamma(self) -> torch.Tensor:
+        """BN's scales in the paper's units, shape (m,)."""
+        return self.scale * self.weight
+
+    @property
+    def alpha(self) -> torch.Tensor:
+        """BN's shifts in the paper's units, shape (m,)."""
+        return self.scale * self.bias
+
+    def forward(self, X, statistics=None) -> torch.Tensor:
+        """Return f(X), shape (n, C).
+
+        Parameters
+        ----------
+        X : tensor, shape (n, d)
+        statistics : pair of tensors of shape (m,), optional
+            Mean and (biased) variance of each pre-activation; those of X itself when not given.
+        """
+        z = X @ self.w  # (n, m)
+        if statistics is None:
+            mean = z.mean(-2, keepdim=True)
+            centred = z - mean
+            variance = centred.square().mean(-2, keepdim=True)
+        else:
+            mean, variance = (values.unsqueeze(-2) for values in statistics)
+            centred = z - mean
+        slope = self.weight.unsqueeze(-2) * _inverse_root(variance, mean)
+        return torch.relu(centred * slope + self.bias.unsqueeze(-2)) @ self.output
+
+    @torch.no_grad()
+    def statistics(self, X) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return mean and biased variance (m,) of each pre-activation over all rows of X (n, d).
+
+        Rows are centred before they meet `w`, so that a large common offset cancels nothing, and
+        the sums of blocks of rows are added in float64.
+        """
+        centre = X.mean(0, dtype=torch.float64)
+        mean = centre @ self.w.double()
+        squares = sum(
+            ((rows - centre.to(X.dtype)) @ self.w).square().sum(-2).double()
+            for rows in self._blocks(X)
+        )
+        return mean.to(X.dtype), (squares / len(X)).to(X.dtype)
+
+
+class ReLUNetwork(TwoLayerNetwork):
+    """The same network without BN, `relu(X w + bias) output`; `bias` (m,) starts at 0.
+
+    Weight decay acts on every parameter. Without BN, f grows with `w`: were `w` free, decay on
+    the output layer alone could be evaded by moving its size into the first layer.
+    """
+
+    decayed = ("w", "bias", "output")
+
+    def __init__(self, d, m, C, n, generator):
+        super().__init__(d, m, C, n, generator)
+        self.bias = nn.Parameter(torch.zeros(m))
+
+    def forward(self, X, statistics=None) -> torch.Tensor:
+        """Return f(X), shape (n, C); there are no statistics to give."""
+        return torch.relu(X @ self.w + self.bias.unsqueeze(-2)) @ self.output
+
+    def statistics(self, X) -> None:
+        """Return None: nothing here depends on the training set."""
+
+
+def _inverse_root(variance, mean) -> torch.Tensor:
+    """Return 1 / sqrt(variance), and 0 with gradient 0 for a constant pre-activation.
+
+    There is no eps, so that the network is the paper's. A spread within rounding of the mean is
+    no spread: dividing by it would blow rounding errors up to size 1.
+    """
+    rounding = 32 * torch.finfo(variance.dtype).eps * mean.detach()
+    constant = variance <= rounding.square()
+    return variance.masked_fill(constant, 1.0).rsqrt().masked_fill(constant, 0.0)
+
+
+def stack(networks) -> TwoLayerNetwork:
+    """Return one network whose parameters are those of `networks`, stacked on a new first axis."""
+    stacked = copy.deepcopy(networks[0])
+    for name, _ in networks[0].named_parameters():
+        members = torch.stack([getattr(network, name).detach() for network in networks])
+        setattr(stacked, name, nn.Parameter(members))
+    return stacked
+
+
+def network_objective(network, X, Y, beta: float, loss: str = "squared") -> float:
+    """Return the training objective of a network in the paper's units, in float64.
+
+    `L(f(X), Y) + beta/2 sum_j (gamma_j^2 + alpha_j^2 + ||v_j||^2)`, all of X one batch; for a
+    :class:`ReLUNetwork` the second term is half of `beta` times all parameters' squares.
+
+    Parameters
+    ----------
+    network : BNNetwork or ReLUNetwork
+    X : array or tensor, shape (n, d)
+        The training samples; n must be the network's.
+    Y : array or tensor, shape (n, C) or (n,)
+    beta : float
+        Weight decay.
+    loss : str
+        A key of `convexbn.losses.LOSSES`.
+
+    Raises
+    ------
+    ValueError
+        If beta <= 0, the loss is unknown, or X and Y are not finite or do not fit the network.
+    """
+    check_positive("beta", beta)
+    check_choice("loss", loss, LOSSES)
+    network = copy.deepcopy(network).double()
+    X, Y = (torch.as_tensor(A, dtype=torch.float64, device=network.w.device) for A in (X, Y))
+    _check_samples(network, X, Y)
+    scores = network.predict(X, network.statistics(X))
+    return float(LOSSES[loss].value(scores, Y.reshape(scores.shape)) + beta / 2 * network.penalty())
+
+
+def _check_samples(network, X, Y) -> None:
+    check_finite("X", X)
+    check_finite("Y", Y)
+    check_same_length("X", X, "Y", Y)
+    n, d, C = network.n, network.w.shape[-2], network.output.shape[-1]
+    if X.shape != (n, d) or Y.numel() != n * C:
+        raise ValueError(
+            f"the network is for X of shape {(n, d)} and Y of shape {(n, C)}, got "
+            f"{tuple(X.shape)} and {tuple(Y.shape)}; give the samples it was trained on, or "
+            "build it for these"
+        )

@@ -1,0 +1,91 @@
+"""Tables as self-contained HTML pages for the report."""
+
+from html import escape
+
+import numpy as np
+import pandas as pd
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>{title}</title>
+<style>
+body {{ font-family: sans-serif; font-size: 14px; margin: 2em; color: #222; }}
+table {{ border-collapse: collapse; }}
+caption {{ text-align: left; padding-bottom: 0.8em; font-weight: bold; }}
+th, td {{ padding: 0.3em 0.8em; text-align: left; border-bottom: 1px solid #ddd; }}
+thead th {{ border-bottom: 2px solid #222; vertical-align: bottom; }}
+p {{ max-width: 50em; line-height: 1.4; }}
+</style>
+</head>
+<body>
+{table}
+<p>{note}</p>
+</body>
+</html>
+"""
+
+_METHODS_NOTE = (
+    "Mean ± standard deviation over the seeds (one seed has no deviation), at the last epoch or "
+    "final iterate of the setting with the best mean validation accuracy. Beta is the weight "
+    "decay; the rank is that of the data the program sees, with the share of the data's energy it "
+    "keeps. Objectives compare only at equal beta and rank. The relative gap bounds how far the "
+    "objective is from the optimum; networks trained by SGD have no such bound. Seconds are the "
+    "training time of one seed, with the SVD and, on a path, the solves at larger betas; the "
+    "search over settings is not in them."
+)
+_UNCERTIFIED_NOTE = " † A solve of this setting missed its tolerance and is not certified."
+
+
+def page(frame: pd.DataFrame, title: str, note: str) -> str:
+    """Return an HTML page, style included, with one table, its title and a note below it."""
+    table = frame.to_html(index=False, border=0, na_rep="")
+    caption = f"<caption>{escape(title)}</caption>\n  <thead>"
+    table = table.replace("<thead>", caption, 1)
+    return _PAGE.format(title=escape(title), table=table, note=escape(note))
+
+
+def methods_page(methods: pd.DataFrame) -> str:
+    """Return the table of :func:`convexbn.tables.methods` as a page, accuracies in percent."""
+    uncertified = methods["certified"].eq(False)
+    sizes = zip(methods["rank"], methods["energy"], strict=True)
+    columns = {
+        "dataset": methods["dataset"],
+        "method": methods["method"] + uncertified.map({True: " †", False: ""}),
+        "test accuracy (%)": _plus_minus(methods, "test_accuracy", "{:.1f}", 100),
+        "train accuracy (%)": _plus_minus(methods, "train_accuracy", "{:.1f}", 100),
+        "objective": _plus_minus(methods, "objective", "{:.4g}"),
+        "relative gap": methods["relative_gap_mean"].map(_unless_nan("{:.1e}")),
+        "neurons": _plus_minus(methods, "neurons", "{:.0f}"),
+        "seconds": _plus_minus(methods, "seconds", "{:.3g}"),
+        "seeds": methods["seeds"],
+        "run": methods["run"],
+        "beta": methods["beta"].map("{:.3g}".format),
+        "learning rate": methods["learning_rate"].map(_unless_nan("{:.3g}")),
+        "rank (energy)": [_unless_nan(f"{{:.0f}} ({e:.1%})")(k) for k, e in sizes],
+    }
+    note = _METHODS_NOTE + (_UNCERTIFIED_NOTE if uncertified.any() else "")
+    return page(pd.DataFrame(columns), "Methods at their settings chosen on validation data", note)
+
+
+def claims_page(claims: pd.DataFrame) -> str:
+    """Return the table of claims as a page."""
+    note = (
+        "Each row is a statement of the paper, or a finding of our pilots, that this run checks by "
+        "itself. 'not resolved' says that the run cannot tell: too few seeds, an interval that "
+        "contains zero, or a solve without certificate. 'not run' says why in the measured column."
+    )
+    return page(claims, "Claims and what was measured", note)
+
+
+def _unless_nan(form: str):
+    return lambda value: "" if np.isnan(value) else form.format(value)
+
+
+def _plus_minus(table: pd.DataFrame, measure: str, form: str, scale=1) -> list[str]:
+    means, stds = scale * table[f"{measure}_mean"], scale * table[f"{measure}_std"]
+    return [
+        form.format(mean) + _unless_nan(f" ± {form}")(std)
+        for mean, std in zip(means, stds, strict=True)
+    ]

@@ -1,0 +1,170 @@
+"""Accelerated proximal gradient (FISTA) with adaptive restart and a checked step size.
+
+Beck and Teboulle 2009; restarts by the gradient scheme of O'Donoghue and Candes 2015. One
+iteration costs one pass over the design and one over its adjoint. The predictions at the
+extrapolated point follow from those of the iterates, so that objective, dual bound and the check of
+the step size cost no pass of their own.
+"""
+
+import math
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+
+from convexbn.program import Program
+
+_LOOK_EVERY = 10  # iterations between two looks at the gap
+_EARLY_LOOKS = (1, 2, 5)  # the curves of gap against time begin here
+_PATIENCE = 20  # looks without progress before the precision is held to be exhausted
+_POWER_ITERATIONS = 25
+
+
+class Stopwatch:
+    """Wall time since it was made, less the time it was paused."""
+
+    def __init__(self):
+        self._origin = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds counted so far."""
+        return time.perf_counter() - self._origin
+
+    @contextmanager
+    def paused(self):
+        """Do not count what happens inside."""
+        stopped = time.perf_counter()
+        yield
+        self._origin += time.perf_counter() - stopped
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the solver knows when it looks at the gap, in its own precision.
+
+    `weights` (r + 1, P, C) and `predictions` (n, C) are the solver's own tensors: read only.
+    """
+
+    beta: float
+    iteration: int
+    seconds: float
+    objective: float
+    dual_objective: float
+    weights: torch.Tensor
+    predictions: torch.Tensor
+
+    @property
+    def gap(self) -> float:
+        """Objective minus the best dual bound so far."""
+        return self.objective - self.dual_objective
+
+    @property
+    def relative_gap(self) -> float:
+        """Gap relative to the objective."""
+        return self.gap / self.objective if self.objective > 0 else 0.0
+
+
+@dataclass
+class State:
+    """Where the solver is: iterate W, extrapolated point Z, their predictions, and the step."""
+
+    W: torch.Tensor
+    AW: torch.Tensor
+    Z: torch.Tensor
+    AZ: torch.Tensor
+    lipschitz: float
+    iteration: int
+    momentum: float = 1.0
+    best_dual: float = -math.inf
+
+    @classmethod
+    def at(cls, program: Program, W, lipschitz=None, iteration=0) -> "State":
+        """Begin at weights W (r + 1, P, C), in the precision of the program."""
+        W = W.to(program.U.dtype)
+        AW = program.forward(W)
+        return cls(W, AW, W, AW, lipschitz or largest_eigenvalue(program), iteration)
+
+
+def largest_eigenvalue(program: Program) -> float:
+    """Estimate the largest eigenvalue of `A^T A` from below, by the power method.
+
+    Too small a value is harmless: :func:`advance` checks each step.
+    """
+    v = program.Y[:, :1] + 1 / math.sqrt(len(program.Y))
+    value = 1.0
+    for _ in range(_POWER_ITERATIONS):
+        v = v / torch.linalg.vector_norm(v)
+        v = program.forward(program.adjoint(v))
+        value = float(torch.linalg.vector_norm(v))
+    return value
+
+
+def advance(program: Program, state: State, V, T) -> None:
+    """Make one iteration in place, from V, the negative gradient at Z, and its blocks T."""
+    while True:
+        step = 1 / state.lipschitz
+        W = program.penalty.prox(state.Z + step * T, step * program.beta)
+        AW = program.forward(W)
+        bend = float(program.loss.curvature(AW - state.AZ))
+        length = float((W - state.Z).square().sum())
+        # In float32 a tiny step says nothing about the curvature: allow for rounding.
+        if bend <= state.lipschitz * length * (1 + 1e-4) or length == 0:
+            break
+        state.lipschitz = 1.02 * bend / length
+    if float(((state.Z - W) * (W - state.W)).sum()) > 0:
+        state.momentum = 1.0
+    momentum = (1 + math.sqrt(1 + 4 * state.momentum**2)) / 2
+    theta = (state.momentum - 1) / momentum
+    state.Z = W + theta * (W - state.W)
+    state.AZ = AW + theta * (AW - state.AW)
+    state.W, state.AW, state.momentum = W, AW, momentum
+    state.iteration += 1
+
+
+def minimize(program: Program, state: State, tol, max_iterations, watch, on_look) -> str:
+    """Iterate until the relative gap, as this precision sees it, is within `tol`.
+
+    Parameters
+    ----------
+    program : Program
+    state : State
+        Changed in place.
+    tol : float
+    max_iterations : int
+    watch : Stopwatch
+        Paused while `on_look` works.
+    on_look : callable
+        Called with a :class:`Look` each time the gap is computed.
+
+    Returns
+    -------
+    str
+        "tolerance", "iterations" (the limit was reached) or "precision" (no more progress).
+    """
+    best, stale = math.inf, 0
+    while True:
+        V = program.loss.negative_gradient(state.AZ, program.Y)
+        T = program.adjoint(V)
+        if state.iteration % _LOOK_EVERY == 0 or state.iteration in _EARLY_LOOKS:
+            look = _look(program, state, V, T, watch.seconds)
+            with watch.paused():
+                on_look(look)
+            if look.relative_gap <= tol:
+                return "tolerance"
+            stale = 0 if look.relative_gap < 0.99 * best else stale + 1
+            best = min(best, look.relative_gap)
+            if stale >= _PATIENCE:
+                return "precision"
+            if state.iteration >= max_iterations:
+                return "iterations"
+        advance(program, state, V, T)
+
+
+def _look(program, state, V, T, seconds) -> Look:
+    objective = program.objective(state.W, state.AW)
+    state.best_dual = max(state.best_dual, program.dual_objective(V, T))
+    return Look(
+        program.beta, state.iteration, seconds, objective, state.best_dual, state.W, state.AW
+    )

@@ -1,0 +1,222 @@
+"""From the runs' own tables to the numbers of the report.
+
+A run tries several settings (run, beta, learning rate), each with several seeds. Settings are
+chosen by their mean validation accuracy and judged by their last epoch or final iterate; the test
+columns are reported, and never choose anything.
+"""
+
+import numpy as np
+import pandas as pd
+
+from convexbn import artifacts
+
+METHODS = ("SGD", "SGD without BN", "convex", "convex-truncated")
+
+RUNS = [
+    *("dataset", "run", "method", "seed", "beta", "learning_rate", "rank", "energy"),
+    *("train_accuracy", "validation_accuracy", "test_accuracy", "objective"),
+    *("relative_gap", "certified", "neurons", "seconds"),
+]
+SETTING = ["run", "beta", "learning_rate"]
+MEASURES = [
+    *("validation_accuracy", "test_accuracy", "train_accuracy"),
+    *("objective", "relative_gap", "neurons", "seconds"),
+]
+
+
+def read_all(paths) -> pd.DataFrame:
+    """Read tables of one schema and stack them; no paths give an empty table."""
+    return _stack([artifacts.read_table(path) for path in paths])
+
+
+def _stack(frames) -> pd.DataFrame:
+    # Empty frames are left out because their untyped columns would change the others' types.
+    frames = [frame for frame in frames if len(frame)]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def collect(evaluations: pd.DataFrame, sgd: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per run, seed and setting, in the columns `RUNS`.
+
+    Parameters
+    ----------
+    evaluations : DataFrame
+        Final iterates of the convex runs, already in the columns `RUNS`.
+    sgd : DataFrame
+        Histories of the SGD runs; the last epoch of each is kept, whatever its accuracy.
+
+    Raises
+    ------
+    ValueError
+        If both are empty, or a method is unknown.
+    """
+    runs = _stack([evaluations, _last_epochs(sgd) if len(sgd) else sgd])
+    if runs.empty:
+        raise ValueError("expected at least one run to tabulate, got none; add one to the config")
+    unknown = sorted(set(runs["method"]) - set(METHODS))
+    if unknown:
+        raise ValueError(
+            f"method must be one of {METHODS}, got {unknown}; add it to tables.METHODS"
+        )
+    order = ["dataset", "method", "run", "beta", "learning_rate", "seed"]
+    runs = runs.reindex(columns=RUNS).sort_values(order, key=_in_order, ignore_index=True)
+    return runs
+
+
+def _last_epochs(sgd: pd.DataFrame) -> pd.DataFrame:
+    networks = sgd.sort_values("epoch").groupby(["dataset", "seed", *SETTING], dropna=False)
+    return networks.tail(1).rename(columns={"width": "neurons"})
+
+
+def _in_order(column: pd.Series) -> pd.Series:
+    """Sort methods as `METHODS` lists them and everything else as usual."""
+    return column.map(METHODS.index) if column.name == "method" else column
+
+
+def not_certified(rows: pd.DataFrame) -> pd.Series:
+    """Return which rows are convex solves that missed their tolerance; never true for SGD."""
+    return rows["certified"].eq(False)
+
+
+def select(runs: pd.DataFrame, by=("dataset", "method")) -> pd.DataFrame:
+    """Return the rows (all seeds) of the best setting in each group.
+
+    The best setting has the highest mean validation accuracy over its seeds; of equals, the one
+    with the larger beta, then the smaller learning rate, the smaller rank, the first name. A
+    setting with a diverged seed (its objective or validation accuracy is not finite) is never
+    chosen, and a group in which every setting diverged has no rows in the result.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        Columns `RUNS`.
+    by : sequence of str
+        Columns whose values make a group, for example ("method", "beta").
+
+    Raises
+    ------
+    ValueError
+        If the settings of a method that did not diverge have no validation accuracy.
+    """
+    _check_validation(runs)
+    keys = list(dict.fromkeys([*by, *SETTING]))
+    settings = runs.groupby(keys, dropna=False, as_index=False).agg(
+        score=("validation_accuracy", _mean_of_all),
+        loss=("objective", _mean_of_all),
+        size=("rank", "max"),
+    )
+    settings = settings[np.isfinite(settings["score"]) & np.isfinite(settings["loss"])]
+    settings = settings.sort_values(
+        ["score", "beta", "learning_rate", "size", "run"],
+        ascending=[False, False, True, True, True],
+    )
+    best = settings.groupby(list(by), dropna=False).head(1)
+    return runs.merge(best[keys], on=keys)
+
+
+def _mean_of_all(column: pd.Series) -> float:
+    """Mean that a single NaN makes NaN, rounded so that the order of the seeds breaks no tie."""
+    return round(column.mean(skipna=False), 12)
+
+
+def _check_validation(runs: pd.DataFrame) -> None:
+    stable = runs[np.isfinite(runs["objective"])]
+    for (dataset, method), rows in stable.groupby(["dataset", "method"]):
+        if rows["validation_accuracy"].isna().all():
+            raise ValueError(
+                f"expected validation accuracies to choose a setting of {method!r} on {dataset!r}, "
+                "got none; give the dataset some `validation` images in the config"
+            )
+
+
+def summarize(rows: pd.DataFrame, by) -> pd.DataFrame:
+    """Return mean and standard deviation (ddof 1, NaN for one seed) of `MEASURES` in each group.
+
+    Returns
+    -------
+    DataFrame
+        Columns `by`; rank and energy unless among them; seeds (their number); certified (True if
+        every solve of the group is, NaN for SGD); `{measure}_mean` and `{measure}_std` for each of
+        `MEASURES`.
+    """
+    groups = rows.groupby(list(by), dropna=False)
+    spread = groups[MEASURES].agg(["mean", "std"])
+    spread.columns = [f"{measure}_{statistic}" for measure, statistic in spread.columns]
+    sizes = groups[[column for column in ("rank", "energy") if column not in by]].first()
+    certified = groups["certified"].agg(_all_certified).astype(object)
+    seeds = groups["seed"].nunique().rename("seeds")
+    return pd.concat([sizes, seeds, certified, spread], axis=1).reset_index()
+
+
+def _all_certified(column: pd.Series):
+    return bool(column.eq(True).all()) if column.notna().any() else np.nan
+
+
+def methods(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per dataset and method, at the setting chosen on validation data.
+
+    Raises
+    ------
+    ValueError
+        If there is no validation data, or every setting of a method diverged.
+    """
+    by = ["dataset", "method"]
+    chosen = select(runs, by)
+    missing = set(runs.groupby(by).groups) - set(chosen.groupby(by).groups)
+    if missing:
+        raise ValueError(
+            "expected a setting without a diverged seed for each dataset and method, found none "
+            f"for {sorted(missing)}; add smaller learning rates in the config"
+        )
+    table = summarize(chosen, [*by, *SETTING])
+    return table.sort_values(by, key=_in_order, ignore_index=True)
+
+
+def over_time(history: pd.DataFrame, measure="test_accuracy") -> pd.DataFrame:
+    """Return mean and standard deviation of a measure over the seeds, against training time.
+
+    Seeds reach a checkpoint at different times and may stop at different ones. Each seed's curve
+    is interpolated linearly in the logarithm of time at every seed's checkpoints, from the moment
+    all have one; a seed that has stopped keeps its last value.
+
+    Parameters
+    ----------
+    history : DataFrame
+        Columns seed, seconds and `measure`, one setting. Checkpoints at zero seconds are not on a
+        logarithmic axis and are left out.
+
+    Returns
+    -------
+    DataFrame
+        Columns seconds, mean, std (ddof 1, NaN for one seed).
+    """
+    started = history[history["seconds"] > 0].sort_values("seconds", kind="stable")
+    seeds = [seed for _, seed in started.groupby("seed")]
+    start = max(seed["seconds"].iloc[0] for seed in seeds)
+    seconds = np.unique(started.loc[started["seconds"] >= start, "seconds"])
+    curves = pd.DataFrame(
+        [np.interp(np.log(seconds), np.log(seed["seconds"]), seed[measure]) for seed in seeds]
+    )
+    return pd.DataFrame({"seconds": seconds, "mean": curves.mean(), "std": curves.std()})
+
+
+def published(frame: pd.DataFrame, dataset: str) -> pd.DataFrame:
+    """Return the published accuracies of a dataset, as the user entered them.
+
+    Raises
+    ------
+    ValueError
+        If an accuracy is not a fraction, or a row does not name its method and source.
+    """
+    for row in frame.itertuples():
+        if row.method not in METHODS or not isinstance(row.source, str):
+            raise ValueError(
+                f"expected a method of {METHODS} and a source in the published values, "
+                f"got {row.method!r} and {row.source!r}"
+            )
+        if not 0 <= row.test_accuracy <= 1:
+            raise ValueError(
+                "expected test_accuracy as a fraction from 0 to 1 in the published values, "
+                f"got {row.test_accuracy}; divide percentages by 100"
+            )
+    return frame[frame["dataset"] == dataset]

@@ -1,0 +1,171 @@
+"""Centring, SVD and truncation: what batch normalization becomes in the convex program.
+
+The compact SVD of the centred data, `X - 1 mean^T = U_r diag(sigma) V^T`, turns a BN neuron
+`BN(X w)` with scale `gamma` and shift `alpha` into `U s`, with the whitened design
+
+    U = [U_r, 1/sqrt(n)],   U^T U = I,   s = [gamma q/||q||; alpha],   q = diag(sigma) V^T w.
+
+So a BN-ReLU network on X is a plain ReLU network with unit first-layer weights on U (Ergen et al.
+2022, Section 2). Keeping only the k leading columns of U_r is the paper's explicit form of the
+implicit regularization of gradient descent ("truncated").
+"""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from convexbn.inputs import check_between, check_finite
+
+
+@dataclass(frozen=True)
+class Whitening:
+    """The whitened design of a training set, and the map that takes new samples there.
+
+    Attributes
+    ----------
+    U : ndarray of float64, shape (n, r + 1)
+        Left singular vectors of the centred data and the constant column `1/sqrt(n)`.
+    singular_values : ndarray, shape (r,)
+        In descending order.
+    V : ndarray, shape (d, r)
+    mean : ndarray, shape (d,)
+        Mean of the training samples.
+    total_energy : float
+        Sum of all squared singular values, also of those that a truncation dropped.
+    """
+
+    U: np.ndarray
+    singular_values: np.ndarray
+    V: np.ndarray
+    mean: np.ndarray
+    total_energy: float
+
+    @classmethod
+    def from_tensors(cls, tensors: dict) -> "Whitening":
+        """Take the fields from a dictionary of arrays, such as :meth:`tensors` returns."""
+        return cls(**{field.name: tensors[field.name] for field in fields(cls)})
+
+    def tensors(self) -> dict:
+        """Return the fields as a dictionary of arrays."""
+        return {name: np.asarray(value) for name, value in vars(self).items()}
+
+    @property
+    def rank(self) -> int:
+        """Number of singular directions kept, r."""
+        return len(self.singular_values)
+
+    @property
+    def energy(self) -> float:
+        """Share of the sum of squared singular values that is kept."""
+        return float((self.singular_values**2).sum() / self.total_energy)
+
+    def transform(self, X) -> np.ndarray:
+        """Take new samples (m, d) to the whitened coordinates (m, r + 1)."""
+        X = np.asarray(X, dtype=np.float64)
+        if X.ndim != 2 or X.shape[1] != len(self.mean):
+            raise ValueError(
+                f"new samples must have shape (m, {len(self.mean)}) like the training data, "
+                f"got {X.shape}"
+            )
+        projected = (X - self.mean) @ (self.V / self.singular_values)
+        return _with_constant(projected, len(self.U))
+
+    def truncate(self, rank=None, energy=None) -> "Whitening":
+        """Keep the leading singular directions: `rank` of them, or those that hold `energy`.
+
+        Parameters
+        ----------
+        rank : int, optional
+            From 1 to `self.rank`.
+        energy : float, optional
+            In (0, 1]: the smallest k with `sum_{i<=k} sigma_i^2 >= energy * sum_i sigma_i^2`.
+
+        Raises
+        ------
+        ValueError
+            If both are given, or one is out of range.
+        """
+        if rank is not None and energy is not None:
+            raise ValueError(f"give rank or energy, not both; got rank={rank}, energy={energy}")
+        if energy is not None:
+            rank = self._rank_of(energy)
+        if rank is None:
+            return self
+        check_between("rank", rank, 1, self.rank)
+        n = len(self.U)
+        return Whitening(
+            U=_with_constant(self.U[:, :rank], n),
+            singular_values=self.singular_values[:rank],
+            V=self.V[:, :rank],
+            mean=self.mean,
+            total_energy=self.total_energy,
+        )
+
+    def _rank_of(self, energy) -> int:
+        if not 0 < energy <= 1:
+            raise ValueError(f"energy must be a share in (0, 1], got {energy!r}")
+        kept = np.cumsum(self.singular_values**2)
+        wanted = energy * self.total_energy
+        if wanted > kept[-1] * (1 + 1e-12):  # beyond rounding in the sum
+            raise ValueError(
+                f"energy {energy} was asked of a design truncated to {self.energy:.6f} of it; "
+                "truncate the full design instead"
+            )
+        return int(np.searchsorted(kept, min(wanted, kept[-1]))) + 1
+
+
+def whiten(X, rank=None, energy=None) -> Whitening:
+    """Centre and whiten a data matrix by an SVD in float64.
+
+    Parameters
+    ----------
+    X : array or tensor, shape (n, d)
+    rank, energy : optional
+        Keep only the leading directions, see :meth:`Whitening.truncate`; by default all
+        directions of the numerical rank r <= min(n - 1, d).
+
+    Raises
+    ------
+    ValueError
+        If X is not a finite matrix, if all its rows are equal (rank 0), or if `rank` or `energy`
+        is out of range.
+    """
+    X = np.asarray(X, dtype=np.float64)
+    if X.ndim != 2 or min(X.shape) == 0:
+        raise ValueError(f"X must be a non-empty matrix of shape (n, d), got shape {X.shape}")
+    check_finite("X", X)
+    mean = X.mean(axis=0)
+    U, sigma, Vt = np.linalg.svd(X - mean, full_matrices=False)
+    r = _numerical_rank(sigma, X)
+    full = Whitening(
+        U=_with_constant(U[:, :r], len(X)),
+        singular_values=sigma[:r],
+        V=np.ascontiguousarray(Vt[:r].T),
+        mean=mean,
+        total_energy=float((sigma[:r] ** 2).sum()),
+    )
+    return full.truncate(rank, energy)
+
+
+def truncated(tensors: dict, run: dict) -> Whitening:
+    """Return a stored whitening, truncated to the `rank` or `energy` that a run's entry names."""
+    return Whitening.from_tensors(tensors).truncate(run.get("rank"), run.get("energy"))
+
+
+def _numerical_rank(sigma, X) -> int:
+    # Rounding in the centring is relative to the data, not to what is left after it.
+    scale = max(sigma[0], np.linalg.norm(X))
+    r = int((sigma > max(X.shape) * np.finfo(np.float64).eps * scale).sum())
+    if r == 0:
+        raise ValueError(
+            "all rows of X are equal, so the centred data have rank 0 and batch normalization has "
+            "nothing to normalize; give data in which at least one feature varies"
+        )
+    # The centred data are orthogonal to the constant vector.
+    return min(r, len(X) - 1)
+
+
+def _with_constant(columns, n) -> np.ndarray:
+    """Append the constant column 1/sqrt(n), n the number of training samples."""
+    constant = np.full((len(columns), 1), 1 / np.sqrt(n))
+    return np.hstack([columns, constant])

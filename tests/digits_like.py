@@ -1,0 +1,105 @@
+"""Tables like those of the digits config, made by hand for the tests of figures and tables."""
+
+import numpy as np
+import pandas as pd
+
+from convexbn import tables
+
+BETAS = (1.0, 0.1, 0.01)
+RANKS = {"k5": 5, "k10": 10, "k20": 20, "k40": 40, "full": 61}
+ENERGY = {"k5": 0.545, "k10": 0.739, "k20": 0.894, "k40": 0.988, "full": 1.0}
+TEST = {"k5": 0.86, "k10": 0.945, "k20": 0.972, "k40": 0.968, "full": 0.951}
+
+
+def convex_history(seeds=3, dataset="digits") -> pd.DataFrame:
+    """Paths of three betas, whose gap falls tenfold every ten checkpoints."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for run, k in RANKS.items():
+        for seed in range(seeds):
+            clock = 0.05 + 0.02 * rng.random()
+            luck = 0.004 * rng.standard_normal()
+            for place, beta in enumerate(BETAS):
+                optimum = 300 * beta**0.5 * (1 + 20 / k)
+                for step in range(31):
+                    clock += 2e-4 * k * (1 + 3 * place) * (1 + 0.2 * rng.random())
+                    relative = 10 ** (1 - step / 6) / (1 + place * 10)
+                    rows.append(
+                        {
+                            "dataset": dataset,
+                            "run": run,
+                            "method": "convex" if run == "full" else "convex-truncated",
+                            "rank": k,
+                            "seed": seed,
+                            "beta": beta,
+                            "iteration": 10 * step,
+                            "seconds": clock,
+                            "objective": optimum * (1 + 0.3 * relative),
+                            "dual_objective": optimum * (1 - 0.7 * relative),
+                            "gap": optimum * relative,
+                            "relative_gap": relative,
+                            "train_accuracy": min(
+                                1, TEST[run] + 0.03 + 0.01 * place - relative / 30
+                            ),
+                            "test_accuracy": TEST[run]
+                            + luck
+                            - 0.01 * abs(place - 1)
+                            - 0.08 * min(relative, 8),
+                        }
+                    )
+    return pd.DataFrame(rows)
+
+
+def evaluations(history: pd.DataFrame, uncertified=()) -> pd.DataFrame:
+    """Final iterates of a history; `uncertified` holds (run, seed, beta)."""
+    final = history.groupby(["run", "seed", "beta"], as_index=False).tail(1)
+    keys = zip(final["run"], final["seed"], final["beta"], strict=True)
+    final = final.assign(
+        learning_rate=np.nan,
+        energy=final["run"].map(ENERGY),
+        validation_accuracy=final["test_accuracy"] + 0.005,
+        certified=[key not in uncertified for key in keys],
+        neurons=100 + final["rank"],
+    )
+    return final[tables.RUNS]
+
+
+def sgd_history(seeds=3, rates=(0.001, 0.01, 0.1), dataset="digits", epochs=30) -> pd.DataFrame:
+    """Histories of both networks; the largest rate diverges at the largest beta."""
+    rng = np.random.default_rng(1)
+    rows = []
+    for method, best in (("SGD", 0.965), ("SGD without BN", 0.94)):
+        for rate in rates:
+            for beta in BETAS:
+                for seed in range(seeds):
+                    luck = 0.006 * rng.standard_normal()
+                    pace = 0.03 * (1 + 0.1 * rng.random())
+                    for epoch in range(epochs + 1):
+                        speed = 1 - np.exp(-(epoch + 0.5) * rate * 60)
+                        diverged = rate == rates[-1] and beta == BETAS[0] and epoch > 5
+                        level = best + luck - 0.01 * abs(np.log10(beta) + 2)
+                        score = np.nan if diverged else 0.1 + (level - 0.1) * speed
+                        rows.append(
+                            {
+                                "dataset": dataset,
+                                "run": "bn" if method == "SGD" else "plain",
+                                "method": method,
+                                "seed": seed,
+                                "learning_rate": rate,
+                                "beta": beta,
+                                "width": 256,
+                                "epoch": epoch,
+                                "seconds": pace * epoch,
+                                "objective": np.nan if diverged else 500 - 450 * speed,
+                                "train_accuracy": min(1, score + 0.03),
+                                "validation_accuracy": score + 0.004,
+                                "test_accuracy": score,
+                            }
+                        )
+    return pd.DataFrame(rows)
+
+
+def published(**row) -> pd.DataFrame:
+    """A table of published values: empty, or with one row."""
+    columns = ["dataset", "method", "test_accuracy", "source"]
+    return pd.DataFrame([row] if row else [], columns=columns)

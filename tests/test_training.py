@@ -1,0 +1,282 @@
+"""The SGD loop against torch.optim.SGD, against itself in other company, and on digits."""
+
+import logging
+import math
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+
+from convexbn.networks import BNNetwork, ReLUNetwork, network_objective
+from convexbn.training import NETWORKS, Sweep, train
+
+n, d, C = 70, 5, 3
+
+
+def make_features(dtype=np.float32, classes=C):
+    """Separable classes: the label is the largest of the first features."""
+    rng = np.random.default_rng(0)
+    features = {}
+    for split, rows in (("train", n), ("validation", 20), ("test", 40)):
+        X = rng.standard_normal((rows, d)).astype(dtype)
+        features[f"X_{split}"] = X
+        features[f"labels_{split}"] = X[:, :classes].argmax(axis=1)
+    features["Y_train"] = np.eye(classes, dtype=dtype)[features["labels_train"]]
+    return features
+
+
+SWEEP = Sweep(
+    network="bn",
+    width=16,
+    epochs=3,
+    batch_size=16,
+    learning_rates=(0.05, 0.01),
+    betas=(0.5, 0.1),
+    seeds=(0, 1),
+)
+
+
+def parameters_of(parameters, index, names):
+    return {name: parameters[name][index] for name in names}
+
+
+def torch_sgd(features, sweep, member):
+    """Train one member with torch's own optimizer and scheduler; return its parameters."""
+    X, Y = (torch.as_tensor(features[name]) for name in ("X_train", "Y_train"))
+    generator = torch.Generator().manual_seed(member.seed)
+    network = NETWORKS[sweep.network](d, sweep.width, C, n, generator).double()
+    beta_p = member.beta / (math.sqrt(n) if sweep.network == "bn" else n)
+    free = [network.w] if sweep.network == "bn" else []
+    decayed = [p for p in network.parameters() if all(p is not q for q in free)]
+    groups = [{"params": decayed, "weight_decay": beta_p}]
+    groups += [{"params": free, "weight_decay": 0.0}] if free else []
+    optimizer = torch.optim.SGD(groups, lr=member.learning_rate, momentum=sweep.momentum)
+    steps = n // sweep.batch_size
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, sweep.epochs * steps)
+    for _ in range(sweep.epochs):
+        order = torch.randperm(n, generator=generator)
+        for index in order[: steps * sweep.batch_size].split(sweep.batch_size):
+            optimizer.zero_grad()
+            (0.5 * (network(X[index]) - Y[index]).square().sum(dim=1).mean()).backward()
+            optimizer.step()
+            if sweep.schedule == "cosine":
+                scheduler.step()
+    return dict(network.named_parameters())
+
+
+@pytest.mark.parametrize("network", ["bn", "relu"])
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_every_member_is_torch_sgd(network, schedule):
+    features = make_features(np.float64)
+    sweep = replace(SWEEP, network=network, schedule=schedule, epochs=25)
+    _, parameters = train(features, sweep)
+    for index, member in enumerate(sweep.members):
+        for name, p in torch_sgd(features, sweep, member).items():
+            # 100 steps that multiply rounding errors of 1e-16 by a modest factor each.
+            torch.testing.assert_close(parameters[name][index], p.data, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("network", ["bn", "relu"])
+def test_a_member_does_not_depend_on_its_company(network):
+    features, sweep = make_features(), replace(SWEEP, network=network)
+    history, together = train(features, sweep)
+    for index in (0, 5):
+        member = sweep.members[index]
+        alone = replace(
+            sweep,
+            seeds=(member.seed,),
+            learning_rates=(member.learning_rate,),
+            betas=(member.beta,),
+        )
+        alone_history, parameters = train(features, alone)
+        for name, values in parameters.items():
+            # float32, 12 steps: rounding of 1e-7 grown by a modest factor.
+            torch.testing.assert_close(values[0], together[name][index], rtol=1e-4, atol=1e-5)
+        objectives = [r["objective"] for r in history if tuple(r.values())[:3] == member]
+        assert [r["objective"] for r in alone_history] == pytest.approx(objectives, rel=1e-5)
+
+
+def test_groups_give_what_one_group_gives():
+    features = make_features()
+    history, parameters = train(features, SWEEP)
+    grouped_history, grouped = train(features, replace(SWEEP, max_members=3))
+    for name, values in parameters.items():
+        torch.testing.assert_close(grouped[name], values, rtol=1e-4, atol=1e-5)
+
+    def final(rows):
+        last = {tuple(row.values())[:3]: row["objective"] for row in rows if row["epoch"] == 3}
+        return [last[member] for member in SWEEP.members]
+
+    assert final(grouped_history) == pytest.approx(final(history), rel=1e-5)
+
+
+def test_the_same_seed_twice_is_identical():
+    features = make_features()
+    (first, a), (second, b) = train(features, SWEEP), train(features, SWEEP)
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    without_clock = [
+        [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
+        for rows in (first, second)
+    ]
+    assert without_clock[0] == without_clock[1]
+
+
+def test_members_of_a_seed_start_alike_and_seeds_differ():
+    history, _ = train(make_features(), replace(SWEEP, betas=(0.5,)))
+    start = [row["objective"] for row in history if row["epoch"] == 0]
+    assert start[0] == start[1] != start[2] == start[3]
+
+
+@pytest.mark.parametrize(("name", "kind"), [("bn", BNNetwork), ("relu", ReLUNetwork)])
+def test_the_history_ends_with_the_objective_of_the_returned_network(name, kind):
+    features, sweep = make_features(), replace(SWEEP, network=name)
+    history, parameters = train(features, sweep)
+    for index, member in enumerate(sweep.members):
+        network = kind(d, sweep.width, C, n, torch.Generator())
+        own = [name for name, _ in network.named_parameters()]
+        network.load_state_dict(parameters_of(parameters, index, own))
+        expected = network_objective(network, features["X_train"], features["Y_train"], member.beta)
+        row = history[index - len(sweep.members)]
+        assert row["objective"] == pytest.approx(expected, rel=1e-5)  # float32 scores
+        assert tuple(row.values())[:3] == member
+
+
+def test_test_samples_are_normalized_with_the_training_sets_statistics():
+    features = make_features()
+    features["X_test"] += 1.0  # the test set's own statistics would undo the shift
+    history, parameters = train(features, SWEEP)
+    for index, row in enumerate(history[-len(SWEEP.members) :]):
+        w, weight, bias, output, mean, variance = (
+            parameters[name][index].numpy()
+            for name in ("w", "weight", "bias", "output", "mean", "variance")
+        )
+        z = features["X_train"] @ w
+        np.testing.assert_allclose(mean, z.mean(axis=0), rtol=1e-4, atol=1e-5)  # float32
+        np.testing.assert_allclose(variance, z.var(axis=0), rtol=1e-4)
+        normalized = (features["X_test"] @ w - mean) / np.sqrt(variance)
+        scores = np.maximum(weight * normalized + bias, 0) @ output
+        expected = (scores.argmax(axis=1) == features["labels_test"]).mean()
+        assert row["test_accuracy"] == pytest.approx(expected)
+
+
+def test_evaluations_are_log_spaced_from_the_start_to_the_last_epoch():
+    assert sorted(replace(SWEEP, epochs=100, evaluations=5).evaluated) == [0, 1, 3, 10, 32, 100]
+    assert sorted(replace(SWEEP, epochs=7, evaluations=1).evaluated) == [0, 1, 7]
+    history, _ = train(make_features(), replace(SWEEP, epochs=3, evaluations=9))
+    assert [row["epoch"] for row in history[:: len(SWEEP.members)]] == [0, 1, 2, 3]
+    seconds = [row["seconds"] for row in history]
+    assert seconds[0] == 0
+    assert seconds == sorted(seconds)
+
+
+def test_a_diverged_member_is_recorded_and_poisons_no_other(caplog):
+    features = make_features()
+    sweep = replace(SWEEP, learning_rates=(0.05, 1e6), betas=(0.1,), seeds=(0,))
+    with caplog.at_level(logging.WARNING):
+        history, parameters = train(features, sweep)
+    sound, diverged = history[-2:]
+    assert all(math.isnan(diverged[k]) for k in ("objective", "train_accuracy", "test_accuracy"))
+    assert "diverged within 3 epochs" in caplog.text
+    assert "learning_rate 1e+06" in caplog.text
+    _, alone = train(features, replace(sweep, learning_rates=(0.05,)))
+    torch.testing.assert_close(parameters["w"][0], alone["w"][0], rtol=1e-4, atol=1e-5)
+    assert math.isfinite(sound["objective"])
+
+
+def test_scores_that_overflow_are_a_divergence_too():
+    # One step of one neuron: scores of 1e20 * 1e20 are infinite, but there is a largest one.
+    sweep = Sweep("bn", 1, 1, n, (1e20,), (0.1,), (0,), momentum=0.0)
+    history, parameters = train(make_features(), sweep)
+    assert parameters["output"].isfinite().all()
+    assert math.isnan(history[-1]["objective"])
+    assert math.isnan(history[-1]["train_accuracy"])
+
+
+def test_no_validation_samples_mean_no_validation_accuracy():
+    features = make_features()
+    features["X_validation"] = features["X_validation"][:0]
+    features["labels_validation"] = features["labels_validation"][:0]
+    history, _ = train(features, SWEEP)
+    assert all(math.isnan(row["validation_accuracy"]) for row in history)
+    assert all(0 <= row["test_accuracy"] <= 1 for row in history)
+
+
+def test_a_single_output_learns_two_classes():
+    features = make_features(classes=2)
+    features["Y_train"] = (2.0 * features["labels_train"] - 1).astype(np.float32)[:, None]
+    history, parameters = train(features, replace(SWEEP, epochs=30))
+    assert parameters["output"].shape == (len(SWEEP.members), SWEEP.width, 1)
+    assert max(row["train_accuracy"] for row in history) > 0.9
+
+
+@pytest.mark.parametrize("network", ["bn", "relu"])
+def test_digits_are_learned(network):
+    X, labels = load_digits(return_X_y=True)
+    X = ((X - X.mean(axis=1, keepdims=True)) / X.std(axis=1, keepdims=True)).astype(np.float32)
+    order = np.random.default_rng(0).permutation(len(X))
+    parts = dict(zip(("train", "validation", "test"), np.split(order, [1200, 1400]), strict=True))
+    features = {f"X_{split}": X[rows] for split, rows in parts.items()}
+    features |= {f"labels_{split}": labels[rows] for split, rows in parts.items()}
+    features["Y_train"] = np.eye(10, dtype=np.float32)[features["labels_train"]]
+    sweep = Sweep(network, 64, 20, 100, (0.02,), (0.5,), (0,))
+    history, _ = train(features, sweep)
+    assert history[-1]["objective"] < 0.5 * history[0]["objective"]
+    # Chance is 10 %, a linear classifier about 93 %.
+    assert history[0]["test_accuracy"] < 0.4
+    assert history[-1]["test_accuracy"] > 0.9
+    assert history[-1]["validation_accuracy"] > 0.9
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"network": "resnet"}, "network must be one of 'bn', 'relu'"),
+        ({"schedule": "step"}, "schedule must be one of 'constant', 'cosine'"),
+        ({"betas": (0.1, 0.0)}, "each learning rate and beta must be > 0"),
+        ({"learning_rates": (-0.1,)}, "each learning rate and beta must be > 0"),
+        ({"learning_rates": ("1e-3",)}, "each learning rate and beta must be a number"),
+        ({"seeds": ()}, "seeds must name at least one value"),
+        ({"momentum": 1.0}, r"momentum must be in \[0, 1\)"),
+        ({"epochs": 0}, "epochs must be from 1"),
+        ({"max_members": 0}, "max_members must be from 1"),
+    ],
+)
+def test_a_sweep_refuses_settings_out_of_range(change, message):
+    with pytest.raises(ValueError, match=message):
+        replace(SWEEP, **change)
+
+
+@pytest.mark.parametrize("batch_size", [1, n + 1])
+def test_a_batch_must_fit_the_data(batch_size):
+    with pytest.raises(ValueError, match=f"batch_size must be from 2 to {n}"):
+        train(make_features(), replace(SWEEP, batch_size=batch_size))
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil", "message"),
+    [
+        ("X_train", lambda X: np.where(X > 1, np.nan, X), "X_train must be finite"),
+        ("X_test", lambda X: X * np.inf, "X_test must be finite"),
+        ("Y_train", lambda Y: Y[1:], "X_train and Y_train must have one row per sample"),
+        ("labels_test", lambda y: y[1:], "X_test and labels_test must have one row per sample"),
+    ],
+)
+def test_bad_features_are_refused(name, spoil, message):
+    features = make_features()
+    features[name] = spoil(features[name])
+    with pytest.raises(ValueError, match=message):
+        train(features, SWEEP)
+
+
+def test_training_needs_numpy_and_torch_alone():
+    absent = ("pandas", "safetensors", "scipy", "sklearn", "torchvision", "tqdm")
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({absent}))\n"  # None: an ImportError
+        "import convexbn.training"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr

@@ -1,0 +1,20 @@
+"""Draw the subsets of a data set and turn its images into features and targets."""
+
+from convexbn import logs
+
+logs.start(snakemake.log[0])
+
+from convexbn.artifacts import load_tensors, provenance, read_provenance, save_tensors
+from convexbn.datasets import Images
+from convexbn.preprocessing import prepare
+
+KEYS = ("train", "validation", "test", "classes", "color", "pool", "normalize", "targets")
+
+dataset, seed = snakemake.params.dataset, snakemake.params.seed
+source = read_provenance(snakemake.input.images)
+tensors = load_tensors(snakemake.input.images)
+images = Images.from_tensors(tensors, source["classes"], source["white"])
+features = prepare(images, seed=seed, **{key: dataset[key] for key in KEYS if key in dataset})
+classes = dataset.get("classes") or source["classes"]
+origin = provenance(seed=seed, **dataset) | {"classes": classes}
+save_tensors(snakemake.output[0], vars(features), origin)

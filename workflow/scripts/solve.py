@@ -1,0 +1,25 @@
+"""Solve a run's convex programs: all seeds, all weight decays."""
+
+from convexbn import logs
+
+logs.start(snakemake.log[0])
+
+import pandas as pd
+import torch
+
+from convexbn.artifacts import provenance, save_tensors, write_table
+from convexbn.devices import pick_device
+from convexbn.paths import Run, solve_run
+
+torch.set_num_threads(snakemake.threads)
+name, entry = snakemake.params.name, snakemake.params.run
+device = pick_device(snakemake.params.device)
+data = (snakemake.input[key] for key in ("features", "whitening", "gates"))
+run = Run.read(*data, entry, device)
+
+solutions, history = solve_run(run)
+
+table = pd.DataFrame({**snakemake.params.labels, **pd.DataFrame(history)})
+record = provenance(run.seeds, device, run=name, **entry)
+save_tensors(snakemake.output.solutions, solutions, record)
+write_table(snakemake.output.history, table, record)

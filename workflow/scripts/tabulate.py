@@ -1,0 +1,18 @@
+"""Collect the runs into one table, and choose each method's setting on validation data."""
+
+from convexbn import logs
+
+logs.start(snakemake.log[0])
+
+from convexbn import artifacts, pages, tables
+
+runs = tables.collect(
+    evaluations=tables.read_all(snakemake.input.evaluations),
+    sgd=tables.read_all(snakemake.input.sgd),
+)
+methods = tables.methods(runs)
+
+artifacts.write_table(snakemake.output.runs, runs, artifacts.provenance())
+artifacts.write_table(snakemake.output.methods, methods, artifacts.provenance())
+with artifacts.atomic(snakemake.output.html) as partial:
+    partial.write_text(pages.methods_page(methods), encoding="utf-8")
