@@ -96,6 +96,12 @@ def test_exact_fit(train, verdict):
     assert verdicts(runs_of([0.4] * 3, [0.3] * 3, [0.4] * 3, train=train))["E3c"] == verdict
 
 
+def test_a_fit_is_exact_only_if_every_seed_is():
+    runs = runs_of([0.4] * 3, [0.3] * 3, [0.4] * 3)
+    runs.loc[(runs["method"] == "convex") & (runs["seed"] == 1), "train_accuracy"] = 0.99
+    assert verdicts(runs)["E3c"] == "not reproduced"
+
+
 def test_uncertified_solves_resolve_nothing():
     runs = runs_of([0.4] * 5, [0.3] * 5, [0.5] * 5, certified=False)
     table = claims.headline(runs, {"d": "cifar10"})

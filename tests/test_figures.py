@@ -162,6 +162,14 @@ def test_every_solve_has_its_gap_drawn(drawn, convex):
         assert set(tolerance.get_ydata()) == {1e-4}
 
 
+def test_solves_end_in_the_certificate_not_in_what_the_solver_saw(runs, convex):
+    refereed = runs.assign(relative_gap=3e-5)
+    tolerance = dict.fromkeys(digits_like.RANKS, 1e-4)
+    figure = figures.certificates(convex, refereed, "digits", tolerance)
+    ends = [line.get_ydata()[0] for line in lines(figure.axes[5], marker="o")]
+    assert ends == [3e-5] * 9
+
+
 def test_dual_bound_is_the_best_so_far(runs, convex):
     worse = convex.copy()
     worse.loc[worse["iteration"] == 300, "dual_objective"] = -1.0

@@ -188,8 +188,8 @@ def test_a_diverged_member_is_recorded_and_poisons_no_other(caplog):
 
 
 def test_scores_that_overflow_are_a_divergence_too():
-    # One step of one neuron: scores of 1e20 * 1e20 are infinite, but there is a largest one.
-    sweep = Sweep("bn", 1, 1, n, (1e20,), (0.1,), (0,), momentum=0.0)
+    # One step of one neuron: scores of 1e25 * 1e25 are infinite, but there is a largest one.
+    sweep = Sweep("relu", 1, 1, n, (1e25,), (0.1,), (0,), momentum=0.0)
     history, parameters = train(make_features(), sweep)
     assert parameters["output"].isfinite().all()
     assert math.isnan(history[-1]["objective"])

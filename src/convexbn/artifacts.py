@@ -138,6 +138,6 @@ def read_document(path) -> dict:
 
 
 def _to_numpy(tensor) -> np.ndarray:
-    if not isinstance(tensor, np.ndarray):
-        tensor = tensor.detach().cpu().numpy()
-    return np.ascontiguousarray(tensor)
+    if hasattr(tensor, "detach"):
+        tensor = tensor.detach().cpu()
+    return np.asarray(tensor, order="C")

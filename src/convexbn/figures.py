@@ -61,7 +61,7 @@ def _leading_to(history, setting):
     """Return the rows of a history that led to a setting, a row of `tables.methods`."""
     rows = history[(history["dataset"] == setting.dataset) & (history["run"] == setting.run)]
     if setting.method.startswith("convex"):
-        return rows[np.isclose(rows["beta"], setting.beta)]
+        return rows[rows["beta"] >= setting.beta * (1 - 1e-9)]
     same = np.isclose(rows["beta"], setting.beta, rtol=1e-9, atol=0)
     same &= np.isclose(rows["learning_rate"], setting.learning_rate, rtol=1e-9, atol=0)
     return rows[same & (rows["method"] == setting.method)]
@@ -183,15 +183,15 @@ def certificates(histories, runs, dataset: str, tolerance: dict):
     """Draw objective and dual bound (top) and the relative duality gap (bottom) against time.
 
     One column per run, one colour per beta, one line per solve, that is per seed and beta. Time
-    runs through the whole path of betas, from the largest down. A solve ends in a full marker if
-    it is certified and in an open one if it is not.
+    runs through the whole path of betas, from the largest down. Lines are what the solver saw; the
+    marker at the end is the certificate, full if it meets the tolerance and open if it does not.
 
     Parameters
     ----------
     histories : DataFrame
         Histories of the convex runs.
     runs : DataFrame
-        Columns `tables.RUNS`, for whether a solve is certified.
+        Columns `tables.RUNS`, for the certificates.
     dataset : str
     tolerance : dict
         The relative gap each run asked for.
@@ -220,7 +220,7 @@ def certificates(histories, runs, dataset: str, tolerance: dict):
     axes[0, 0].set_ylim(bottom=0.3 * runs["objective"].min())
     axes[1, 0].set(ylabel="relative duality gap", yscale="log")
     entries = _certificate_entries(colors, tables.not_certified(runs).any())
-    plotting.legend(figure, entries, columns=min(len(entries), 5))
+    plotting.legend(figure, entries, at_most=5)
     figure.suptitle(dataset)
     return figure
 
@@ -231,12 +231,12 @@ def _draw_solves(top, bottom, history, finals, colors) -> None:
         seconds, color = solve["seconds"], colors[beta]
         top.plot(seconds, solve["objective"], color=color, linewidth=1)
         top.plot(seconds, solve["dual_objective"].cummax(), ":", color=color, linewidth=1)
-        gap = solve["relative_gap"].clip(lower=LOWEST_GAP)
-        bottom.plot(seconds, gap, color=color, linewidth=1)
+        bottom.plot(seconds, solve["relative_gap"].clip(lower=LOWEST_GAP), color=color, linewidth=1)
         final = finals[(finals["seed"] == seed) & np.isclose(finals["beta"], beta, rtol=1e-9)]
         missed = tables.not_certified(final).any()
         end = {"markerfacecolor": "white", "zorder": 4} if missed else {"markersize": 3}
-        bottom.plot(seconds.iloc[-1], gap.iloc[-1], "o", color=color, **end)
+        gap = final["relative_gap"].clip(lower=LOWEST_GAP)
+        bottom.plot(seconds.iloc[-1:], gap, "o", color=color, **end)
 
 
 def _certified_words(name: str, finals) -> str:

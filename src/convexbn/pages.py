@@ -40,7 +40,7 @@ _UNCERTIFIED_NOTE = " † A solve of this setting missed its tolerance and is no
 
 def page(frame: pd.DataFrame, title: str, note: str) -> str:
     """Return an HTML page, style included, with one table, its title and a note below it."""
-    table = frame.to_html(index=False, border=0, na_rep="")
+    table = frame.to_html(index=False, border=0, justify="left", na_rep="")
     caption = f"<caption>{escape(title)}</caption>\n  <thead>"
     table = table.replace("<thead>", caption, 1)
     return _PAGE.format(title=escape(title), table=table, note=escape(note))

@@ -1,6 +1,7 @@
 """How figures look: one style, one colour, marker and label per method, and how they are saved."""
 
 import json
+from math import ceil
 from typing import NamedTuple
 
 import matplotlib
@@ -149,12 +150,13 @@ def levels(panels, rows) -> list[Line2D]:
     return entries
 
 
-def legend(figure, entries, columns=None) -> None:
-    """Put one legend for all panels below them, where it covers no data."""
+def legend(figure, entries, at_most=4) -> None:
+    """Put one legend for all panels below them, in rows of `at_most` entries or fewer."""
+    rows = ceil(len(entries) / at_most)
     figure.legend(
         handles=entries,
         loc="outside lower center",
-        ncols=columns or (len(entries) if len(entries) <= 4 else 3),
+        ncols=ceil(len(entries) / rows),
         handlelength=2.2,
         columnspacing=1.6,
     )

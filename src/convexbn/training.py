@@ -74,8 +74,8 @@ class Sweep:
     evaluations : int
         About how many epochs are evaluated besides epoch 0, log-spaced, the last always.
     max_members : int, optional
-        How many members are trained together, to bound memory; all when not given. In float32 a
-        member of d features takes about 4 * (width * (8 batch_size + 3 d) + batch_size * d) bytes.
+        How many members are trained together; all when not given. Each takes about
+        `4 * width * (10 * batch_size + 5 * d)` bytes in float32.
 
     Raises
     ------

@@ -43,7 +43,8 @@ class Whitening:
     @classmethod
     def from_tensors(cls, tensors: dict) -> "Whitening":
         """Take the fields from a dictionary of arrays, such as :meth:`tensors` returns."""
-        return cls(**{field.name: tensors[field.name] for field in fields(cls)})
+        values = {field.name: tensors[field.name] for field in fields(cls)}
+        return cls(**values | {"total_energy": float(values["total_energy"])})
 
     def tensors(self) -> dict:
         """Return the fields as a dictionary of arrays."""

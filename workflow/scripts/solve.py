@@ -12,7 +12,7 @@ from convexbn.devices import pick_device
 from convexbn.paths import Run, solve_run
 
 torch.set_num_threads(snakemake.threads)
-name, entry = snakemake.params.name, snakemake.params.run
+entry = snakemake.params.run
 device = pick_device(snakemake.params.device)
 data = (snakemake.input[key] for key in ("features", "whitening", "gates"))
 run = Run.read(*data, entry, device)
@@ -20,6 +20,6 @@ run = Run.read(*data, entry, device)
 solutions, history = solve_run(run)
 
 table = pd.DataFrame({**snakemake.params.labels, **pd.DataFrame(history)})
-record = provenance(run.seeds, device, run=name, **entry)
+record = provenance(run.seeds, device, **entry)
 save_tensors(snakemake.output.solutions, solutions, record)
 write_table(snakemake.output.history, table, record)

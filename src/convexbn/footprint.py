@@ -1,0 +1,81 @@
+"""How much memory the stages need, from the config alone: what the rules ask of a scheduler.
+
+Upper estimates in MiB: the largest arrays that live at the same time, plus what the interpreter and
+PyTorch take. Imports nothing heavy, as every Snakemake process reads it.
+"""
+
+from dataclasses import dataclass
+from math import prod
+
+_MIB = 2**20
+_INTERPRETER = 700  # with PyTorch
+_PASS = 2 * 256  # intermediates of a pass over the design, see program.PASS_BYTES
+
+# Per source: images that can be trained on, images held out by the source, (H, W, channels), classes.
+_SOURCES = {
+    "digits": (1_797, 0, (8, 8, 1), 10),
+    "cifar10": (50_000, 10_000, (32, 32, 3), 10),
+    "cifar100": (50_000, 10_000, (32, 32, 3), 100),
+    # Not known before it is read: as large as CIFAR, unless the config says otherwise.
+    "image_folder": (50_000, 10_000, (64, 64, 3), 100),
+}
+
+
+@dataclass(frozen=True)
+class Size:
+    """Sizes of a data set: n training samples, m others, d features, C outputs."""
+
+    n: int
+    m: int
+    d: int
+    C: int
+
+
+def size_of(dataset: dict) -> Size:
+    """Return the sizes of a data set from its entry in the config."""
+    available, held_out, (height, width, channels), classes = _SOURCES[dataset["source"]]
+    if dataset.get("size"):
+        height, width = dataset["size"]
+    if dataset.get("labels") == "coarse":
+        classes = 20
+    if dataset.get("color") == "gray":
+        channels = 1
+    validation = dataset["validation"] or 0
+    test = dataset["test"] or held_out or available
+    n = dataset["train"] or available - validation
+    C = len(dataset.get("classes") or range(classes))
+    return Size(n, validation + test, height * width * channels // dataset["pool"] ** 2, C)
+
+
+def images(dataset: dict) -> int:
+    """Return the MiB that reading or preparing the images takes."""
+    available, held_out, shape, _ = _SOURCES[dataset["source"]]
+    pixels = (available + held_out) * prod(shape)
+    return _INTERPRETER + pixels * 12 // _MIB  # bytes, and floats of the images and the features
+
+
+def whitening(dataset: dict) -> int:
+    """Return the MiB that the SVD takes: the data, their centred copy, U, LAPACK's two."""
+    size = size_of(dataset)
+    return _INTERPRETER + (5 * size.n * size.d + 4 * size.d**2) * 8 // _MIB
+
+
+def convex(dataset: dict, run: dict) -> int:
+    """Return the MiB that solving, certifying or evaluating a run takes."""
+    size = size_of(dataset)
+    r = run.get("rank") or min(size.n - 1, size.d)
+    P, solutions = run["gates"], run["seeds"] * len(run["betas"])
+    data = 12 * (size.n + size.m) * size.d  # features, and the stored full-rank design
+    design = 16 * (size.n + size.m) * r + 9 * size.n * P  # float64 and float32; masks
+    weights = (8 * solutions + 48) * (r + 1) * P * size.C  # stored; and six at work
+    return _INTERPRETER + _PASS + (data + design + weights) // _MIB
+
+
+def sgd(dataset: dict, run: dict) -> int:
+    """Return the MiB that training a sweep takes, see :class:`convexbn.training.Sweep`."""
+    size = size_of(dataset)
+    sweep = run["seeds"] * len(run["learning_rates"]) * len(run["betas"])
+    together = min(run.get("max_members") or sweep, sweep)
+    member = 4 * (run["width"] * (8 * run["batch_size"] + 3 * size.d) + run["batch_size"] * size.d)
+    kept = 4 * sweep * run["width"] * (size.d + size.C + 4)
+    return _INTERPRETER + (8 * (size.n + size.m) * size.d + together * member + 2 * kept) // _MIB

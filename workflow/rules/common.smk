@@ -1,0 +1,39 @@
+# What several rules need: the run sheet, and the code that a script rests on.
+from convexbn import footprint
+
+CONVEX, SGD, DATASETS = config["convex"], config["sgd"], config["datasets"]
+GPU = 0 if config["device"] == "cpu" else 1
+
+
+wildcard_constraints:
+    dataset="|".join(DATASETS),
+    run="|".join({**CONVEX, **SGD}),
+
+
+for name, run in [*CONVEX.items(), *SGD.items()]:
+    if run["dataset"] not in DATASETS:
+        raise WorkflowError(
+            f"run '{name}' names the dataset '{run['dataset']}', which is not in the config; "
+            f"choose one of {', '.join(DATASETS)}, or add it under datasets:"
+        )
+
+
+def library(*modules):
+    """Name the modules that a script rests on: Snakemake does not see what a script imports."""
+    names = ["__init__", "artifacts", "logs", *modules]
+    return [f"{workflow.basedir}/src/convexbn/{name}.py" for name in names]
+
+
+def runs_of(sheet, dataset):
+    """Return the names of the runs on a dataset."""
+    return [name for name, run in sheet.items() if run["dataset"] == dataset]
+
+
+def seeds_of(run):
+    """Seed i of a run is the config's seed + i: more seeds leave the earlier ones as they are."""
+    return list(range(config["seed"], config["seed"] + run["seeds"]))
+
+
+def labels_of(name, run, method):
+    """Return the columns that tell a run's rows from those of others."""
+    return {"dataset": run["dataset"], "run": name, "method": method}

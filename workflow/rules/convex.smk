@@ -1,0 +1,132 @@
+# The convex programs: gates, solutions, certificates, accuracies.
+
+PATH_MODULES = [
+    *[
+        "devices",
+        "evaluation",
+        "gates",
+        "inputs",
+        "losses",
+        "paths",
+        "penalties",
+        "program",
+    ],
+    *["solvers/__init__", "solvers/fista", "whitening"],
+]
+
+
+def convex_inputs(wildcards):
+    dataset = CONVEX[wildcards.run]["dataset"]
+    return {
+        "features": f"<results>/data/{dataset}/features.safetensors",
+        "whitening": f"<results>/whitening/{dataset}.safetensors",
+    }
+
+
+def convex_labels(wildcards):
+    run = CONVEX[wildcards.run]
+    is_truncated = run.get("rank") or run.get("energy")
+    method = "convex-truncated" if is_truncated else "convex"
+    return labels_of(wildcards.run, run, method)
+
+
+def convex_memory(wildcards):
+    run = CONVEX[wildcards.run]
+    return footprint.convex(DATASETS[run["dataset"]], run)
+
+
+rule sample_gates:
+    input:
+        unpack(convex_inputs),
+        code=library("gates", "inputs", "whitening"),
+    output:
+        "<results>/gates/{run}.safetensors",
+    log:
+        "<logs>/sample_gates/{run}.log",
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=convex_memory,
+        runtime=30,
+    params:
+        run=lambda wc: CONVEX[wc.run],
+        seeds=lambda wc: seeds_of(CONVEX[wc.run]),
+    script:
+        "../scripts/sample_gates.py"
+
+
+rule solve:
+    input:
+        unpack(convex_inputs),
+        gates="<results>/gates/{run}.safetensors",
+        code=library(*PATH_MODULES),
+    output:
+        solutions="<results>/convex/{run}.safetensors",
+        history="<results>/convex/{run}.history.csv",
+    log:
+        "<logs>/solve/{run}.log",
+    benchmark:
+        "<benchmarks>/solve/{run}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: config["threads"]
+    resources:
+        mem_mb=convex_memory,
+        gpu=GPU,
+        runtime=720,
+    params:
+        run=lambda wc: CONVEX[wc.run],
+        labels=convex_labels,
+        device=config["device"],
+    script:
+        "../scripts/solve.py"
+
+
+rule certify:
+    input:
+        unpack(convex_inputs),
+        gates="<results>/gates/{run}.safetensors",
+        solutions="<results>/convex/{run}.safetensors",
+        code=library(*PATH_MODULES),
+    output:
+        "<results>/certificates/{run}.json",
+    log:
+        "<logs>/certify/{run}.log",
+    conda:
+        "../../environment.yml"
+    threads: config["threads"]
+    resources:
+        mem_mb=convex_memory,
+        gpu=GPU,
+        runtime=120,
+    params:
+        run=lambda wc: CONVEX[wc.run],
+        device=config["device"],
+    script:
+        "../scripts/certify.py"
+
+
+rule evaluate:
+    input:
+        unpack(convex_inputs),
+        gates="<results>/gates/{run}.safetensors",
+        solutions="<results>/convex/{run}.safetensors",
+        certificates="<results>/certificates/{run}.json",
+        code=library(*PATH_MODULES),
+    output:
+        "<results>/evaluation/{run}.csv",
+    log:
+        "<logs>/evaluate/{run}.log",
+    conda:
+        "../../environment.yml"
+    threads: config["threads"]
+    resources:
+        mem_mb=convex_memory,
+        gpu=GPU,
+        runtime=120,
+    params:
+        run=lambda wc: CONVEX[wc.run],
+        labels=convex_labels,
+        device=config["device"],
+    script:
+        "../scripts/evaluate.py"

@@ -1,0 +1,63 @@
+# From a source of images to whitened features.
+
+
+rule ingest:
+    input:
+        code=library("cifar", "datasets", "inputs"),
+    output:
+        "<results>/data/{dataset}/images.safetensors",
+    log:
+        "<logs>/ingest/{dataset}.log",
+    benchmark:
+        "<benchmarks>/ingest/{dataset}.tsv"
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=lambda wc: footprint.images(DATASETS[wc.dataset]),
+        runtime=60,
+    params:
+        dataset=lambda wc: DATASETS[wc.dataset],
+        data_dir=config["data_dir"],
+        download_to="results/data/raw",
+    script:
+        "../scripts/ingest.py"
+
+
+rule preprocess:
+    input:
+        images="<results>/data/{dataset}/images.safetensors",
+        code=library("cifar", "datasets", "inputs", "preprocessing"),
+    output:
+        "<results>/data/{dataset}/features.safetensors",
+    log:
+        "<logs>/preprocess/{dataset}.log",
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=lambda wc: footprint.images(DATASETS[wc.dataset]),
+        runtime=20,
+    params:
+        dataset=lambda wc: DATASETS[wc.dataset],
+        seed=config["seed"],
+    script:
+        "../scripts/preprocess.py"
+
+
+rule whiten:
+    input:
+        features="<results>/data/{dataset}/features.safetensors",
+        code=library("inputs", "whitening"),
+    output:
+        "<results>/whitening/{dataset}.safetensors",
+    log:
+        "<logs>/whiten/{dataset}.log",
+    benchmark:
+        "<benchmarks>/whiten/{dataset}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: config["threads"]
+    resources:
+        mem_mb=lambda wc: footprint.whitening(DATASETS[wc.dataset]),
+        runtime=120,
+    script:
+        "../scripts/whiten.py"

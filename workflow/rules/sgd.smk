@@ -1,0 +1,34 @@
+# The same network, trained non-convexly.
+
+SGD_METHODS = {"bn": "SGD", "relu": "SGD without BN"}
+
+
+rule train_sgd:
+    input:
+        features=lambda wc: f"<results>/data/{SGD[wc.run]['dataset']}/features.safetensors",
+        code=library(
+            "devices", "evaluation", "inputs", "losses", "networks", "training"
+        ),
+    output:
+        parameters="<results>/sgd/{run}.safetensors",
+        history="<results>/sgd/{run}.history.csv",
+    log:
+        "<logs>/train_sgd/{run}.log",
+    benchmark:
+        "<benchmarks>/train_sgd/{run}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: config["threads"]
+    resources:
+        mem_mb=lambda wc: footprint.sgd(DATASETS[SGD[wc.run]["dataset"]], SGD[wc.run]),
+        gpu=GPU,
+        runtime=720,
+    params:
+        run=lambda wc: SGD[wc.run],
+        seeds=lambda wc: seeds_of(SGD[wc.run]),
+        labels=lambda wc: labels_of(
+            wc.run, SGD[wc.run], SGD_METHODS[SGD[wc.run]["network"]]
+        ),
+        device=config["device"],
+    script:
+        "../scripts/train_sgd.py"
