@@ -11,7 +11,7 @@ _MIB = 2**20
 _INTERPRETER = 700  # with PyTorch
 _PASS = 2 * 256  # intermediates of a pass over the design, see program.PASS_BYTES
 
-# Per source: images that can be trained on, images held out by the source, (H, W, channels), classes.
+# Per source: images to train on, images held out, (H, W, channels), classes.
 _SOURCES = {
     "digits": (1_797, 0, (8, 8, 1), 10),
     "cifar10": (50_000, 10_000, (32, 32, 3), 10),

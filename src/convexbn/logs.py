@@ -29,8 +29,9 @@ def start(path) -> None:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr
     )
-    # Matplotlib and its font manager speak of themselves at INFO.
-    logging.getLogger("matplotlib").setLevel(logging.WARNING)
+    # The plotting libraries speak of themselves at INFO.
+    for talkative in ("matplotlib", "fontTools"):
+        logging.getLogger(talkative).setLevel(logging.WARNING)
 
 
 class progress:

@@ -32,7 +32,7 @@ from convexbn.logs import progress
 from convexbn.losses import LOSSES
 from convexbn.networks import BNNetwork, ReLUNetwork, stack
 
-SPLITS = ("train", "validation", "test")
+SPLITS = "train", "validation", "test"
 NETWORKS = {"bn": BNNetwork, "relu": ReLUNetwork}
 
 # Factor on the learning rate, by the share of training that is done.
@@ -61,9 +61,8 @@ class Sweep:
     network : str
         "bn" or "relu", the same without BN.
     width, epochs, batch_size : int
-        Neurons; passes over the data; samples per step, at least 2. What is left of the samples
-        after the last full batch of an epoch is not used in it, as statistics of a small rest
-        would be noise.
+        Neurons; passes over the data; samples per step, at least 2. An epoch leaves out the
+        samples after its last full batch: statistics of a small rest would be noise.
     learning_rates, betas, seeds : sequences
         Every combination is a member. beta is the weight decay in the paper's units, for a loss
         summed over the samples.
@@ -74,8 +73,8 @@ class Sweep:
     evaluations : int
         About how many epochs are evaluated besides epoch 0, log-spaced, the last always.
     max_members : int, optional
-        How many members are trained together; all when not given. Each takes about
-        `4 * width * (10 * batch_size + 5 * d)` bytes in float32.
+        How many are trained together, all when not given; the results are the same. Each takes
+        about `4 * width * (10 * batch_size + 5 * d)` bytes in float32.
 
     Raises
     ------

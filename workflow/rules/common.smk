@@ -34,6 +34,47 @@ def seeds_of(run):
     return list(range(config["seed"], config["seed"] + run["seeds"]))
 
 
+def convex_inputs(wildcards):
+    """Return the data that a run of the convex program works on."""
+    dataset = CONVEX[wildcards.run]["dataset"]
+    return {
+        "features": f"<results>/data/{dataset}/features.safetensors",
+        "whitening": f"<results>/whitening/{dataset}.safetensors",
+    }
+
+
 def labels_of(name, run, method):
     """Return the columns that tell a run's rows from those of others."""
     return {"dataset": run["dataset"], "run": name, "method": method}
+
+
+def convex_labels(wildcards):
+    run = CONVEX[wildcards.run]
+    is_truncated = "rank" in run or "energy" in run
+    return labels_of(wildcards.run, run, "convex-truncated" if is_truncated else "convex")
+
+
+def sgd_labels(wildcards):
+    run = SGD[wildcards.run]
+    methods = {"bn": "SGD", "relu": "SGD without BN"}
+    return labels_of(wildcards.run, run, methods[run["network"]])
+
+
+def convex_memory(wildcards):
+    run = CONVEX[wildcards.run]
+    return footprint.convex(DATASETS[run["dataset"]], run)
+
+
+def sgd_memory(wildcards):
+    run = SGD[wildcards.run]
+    return footprint.sgd(DATASETS[run["dataset"]], run)
+
+
+def convex_histories(wildcards):
+    """Return the histories of the convex runs on a dataset."""
+    return [f"<results>/convex/{run}.history.csv" for run in runs_of(CONVEX, wildcards.dataset)]
+
+
+def sgd_histories(wildcards):
+    """Return the histories of the SGD runs on a dataset."""
+    return [f"<results>/sgd/{run}.history.csv" for run in runs_of(SGD, wildcards.dataset)]

@@ -15,26 +15,6 @@ PATH_MODULES = [
 ]
 
 
-def convex_inputs(wildcards):
-    dataset = CONVEX[wildcards.run]["dataset"]
-    return {
-        "features": f"<results>/data/{dataset}/features.safetensors",
-        "whitening": f"<results>/whitening/{dataset}.safetensors",
-    }
-
-
-def convex_labels(wildcards):
-    run = CONVEX[wildcards.run]
-    is_truncated = run.get("rank") or run.get("energy")
-    method = "convex-truncated" if is_truncated else "convex"
-    return labels_of(wildcards.run, run, method)
-
-
-def convex_memory(wildcards):
-    run = CONVEX[wildcards.run]
-    return footprint.convex(DATASETS[run["dataset"]], run)
-
-
 rule sample_gates:
     input:
         unpack(convex_inputs),

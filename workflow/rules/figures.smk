@@ -1,16 +1,6 @@
 # Tables and figures. Each figure depends on the certificates, through the table of runs.
 
 
-def convex_histories(wildcards):
-    names = runs_of(CONVEX, wildcards.dataset)
-    return [f"<results>/convex/{name}.history.csv" for name in names]
-
-
-def sgd_histories(wildcards):
-    names = runs_of(SGD, wildcards.dataset)
-    return [f"<results>/sgd/{name}.history.csv" for name in names]
-
-
 rule tabulate:
     input:
         evaluations=[f"<results>/evaluation/{name}.csv" for name in CONVEX],
@@ -133,7 +123,7 @@ rule plot_certificates:
 rule plot_spectrum:
     input:
         whitening="<results>/whitening/{dataset}.safetensors",
-        code=library("figures", "plotting", "tables"),
+        code=library("figures", "inputs", "plotting", "tables", "whitening"),
     output:
         pdf="<results>/figures/{dataset}/spectrum.pdf",
         png=report(

@@ -1,6 +1,5 @@
 # The same network, trained non-convexly.
 
-SGD_METHODS = {"bn": "SGD", "relu": "SGD without BN"}
 
 
 rule train_sgd:
@@ -20,7 +19,7 @@ rule train_sgd:
         "../../environment.yml"
     threads: config["threads"]
     resources:
-        mem_mb=lambda wc: footprint.sgd(DATASETS[SGD[wc.run]["dataset"]], SGD[wc.run]),
+        mem_mb=sgd_memory,
         gpu=GPU,
         runtime=720,
     params:
