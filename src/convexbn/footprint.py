@@ -76,6 +76,6 @@ def sgd(dataset: dict, run: dict) -> int:
     size = size_of(dataset)
     sweep = run["seeds"] * len(run["learning_rates"]) * len(run["betas"])
     together = min(run.get("max_members") or sweep, sweep)
-    member = 4 * (run["width"] * (8 * run["batch_size"] + 3 * size.d) + run["batch_size"] * size.d)
+    member = 4 * run["width"] * (10 * run["batch_size"] + 5 * size.d)
     kept = 4 * sweep * run["width"] * (size.d + size.C + 4)
     return _INTERPRETER + (8 * (size.n + size.m) * size.d + together * member + 2 * kept) // _MIB

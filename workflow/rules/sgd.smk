@@ -1,7 +1,6 @@
 # The same network, trained non-convexly.
 
 
-
 rule train_sgd:
     input:
         features=lambda wc: f"<results>/data/{SGD[wc.run]['dataset']}/features.safetensors",
@@ -25,9 +24,7 @@ rule train_sgd:
     params:
         run=lambda wc: SGD[wc.run],
         seeds=lambda wc: seeds_of(SGD[wc.run]),
-        labels=lambda wc: labels_of(
-            wc.run, SGD[wc.run], SGD_METHODS[SGD[wc.run]["network"]]
-        ),
+        labels=sgd_labels,
         device=config["device"],
     script:
         "../scripts/train_sgd.py"

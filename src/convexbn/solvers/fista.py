@@ -17,7 +17,9 @@ from convexbn.program import Program
 
 _LOOK_EVERY = 10  # iterations between two looks at the gap
 _EARLY_LOOKS = (1, 2, 5)  # the curves of gap against time begin here
-_PATIENCE = 20  # looks without progress before the precision is held to be exhausted
+# Looks without progress before a precision is held to be exhausted: accelerated iterations go up and
+# down, and leaving float32 early only costs time.
+_PATIENCE = {torch.float32: 20, torch.float64: 500}
 _POWER_ITERATIONS = 25
 
 
@@ -155,7 +157,7 @@ def minimize(program: Program, state: State, tol, max_iterations, watch, on_look
                 return "tolerance"
             stale = 0 if look.relative_gap < 0.99 * best else stale + 1
             best = min(best, look.relative_gap)
-            if stale >= _PATIENCE:
+            if stale >= _PATIENCE[program.U.dtype]:
                 return "precision"
             if state.iteration >= max_iterations:
                 return "iterations"
