@@ -3,7 +3,16 @@
 import os
 from pathlib import Path
 
+# One thread per test process, before numpy and torch look: the problems are small, and sums have
+# the same order on every machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
+from hypothesis import settings
+
+# The same examples every time; a busy machine is no failure.
+settings.register_profile("convexbn", deadline=None, derandomize=True)
+settings.load_profile("convexbn")
 
 
 @pytest.fixture(scope="session")

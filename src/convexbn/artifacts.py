@@ -122,7 +122,7 @@ def read_table(path):
 
     with open(path, encoding="utf-8") as file:
         has_provenance = file.readline().startswith("# ")
-    return pd.read_csv(path, skiprows=int(has_provenance), float_precision="round_trip")
+    return pd.read_csv(path, skiprows=int(has_provenance))
 
 
 def write_document(path, content: dict, provenance: dict) -> None:

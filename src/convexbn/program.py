@@ -48,7 +48,7 @@ def forward(U, D, W) -> torch.Tensor:
     out = W.new_zeros(n, C)
     for columns in _chunks(n, D.shape[1], C, W.element_size()):
         block = W[:, columns]
-        projected = (U @ block.reshape(len(block), -1)).view(n, -1, C)
+        projected = (U @ block.reshape(len(block), -1)).view(n, block.shape[1], C)
         out += torch.einsum("np,npc->nc", D[:, columns], projected)
     return out
 
@@ -160,9 +160,10 @@ def make_program(U, D, Y, beta, *, model, loss, penalty, device=None) -> Program
     check_positive("beta", beta)
     U, Y = (torch.as_tensor(a, dtype=torch.float64, device=device) for a in (U, Y))
     D = torch.as_tensor(D, device=device)
-    if D.dtype != torch.bool or U.ndim != 2 or D.ndim != 2 or Y.ndim not in (1, 2):
+    dimensions = U.ndim == 2 and D.ndim == 2 and Y.ndim in (1, 2)
+    if D.dtype != torch.bool or not dimensions or 0 in (*U.shape, *D.shape, *Y.shape):
         raise ValueError(
-            "expected U (n, r+1), D (n, P) of bool and Y (n,) or (n, C), got shapes "
+            "expected non-empty U (n, r+1), D (n, P) of bool and Y (n,) or (n, C), got shapes "
             f"{tuple(U.shape)}, {tuple(D.shape)} of {D.dtype}, {tuple(Y.shape)}; "
             "make D with activation(U, G)"
         )
@@ -255,7 +256,7 @@ def referee(program: Program, W, tol) -> Certificate:
     dual = program.dual_objective(V, program.adjoint(V))
     gap = objective - dual
     # An objective of zero is optimal: it is a sum of terms that cannot be negative.
-    relative = gap / objective if objective > 0 else 0.0
+    relative = gap / objective if objective != 0 else 0.0
     met = math.isfinite(relative) and relative <= tol
     verdict = f"relative gap {relative:.1e} {'within' if met else 'above'} tolerance {tol:.0e}"
     return Certificate(objective, dual, gap, relative, converged=met, reason=verdict)

@@ -107,12 +107,13 @@ class Whitening:
             raise ValueError(f"energy must be a share in (0, 1], got {energy!r}")
         kept = np.cumsum(self.singular_values**2)
         wanted = energy * self.total_energy
-        if wanted > kept[-1] * (1 + 1e-12):  # beyond rounding in the sum
+        rounding = 1e-12  # in the sums, relative
+        if wanted > kept[-1] * (1 + rounding):
             raise ValueError(
                 f"energy {energy} was asked of a design truncated to {self.energy:.6f} of it; "
                 "truncate the full design instead"
             )
-        return int(np.searchsorted(kept, min(wanted, kept[-1]))) + 1
+        return int(np.searchsorted(kept, min(wanted, kept[-1]) * (1 - rounding))) + 1
 
 
 def whiten(X, rank=None, energy=None) -> Whitening:

@@ -51,13 +51,21 @@ def labels_of(name, run, method):
 def convex_labels(wildcards):
     run = CONVEX[wildcards.run]
     is_truncated = "rank" in run or "energy" in run
-    return labels_of(wildcards.run, run, "convex-truncated" if is_truncated else "convex")
+    return labels_of(
+        wildcards.run, run, "convex-truncated" if is_truncated else "convex"
+    )
 
 
 def sgd_labels(wildcards):
     run = SGD[wildcards.run]
     methods = {"bn": "SGD", "relu": "SGD without BN"}
     return labels_of(wildcards.run, run, methods[run["network"]])
+
+
+def gate_params(wildcards):
+    """Return what gates depend on, so that no other change samples them again."""
+    run = CONVEX[wildcards.run]
+    return {key: run[key] for key in ("gates", "rank", "energy") if key in run}
 
 
 def convex_memory(wildcards):
@@ -72,9 +80,14 @@ def sgd_memory(wildcards):
 
 def convex_histories(wildcards):
     """Return the histories of the convex runs on a dataset."""
-    return [f"<results>/convex/{run}.history.csv" for run in runs_of(CONVEX, wildcards.dataset)]
+    return [
+        f"<results>/convex/{run}.history.csv"
+        for run in runs_of(CONVEX, wildcards.dataset)
+    ]
 
 
 def sgd_histories(wildcards):
     """Return the histories of the SGD runs on a dataset."""
-    return [f"<results>/sgd/{run}.history.csv" for run in runs_of(SGD, wildcards.dataset)]
+    return [
+        f"<results>/sgd/{run}.history.csv" for run in runs_of(SGD, wildcards.dataset)
+    ]

@@ -29,7 +29,7 @@ rule sample_gates:
         mem_mb=convex_memory,
         runtime=30,
     params:
-        run=lambda wc: CONVEX[wc.run],
+        run=gate_params,
         seeds=lambda wc: seeds_of(CONVEX[wc.run]),
     script:
         "../scripts/sample_gates.py"

@@ -50,7 +50,7 @@ rule plot_accuracy:
         runs="<results>/tables/runs.csv",
         convex=convex_histories,
         sgd=sgd_histories,
-        published="config/published.csv",
+        published=f"{workflow.basedir}/config/published.csv",
         code=library("figures", "plotting", "tables"),
     output:
         pdf="<results>/figures/{dataset}/accuracy.pdf",
@@ -74,7 +74,7 @@ rule plot_accuracy:
 rule plot_rank:
     input:
         runs="<results>/tables/runs.csv",
-        published="config/published.csv",
+        published=f"{workflow.basedir}/config/published.csv",
         code=library("figures", "plotting", "tables"),
     output:
         pdf="<results>/figures/{dataset}/rank.pdf",
@@ -139,8 +139,6 @@ rule plot_spectrum:
         "../../environment.yml"
     params:
         dataset="{dataset}",
-        ranks=lambda wc: {
-            run: CONVEX[run].get("rank") for run in runs_of(CONVEX, wc.dataset)
-        },
+        runs=lambda wc: {name: CONVEX[name] for name in runs_of(CONVEX, wc.dataset)},
     script:
         "../scripts/plot_spectrum.py"

@@ -138,6 +138,8 @@ def solve_path(
         check_positive("beta", beta)
     check_positive("tol", tol)
     check_between("max_iterations", max_iterations, 1, 10**9)
+    if len(betas) == 0:
+        raise ValueError("betas must hold at least one weight decay, got none")
     betas = sorted(betas, reverse=True)
     terms = {"model": model, "loss": loss, "penalty": penalty}
     program = make_program(U, D, Y, betas[0], device=device, **terms)
@@ -161,7 +163,7 @@ def _solve(program: Program, W, lipschitz, tol, max_iterations, on_look):
         while stopped == "tolerance":
             stopped = fista.minimize(working, state, target, max_iterations, watch, on_look)
             certificate = referee(program, state.W.double(), tol)
-            if certificate.converged:
+            if certificate.converged or target < torch.finfo(dtype).eps:
                 break
             target /= 2  # the working precision was too kind to itself
         W, lipschitz, iteration = state.W, state.lipschitz, state.iteration

@@ -65,18 +65,22 @@ class Look:
     @property
     def relative_gap(self) -> float:
         """Gap relative to the objective."""
-        return self.gap / self.objective if self.objective > 0 else 0.0
+        return self.gap / self.objective if self.objective != 0 else 0.0
 
 
 @dataclass
 class State:
-    """Where the solver is: iterate W, extrapolated point Z, their predictions, and the step."""
+    """Where the solver is: iterate W, extrapolated point Z, their predictions, and the step.
+
+    `lipschitz` is the constant of the step size, `bound` the largest that it can have to be.
+    """
 
     W: torch.Tensor
     AW: torch.Tensor
     Z: torch.Tensor
     AZ: torch.Tensor
     lipschitz: float
+    bound: float
     iteration: int
     momentum: float = 1.0
     best_dual: float = -math.inf
@@ -86,7 +90,8 @@ class State:
         """Begin at weights W (r + 1, P, C), in the precision of the program."""
         W = W.to(program.U.dtype)
         AW = program.forward(W)
-        return cls(W, AW, W, AW, lipschitz or largest_eigenvalue(program), iteration)
+        lipschitz = lipschitz or largest_eigenvalue(program)
+        return cls(W, AW, W, AW, lipschitz, eigenvalue_bound(program), iteration)
 
 
 def largest_eigenvalue(program: Program) -> float:
@@ -95,12 +100,23 @@ def largest_eigenvalue(program: Program) -> float:
     Too small a value is harmless: :func:`advance` checks each step.
     """
     v = program.Y[:, :1] + 1 / math.sqrt(len(program.Y))
-    value = 1.0
+    length = float(torch.linalg.vector_norm(v))
     for _ in range(_POWER_ITERATIONS):
-        v = v / torch.linalg.vector_norm(v)
-        v = program.forward(program.adjoint(v))
-        value = float(torch.linalg.vector_norm(v))
-    return value
+        if length == 0:  # the start has no part in the range of A
+            return 1.0
+        v = program.forward(program.adjoint(v / length))
+        length = float(torch.linalg.vector_norm(v))
+    return length or 1.0
+
+
+def eigenvalue_bound(program: Program) -> float:
+    """Bound the largest eigenvalue of `A^T A` from above.
+
+    `A A^T` is the entrywise product of `U U^T` and `D D^T`, so that (Schur 1911) the largest
+    eigenvalue of the one times the largest diagonal entry of the other bounds it.
+    """
+    active = int(program.D.sum(dim=1).max())
+    return active * float(torch.linalg.matrix_norm(program.U.T @ program.U, torch.inf))
 
 
 def advance(program: Program, state: State, V, T) -> None:
@@ -111,10 +127,10 @@ def advance(program: Program, state: State, V, T) -> None:
         AW = program.forward(W)
         bend = float(program.loss.curvature(AW - state.AZ))
         length = float((W - state.Z).square().sum())
-        # In float32 a tiny step says nothing about the curvature: allow for rounding.
-        if bend <= state.lipschitz * length * (1 + 1e-4) or length == 0:
+        # Near the optimum the bend of a tiny step is rounding: hence the bound.
+        if bend <= state.lipschitz * length * (1 + 1e-4) or state.lipschitz >= state.bound:
             break
-        state.lipschitz = 1.02 * bend / length
+        state.lipschitz = min(state.bound, 1.02 * bend / length) if length > 0 else state.bound
     if float(((state.Z - W) * (W - state.W)).sum()) > 0:
         state.momentum = 1.0
     momentum = (1 + math.sqrt(1 + 4 * state.momentum**2)) / 2
@@ -155,9 +171,9 @@ def minimize(program: Program, state: State, tol, max_iterations, watch, on_look
                 on_look(look)
             if look.relative_gap <= tol:
                 return "tolerance"
-            stale = 0 if look.relative_gap < 0.99 * best else stale + 1
-            best = min(best, look.relative_gap)
-            if stale >= _PATIENCE[program.U.dtype]:
+            progressed = look.relative_gap < 0.99 * best
+            best, stale = (look.relative_gap, 0) if progressed else (best, stale + 1)
+            if stale >= _PATIENCE[program.U.dtype] or not math.isfinite(look.objective):
                 return "precision"
             if state.iteration >= max_iterations:
                 return "iterations"

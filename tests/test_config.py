@@ -1,0 +1,84 @@
+"""The configs and their schema, and the pins of the environment."""
+
+import re
+import tomllib
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from workflow_runs import ROOT, edited, jobs, snakemake
+
+CONFIGS = sorted((ROOT / "config").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.name)
+def test_every_shipped_config_makes_a_dag(config, tmp_path):
+    """A dry run also computes every job's memory."""
+    listed = jobs(snakemake("--dry-run", "--configfile", config, directory=tmp_path))
+    runs = yaml.safe_load(config.read_text())
+    assert listed["solve"] == listed["certify"] == len(runs["convex"])
+    assert listed["train_sgd"] == len(runs["sgd"])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda c: c["convex"]["full"].update(seedz=1), "'seedz' was unexpected"),
+        (lambda c: c.update(epochs=1), "'epochs' was unexpected"),
+        (lambda c: c["convex"]["full"].update(tolerance="1e-6"), "'1e-6' is not of type 'number'"),
+        (lambda c: c["convex"]["full"].update(dataset="mnist"), "names the dataset 'mnist'"),
+        (lambda c: c["convex"]["full"].update(betas=[0.0]), "0.0 is less than or equal to"),
+        (lambda c: c["convex"]["full"].update(rank=3, energy=0.5), "should not be valid"),
+        (lambda c: c["sgd"]["bn"].pop("width"), "'width' is a required property"),
+        (lambda c: c["datasets"]["digits"].update(source="mnist"), "'mnist' is not one of"),
+        (lambda c: c["datasets"].update({"a/b": c["datasets"]["digits"]}), "'a/b' does not match"),
+    ],
+)
+def test_a_wrong_config_is_refused_by_name(change, words, tmp_path):
+    config = edited("test.yaml", change, tmp_path)
+    output = snakemake("--dry-run", "--configfile", config, directory=tmp_path, check=False)
+    assert words in output
+
+
+def test_the_number_1e_3_without_a_point_is_caught(tmp_path):
+    """YAML 1.1 reads 1e-3 as a string; the schema says so instead of failing later."""
+    text = (ROOT / "config" / "test.yaml").read_text().replace("1.0e-4", "1e-4")
+    (tmp_path / "config.yaml").write_text(text)
+    arguments = ("--dry-run", "--configfile", tmp_path / "config.yaml")
+    assert "'1e-4' is not of type" in snakemake(*arguments, directory=tmp_path, check=False)
+
+
+def test_every_key_of_the_schema_is_documented():
+    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+    parts = [
+        schema,
+        *(schema["$defs"][name]["additionalProperties"] for name in ("datasets", "convex", "sgd")),
+    ]
+    text = (ROOT / "config" / "README.md").read_text()
+    documented = set(re.findall(r"`([a-z_]+)[`:]", text))
+    assert {key for part in parts for key in part["properties"]} <= documented
+
+
+def pins(lines) -> dict:
+    found = (re.match(r"\s*-?\s*([A-Za-z0-9._-]+)==([^\s;]+)", line) for line in lines)
+    return {match[1].lower().replace("_", "-"): match[2] for match in found if match}
+
+
+def requirements() -> list[Requirement]:
+    """Return what the package and its extras ask for."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"].values()
+    return [Requirement(line) for lines in [project["dependencies"], *extras] for line in lines]
+
+
+def test_conda_and_pip_users_get_the_same_versions():
+    lock = pins((ROOT / "requirements.lock").read_text().splitlines())
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    conda = pins(environment["dependencies"][-1]["pip"])
+    assert conda == {requirement.name: lock[requirement.name] for requirement in requirements()}
+
+
+def test_the_pins_satisfy_the_package_s_own_requirements():
+    lock = pins((ROOT / "requirements.lock").read_text().splitlines())
+    for requirement in requirements():
+        assert requirement.specifier.contains(lock[requirement.name]), requirement

@@ -1,0 +1,271 @@
+"""Whitening against what defines it, and against torch's own batch normalization."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from convexbn.whitening import Whitening, truncated, whiten
+
+EPS = np.finfo(np.float64).eps
+ROUNDING = 1e-12  # a few thousand units of rounding: products of matrices with up to 60 rows
+
+
+def draw(n=40, d=6, seed=0):
+    """Correlated data with a mean, so that neither centring nor whitening is idle."""
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((n, d)) @ rng.standard_normal((d, d)) + rng.standard_normal(d)
+
+
+shapes = st.tuples(st.integers(2, 40), st.integers(1, 12), st.integers(0, 2**32 - 1))
+
+
+@given(shapes)
+def test_columns_are_orthonormal(shape):
+    U = whiten(draw(*shape)).U
+    np.testing.assert_allclose(U.T @ U, np.eye(U.shape[1]), atol=ROUNDING)
+
+
+@given(shapes)
+def test_factors_give_the_data_back(shape):
+    X = draw(*shape)
+    w = whiten(X)
+    again = w.mean + w.U[:, :-1] * w.singular_values @ w.V.T
+    np.testing.assert_allclose(again, X, atol=ROUNDING * np.linalg.norm(X))
+
+
+def test_rank_is_that_of_the_centred_data():
+    n, d = 10, 30
+    assert whiten(draw(n, d)).rank == n - 1
+    assert whiten(draw(d, n)).rank == n
+
+
+def test_singular_values_descend_and_v_is_orthonormal():
+    w = whiten(draw())
+    assert (np.diff(w.singular_values) <= 0).all()
+    np.testing.assert_allclose(w.V.T @ w.V, np.eye(w.rank), atol=ROUNDING)
+
+
+def test_transform_takes_the_training_data_to_u():
+    X = draw()
+    # Division by the smallest singular value magnifies rounding by the condition number.
+    w = whiten(X)
+    condition = w.singular_values[0] / w.singular_values[-1]
+    np.testing.assert_allclose(w.transform(X), w.U, atol=ROUNDING * condition)
+
+
+def test_transform_takes_each_sample_by_itself():
+    w, new = whiten(draw()), draw(seed=1)
+    alone = np.vstack([w.transform(row[None]) for row in new])
+    # The constant column holds the number of training samples, not of new ones.
+    np.testing.assert_allclose(alone, w.transform(new), atol=ROUNDING)
+    assert (alone[:, -1] == 1 / np.sqrt(len(w.U))).all()
+
+
+def test_transform_takes_no_samples():
+    assert whiten(draw(d=6)).transform(np.empty((0, 6))).shape == (0, 7)
+
+
+@pytest.mark.parametrize("shape", [(5, 4), (6,), (2, 6, 1)])
+def test_transform_refuses_other_features(shape):
+    with pytest.raises(ValueError, match=r"shape \(m, 6\).*got"):
+        whiten(draw(d=6)).transform(np.zeros(shape))
+
+
+def test_truncation_keeps_the_leading_columns():
+    w = whiten(draw())
+    cut = w.truncate(rank=3)
+    np.testing.assert_array_equal(cut.U, np.hstack([w.U[:, :3], w.U[:, -1:]]))
+    np.testing.assert_array_equal(cut.V, w.V[:, :3])
+    np.testing.assert_array_equal(cut.transform(w.mean[None]), [[0, 0, 0, 1 / np.sqrt(40)]])
+    assert cut.energy == pytest.approx((w.singular_values[:3] ** 2).sum() / w.total_energy)
+
+
+def test_truncation_is_the_best_approximation():
+    """Eckart and Young: no other rank-2 subspace holds more energy."""
+    X = draw()
+    w, rng = whiten(X, rank=2), np.random.default_rng(3)
+    kept = w.energy * w.total_energy
+    assert np.linalg.norm((X - X.mean(0)) @ w.V) ** 2 == pytest.approx(kept, rel=ROUNDING)
+    for _ in range(20):
+        Q, _ = np.linalg.qr(w.V + 0.3 * rng.standard_normal(w.V.shape))
+        assert np.linalg.norm((X - X.mean(0)) @ Q) ** 2 < kept
+
+
+def by_hand(values) -> Whitening:
+    """A whitening with given singular values; its other fields are of no matter."""
+    values, r = np.asarray(values, dtype=float), len(values)
+    return Whitening(np.eye(20, r + 1), values, np.eye(r), np.zeros(r), float((values**2).sum()))
+
+
+@pytest.mark.parametrize(
+    ("energy", "rank"),
+    [(1e-9, 1), (0.49, 1), (0.5, 1), (0.51, 2), (0.625, 2), (0.626, 3), (0.875, 4), (1, 5)],
+)
+def test_energy_is_reached_by_the_smallest_rank(energy, rank):
+    # Squares 4, 1, 1, 1, 1 of sum 8: shares 1/2, 5/8, ... are exact in binary.
+    assert by_hand([2, 1, 1, 1, 1]).truncate(energy=energy).rank == rank
+
+
+@given(shapes)
+def test_energy_of_a_truncation_selects_it_again(shape):
+    w = whiten(draw(*shape))
+    for k in range(1, w.rank + 1):
+        assert w.truncate(energy=w.truncate(rank=k).energy).rank == k
+
+
+def test_full_energy_and_full_rank_keep_everything():
+    w = whiten(draw())
+    for cut in (w.truncate(), w.truncate(energy=1.0), w.truncate(rank=w.rank)):
+        np.testing.assert_array_equal(cut.U, w.U)
+        assert cut.energy == pytest.approx(1, rel=EPS * 10)
+
+
+def test_truncation_twice_is_truncation_once():
+    w = whiten(draw())
+    np.testing.assert_array_equal(w.truncate(rank=4).truncate(rank=2).U, w.truncate(rank=2).U)
+    # Shares are of the full data also after a truncation, and what was dropped cannot come back.
+    with pytest.raises(ValueError, match="truncate the full design"):
+        w.truncate(rank=2).truncate(energy=0.999999)
+
+
+def test_whiten_truncates_as_truncate_does():
+    X = draw()
+    w = whiten(X)
+    np.testing.assert_array_equal(whiten(X, rank=2).U, w.truncate(rank=2).U)
+    np.testing.assert_array_equal(whiten(X, energy=0.7).U, w.truncate(energy=0.7).U)
+    np.testing.assert_array_equal(truncated(w.tensors(), {"rank": 2}).U, w.truncate(rank=2).U)
+    np.testing.assert_array_equal(truncated(w.tensors(), {}).U, w.U)
+
+
+def test_tensors_and_back():
+    w = whiten(draw(), rank=3)
+    again = Whitening.from_tensors(w.tensors() | {"seconds": np.array(1.0)})
+    assert again.total_energy == w.total_energy
+    np.testing.assert_array_equal(again.transform(draw(seed=1)), w.transform(draw(seed=1)))
+
+
+def test_redundant_features_add_no_direction():
+    X = draw(n=40, d=5)
+    more = np.hstack([X, X[:, :2], np.full((40, 1), 3.7), X @ np.ones((5, 1)) / 3])
+    w, fewer = whiten(more), whiten(X)
+    assert w.rank == fewer.rank == 5
+    # The same subspace: equal projections.
+    np.testing.assert_allclose(w.U @ w.U.T, fewer.U @ fewer.U.T, atol=1e-11)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 1e6 / 3, -1e-30])
+def test_constant_data_have_nothing_to_normalize(value):
+    with pytest.raises(ValueError, match="all rows of X are equal"):
+        whiten(np.full((30, 4), value))
+    with pytest.raises(ValueError, match="all rows of X are equal"):
+        whiten(np.full((1, 4), value))
+
+
+def projection(X):
+    U = whiten(X).U
+    return U @ U.T  # leaves the signs and the basis open
+
+
+@given(st.floats(-1e3, 1e3), st.floats(1e-6, 1e6))
+def test_shift_and_scale_do_not_matter(shift, scale):
+    X = draw()
+    # A shift of 1000 on data of size 1 costs three digits.
+    np.testing.assert_allclose(projection(scale * (X + shift)), projection(X), atol=1e-10)
+
+
+def test_mixing_features_does_not_matter():
+    """BN(X w) sees X through all its w: an invertible map of the features changes nothing."""
+    mix = np.random.default_rng(5).standard_normal((6, 6))
+    tolerance = ROUNDING * np.linalg.cond(mix) ** 2
+    np.testing.assert_allclose(projection(draw() @ mix), projection(draw()), atol=tolerance)
+
+
+def test_numbers_of_any_kind_are_taken():
+    X = np.arange(12).reshape(4, 3) ** 2
+    reference = whiten(X.astype(float)).U
+    for given_as in (X, X.tolist(), torch.as_tensor(X), torch.as_tensor(X, dtype=torch.float32)):
+        U = whiten(given_as).U
+        assert U.dtype == np.float64
+        np.testing.assert_array_equal(U, reference)
+
+
+def paper_neuron(w, weights, gamma, alpha):
+    """Return s = [gamma q/||q||; alpha], q = diag(sigma) V^T w, for each column of weights."""
+    q = w.singular_values[:, None] * (w.V.T @ weights)
+    return np.vstack([gamma * q / np.linalg.norm(q, axis=0), alpha])
+
+
+def batch_norm(z, gamma, alpha, n):
+    """Return torch's layer, which takes gamma/sqrt(n) and alpha/sqrt(n), and its input."""
+    # torch wants eps > 0 in training; this one is lost in the rounding of any variance here.
+    layer = torch.nn.BatchNorm1d(z.shape[1], eps=1e-300, momentum=1.0).double()
+    layer.weight.data = torch.as_tensor(gamma / np.sqrt(n))
+    layer.bias.data = torch.as_tensor(alpha / np.sqrt(n))
+    return layer, torch.as_tensor(z)
+
+
+@pytest.mark.parametrize(("n", "d"), [(40, 6), (8, 20)])
+def test_batch_normalization_is_the_whitened_design(n, d):
+    X, rng = draw(n, d), np.random.default_rng(1)
+    w = whiten(X)
+    weights, gamma, alpha = rng.standard_normal((d, 5)), rng.random(5), rng.standard_normal(5)
+    layer, z = batch_norm(X @ weights, gamma, alpha, n)
+    s = paper_neuron(w, weights, gamma, alpha)
+    with torch.no_grad():
+        np.testing.assert_allclose(w.U @ s, layer(z).numpy(), atol=ROUNDING)
+
+
+def test_batch_normalization_of_new_samples_is_the_transform():
+    X, new, rng, n = draw(), draw(seed=1), np.random.default_rng(1), 40
+    w = whiten(X)
+    weights, gamma, alpha = rng.standard_normal((6, 5)), rng.random(5), rng.standard_normal(5)
+    layer, z = batch_norm(X @ weights, gamma, alpha, n)
+    with torch.no_grad():
+        layer(z)  # with momentum 1 the running mean is that of the training data
+        # torch keeps the unbiased variance; the paper normalizes by that of the population.
+        layer.running_var.mul_((n - 1) / n)
+        expected = layer.eval()(torch.as_tensor(new @ weights)).numpy()
+    actual = w.transform(new) @ paper_neuron(w, weights, gamma, alpha)
+    np.testing.assert_allclose(actual, expected, atol=1e-11)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_not_finite(bad):
+    X = draw()
+    X[3, 2] = bad
+    with pytest.raises(ValueError, match="X must be finite, but 1 of its 240 entries"):
+        whiten(X)
+
+
+@pytest.mark.parametrize("shape", [(5,), (0, 3), (3, 0), (2, 2, 2)])
+def test_not_a_matrix(shape):
+    with pytest.raises(ValueError, match="non-empty matrix of shape"):
+        whiten(np.ones(shape))
+
+
+@pytest.mark.parametrize("rank", [0, -1, 7, 2.0, True, "3"])
+def test_rank_out_of_range(rank):
+    with pytest.raises(ValueError, match=r"rank must be .*from 1 to 6"):
+        whiten(draw(d=6), rank=rank)
+
+
+@pytest.mark.parametrize("energy", [0, -0.1, 1.0001, np.nan])
+def test_energy_out_of_range(energy):
+    with pytest.raises(ValueError, match=r"energy must be a share in \(0, 1\]"):
+        whiten(draw(), energy=energy)
+
+
+def test_rank_and_energy_exclude_each_other():
+    with pytest.raises(ValueError, match="rank or energy, not both"):
+        whiten(draw(), rank=2, energy=0.5)
+
+
+def test_whitening_is_frozen():
+    w = whiten(draw())
+    assert replace(w, total_energy=1.0).total_energy == 1.0
+    with pytest.raises(AttributeError):
+        w.total_energy = 1.0

@@ -1,0 +1,177 @@
+"""The rules' code inputs, and the whole DAG on the tiny config."""
+
+import ast
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from workflow_runs import ROOT, edited, jobs, snakemake
+
+from convexbn import artifacts
+
+SOURCE = ROOT / "src" / "convexbn"
+RULES = sorted((ROOT / "workflow" / "rules").glob("*.smk"))
+
+
+def imported_modules(path) -> set:
+    """Return the modules of the package that a file imports itself, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("convexbn"):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+    return {file for name in found for file in [module_file(name)] if file}
+
+
+def module_file(name):
+    path = SOURCE.joinpath(*name.split(".")[1:])
+    candidates = [path.with_suffix(".py")] if path != SOURCE else []
+    return next((file for file in [*candidates, path / "__init__.py"] if file.exists()), None)
+
+
+def all_modules(script) -> set:
+    """Return the modules of the package that a script rests on, directly or not."""
+    found, waiting = {SOURCE / "__init__.py"}, imported_modules(script)
+    while waiting:
+        found |= waiting
+        waiting = {module for file in waiting for module in imported_modules(file)} - found
+    return found
+
+
+def rules_with_scripts():
+    for path in RULES:
+        for rule in path.read_text().split("\nrule ")[1:]:
+            name, script = rule.split(":")[0], re.search(r'"\.\./scripts/(\w+\.py)"', rule)
+            yield pytest.param(path, rule, ROOT / "workflow/scripts" / script[1], id=name)
+
+
+def listed_modules(path, rule) -> set:
+    """Return the modules that a rule names, by evaluating its call of `library`."""
+    names = {"library": lambda *modules: ["__init__", "artifacts", "logs", *modules]}
+    for constant in re.findall(r"^[A-Z_]+ = \[.*?^\]", path.read_text(), re.MULTILINE | re.DOTALL):
+        exec(constant, names)
+    call = re.search(r"library\(.*?\)", rule, re.DOTALL)[0]
+    return {SOURCE / f"{module}.py" for module in eval(call, names)}
+
+
+@pytest.mark.parametrize(("path", "rule", "script"), list(rules_with_scripts()))
+def test_a_rule_names_the_modules_its_script_rests_on(path, rule, script):
+    """Snakemake does not see an edited module, unless the rule has it as input."""
+    assert listed_modules(path, rule) == all_modules(script)
+
+
+def test_every_script_has_a_rule():
+    used = {parameters.values[2].name for parameters in rules_with_scripts()}
+    assert used == {path.name for path in (ROOT / "workflow/scripts").glob("*.py")}
+
+
+CONFIG = ROOT / "config" / "test.yaml"
+RESULTS = Path("results/test")
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """A working directory in which the tiny config has run."""
+    directory = tmp_path_factory.mktemp("dag")
+    snakemake("--configfile", CONFIG, directory=directory)
+    return directory
+
+
+@pytest.mark.slow
+def test_every_figure_and_table_is_made(finished):
+    figures = sorted(path.name for path in (finished / RESULTS / "figures/digits").iterdir())
+    stems = ["accuracy", "certificates", "rank", "spectrum"]
+    assert figures == [f"{stem}.{ending}" for stem in stems for ending in ("pdf", "png")]
+    runs = artifacts.read_table(finished / RESULTS / "tables/runs.csv")
+    # Two convex runs of two betas, two SGD runs of two betas and learning rates; two seeds each.
+    assert len(runs) == 2 * (2 * 2 + 2 * 2 * 2)
+    methods = artifacts.read_table(finished / RESULTS / "tables/methods.csv")
+    assert len(methods) == 4
+
+
+@pytest.mark.slow
+def test_every_solution_is_certified(finished):
+    for path in (finished / RESULTS / "certificates").iterdir():
+        for certificate in artifacts.read_document(path)["certificates"]:
+            assert certificate["converged"]
+            assert 0 <= certificate["gap"] <= 1.0e-4 * certificate["objective"]
+
+
+@pytest.mark.slow
+def test_every_artifact_carries_its_provenance(finished):
+    kinds = ("*.safetensors", "*.csv", "*.json")
+    paths = [path for kind in kinds for path in (finished / RESULTS).rglob(kind)]
+    assert len(paths) >= 20
+    for path in paths:
+        assert {"commit", "dirty", "versions"} <= artifacts.read_provenance(path).keys(), path
+
+
+@pytest.mark.slow
+def test_nothing_runs_again_when_nothing_changed(finished):
+    output = snakemake("--dry-run", "--configfile", CONFIG, directory=finished)
+    assert "Nothing to be done" in output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("change", "again"),
+    [
+        (lambda c: c["sgd"]["bn"].update(epochs=6), {"train_sgd": 1}),
+        (
+            lambda c: c["convex"]["truncated10"].update(tolerance=1e-5),
+            {"solve": 1, "certify": 1, "evaluate": 1},
+        ),
+        (lambda c: c["convex"]["full"].update(gates=17), {"sample_gates": 1, "solve": 1}),
+    ],
+)
+def test_a_change_runs_only_what_depends_on_it(change, again, finished, tmp_path):
+    config = edited("test.yaml", change, tmp_path)
+    listed = jobs(snakemake("--dry-run", "--configfile", config, directory=finished))
+    assert again.items() <= listed.items()
+    first = {"ingest", "preprocess", "whiten", "sample_gates", "solve", "train_sgd"}
+    assert listed.keys() & first == again.keys() & first
+    assert listed["tabulate"] == 1
+
+
+@pytest.mark.slow
+def test_the_same_config_gives_the_same_numbers(finished, tmp_path):
+    """All of it but the clock's."""
+    target = str(RESULTS / "tables/runs.csv")
+    snakemake(target, "--configfile", CONFIG, directory=tmp_path)
+    first, second = (
+        artifacts.read_table(place / target).drop(columns="seconds")
+        for place in (finished, tmp_path)
+    )
+    pd.testing.assert_frame_equal(first, second, check_exact=True)
+
+
+@pytest.mark.slow
+def test_the_report_is_one_page_with_every_figure(finished):
+    snakemake("--configfile", CONFIG, "--report", "report.html", directory=finished)
+    page = (finished / "report.html").read_text()
+    assert len(re.findall(r'"data:image/png;base64,|data:image/png', page)) >= 4
+    assert not re.search(r'<(script|link)[^>]*(src|href)="https?://', page)
+
+
+@pytest.mark.slow
+def test_a_missed_tolerance_fails_its_rule_and_says_why(finished, tmp_path):
+    config = edited("test.yaml", lambda c: c["convex"]["full"].update(max_iterations=1), tmp_path)
+    target = str(RESULTS / "convex/full.safetensors")
+    output = snakemake(target, "--configfile", config, directory=tmp_path, check=False)
+    log = (tmp_path / RESULTS / "logs/solve/full.log").read_text()
+    assert "Error in rule solve" in output
+    assert "allow_uncertified" in log
+    assert "relative gap" in log
+    assert not (tmp_path / target).exists()
+
+
+@pytest.mark.slow
+def test_an_allowed_uncertified_solve_goes_on_and_is_marked(tmp_path):
+    def change(content):
+        content["convex"]["full"].update(max_iterations=1, allow_uncertified=True)
+
+    config = edited("test.yaml", change, tmp_path)
+    snakemake("--configfile", config, directory=tmp_path)
+    runs = artifacts.read_table(tmp_path / RESULTS / "tables/runs.csv")
+    assert set(runs.loc[runs["run"] == "full", "certified"]) == {False}
+    assert set(runs.loc[runs["run"] == "truncated10", "certified"]) == {True}

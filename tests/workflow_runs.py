@@ -1,0 +1,37 @@
+"""Run the workflow as a user does, in a working directory of its own."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parent.parent
+
+
+def snakemake(*arguments, directory, check=True):
+    """Run the workflow with `directory` as the working directory."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile"]
+    command += ["--directory", directory, "--cores", "2", "--show-failed-logs", *arguments]
+    run = subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, check=False
+    )
+    output = run.stdout + run.stderr
+    assert not check or run.returncode == 0, output[-4000:]
+    return output
+
+
+def jobs(output) -> dict:
+    """Return how many jobs of each rule a dry run lists."""
+    return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", output, re.MULTILINE)}
+
+
+def edited(config, change, folder):
+    """Write a config with one change and return its path."""
+    content = yaml.safe_load((ROOT / "config" / config).read_text())
+    change(content)
+    path = folder / "config.yaml"
+    # Snakemake takes a different order of keys for a change.
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return path
