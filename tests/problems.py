@@ -33,7 +33,8 @@ def make(seed, n=24, d=4, P=6, C=2, share=0.1) -> Problem:
     U = whiten(rng.standard_normal((n, d))).U
     D = activation(U, rng.standard_normal((U.shape[1], P)))
     Y = rng.standard_normal((n, C))
-    return Problem(U, D, Y, share * beta_max(U, D, Y))
+    # Where no gate is active anywhere, any beta will do.
+    return Problem(U, D, Y, float(share * (beta_max(U, D, Y) or 1)))
 
 
 def beta_max(U, D, Y) -> float:

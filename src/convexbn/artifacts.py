@@ -8,6 +8,7 @@ import errno
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 from contextlib import contextmanager
@@ -81,11 +82,15 @@ def atomic(path):
 
 def save_tensors(path, tensors: dict, provenance: dict) -> None:
     """Write named arrays (numpy or torch, on any device) to a .safetensors file."""
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     arrays = {name: _to_numpy(tensor) for name, tensor in tensors.items()}
     with atomic(path) as partial:
-        save_file(arrays, partial, metadata={"provenance": json.dumps(provenance)})
+        try:
+            save_file(arrays, partial, metadata={"provenance": json.dumps(provenance)})
+        except SafetensorError as error:
+            raise _system_error(error) from error
 
 
 def load_tensors(path) -> dict:
@@ -135,6 +140,12 @@ def write_document(path, content: dict, provenance: dict) -> None:
 def read_document(path) -> dict:
     """Read a JSON document of :func:`write_document`, provenance included."""
     return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def _system_error(error: Exception) -> Exception:
+    """Return the OSError that a library's error tells of in words only, or else the error."""
+    number = re.search(r"\(os error (\d+)\)", str(error))
+    return OSError(int(number[1]), str(error)) if number else error
 
 
 def _to_numpy(tensor) -> np.ndarray:

@@ -1,15 +1,15 @@
 """How much memory the stages need, from the config alone: what the rules ask of a scheduler.
 
-Upper estimates in MiB: the largest arrays that live at the same time, plus what the interpreter and
+Upper estimates in MB (10^6 bytes): the largest arrays that live at the same time, plus what the interpreter and
 PyTorch take. Imports nothing heavy, as every Snakemake process reads it.
 """
 
 from dataclasses import dataclass
 from math import prod
 
-_MIB = 2**20
+_MB = 10**6
 _INTERPRETER = 700  # with PyTorch
-_PASS = 2 * 256  # intermediates of a pass over the design, see program.PASS_BYTES
+_PASS = 2 * 269  # intermediates of a pass over the design, see program.PASS_BYTES
 
 # Per source: images to train on, images held out, (H, W, channels), classes.
 _SOURCES = {
@@ -48,34 +48,34 @@ def size_of(dataset: dict) -> Size:
 
 
 def images(dataset: dict) -> int:
-    """Return the MiB that reading or preparing the images takes."""
+    """Return the MB that reading or preparing the images takes."""
     available, held_out, shape, _ = _SOURCES[dataset["source"]]
     pixels = (available + held_out) * prod(shape)
-    return _INTERPRETER + pixels * 12 // _MIB  # bytes, and floats of the images and the features
+    return _INTERPRETER + pixels * 12 // _MB  # bytes, and floats of the images and the features
 
 
 def whitening(dataset: dict) -> int:
-    """Return the MiB that the SVD takes: the data, their centred copy, U, LAPACK's two."""
+    """Return the MB that the SVD takes: the data, their centred copy, U, LAPACK's two."""
     size = size_of(dataset)
-    return _INTERPRETER + (5 * size.n * size.d + 4 * size.d**2) * 8 // _MIB
+    return _INTERPRETER + (5 * size.n * size.d + 4 * size.d**2) * 8 // _MB
 
 
 def convex(dataset: dict, run: dict) -> int:
-    """Return the MiB that solving, certifying or evaluating a run takes."""
+    """Return the MB that solving, certifying or evaluating a run takes."""
     size = size_of(dataset)
     r = run.get("rank") or min(size.n - 1, size.d)
     P, solutions = run["gates"], run["seeds"] * len(run["betas"])
     data = 12 * (size.n + size.m) * size.d  # features, and the stored full-rank design
     design = 16 * (size.n + size.m) * r + 9 * size.n * P  # float64 and float32; masks
     weights = (8 * solutions + 48) * (r + 1) * P * size.C  # stored; and six at work
-    return _INTERPRETER + _PASS + (data + design + weights) // _MIB
+    return _INTERPRETER + _PASS + (data + design + weights) // _MB
 
 
 def sgd(dataset: dict, run: dict) -> int:
-    """Return the MiB that training a sweep takes, see :class:`convexbn.training.Sweep`."""
+    """Return the MB that training a sweep takes, see :class:`convexbn.training.Sweep`."""
     size = size_of(dataset)
     sweep = run["seeds"] * len(run["learning_rates"]) * len(run["betas"])
     together = min(run.get("max_members") or sweep, sweep)
     member = 4 * run["width"] * (10 * run["batch_size"] + 5 * size.d)
     kept = 4 * sweep * run["width"] * (size.d + size.C + 4)
-    return _INTERPRETER + (8 * (size.n + size.m) * size.d + together * member + 2 * kept) // _MIB
+    return _INTERPRETER + (8 * (size.n + size.m) * size.d + together * member + 2 * kept) // _MB

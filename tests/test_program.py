@@ -1,0 +1,369 @@
+"""The program and its referee against a dense design, CVXPY, and the theorems of duality."""
+
+import math
+from dataclasses import replace
+
+import cvxpy as cp
+import numpy as np
+import problems
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from convexbn import program as module
+from convexbn.losses import LOSSES
+from convexbn.penalties import PENALTIES
+from convexbn.program import adjoint, certify, forward, make_program
+
+ROUNDING = 1e-12  # float64, sums of up to some hundred terms of size one
+squared, group = LOSSES["squared"], PENALTIES["group"]
+NAMES = {"model": "gated", "loss": "squared", "penalty": "group"}
+
+# r + 1 = 5: fewer gates than that, as many, more; the passes order their factors by it.
+GATES = [1, 3, 5, 6, 17]
+
+
+def normal(*shape, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def tensors(*arrays):
+    return tuple(torch.as_tensor(array) for array in arrays)
+
+
+def program_of(problem):
+    return make_program(*problem.data, **NAMES)
+
+
+@pytest.mark.parametrize("P", GATES)
+@pytest.mark.parametrize("budget", [1, 1000, module.PASS_BYTES])
+@pytest.mark.parametrize("C", [1, 3])
+def test_passes_are_products_with_the_dense_design(monkeypatch, P, budget, C):
+    monkeypatch.setattr(module, "PASS_BYTES", budget)  # 1: one column at a time
+    problem = problems.make(0, P=P, C=C)
+    A = problems.dense(problem.U, problem.D)
+    W, V = normal(*problem.shape), normal(24, C)
+    U, D, W_, V_ = tensors(problem.U, problem.D, W, V)
+    np.testing.assert_allclose(forward(U, D, W_), A @ problems.flat(W), atol=ROUNDING)
+    np.testing.assert_allclose(problems.flat(adjoint(U, D, V_)), A.T @ V, atol=ROUNDING)
+
+
+@pytest.mark.parametrize("P", [3, 17])
+def test_passes_stay_within_their_budget(monkeypatch, P):
+    """The largest intermediate, (n, columns, C), is what PASS_BYTES says."""
+    monkeypatch.setattr(module, "PASS_BYTES", 24 * 2 * 8 * 2)  # two columns, n = 24, C = 2
+    slices = list(module._chunks(24, P, 2, 8))
+    assert [s.stop - s.start for s in slices] == [2] * (P // 2) + [1] * (P % 2)
+    assert [s.start for s in slices] == list(range(0, P, 2))
+
+
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(2, 12),
+    st.integers(1, 6),
+    st.integers(1, 9),
+    st.integers(1, 3),
+)
+def test_adjoint_is_the_adjoint(seed, n, p, P, C):
+    U, W, V = tensors(normal(n, p, seed=seed), normal(p, P, C, seed=seed), normal(n, C, seed=seed))
+    D = torch.as_tensor(normal(n, P, seed=seed + 1) > 0)
+    left, right = (forward(U, D, W) * V).sum(), (W * adjoint(U, D, V)).sum()
+    scale = torch.linalg.vector_norm(W) * torch.linalg.vector_norm(adjoint(U, D, V))
+    assert float(left - right) == pytest.approx(0, abs=ROUNDING * max(1, float(scale)))
+
+
+@pytest.mark.parametrize("P", [3, 17])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_passes_keep_the_precision_and_leave_their_inputs(P, dtype):
+    problem = problems.make(0, P=P)
+    U, D = tensors(problem.U, problem.D)
+    U, W, V = U.to(dtype), torch.ones(problem.shape, dtype=dtype), torch.ones(24, 2, dtype=dtype)
+    assert forward(U, D, W).dtype == adjoint(U, D, V).dtype == dtype
+    assert adjoint(U, D, V).is_contiguous()
+    assert (W == 1).all()
+    assert (V == 1).all()
+
+
+@pytest.mark.parametrize("P", [3, 17])
+def test_no_samples_have_no_predictions(P):
+    W = torch.ones(5, P, 2)
+    assert forward(torch.ones(0, 5), torch.ones(0, P, dtype=torch.bool), W).shape == (0, 2)
+
+
+# --- losses and penalties -----------------------------------------------------------------------
+
+
+def test_negative_gradient_is_that_of_the_value():
+    F, Y = torch.tensor(normal(7, 3), requires_grad=True), torch.tensor(normal(7, 3, seed=1))
+    squared.value(F, Y).backward()
+    np.testing.assert_allclose(squared.negative_gradient(F, Y).detach(), -F.grad, atol=ROUNDING)
+
+
+def test_curvature_bounds_the_loss_along_a_step():
+    F, Y, step = tensors(normal(7, 3), normal(7, 3, seed=1), normal(7, 3, seed=2))
+    linear = squared.value(F, Y) - (squared.negative_gradient(F, Y) * step).sum()
+    # With equality, as the loss is a parabola.
+    bound = linear + squared.curvature(step) / 2
+    assert float(squared.value(F + step, Y)) == pytest.approx(float(bound), rel=ROUNDING)
+
+
+def test_dual_value_is_minus_the_conjugate():
+    """-L*(-V) = min_F L(F) + <F, V>: Fenchel's inequality, tight where V is the residual."""
+    Y, V = tensors(normal(7, 3), normal(7, 3, seed=1))
+    for seed in range(2, 10):
+        F = torch.as_tensor(normal(7, 3, seed=seed))
+        assert float(squared.dual_value(V, Y)) < float(squared.value(F, Y) + (F * V).sum())
+        R = squared.negative_gradient(F, Y)
+        tight = float(squared.value(F, Y) + (F * R).sum())
+        assert float(squared.dual_value(R, Y)) == pytest.approx(tight, rel=ROUNDING)
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0, 3))
+def test_best_scale_is_best(seed, limit):
+    V, Y = tensors(normal(6, 2, seed=seed), normal(6, 2, seed=seed + 1))
+    limits = torch.full((2,), limit, dtype=torch.float64)
+    best = squared.best_scale(V, Y, limits)
+    assert ((best >= 0) & (best <= limits)).all()
+    value = float(squared.dual_value(best * V, Y))
+    for share in np.linspace(0, 1, 21):
+        assert float(squared.dual_value(share * limits * V, Y)) <= value + ROUNDING * 100
+
+
+def test_best_scale_of_a_vanishing_column():
+    V, Y, limit = torch.zeros(5, 2), torch.ones(5, 2), torch.tensor([1.0, torch.inf])
+    assert torch.equal(squared.best_scale(V, Y, limit), torch.zeros(2))
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.5, 2.0, 100.0])
+def test_prox_leaves_the_projection_on_the_dual_ball(threshold):
+    """Moreau: W - prox(W) is the projection of each block on the ball of radius threshold."""
+    W = torch.as_tensor(normal(5, 4, 3))
+    norms = torch.linalg.vector_norm(W, dim=0)
+    projection = W * (threshold / norms).clamp(max=1)
+    np.testing.assert_allclose(W - group.prox(W, threshold), projection, atol=ROUNDING)
+
+
+def test_prox_is_the_minimum_it_stands_for():
+    W, threshold = normal(3, 2, 2), 0.9
+    Z = cp.Variable((3, 4))
+    flat = W.reshape(3, 4)
+    value = cp.sum_squares(Z - flat) / 2 + threshold * cp.sum(cp.norm(Z, axis=0))
+    cp.Problem(cp.Minimize(value)).solve(solver=cp.CLARABEL, tol_gap_abs=1e-12, tol_gap_rel=1e-12)
+    ours = group.prox(torch.as_tensor(W), threshold).numpy().reshape(3, 4)
+    # A gap of 1e-12 in a 1-strongly convex function leaves 1.4e-6.
+    np.testing.assert_allclose(ours, Z.value, atol=2e-6)
+    assert 0 < (np.linalg.norm(ours, axis=0) == 0).sum() < 4  # it shows both cases
+
+
+def test_prox_of_zero_and_at_the_threshold():
+    W = torch.zeros(2, 3, 1)
+    W[:, 1, 0] = torch.tensor([3.0, 4.0])
+    W[:, 2, 0] = torch.tensor([6.0, 8.0])
+    expected = torch.zeros(2, 3, 1)
+    expected[:, 2, 0] = torch.tensor([3.0, 4.0])
+    torch.testing.assert_close(group.prox(W, 5.0), expected, rtol=0, atol=0)
+    assert group.neurons(group.prox(W, 5.0)) == 1
+
+
+def test_dual_norm_bounds_inner_products_and_is_reached():
+    W, T = tensors(normal(4, 5, 3), normal(4, 5, 3, seed=1))
+    dual = group.dual_norm(T)
+    assert dual.shape == (3,)
+    for c in range(3):
+        inner = (W[:, :, c] * T[:, :, c]).sum()
+        assert float(inner) < float(group.value(W[:, :, [c]]) * dual[c])
+    for c in range(3):  # the block of T with the largest norm attains the bound
+        i = int(T[:, :, c].norm(dim=0).argmax())
+        tight = torch.zeros(4, 5, 1, dtype=T.dtype)
+        tight[:, i, 0] = T[:, i, c]
+        inner = float((tight[:, :, 0] * T[:, :, c]).sum())
+        assert inner == pytest.approx(float(group.value(tight) * dual[c]), rel=ROUNDING)
+
+
+# --- duality --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_beta_max_is_where_zero_stops_being_optimal(seed):
+    problem = problems.make(seed)
+    U, D, Y, _ = problem.data
+    top = program_of(problem).beta_max()
+    assert top == pytest.approx(problems.beta_max(U, D, Y), rel=ROUNDING)
+    zero = np.zeros(problem.shape)
+    above = certify(U, D, Y, top * (1 + 1e-9), zero, tol=ROUNDING)
+    assert above.converged
+    assert above.objective == pytest.approx(0.5 * (Y**2).sum(), rel=ROUNDING)
+    below = certify(U, D, Y, top * (1 - 1e-3), zero, tol=ROUNDING)
+    assert not below.converged
+    # And indeed there is something better, along the block that first violates its constraint.
+    T = adjoint(*tensors(U, D, Y))
+    i, c = np.unravel_index(int(T.norm(dim=0).argmax()), T.shape[1:])
+    W = zero.copy()
+    W[:, i, c] = 1e-4 * T[:, i, c]
+    assert problems.objective(U, D, Y, top * (1 - 1e-3), W) < below.objective
+
+
+@given(st.integers(0, 10**6), st.floats(1e-3, 2), st.integers(1, 9), st.integers(1, 3))
+def test_every_dual_value_is_below_every_objective(seed, share, P, C):
+    problem = problems.make(seed, n=12, P=P, C=C, share=share)
+    U, D, Y, beta = problem.data
+    program = program_of(problem)
+    bounds = []
+    for scale in (0.01, 1, 100):
+        V = torch.as_tensor(scale * normal(12, C, seed=seed) + Y)
+        bounds.append(program.dual_objective(V, program.adjoint(V)))
+    values = [
+        problems.objective(U, D, Y, beta, scale * normal(*problem.shape, seed=seed))
+        for scale in (0, 0.01, 0.1, 1)
+    ]
+    assert max(bounds) <= min(values) * (1 + ROUNDING)
+
+
+@given(st.integers(0, 10**6))
+def test_dual_point_is_feasible(seed):
+    """The dual value is that of a V that obeys every constraint: checked by its definition."""
+    problem = problems.make(seed, n=12)
+    U, D, Y, beta = problem.data
+    program, V = program_of(problem), normal(12, 2, seed=seed)
+    value = program.dual_objective(torch.as_tensor(V), program.adjoint(torch.as_tensor(V)))
+    best = 0.0
+    for c in range(2):
+        v = V[:, c]
+        limit = beta / max(np.linalg.norm(U.T @ (D[:, i] * v)) for i in range(D.shape[1]))
+        scale = np.clip(v @ Y[:, c] / (v @ v), 0, limit)
+        best += scale * v @ Y[:, c] - (scale * v) @ (scale * v) / 2
+    assert value == pytest.approx(best, rel=ROUNDING, abs=ROUNDING)
+
+
+# --- the referee ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("P", [3, 8])
+@pytest.mark.parametrize("share", [0.5, 0.05])
+def test_referee_certifies_what_another_solver_found(P, share):
+    problem = problems.make(1, P=P, share=share)
+    value, W = problems.interior_point(*problem.data)
+    certificate = certify(*problem.data, W, tol=1e-6)
+    assert certificate.converged, certificate.reason
+    # The interior point method stops at gaps of 1e-9, relative.
+    assert certificate.objective == pytest.approx(value, rel=1e-8)
+    assert certificate.dual_objective <= value * (1 + 1e-8)
+    assert certificate.violation == 0
+
+
+def test_certificate_says_what_the_paper_writes():
+    problem, W = problems.make(2), normal(5, 6, 2)
+    certificate = certify(*problem.data, W)
+    assert certificate.objective == pytest.approx(
+        problems.objective(*problem.data, W), rel=ROUNDING
+    )
+    assert certificate.gap == certificate.objective - certificate.dual_objective
+    assert certificate.relative_gap == certificate.gap / certificate.objective
+    assert not certificate.converged
+    assert "above tolerance" in certificate.reason
+    assert certificate.as_dict()["gap"] == certificate.gap
+
+
+@pytest.mark.parametrize("size", [1e-2, 1e-1, 10])
+def test_a_spoilt_solution_loses_its_certificate(size):
+    problem = problems.make(3)
+    value, W = problems.interior_point(*problem.data)
+    spoilt = W + size * normal(*W.shape)
+    certificate = certify(*problem.data, spoilt, tol=1e-6)
+    assert not certificate.converged
+    # The gap is at least what is really missing.
+    missing = problems.objective(*problem.data, spoilt) - value
+    assert certificate.gap >= missing * (1 - 1e-6)
+
+
+def test_weights_beyond_the_range_of_numbers_are_not_certified():
+    problem = problems.make(3)
+    with np.errstate(over="ignore"):
+        W = 1e300 * np.sign(normal(*problem.shape))
+    certificate = certify(*problem.data, W)
+    assert not math.isfinite(certificate.objective)
+    assert not certificate.converged
+
+
+def test_referee_works_in_float64_whatever_it_is_given():
+    problem = problems.make(4)
+    _, W = problems.interior_point(*problem.data)
+    reference = certify(*problem.data, W)
+    U, D, Y, beta = problem.data
+    assert certify(*tensors(U, D, Y), beta, torch.as_tensor(W)) == reference
+    rough = certify(U, D, Y, beta, W.astype(np.float32))
+    # Rounding of the weights: 6e-8 relative; the objective is flat at the optimum, the bound is not.
+    assert rough.objective == pytest.approx(reference.objective, rel=1e-7)
+    assert rough.relative_gap < 1e-6
+
+
+def test_a_single_target_may_be_a_vector():
+    problem, W = problems.make(5, C=1), normal(5, 6, 1)
+    U, D, Y, beta = problem.data
+    assert certify(U, D, Y[:, 0], beta, W) == certify(U, D, Y, beta, W)
+
+
+def test_zero_targets_are_met_by_zero_weights():
+    problem = problems.make(6)
+    zero = replace(problem, Y=np.zeros_like(problem.Y), beta=0.1)
+    certificate = certify(*zero.data, np.zeros(zero.shape))
+    assert certificate.converged
+    assert certificate.objective == certificate.gap == certificate.relative_gap == 0
+
+
+GOOD = problems.make(0)
+NAN = np.where(np.arange(48).reshape(24, 2) == 5, np.nan, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"beta": 0}, "beta must be > 0 and finite, got 0"),
+        ({"beta": -1.0}, "beta must be > 0 and finite, got -1.0"),
+        ({"beta": math.nan}, "beta must be > 0 and finite, got nan"),
+        ({"beta": math.inf}, "beta must be > 0 and finite, got inf"),
+        ({"beta": "0.1"}, "beta must be a number > 0, got '0.1' of type str"),
+        ({"beta": None}, "beta must be a number"),
+        ({"model": "deep"}, "model must be one of 'gated', got 'deep'"),
+        ({"loss": "cubed"}, "loss must be one of 'squared'.*got 'cubed'"),
+        ({"penalty": "ridge"}, "penalty must be one of 'group'.*got 'ridge'"),
+        ({"Y": GOOD.Y[:-1]}, "U and Y must have one row per sample, got 24 and 23"),
+        ({"D": GOOD.D[:-1]}, "U and D must have one row per sample, got 24 and 23"),
+        ({"D": GOOD.D.astype(float)}, r"D \(n, P\) of bool.*torch.float64.*activation"),
+        ({"D": GOOD.D[:, 0]}, r"D \(n, P\) of bool"),
+        ({"D": GOOD.D[:, :0]}, r"non-empty.*\(24, 0\)"),
+        ({"U": GOOD.U[:, 0]}, r"U \(n, r\+1\)"),
+        ({"U": GOOD.U[:0], "D": GOOD.D[:0], "Y": GOOD.Y[:0]}, "non-empty"),
+        ({"Y": GOOD.Y[:, :0]}, r"non-empty.*\(24, 0\)"),
+        ({"Y": GOOD.Y[None]}, r"Y \(n,\) or \(n, C\)"),
+        ({"Y": NAN}, "Y must be finite, but 1 of its 48 entries"),
+        ({"U": np.full_like(GOOD.U, np.inf)}, "U must be finite, but 120 of its 120 entries"),
+        ({"weights": np.zeros((5, 6, 3))}, r"weights must have shape \(5, 6, 2\), got \(5, 6, 3\)"),
+        ({"weights": np.zeros((6, 5, 2))}, r"weights must have shape \(5, 6, 2\), got \(6, 5, 2\)"),
+        ({"weights": np.full((5, 6, 2), np.nan)}, "weights must be finite, but 60 of its 60"),
+    ],
+)
+def test_inputs_that_do_not_fit(change, message):
+    good = {
+        "U": GOOD.U,
+        "D": GOOD.D,
+        "Y": GOOD.Y,
+        "beta": GOOD.beta,
+        "weights": np.zeros((5, 6, 2)),
+    }
+    with pytest.raises(ValueError, match=message):
+        certify(**good | change)
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 10**6))
+def test_weights_are_of_one_program_only(seed):
+    """Swapping two gates' columns without their weights is seen."""
+    problem = problems.make(seed)
+    U, D, Y, beta = problem.data
+    W = normal(*problem.shape, seed=seed)
+    order = np.roll(np.arange(6), 1)
+    same = certify(U, D[:, order], Y, beta, W[:, order])
+    assert same.objective == pytest.approx(certify(U, D, Y, beta, W).objective, rel=ROUNDING)
+    assert certify(U, D[:, order], Y, beta, W).objective != pytest.approx(same.objective, rel=1e-6)

@@ -1,0 +1,461 @@
+"""The solver against CVXPY, closed forms, the network it stands for, and its own promises."""
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import problems
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.datasets import load_digits
+
+from convexbn.gates import activation, sample_gates
+from convexbn.program import certify, forward, make_program
+from convexbn.solvers import fista, solve, solve_path
+from convexbn.whitening import whiten
+
+NAMES = {"model": "gated", "loss": "squared", "penalty": "group"}
+LOOKS = 50_000  # no problem here needs a tenth of them
+
+
+class Watcher:
+    """Keeps the looks at the gap; fails rather than wait for a solver that never ends."""
+
+    def __init__(self, pause=0.0):
+        self.looks, self.pause = [], pause
+
+    def __call__(self, look):
+        time.sleep(self.pause)
+        self.looks.append(look)
+        assert len(self.looks) < LOOKS, "the solver looks again and again without an end"
+
+
+def solved(problem, **options):
+    return solve(*problem.data, **{"on_look": Watcher()} | options)
+
+
+def predictions(problem, solution):
+    return problems.dense(problem.U, problem.D) @ problems.flat(solution.weights)
+
+
+# --- the optimum ----------------------------------------------------------------------------------
+
+
+@settings(max_examples=25)
+@given(
+    seed=st.integers(0, 10**6),
+    n=st.integers(3, 25),
+    d=st.integers(1, 6),
+    P=st.integers(1, 9),
+    C=st.integers(1, 3),
+    share=st.floats(0.05, 0.95),
+)
+def test_optimum_is_that_of_an_interior_point_method(seed, n, d, P, C, share):
+    problem = problems.make(seed, n, d, P, C, share)
+    value, _ = problems.interior_point(*problem.data)
+    certificate = solved(problem, tol=1e-8).certificate
+    assert certificate.converged, certificate.reason
+    # Ours is within 1e-8, Clarabel's within some 1e-9 of the optimum, in relative terms.
+    assert certificate.objective == pytest.approx(value, rel=2e-8, abs=1e-9)
+
+
+def test_a_vector_of_targets_is_one_column():
+    problem = problems.make(0, C=1)
+    U, D, Y, beta = problem.data
+    one = solve(U, D, Y[:, 0], beta)
+    np.testing.assert_array_equal(one.weights, solve(U, D, Y, beta).weights)
+    assert one.weights.shape == problem.shape
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 1.5])
+def test_one_gate_that_is_always_open_is_soft_thresholding(share):
+    """With P = 1, D = I and U^T U = I: W_c = (1 - beta/||U^T y_c||)_+ U^T y_c."""
+    problem = replace(problems.make(1, C=3), D=np.ones((24, 1), dtype=bool))
+    problem = replace(problem, beta=share * problems.beta_max(problem.U, problem.D, problem.Y))
+    T = problem.U.T @ problem.Y
+    expected = np.maximum(1 - problem.beta / np.linalg.norm(T, axis=0), 0) * T
+    solution = solved(problem, tol=1e-12)
+    # The design is orthonormal: the weights are as near to the optimal ones as the predictions.
+    distance = np.linalg.norm(solution.weights[:, 0] - expected)
+    assert distance <= problems.apart(solution.certificate) + 1e-12
+
+
+@pytest.mark.parametrize("tol", [1e-3, 1e-6, 1e-9, 1e-12])
+@pytest.mark.parametrize("seed", range(3))
+def test_tolerance_is_reached_and_the_referee_agrees(tol, seed):
+    problem = problems.make(seed, share=0.1)
+    solution = solved(problem, tol=tol)
+    assert solution.certificate.relative_gap <= tol
+    judged = certify(*problem.data, solution.weights, tol=tol)
+    assert judged.converged
+    assert judged.objective == solution.certificate.objective
+    assert judged.dual_objective == solution.certificate.dual_objective
+    # float32 cannot know 1e-9, whatever it believes.
+    if tol <= 1e-9:
+        assert solution.weights.dtype == np.float64
+
+
+def test_zero_from_beta_max_on():
+    problem = problems.make(2)
+    for share in (1.0001, 2, 1e6):
+        top = problems.beta_max(problem.U, problem.D, problem.Y)
+        solution = solved(replace(problem, beta=share * top))
+        assert not solution.weights.any()
+        assert solution.neurons == 0
+        assert solution.certificate.iterations == 0
+        assert solution.certificate.converged
+    assert solved(replace(problem, beta=0.9 * top)).neurons > 0
+
+
+def test_recovered_gated_network_has_the_convex_objective():
+    """sum_j D_j (U s_j) v_j^T with s_j = W_j/sqrt||W_j|| and v_j = sqrt||W_j|| for its class."""
+    problem = problems.make(3)
+    U, D, Y, beta = problem.data
+    solution = solved(problem)
+    F, decay = np.zeros_like(Y), 0.0
+    for i in range(D.shape[1]):
+        for c in range(Y.shape[1]):
+            block = solution.weights[:, i, c].astype(np.float64)
+            size = np.linalg.norm(block)
+            if size > 0:
+                s, v = block / np.sqrt(size), np.sqrt(size)
+                F[:, c] += D[:, i] * (U @ s) * v
+                decay += s @ s + v * v
+    network = 0.5 * ((F - Y) ** 2).sum() + beta / 2 * decay
+    assert network == pytest.approx(solution.certificate.objective, rel=1e-12)
+    np.testing.assert_allclose(solution.predict(U, D), F, atol=1e-5)  # in the weights' float32
+
+
+def test_digits_are_certified():
+    X, labels = load_digits(return_X_y=True)
+    U = whiten(X[:600]).U
+    D = activation(U, sample_gates(U, 32, 0))
+    Y = np.eye(10)[labels[:600]]
+    start = time.perf_counter()
+    solution = solve(U, D, Y, 0.3, tol=1e-6)
+    assert solution.certificate.converged, solution.certificate.reason
+    assert time.perf_counter() - start < 30  # a second where nothing else runs
+    assert (solution.predict(U, D).argmax(axis=1) == labels[:600]).mean() > 0.95
+
+
+# --- invariances ----------------------------------------------------------------------------------
+
+
+def test_order_of_gates_and_samples_does_not_matter():
+    problem, rng = problems.make(4), np.random.default_rng(0)
+    U, D, Y, beta = problem.data
+    reference = solved(problem, tol=1e-10)
+    samples, gates = rng.permutation(24), rng.permutation(6)
+    other = replace(problem, U=U[samples], D=D[samples][:, gates], Y=Y[samples])
+    again = solved(other, tol=1e-10)
+    difference = predictions(other, again) - predictions(problem, reference)[samples]
+    assert np.linalg.norm(difference) <= problems.apart(reference.certificate, again.certificate)
+
+
+def test_a_repeated_gate_adds_nothing():
+    problem = problems.make(5)
+    twice = replace(problem, D=np.hstack([problem.D, problem.D[:, :3]]))
+    first, second = solved(problem, tol=1e-10), solved(twice, tol=1e-10)
+    assert second.certificate.objective == pytest.approx(first.certificate.objective, rel=2e-10)
+
+
+@pytest.mark.parametrize("power", [-25, -20, -10, 10, 18.7, 19, 25])
+def test_unit_of_the_targets_does_not_matter(power):
+    """Targets and beta in another unit: the same network in that unit, also beyond float32."""
+    problem, unit = problems.make(6), 10.0**power
+    first = solved(problem)
+    other = replace(problem, Y=unit * problem.Y, beta=unit * problem.beta)
+    second = solved(other)
+    assert second.certificate.converged, second.certificate.reason
+    difference = predictions(other, second) / unit - predictions(problem, first)
+    tolerance = problems.apart(first.certificate, first.certificate) * 2  # both within 1e-6
+    assert np.linalg.norm(difference) <= tolerance
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1e6])
+def test_unit_of_the_design_does_not_matter(unit):
+    problem = problems.make(7)
+    other = replace(problem, U=unit * problem.U, beta=unit * problem.beta)
+    first, second = solved(problem, tol=1e-9), solved(other, tol=1e-9)
+    assert second.certificate.objective == pytest.approx(first.certificate.objective, rel=2e-9)
+
+
+# --- never without an end, never without a word ---------------------------------------------------
+
+
+@pytest.mark.parametrize("tol", [1e-7, 1e-8])
+@pytest.mark.parametrize("seed", range(12))
+def test_float32_that_sees_no_gap_makes_way_for_float64(seed, tol):
+    """In float32 the gap of few gates often vanishes, or is negative, before it really is small."""
+    problem = problems.make(seed, n=50, d=5, P=2, share=0.2)
+    assert solved(problem, tol=tol).certificate.relative_gap <= tol
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_step_size_is_not_spoilt_by_rounding(seed):
+    """Near the optimum the bend of a step is rounding; the step's constant stays in its bounds."""
+    problem = problems.make(seed, n=35, P=3, share=0.01)
+    program = make_program(*problem.data, **NAMES)
+    largest = np.linalg.norm(problems.dense(problem.U, problem.D), 2) ** 2
+    bound = fista.eigenvalue_bound(program)
+    assert fista.largest_eigenvalue(program) <= largest * (1 + 1e-12)
+    assert largest <= bound * (1 + 1e-12)
+    assert bound <= problem.D.sum(axis=1).max() * (1 + 1e-12)  # U is orthonormal
+    single = program.to(torch.float32)
+    state = fista.State.at(single, torch.zeros(problem.shape))
+    fista.minimize(single, state, 0.0, 3000, fista.Stopwatch(), lambda look: None)
+    assert largest * 0.5 <= state.lipschitz <= bound * (1 + 1e-5)  # the bound, as float32 has it
+
+
+def test_an_underestimate_of_the_eigenvalue_is_harmless():
+    problem = problems.make(8)
+    program = make_program(*problem.data, **NAMES)
+    state = fista.State.at(program, torch.zeros(problem.shape), lipschitz=1e-3)
+    watch = fista.Stopwatch()
+    assert fista.minimize(program, state, 1e-8, 50_000, watch, lambda look: None) == "tolerance"
+
+
+def test_start_of_the_power_method_may_vanish():
+    problem = problems.make(9, n=25, C=1)
+    awkward = replace(problem, Y=np.full((25, 1), -0.2), beta=0.01)  # -1/sqrt(n) exactly
+    assert solved(awkward).certificate.converged
+
+
+def test_gates_that_are_never_active():
+    problem = problems.make(10)
+    dead = replace(problem, D=np.zeros_like(problem.D))
+    start = np.ones(problem.shape)
+    for initial in (None, start):
+        solution = solved(dead, initial=initial)
+        assert solution.certificate.converged
+        assert not solution.weights.any()
+    half = replace(problem, D=problem.D & (np.arange(6) < 3))
+    assert not solved(half).weights[:, 3:].any()
+
+
+def test_zero_targets():
+    problem = problems.make(11)
+    zero = replace(problem, Y=np.zeros_like(problem.Y), beta=0.1)
+    assert not solved(zero).weights.any()
+    assert solved(zero, initial=np.ones(problem.shape)).certificate.objective < 1e-6
+
+
+def test_targets_whose_squares_overflow_are_not_certified():
+    problem = problems.make(12)
+    huge = replace(problem, Y=1e200 * problem.Y, beta=1e200 * problem.beta)
+    certificate = solved(huge).certificate
+    assert not certificate.converged
+    assert certificate.iterations == 0
+
+
+def test_small_betas_are_solved_for_as_long_as_there_is_progress():
+    """Progress of less than one percent between two looks is progress."""
+    problem = problems.make(13, share=1e-3)
+    solution = solved(problem, tol=1e-6)
+    assert solution.certificate.converged, solution.certificate.reason
+
+
+def test_limit_of_iterations():
+    problem = problems.make(14, share=0.01)
+    certificate = solved(problem, tol=1e-12, max_iterations=20).certificate
+    assert not certificate.converged
+    assert certificate.iterations == 20
+    assert "stopped by iterations after 20" in certificate.reason
+    assert certificate.gap > 0
+
+
+def test_precision_is_named_when_it_is_what_ends_the_search():
+    problem = problems.make(15)
+    certificate = solved(problem, tol=1e-30).certificate
+    assert not certificate.converged
+    assert certificate.relative_gap < 1e-12
+    assert "torch.float64" in certificate.reason
+
+
+# --- paths and starts -----------------------------------------------------------------------------
+
+
+def test_path_is_what_cold_solves_find():
+    problem = problems.make(16)
+    U, D, Y, top = problem.data
+    betas = [0.3 * top, top, 0.1 * top]
+    path = list(solve_path(U, D, Y, betas, tol=1e-9))
+    assert [s.beta for s in path] == sorted(betas, reverse=True)
+    for warm in path:
+        cold = solve(U, D, Y, warm.beta, tol=1e-9)
+        difference = warm.predict(U, D) - cold.predict(U, D)
+        assert np.linalg.norm(difference) <= problems.apart(warm.certificate, cold.certificate)
+
+
+def test_path_yields_each_solution_before_it_begins_the_next():
+    problem, seen = problems.make(16), []
+    U, D, Y, top = problem.data
+    path = solve_path(U, D, Y, [top, top / 10], on_look=lambda look: seen.append(look.beta))
+    assert next(path).beta == top
+    assert set(seen) == {top}
+    assert next(path).beta == top / 10
+    assert set(seen) == {top, top / 10}
+
+
+def test_objective_falls_with_beta():
+    problem = problems.make(17)
+    U, D, Y, top = problem.data
+    path = list(solve_path(U, D, Y, np.geomspace(0.01, 2, 5) * top, tol=1e-8))
+    values = [s.certificate.objective for s in path]
+    assert values == sorted(values, reverse=True)
+    norms = [np.linalg.norm(s.weights, axis=0).sum() for s in path]
+    assert norms == sorted(norms)
+
+
+def test_a_solution_is_a_start_that_needs_no_iteration():
+    problem, watcher = problems.make(18), Watcher()
+    first = solved(problem, tol=1e-9)
+    again = solve(*problem.data, initial=first.weights, tol=1e-5, on_look=watcher)
+    assert again.certificate.iterations == 0
+    # float32 rounds the start: half a unit of 1.2e-7 in each weight.
+    np.testing.assert_allclose(again.weights, first.weights, rtol=6e-8)
+    assert len(watcher.looks) == 1
+    assert solved(problem, tol=1e-5).certificate.iterations > 0
+
+
+def test_a_bad_start_ends_at_the_same_optimum():
+    problem = problems.make(19)
+    first = solved(problem, tol=1e-9)
+    start = 100 * np.random.default_rng(0).standard_normal(problem.shape)
+    second = solved(problem, initial=start, tol=1e-9)
+    assert second.certificate.objective == pytest.approx(first.certificate.objective, rel=2e-9)
+
+
+# --- what is seen on the way ----------------------------------------------------------------------
+
+
+def test_looks():
+    problem, watcher = problems.make(20), Watcher()
+    solution = solve(*problem.data, tol=1e-9, on_look=watcher)
+    looks, certificate = watcher.looks, solution.certificate
+    seconds, iterations = ([getattr(x, k) for x in looks] for k in ("seconds", "iteration"))
+    assert seconds == sorted(seconds)
+    assert iterations == sorted(iterations)
+    assert iterations[:5] == [0, 1, 2, 5, 10]
+    assert iterations[-1] == certificate.iterations
+    assert 0 <= seconds[0] <= seconds[-1] <= certificate.seconds
+    for look in looks:
+        # Sums of some hundred terms, each rounded.
+        rounding = 1e3 * torch.finfo(look.weights.dtype).eps
+        assert look.gap >= -rounding * look.objective
+        F = forward(*(torch.as_tensor(a) for a in (problem.U, problem.D)), look.weights.double())
+        value = problems.objective(*problem.data, look.weights)
+        assert look.objective == pytest.approx(value, rel=rounding)
+        np.testing.assert_allclose(look.predictions, F, atol=10 * rounding)
+    assert looks[0].objective == pytest.approx(0.5 * (problem.Y**2).sum(), rel=1e-6)
+    assert looks[-1].gap == pytest.approx(certificate.gap, abs=1e-12 * certificate.objective)
+
+
+def test_time_of_the_onlooker_is_not_counted():
+    problem, watcher = problems.make(21), Watcher(pause=0.02)
+    solution = solve(*problem.data, on_look=watcher)
+    slept = 0.02 * len(watcher.looks)
+    assert slept > 0.2
+    assert solution.certificate.seconds < slept / 2 + 0.1  # milliseconds where nothing else runs
+    assert watcher.looks[-1].seconds <= solution.certificate.seconds
+
+
+def test_an_onlooker_may_stop_the_search():
+    def stop(look):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        solve(*problems.make(22).data, on_look=stop)
+
+
+# --- kinds and devices ----------------------------------------------------------------------------
+
+
+def test_numpy_in_numpy_out_and_torch_in_torch_out():
+    problem = problems.make(23)
+    U, D, Y, beta = problem.data
+    ours = solve(U, D, Y, beta)
+    theirs = solve(*(torch.as_tensor(a) for a in (U, D, Y)), beta)
+    assert isinstance(ours.weights, np.ndarray)
+    assert isinstance(theirs.weights, torch.Tensor)
+    np.testing.assert_array_equal(ours.weights, theirs.weights)
+    assert isinstance(ours.predict(U, D), np.ndarray)
+    assert isinstance(theirs.predict(torch.as_tensor(U), torch.as_tensor(D)), torch.Tensor)
+    assert ours.neurons == theirs.neurons == (np.linalg.norm(ours.weights, axis=0) > 0).sum()
+
+
+def test_inputs_are_left_as_they_are():
+    problem = problems.make(24)
+    copies = [a.copy() for a in problem.data[:3]]
+    start = np.ones(problem.shape)
+    solved(problem, initial=start, tol=1e-9)
+    for before, after in zip(copies, problem.data[:3], strict=True):
+        np.testing.assert_array_equal(before, after)
+    assert (start == 1).all()
+
+
+def test_predictions_of_new_samples():
+    rng = np.random.default_rng(0)
+    X, new = rng.standard_normal((30, 4)), rng.standard_normal((7, 4))
+    w = whiten(X)
+    G = sample_gates(w.U, 5, 0)
+    solution = solve(w.U, activation(w.U, G), rng.standard_normal((30, 2)), 0.1, tol=1e-9)
+    U = w.transform(new)
+    F = solution.predict(U, activation(U, G))
+    for k in range(7):
+        expected = sum((U[k] @ G[:, i] >= 0) * U[k] @ solution.weights[:, i] for i in range(5))
+        np.testing.assert_allclose(F[k], expected, atol=1e-12)
+    assert solution.predict(U[:0], activation(U[:0], G)).shape == (0, 2)
+
+
+def test_two_solves_are_the_same_to_the_last_bit():
+    problem = problems.make(25)
+    first, second = solved(problem, tol=1e-9), solved(problem, tol=1e-9)
+    np.testing.assert_array_equal(first.weights, second.weights)
+    assert first.certificate.iterations == second.certificate.iterations
+
+
+@pytest.mark.gpu
+def test_gpu_finds_the_same_optimum():
+    if not torch.cuda.is_available():
+        pytest.skip("PyTorch finds no CUDA device on this machine")
+    problem = problems.make(26, n=300, d=20, P=40)
+    here, there = solved(problem, tol=1e-9), solved(problem, tol=1e-9, device="cuda")
+    assert isinstance(there.weights, np.ndarray)
+    difference = predictions(problem, here) - predictions(problem, there)
+    assert np.linalg.norm(difference) <= problems.apart(here.certificate, there.certificate)
+    U, D, Y = (torch.as_tensor(a, device="cuda") for a in problem.data[:3])
+    stays = solve(U, D, Y, problem.beta)
+    assert stays.weights.is_cuda
+    assert stays.predict(U, D).is_cuda
+
+
+# --- inputs that do not fit -----------------------------------------------------------------------
+
+GOOD = problems.make(0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"betas": []}, "at least one weight decay"),
+        ({"betas": [1.0, 0.0]}, "beta must be > 0 and finite, got 0.0"),
+        ({"tol": 0}, "tol must be > 0"),
+        ({"tol": float("nan")}, "tol must be > 0"),
+        ({"max_iterations": 0}, "max_iterations must be from 1"),
+        ({"max_iterations": 1e3}, "max_iterations must be a whole number"),
+        ({"initial": np.zeros((5, 6, 3))}, r"initial weights must have shape \(5, 6, 2\), got"),
+        ({"initial": np.full((5, 6, 2), np.nan)}, "initial weights must be finite"),
+        ({"loss": "hinge"}, "loss must be one of 'squared'"),
+        ({"penalty": "l1"}, "penalty must be one of 'group'"),
+        ({"model": "relu6"}, "model must be one of 'gated'"),
+        ({"Y": GOOD.Y[:5]}, "U and Y must have one row per sample, got 24 and 5"),
+        ({"Y": np.full((24, 2), np.nan)}, "Y must be finite"),
+    ],
+)
+def test_inputs_that_do_not_fit(change, message):
+    good = {"U": GOOD.U, "D": GOOD.D, "Y": GOOD.Y, "betas": [GOOD.beta]}
+    with pytest.raises(ValueError, match=message):
+        list(solve_path(**good | change))
