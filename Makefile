@@ -7,14 +7,19 @@ BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG) \
 	--workflow-profile workflow/profiles/local
 
-.PHONY: reproduce report test lint lock clean
+.PHONY: reproduce report unlock test lint lock clean
 
 reproduce: $(VENV)/installed
 	$(SNAKEMAKE)
 	@echo "Figures and tables of $(CONFIG) are up to date."
 
 report: reproduce
-	$(SNAKEMAKE) --report report.html
+	$(SNAKEMAKE) --report results/report.html
+	@echo "Wrote results/report.html."
+
+# After a power cut or kill -9: Snakemake's lock outlives it. Then `make reproduce` resumes.
+unlock: $(VENV)/installed
+	$(SNAKEMAKE) --unlock
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest

@@ -67,7 +67,7 @@ def interior_point(U, D, Y, beta):
     blocks = [cp.norm(W[i * p : (i + 1) * p, c]) for i in range(P) for c in range(C)]
     loss = cp.sum_squares(dense(U, D) @ W - Y) / 2
     program = cp.Problem(cp.Minimize(loss + beta * sum(blocks)))
-    program.solve(solver=cp.CLARABEL, tol_gap_rel=1e-9, tol_gap_abs=1e-9, tol_feas=1e-9)
+    program.solve(solver=cp.CLARABEL)  # to 1e-8, by default
     return program.value, W.value.reshape(P, p, C).transpose(1, 0, 2)
 
 

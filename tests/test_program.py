@@ -246,9 +246,9 @@ def test_referee_certifies_what_another_solver_found(P, share):
     value, W = problems.interior_point(*problem.data)
     certificate = certify(*problem.data, W, tol=1e-6)
     assert certificate.converged, certificate.reason
-    # The interior point method stops at gaps of 1e-9, relative.
-    assert certificate.objective == pytest.approx(value, rel=1e-8)
-    assert certificate.dual_objective <= value * (1 + 1e-8)
+    # The interior point method stops at gaps of 1e-8, relative.
+    assert certificate.objective == pytest.approx(value, rel=1e-7)
+    assert certificate.dual_objective <= value * (1 + 1e-7)
     assert certificate.violation == 0
 
 

@@ -57,8 +57,8 @@ def test_optimum_is_that_of_an_interior_point_method(seed, n, d, P, C, share):
     value, _ = problems.interior_point(*problem.data)
     certificate = solved(problem, tol=1e-8).certificate
     assert certificate.converged, certificate.reason
-    # Ours is within 1e-8, Clarabel's within some 1e-9 of the optimum, in relative terms.
-    assert certificate.objective == pytest.approx(value, rel=2e-8, abs=1e-9)
+    # Both are within 1e-8 of the optimum, relative; Clarabel also absolute, and in feasibility.
+    assert certificate.objective == pytest.approx(value, rel=1e-7, abs=1e-7)
 
 
 def test_a_vector_of_targets_is_one_column():
@@ -350,7 +350,8 @@ def test_looks():
         assert look.objective == pytest.approx(value, rel=rounding)
         np.testing.assert_allclose(look.predictions, F, atol=10 * rounding)
     assert looks[0].objective == pytest.approx(0.5 * (problem.Y**2).sum(), rel=1e-6)
-    assert looks[-1].gap == pytest.approx(certificate.gap, abs=1e-12 * certificate.objective)
+    assert looks[-1].relative_gap <= 1e-9
+    assert looks[-1].objective == pytest.approx(certificate.objective, rel=1e-13)
 
 
 def test_time_of_the_onlooker_is_not_counted():

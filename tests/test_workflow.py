@@ -1,12 +1,16 @@
 """The rules' code inputs, and the whole DAG on the tiny config."""
 
 import ast
+import os
 import re
+import signal
+import subprocess
+import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from workflow_runs import ROOT, edited, jobs, snakemake
+from workflow_runs import ROOT, command, edited, jobs, snakemake
 
 from convexbn import artifacts
 
@@ -163,6 +167,33 @@ def test_a_missed_tolerance_fails_its_rule_and_says_why(finished, tmp_path):
     assert "allow_uncertified" in log
     assert "relative gap" in log
     assert not (tmp_path / target).exists()
+
+
+@pytest.mark.slow
+def test_a_killed_run_resumes(tmp_path):
+    """Killed without a chance to clean up, while a solve is under way."""
+    killed = subprocess.Popen(
+        command("--configfile", CONFIG, directory=tmp_path),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    wanted = RESULTS / "tables/runs.csv"
+    under_way = tmp_path / RESULTS / "whitening/digits.safetensors"
+    deadline = time.monotonic() + 60
+    while not under_way.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+    assert under_way.exists()
+    assert not (tmp_path / wanted).exists()
+    done = tmp_path / RESULTS / "data/digits/features.safetensors"
+    prepared = done.stat().st_mtime_ns
+
+    snakemake("--configfile", CONFIG, "--unlock", directory=tmp_path)
+    snakemake(wanted, "--configfile", CONFIG, directory=tmp_path)
+    assert (tmp_path / wanted).exists()
+    assert done.stat().st_mtime_ns == prepared
 
 
 @pytest.mark.slow

@@ -10,13 +10,18 @@ import yaml
 ROOT = Path(__file__).parent.parent
 
 
-def snakemake(*arguments, directory, check=True):
-    """Run the workflow with `directory` as the working directory."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile"]
-    command += ["--directory", directory, "--cores", "2", "--show-failed-logs", *arguments]
-    run = subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, check=False
-    )
+def command(*arguments, directory) -> list[str]:
+    """Return the command line of a run with `directory` as the working directory."""
+    words = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile"]
+    words += ["--workflow-profile", ROOT / "workflow/profiles/local"]
+    words += ["--directory", directory, "--cores", "2", *arguments]
+    return [str(word) for word in words]
+
+
+def snakemake(*arguments, directory, check=True) -> str:
+    """Run the workflow with `directory` as the working directory; return what it printed."""
+    words = command(*arguments, directory=directory)
+    run = subprocess.run(words, capture_output=True, text=True, check=False)
     output = run.stdout + run.stderr
     assert not check or run.returncode == 0, output[-4000:]
     return output

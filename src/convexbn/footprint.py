@@ -1,7 +1,7 @@
 """How much memory the stages need, from the config alone: what the rules ask of a scheduler.
 
-Upper estimates in MB (10^6 bytes): the largest arrays that live at the same time, plus what the interpreter and
-PyTorch take. Imports nothing heavy, as every Snakemake process reads it.
+Upper estimates in MB (10^6 bytes): the largest arrays that live at the same time, plus what the
+interpreter and PyTorch take. Imports nothing heavy, as every Snakemake process reads it.
 """
 
 from dataclasses import dataclass

@@ -15,7 +15,7 @@ from convexbn.artifacts import load_tensors
 from convexbn.evaluation import accuracy
 from convexbn.gates import activation
 from convexbn.logs import progress
-from convexbn.program import certify, forward
+from convexbn.program import adjoint, certify, forward
 from convexbn.solvers import Solution, solve_path
 from convexbn.whitening import Whitening, truncated
 
@@ -162,6 +162,7 @@ def solve_run(run: Run) -> tuple[dict, list[dict]]:
     solutions, history = {}, []
     seconds = np.repeat(run.setup_seconds[:, None], len(run.settings.betas), axis=1)
     iterations = np.zeros(seconds.shape, dtype=np.int64)
+    _warm_up(run)
     with progress(total=None, desc=f"{seconds.size} solves, looks at the gap") as bar:
         for s, seed in enumerate(run.seeds):
             for b, solution in enumerate(_solve_seed(run, s, history, bar)):
@@ -170,6 +171,13 @@ def solve_run(run: Run) -> tuple[dict, list[dict]]:
                 seconds[s, b:] += solution.certificate.seconds
                 iterations[s, b] = solution.certificate.iterations
     return solutions | {"seconds": seconds, "iterations": iterations}, history
+
+
+def _warm_up(run: Run) -> None:
+    """Have the libraries start their threads and the device its kernels, outside every clock."""
+    train = run.samples("train", 0)
+    U, Y = train.U.float(), torch.as_tensor(run.features["Y_train"], device=run.device)
+    forward(U, train.D, adjoint(U, train.D, Y))
 
 
 def _solve_seed(run: Run, s: int, history: list, bar):

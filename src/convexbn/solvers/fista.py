@@ -17,8 +17,8 @@ from convexbn.program import Program
 
 _LOOK_EVERY = 10  # iterations between two looks at the gap
 _EARLY_LOOKS = (1, 2, 5)  # the curves of gap against time begin here
-# Looks without progress before a precision is held to be exhausted: accelerated iterations go up and
-# down, and leaving float32 early only costs time.
+# Looks without progress before a precision is held to be exhausted: accelerated iterations go up
+# and down, and leaving float32 early only costs time.
 _PATIENCE = {torch.float32: 20, torch.float64: 500}
 _POWER_ITERATIONS = 25
 

@@ -1,0 +1,126 @@
+"""Estimates of memory against the sizes of real data sets and the peak of real work."""
+
+import subprocess
+import sys
+
+import pytest
+
+from convexbn import footprint
+from convexbn.footprint import Size, size_of
+
+DIGITS = {"source": "digits", "train": None, "validation": 200, "test": 300, "pool": 1}
+CIFAR = {"source": "cifar10", "train": None, "validation": 5000, "test": None, "pool": 1}
+
+
+@pytest.mark.parametrize(
+    ("entry", "size"),
+    [
+        (CIFAR, Size(45_000, 15_000, 3072, 10)),
+        (CIFAR | {"validation": 0}, Size(50_000, 10_000, 3072, 10)),
+        (CIFAR | {"train": 500, "validation": 0, "test": 1000}, Size(500, 1000, 3072, 10)),
+        (CIFAR | {"color": "gray", "pool": 2}, Size(45_000, 15_000, 256, 10)),
+        (CIFAR | {"color": "rgb", "pool": 4}, Size(45_000, 15_000, 192, 10)),
+        (CIFAR | {"classes": ["cat", "dog"]}, Size(45_000, 15_000, 3072, 2)),
+        (CIFAR | {"source": "cifar100"}, Size(45_000, 15_000, 3072, 100)),
+        (CIFAR | {"source": "cifar100", "labels": "fine"}, Size(45_000, 15_000, 3072, 100)),
+        (CIFAR | {"source": "cifar100", "labels": "coarse"}, Size(45_000, 15_000, 3072, 20)),
+        (CIFAR | {"source": "image_folder", "size": [16, 8]}, Size(45_000, 15_000, 384, 100)),
+        (DIGITS | {"train": 1000}, Size(1000, 500, 64, 10)),
+        (DIGITS | {"train": 1000, "pool": 2}, Size(1000, 500, 16, 10)),
+    ],
+)
+def test_sizes(entry, size):
+    assert size_of(entry) == size
+
+
+def test_digits_without_a_split_are_not_more_than_all():
+    """What is left over is not known here; an upper estimate is what is wanted."""
+    size = size_of(DIGITS)
+    assert 1797 - 200 - 300 <= size.n <= 1797
+    assert size.m == 500
+
+
+@pytest.mark.parametrize("more", [{"gates": 256}, {"seeds": 20}, {"betas": [1.0] * 20}])
+def test_more_work_takes_more_memory(more):
+    run = {"gates": 128, "seeds": 5, "betas": [1.0]}
+    assert footprint.convex(CIFAR, run | more) > footprint.convex(CIFAR, run)
+    assert footprint.convex(CIFAR, run | {"rank": 100}) < footprint.convex(CIFAR, run)
+
+
+def test_import_is_light():
+    """Every Snakemake process reads this module."""
+    program = "import sys, convexbn.footprint; print({'torch', 'numpy'} & sys.modules.keys())"
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.strip() == "set()"
+
+
+# In each: `base` MiB with all imports, `peak` MiB after the work.
+MEASURE = """
+import os, resource
+import numpy as np
+from convexbn.gates import activation, sample_gates
+from convexbn.paths import Run, Settings, certify_run, evaluate_run, solve_run
+from convexbn.whitening import whiten
+import torch
+
+def mib():
+    if os.path.exists("/proc/self/status"):
+        # The resource usage counts what the parent process had before this one began.
+        with open("/proc/self/status") as status:
+            return next(int(line.split()[1]) / 2**10 for line in status if "VmHWM" in line)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # macOS: in bytes
+
+torch.set_num_threads(1)
+(torch.ones(99, 99) @ torch.ones(99, 99)).sum()
+n, m, d, C = {size}
+rng = np.random.default_rng(0)
+base = mib()
+{work}
+print(base, mib())
+"""
+
+CONVEX = """
+features = {{"Y_train": np.eye(C, dtype=np.float32)[np.arange(n) % C]}}
+for split, rows in (("train", n), ("validation", 0), ("test", m)):
+    features["X_" + split] = rng.standard_normal((rows, d), dtype=np.float32)
+    features["labels_" + split] = np.arange(rows) % C
+whitening = whiten(features["X_train"])
+gates = np.stack([sample_gates(whitening.U, {gates}, seed) for seed in range({seeds})])
+settings = Settings(tuple({betas}), 1e-9, max_iterations=10, allow_uncertified=True)
+run = Run(settings, features, whitening, list(range({seeds})), gates, np.zeros({seeds}))
+solutions, history = solve_run(run)
+certify_run(run, solutions)
+evaluate_run(run, solutions)
+"""
+
+
+def measured(size: Size, work: str) -> tuple[float, float]:
+    """Run `work` in a process of its own; return MiB after the imports, and at the peak."""
+    program = MEASURE.format(size=(size.n, size.m, size.d, size.C), work=work)
+    command = [sys.executable, "-c", program]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    base, peak = map(float, run.stdout.split())
+    return base, peak
+
+
+def check(estimate, base, peak):
+    assert peak <= estimate < 10 * peak
+    # And not only thanks to what is set aside for the interpreter.
+    assert base <= footprint._INTERPRETER
+    assert peak - base <= estimate - footprint._INTERPRETER
+
+
+def test_estimate_for_whitening_holds():
+    entry = CIFAR | {"train": 2500, "validation": 0, "test": 10, "pool": 2}  # d = 768
+    base, peak = measured(size_of(entry), "whiten(rng.standard_normal((n, d), dtype=np.float32))")
+    check(footprint.whitening(entry), base, peak)
+
+
+@pytest.mark.parametrize("run", [{"gates": 256, "seeds": 1, "betas": [30.0, 20.0, 10.0]}])
+def test_estimate_for_a_run_holds(run):
+    entry = CIFAR | {"train": 1500, "validation": 0, "test": 200, "color": "gray", "pool": 2}
+    entry |= {"classes": list("abcd")}
+    base, peak = measured(size_of(entry), CONVEX.format(**run))
+    check(footprint.convex(entry, run), base, peak)

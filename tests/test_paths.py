@@ -1,0 +1,239 @@
+"""Runs: solve, certify and evaluate agree with each other and with the definitions."""
+
+import logging
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from convexbn.artifacts import load_tensors, save_tensors
+from convexbn.evaluation import accuracy
+from convexbn.gates import sample_gates
+from convexbn.paths import Run, Settings, UncertifiedError, certify_run, evaluate_run, solve_run
+from convexbn.program import certify
+from convexbn.whitening import whiten
+
+n, d, C, P = 60, 5, 3, 8
+BETAS, SEEDS = (0.5, 2.0, 1.0), [7, 3]
+SETUP = np.array([10.0, 20.0])
+
+
+def make_features(validation=15):
+    """The label is the largest of the first features."""
+    rng, features = np.random.default_rng(0), {}
+    for split, rows in (("train", n), ("validation", validation), ("test", 25)):
+        X = rng.standard_normal((rows, d)).astype(np.float32)
+        features[f"X_{split}"] = X
+        features[f"labels_{split}"] = X[:, :C].argmax(axis=1)
+    features["Y_train"] = np.eye(C, dtype=np.float32)[features["labels_train"]]
+    return features
+
+
+def make_run(features=None, rank=None, **settings) -> Run:
+    features = features or make_features()
+    whitening = whiten(features["X_train"], rank=rank)
+    gates = np.stack([sample_gates(whitening.U, P, seed) for seed in SEEDS])
+    settings = Settings(**{"betas": BETAS, "tolerance": 1e-6} | settings)
+    return Run(settings, features, whitening, SEEDS, gates, SETUP)
+
+
+@pytest.fixture(scope="module")
+def run() -> Run:
+    return make_run()
+
+
+@pytest.fixture(scope="module")
+def solved(run):
+    return solve_run(run)
+
+
+@pytest.fixture
+def solutions(solved):
+    return dict(solved[0])
+
+
+def test_solutions_are_complete(solutions):
+    names = {f"weights.{s}.{b}" for s in range(2) for b in range(3)}
+    assert solutions.keys() == names | {"seconds", "iterations"}
+    assert all(solutions[name].shape == (d + 1, P, C) for name in names)
+    assert solutions["seconds"].shape == solutions["iterations"].shape == (2, 3)
+
+
+def test_referee_certifies_what_was_solved(run, solutions):
+    certificates = certify_run(run, solutions)
+    keys = [(c["seed"], c["beta"]) for c in certificates]
+    assert keys == [(seed, beta) for seed in SEEDS for beta in (2.0, 1.0, 0.5)]
+    for place, c in enumerate(certificates):
+        s, b = divmod(place, 3)
+        assert c["converged"]
+        assert c["relative_gap"] <= 1e-6
+        assert c["seconds"] == solutions["seconds"][s, b]
+        assert c["iterations"] == solutions["iterations"][s, b]
+        D = run.whitening.U @ run.gates[s] >= 0
+        W = solutions[f"weights.{s}.{b}"]
+        direct = certify(run.whitening.U, D, run.features["Y_train"], c["beta"], W)
+        assert c["objective"] == pytest.approx(direct.objective, rel=1e-14)
+
+
+def test_history_ends_where_the_certificate_begins(run, solved):
+    solutions, history = solved
+    for certificate in certify_run(run, solutions):
+        key = (certificate["seed"], certificate["beta"])
+        looks = [row for row in history if (row["seed"], row["beta"]) == key]
+        # The solver looks in float32: 180 squares and 24 norms, each rounded to 6e-8.
+        assert looks[-1]["objective"] == pytest.approx(certificate["objective"], rel=1e-5)
+        assert looks[-1]["iteration"] == certificate["iterations"]
+        assert looks[-1]["relative_gap"] <= 1e-6
+        for row in looks:
+            assert row["gap"] == row["objective"] - row["dual_objective"]
+            assert row["rank"] == d
+
+
+def test_clock_runs_from_the_setup_through_the_whole_path(solved):
+    solutions, history = solved
+    for s, seed in enumerate(SEEDS):
+        clock = [row["seconds"] for row in history if row["seed"] == seed]
+        betas = [row["beta"] for row in history if row["seed"] == seed]
+        assert clock == sorted(clock)
+        assert betas == sorted(betas, reverse=True)
+        assert SETUP[s] <= clock[0]
+        ends = solutions["seconds"][s]
+        assert (np.diff(ends) > 0).all()
+        for b, beta in enumerate((2.0, 1.0, 0.5)):
+            at = [row["seconds"] for row in history if (row["seed"], row["beta"]) == (seed, beta)]
+            begin = ends[b - 1] if b else SETUP[s]
+            assert begin <= at[0] <= at[-1] <= ends[b]
+
+
+def by_hand(run, X, s, W):
+    """Return the predictions of a gated network, sample by sample."""
+    U = run.whitening.transform(X)
+    D = U @ run.gates[s] >= 0
+    return np.einsum("np,npc->nc", D, np.einsum("na,apc->npc", U, np.float64(W)))
+
+
+def test_evaluation_is_that_of_the_network(run, solutions):
+    rows = evaluate_run(run, solutions)
+    assert [(row["seed"], row["beta"]) for row in rows] == [
+        (seed, beta) for seed in SEEDS for beta in (2.0, 1.0, 0.5)
+    ]
+    for place, row in enumerate(rows):
+        s, b = divmod(place, 3)
+        W = solutions[f"weights.{s}.{b}"]
+        for split in ("train", "validation", "test"):
+            scores = by_hand(run, run.features[f"X_{split}"], s, W)
+            labels = run.features[f"labels_{split}"]
+            assert row[f"{split}_accuracy"] == (scores.argmax(axis=1) == labels).mean()
+        assert row["neurons"] == (np.linalg.norm(W, axis=0) > 0).sum()
+        assert (row["rank"], row["energy"]) == (d, 1.0)
+    assert rows[-1]["train_accuracy"] > 0.8  # it learns
+
+
+def test_curves_end_at_the_evaluated_accuracies(run, solved):
+    solutions, history = solved
+    for row in evaluate_run(run, solutions):
+        last = [h for h in history if (h["seed"], h["beta"]) == (row["seed"], row["beta"])][-1]
+        assert last["train_accuracy"] == row["train_accuracy"]
+        assert last["test_accuracy"] == row["test_accuracy"]
+
+
+def test_seeds_do_not_touch_each_other(run, solutions):
+    """Each seed starts cold: alone it gives the same weights to the last bit."""
+    alone = replace(run, seeds=SEEDS[1:], gates=run.gates[1:], setup_seconds=SETUP[1:])
+    again, _ = solve_run(alone)
+    for b in range(3):
+        np.testing.assert_array_equal(again[f"weights.0.{b}"], solutions[f"weights.1.{b}"])
+
+
+def test_truncated_run():
+    run = make_run(rank=2)
+    solutions, history = solve_run(run)
+    assert solutions["weights.0.0"].shape == (3, P, C)
+    assert {row["rank"] for row in history} == {2}
+    (row, *_) = evaluate_run(run, solutions)
+    assert row["rank"] == 2
+    assert row["energy"] == run.whitening.energy < 1
+    assert all(c["converged"] for c in certify_run(run, solutions))
+
+
+def test_no_validation_samples_give_no_accuracy():
+    run = make_run(make_features(validation=0), betas=(1.0,))
+    solutions, _ = solve_run(run)
+    rows = evaluate_run(run, solutions)
+    assert all(np.isnan(row["validation_accuracy"]) for row in rows)
+    assert all(row["test_accuracy"] > 0 for row in rows)
+
+
+def test_no_test_samples_give_no_accuracy():
+    features = make_features()
+    features |= {"X_test": np.empty((0, d), np.float32), "labels_test": np.empty(0, np.int64)}
+    solutions, history = solve_run(make_run(features, betas=(1.0,)))
+    assert solutions["iterations"].any()
+    assert all(np.isnan(row["test_accuracy"]) for row in history)
+
+
+def test_missed_tolerance_is_an_error_that_names_seed_and_beta():
+    hasty = make_run(tolerance=1e-9, max_iterations=10)
+    with pytest.raises(UncertifiedError, match=r"seed 7, beta 2: relative gap .* at most 1e-09"):
+        solve_run(hasty)
+
+
+def test_missed_tolerance_may_be_allowed(caplog):
+    hasty = make_run(tolerance=1e-9, max_iterations=10, allow_uncertified=True)
+    with caplog.at_level(logging.WARNING, logger="convexbn.paths"):
+        solutions, _ = solve_run(hasty)
+    assert len(caplog.records) == 6
+    assert "seed 3, beta 0.5" in caplog.records[-1].message
+    certificates = certify_run(hasty, solutions)
+    assert not any(c["converged"] for c in certificates)
+    # Nothing is certified on the solver's word.
+    with pytest.raises(UncertifiedError, match="seed 7, beta 2, judged by the referee"):
+        certify_run(make_run(tolerance=1e-9), solutions)
+
+
+def test_tampered_weights_lose_their_certificate(run, solutions):
+    solutions["weights.1.2"] = solutions["weights.1.2"] * 1.01
+    with pytest.raises(UncertifiedError, match=r"seed 3, beta 0\.5, judged by the referee"):
+        certify_run(run, solutions)
+
+
+def test_weights_of_another_seed_are_not_certified(run, solutions):
+    solutions["weights.0.0"] = solutions["weights.1.0"]
+    with pytest.raises(UncertifiedError, match="seed 7, beta 2"):
+        certify_run(run, solutions)
+
+
+@pytest.mark.parametrize("entry", [{}, {"rank": 3}, {"energy": 0.5}])
+def test_run_is_read_from_its_artifacts(tmp_path, run, entry):
+    full = whiten(run.features["X_train"])
+    cut = full.truncate(**entry)
+    gates = np.stack([sample_gates(cut.U, P, seed) for seed in SEEDS])
+    sampled = {"seeds": np.array(SEEDS), "gates": gates, "seconds": np.array([1.0, 2.0])}
+    files = [tmp_path / f"{name}.safetensors" for name in ("features", "whitening", "gates")]
+    artifacts = (run.features, full.tensors() | {"seconds": np.array(0.5)}, sampled)
+    for file, tensors in zip(files, artifacts, strict=True):
+        save_tensors(file, tensors, {})
+    read = Run.read(*files, {"gates": P, "betas": [1.0], "tolerance": 1e-5, "seeds": 2} | entry)
+    assert read.settings == Settings(betas=[1.0], tolerance=1e-5)
+    assert read.seeds == SEEDS
+    np.testing.assert_array_equal(read.setup_seconds, [1.5, 2.5])
+    np.testing.assert_array_equal(read.whitening.U, cut.U)
+    solutions, _ = solve_run(read)
+    save_tensors(tmp_path / "solutions.safetensors", solutions, {})
+    stored = load_tensors(tmp_path / "solutions.safetensors")
+    assert certify_run(read, stored) == certify_run(read, solutions)
+    assert evaluate_run(read, stored) == evaluate_run(read, solutions)
+
+
+@pytest.mark.parametrize(
+    ("scores", "labels", "expected"),
+    [
+        ([[1, 2], [3, 0], [0, 1]], [1, 0, 0], 2 / 3),
+        ([[0.1], [-0.1], [0.0]], [1, 0, 0], 1.0),  # a single score: positive means class 1
+        ([[0.1], [-0.1]], [0, 1], 0.0),
+        (np.empty((0, 2)), [], np.nan),
+        ([[np.nan, 1], [1, 0]], [1, 0], np.nan),
+    ],
+)
+def test_accuracy(scores, labels, expected):
+    assert accuracy(np.array(scores), np.array(labels)) == pytest.approx(expected, nan_ok=True)
