@@ -1,4 +1,4 @@
-"""Small random instances of the gated program, and independent ways to write it down and solve it."""
+"""Small random instances of the gated program, with independent ways to write and solve it."""
 
 from dataclasses import dataclass
 

@@ -107,9 +107,10 @@ def measured(size: Size, work: str) -> tuple[float, float]:
 
 def check(estimate, base, peak):
     assert peak <= estimate < 10 * peak
-    # And not only thanks to what is set aside for the interpreter.
+    # And not only thanks to what is set aside for the interpreter, which is there also for the
+    # buffers of BLAS and the allocator: some ten MiB, whatever the size of the problem.
     assert base <= footprint._INTERPRETER
-    assert peak - base <= estimate - footprint._INTERPRETER
+    assert peak - base <= estimate - footprint._INTERPRETER + 20
 
 
 def test_estimate_for_whitening_holds():

@@ -164,6 +164,7 @@ def test_prox_of_zero_and_at_the_threshold():
     expected[:, 2, 0] = torch.tensor([3.0, 4.0])
     torch.testing.assert_close(group.prox(W, 5.0), expected, rtol=0, atol=0)
     assert group.neurons(group.prox(W, 5.0)) == 1
+    assert torch.equal(group.prox(W, 0.0), W)
 
 
 def test_dual_norm_bounds_inner_products_and_is_reached():
@@ -277,11 +278,11 @@ def test_a_spoilt_solution_loses_its_certificate(size):
     assert certificate.gap >= missing * (1 - 1e-6)
 
 
-def test_weights_beyond_the_range_of_numbers_are_not_certified():
+@pytest.mark.parametrize("size", [1e160, 1e300, 1.7e308])
+def test_weights_beyond_the_range_of_numbers_are_not_certified(size):
+    """An objective of infinity, or of infinity minus infinity, is no optimum."""
     problem = problems.make(3)
-    with np.errstate(over="ignore"):
-        W = 1e300 * np.sign(normal(*problem.shape))
-    certificate = certify(*problem.data, W)
+    certificate = certify(*problem.data, size * np.sign(normal(*problem.shape)))
     assert not math.isfinite(certificate.objective)
     assert not certificate.converged
 
@@ -293,7 +294,8 @@ def test_referee_works_in_float64_whatever_it_is_given():
     U, D, Y, beta = problem.data
     assert certify(*tensors(U, D, Y), beta, torch.as_tensor(W)) == reference
     rough = certify(U, D, Y, beta, W.astype(np.float32))
-    # Rounding of the weights: 6e-8 relative; the objective is flat at the optimum, the bound is not.
+    # Rounding of the weights: 6e-8 relative. The objective is flat at the optimum, the bound is
+    # not.
     assert rough.objective == pytest.approx(reference.objective, rel=1e-7)
     assert rough.relative_gap < 1e-6
 

@@ -145,7 +145,7 @@ def test_digits_are_certified():
 
 def test_order_of_gates_and_samples_does_not_matter():
     problem, rng = problems.make(4), np.random.default_rng(0)
-    U, D, Y, beta = problem.data
+    U, D, Y, _ = problem.data
     reference = solved(problem, tol=1e-10)
     samples, gates = rng.permutation(24), rng.permutation(6)
     other = replace(problem, U=U[samples], D=D[samples][:, gates], Y=Y[samples])
@@ -248,6 +248,30 @@ def test_targets_whose_squares_overflow_are_not_certified():
     certificate = solved(huge).certificate
     assert not certificate.converged
     assert certificate.iterations == 0
+
+
+def steer(monkeypatch, gap):
+    """Have the solver see `gap(iteration)` as its relative gap."""
+
+    def look(program, state, V, T, seconds):
+        dual = 1 - gap(state.iteration)
+        return fista.Look(program.beta, state.iteration, seconds, 1.0, dual, state.W, state.AW)
+
+    monkeypatch.setattr(fista, "_look", look)
+    problem = problems.make(13)
+    program = make_program(*problem.data, **NAMES)
+    state = fista.State.at(program, torch.zeros(problem.shape))
+    reason = fista.minimize(program, state, 1e-6, 20_000, fista.Stopwatch(), lambda look: None)
+    return reason, state.iteration
+
+
+def test_slow_progress_is_progress(monkeypatch):
+    """A tenth of a percent from look to look gets there in the end; a standstill does not."""
+    assert steer(monkeypatch, lambda k: 1e-2 * 0.999 ** (k / 10)) == ("iterations", 20_000)
+    reason, stopped = steer(monkeypatch, lambda k: 1e-2)
+    assert reason == "precision"
+    # Four early looks (0, 1, 2, 5), then one in ten iterations.
+    assert stopped == pytest.approx(10 * fista._PATIENCE[torch.float64], abs=40)
 
 
 def test_small_betas_are_solved_for_as_long_as_there_is_progress():

@@ -11,6 +11,7 @@ import numpy as np
 from convexbn.inputs import check_between
 
 _ROUNDS = 200  # of redrawing duplicates before giving up
+_AT_LEAST = 64  # gates drawn in a round: the last few patterns are the rarest
 
 
 def activation(U, G):
@@ -61,12 +62,12 @@ def sample_gates(U, P: int, seed) -> np.ndarray:
     generator = np.random.default_rng(seed)
     patterns, gates = set(), []
     for _ in range(_ROUNDS):
-        for gate, pattern in _draw(U, P - len(gates), generator):
+        for gate, pattern in _draw(U, max(P - len(gates), _AT_LEAST), generator):
             if pattern not in patterns:
                 patterns.add(pattern)
                 gates.append(gate)
-        if len(gates) == P:
-            return np.stack(gates, axis=1)
+        if len(gates) >= P:
+            return np.stack(gates[:P], axis=1)
     raise ValueError(
         f"found {len(gates)} different activation patterns in {_ROUNDS} rounds of sampling, "
         f"not the P = {P} asked for; ask for fewer gates, or remove repeated rows from the data"

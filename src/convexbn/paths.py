@@ -147,7 +147,7 @@ def solve_run(run: Run) -> tuple[dict, list[dict]]:
 
     Returns
     -------
-    solutions : dict of ndarray
+    solutions : dict of tensors and arrays
         `weights.{s}.{b}`; per seed and beta `iterations` and `seconds` (S, B), the latter on the
         path's clock when that beta was solved.
     history : list of dict

@@ -165,7 +165,8 @@ def minimize(program: Program, state: State, tol, max_iterations, watch, on_look
     while True:
         V = program.loss.negative_gradient(state.AZ, program.Y)
         T = program.adjoint(V)
-        if state.iteration % _LOOK_EVERY == 0 or state.iteration in _EARLY_LOOKS:
+        out_of_time = state.iteration >= max_iterations
+        if state.iteration % _LOOK_EVERY == 0 or state.iteration in _EARLY_LOOKS or out_of_time:
             look = _look(program, state, V, T, watch.seconds)
             with watch.paused():
                 on_look(look)
@@ -175,7 +176,7 @@ def minimize(program: Program, state: State, tol, max_iterations, watch, on_look
             best, stale = (look.relative_gap, 0) if progressed else (best, stale + 1)
             if stale >= _PATIENCE[program.U.dtype] or not math.isfinite(look.objective):
                 return "precision"
-            if state.iteration >= max_iterations:
+            if out_of_time:
                 return "iterations"
         advance(program, state, V, T)
 
