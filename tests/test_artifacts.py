@@ -165,6 +165,13 @@ def test_a_failed_write_leaves_things_as_they_were(tmp_path, error, older):
     assert [file.read_text() for file in tmp_path.iterdir()] == older
 
 
+def test_everyone_who_may_read_a_table_may_read_tensors(tmp_path):
+    """Several people share a cluster's results; safetensors itself makes files private."""
+    (tmp_path / "plain").write_text("")
+    artifacts.save_tensors(tmp_path / "a.safetensors", {"a": np.zeros(1)}, {})
+    assert (tmp_path / "a.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
 def test_a_successful_write_replaces(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("older")

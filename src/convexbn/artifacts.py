@@ -66,7 +66,10 @@ def atomic(path):
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.part")
     try:
+        partial.touch()
+        mode = partial.stat().st_mode
         yield partial
+        partial.chmod(mode)  # safetensors makes files that only their owner can read
         os.replace(partial, path)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
