@@ -93,7 +93,9 @@ def _draw_diverged(axes, runs, betas) -> list:
 
 def _label(axes, x: str, y: str) -> None:
     plotting.log_x(axes)
-    axes.set(xlabel=x, ylabel=y)
+    low, high = axes.get_ylim()
+    # A deviation can reach beyond what an accuracy can be.
+    axes.set(xlabel=x, ylabel=y, ylim=(max(low, -1), min(high, PERCENT + 1)))
 
 
 @plotting.style()
@@ -217,7 +219,7 @@ def certificates(histories, runs, dataset: str, tolerance: dict):
         plotting.log_x(bottom)
     # The first dual bounds may be near zero or below it; what matters is where the two meet.
     axes[0, 0].set(ylabel="objective (solid),\ndual bound (dotted)", yscale="log")
-    axes[0, 0].set_ylim(bottom=0.3 * runs["objective"].min())
+    axes[0, 0].set_ylim(bottom=0.7 * runs["objective"].min())
     axes[1, 0].set(ylabel="relative duality gap", yscale="log")
     entries = _certificate_entries(colors, tables.not_certified(runs).any())
     plotting.legend(figure, entries, at_most=5)

@@ -1,0 +1,30 @@
+"""What the README tells a reader to do works."""
+
+import re
+
+import numpy as np
+from workflow_runs import ROOT
+
+TEXT = (ROOT / "README.md").read_text()
+
+
+def test_the_example_runs():
+    rng = np.random.default_rng(0)
+    names = {
+        "X_train": rng.standard_normal((300, 100)),
+        "Y_train": np.eye(3)[rng.integers(0, 3, 300)],
+        "X_new": rng.standard_normal((7, 100)),
+    }
+    (block,) = re.findall(r"(?:^    .*\n|^\n)*?^    from convexbn.*\n(?:^    .*\n)+", TEXT, re.M)
+    exec(re.sub(r"^    ", "", block, flags=re.M), names)
+    assert names["scores"].shape == (7, 3)
+    assert names["solution"].certificate.converged
+
+
+def test_every_make_target_and_file_exists():
+    makefile = (ROOT / "Makefile").read_text()
+    for target in set(re.findall(r"`?make ([a-z]+)\b", TEXT)) - {"and", "it"}:
+        assert re.search(rf"^{target}:", makefile, re.M), target
+    for path in re.findall(r"\(([\w./-]+\.(?:md|png))\)|`(config/[\w.-]+)`", TEXT):
+        assert (ROOT / (path[0] or path[1])).exists(), path
+    assert len(TEXT.splitlines()) < 120
