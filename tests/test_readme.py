@@ -1,6 +1,7 @@
 """What the README tells a reader to do works."""
 
 import re
+import textwrap
 
 import numpy as np
 from workflow_runs import ROOT
@@ -15,8 +16,8 @@ def test_the_example_runs():
         "Y_train": np.eye(3)[rng.integers(0, 3, 300)],
         "X_new": rng.standard_normal((7, 100)),
     }
-    (block,) = re.findall(r"(?:^    .*\n|^\n)*?^    from convexbn.*\n(?:^    .*\n)+", TEXT, re.M)
-    exec(re.sub(r"^    ", "", block, flags=re.M), names)
+    block = TEXT.split("## Use the library")[1].split("`import convexbn`")[0]
+    exec(textwrap.dedent(block), names)
     assert names["scores"].shape == (7, 3)
     assert names["solution"].certificate.converged
 
