@@ -56,7 +56,7 @@ def test_import_is_light():
     assert run.stdout.strip() == "set()"
 
 
-# In each: `base` MiB with all imports, `peak` MiB after the work.
+# In each: `base` MB with all imports, `peak` MB after the work.
 MEASURE = """
 import os, resource
 import numpy as np
@@ -65,20 +65,20 @@ from convexbn.paths import Run, Settings, certify_run, evaluate_run, solve_run
 from convexbn.whitening import whiten
 import torch
 
-def mib():
+def mb():
     if os.path.exists("/proc/self/status"):
         # The resource usage counts what the parent process had before this one began.
         with open("/proc/self/status") as status:
-            return next(int(line.split()[1]) / 2**10 for line in status if "VmHWM" in line)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # macOS: in bytes
+            return next(int(line.split()[1]) * 1024 / 1e6 for line in status if "VmHWM" in line)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # macOS: in bytes
 
 torch.set_num_threads(1)
 (torch.ones(99, 99) @ torch.ones(99, 99)).sum()
 n, m, d, C = {size}
 rng = np.random.default_rng(0)
-base = mib()
+base = mb()
 {work}
-print(base, mib())
+print(base, mb())
 """
 
 CONVEX = """
@@ -97,7 +97,7 @@ evaluate_run(run, solutions)
 
 
 def measured(size: Size, work: str) -> tuple[float, float]:
-    """Run `work` in a process of its own; return MiB after the imports, and at the peak."""
+    """Run `work` in a process of its own; return MB after the imports, and at the peak."""
     program = MEASURE.format(size=(size.n, size.m, size.d, size.C), work=work)
     command = [sys.executable, "-c", program]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -108,7 +108,7 @@ def measured(size: Size, work: str) -> tuple[float, float]:
 def check(estimate, base, peak):
     assert peak <= estimate < 10 * peak
     # And not only thanks to what is set aside for the interpreter, which is there also for the
-    # buffers of BLAS and the allocator: some ten MiB, whatever the size of the problem.
+    # buffers of BLAS and the allocator: some ten MB, whatever the size of the problem.
     assert base <= footprint._INTERPRETER
     assert peak - base <= estimate - footprint._INTERPRETER + 20
 
@@ -117,6 +117,14 @@ def test_estimate_for_whitening_holds():
     entry = CIFAR | {"train": 2500, "validation": 0, "test": 10, "pool": 2}  # d = 768
     base, peak = measured(size_of(entry), "whiten(rng.standard_normal((n, d), dtype=np.float32))")
     check(footprint.whitening(entry), base, peak)
+
+
+def test_estimate_for_gates_holds():
+    entry = CIFAR | {"train": 4000, "validation": 0, "test": 10, "pool": 2}  # d = 768
+    # A design of the right shape is enough, as no two patterns of so many samples are equal.
+    work = "sample_gates(rng.standard_normal((n, d + 1)), 2048, 0)"
+    base, peak = measured(size_of(entry), work)
+    check(footprint.gates(entry, {"gates": 2048, "seeds": 1}), base, peak)
 
 
 @pytest.mark.parametrize("run", [{"gates": 256, "seeds": 1, "betas": [30.0, 20.0, 10.0]}])

@@ -60,6 +60,13 @@ def whitening(dataset: dict) -> int:
     return _INTERPRETER + (5 * size.n * size.d + 4 * size.d**2) * 8 // _MB
 
 
+def gates(dataset: dict, run: dict) -> int:
+    """Return the MB that sampling takes: the design, gates and what they give on every sample."""
+    size = size_of(dataset)
+    P, design = run["gates"], 2 * size.n * size.d
+    return _INTERPRETER + 8 * (design + P * (size.n + 2 * run["seeds"] * size.d)) // _MB
+
+
 def convex(dataset: dict, run: dict) -> int:
     """Return the MB that solving, certifying or evaluating a run takes."""
     size = size_of(dataset)

@@ -68,6 +68,11 @@ def gate_params(wildcards):
     return {key: run[key] for key in ("gates", "rank", "energy") if key in run}
 
 
+def gates_memory(wildcards):
+    run = CONVEX[wildcards.run]
+    return footprint.gates(DATASETS[run["dataset"]], run)
+
+
 def convex_memory(wildcards):
     run = CONVEX[wildcards.run]
     return footprint.convex(DATASETS[run["dataset"]], run)

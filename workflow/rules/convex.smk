@@ -26,7 +26,7 @@ rule sample_gates:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=convex_memory,
+        mem_mb=gates_memory,
         runtime=30,
     params:
         run=gate_params,
