@@ -269,3 +269,11 @@ def test_whitening_is_frozen():
     assert replace(w, total_energy=1.0).total_energy == 1.0
     with pytest.raises(AttributeError):
         w.total_energy = 1.0
+
+
+def test_rounding_of_single_precision_is_no_direction():
+    """Rows of mean zero lie in a hyperplane, which float32 can store only up to rounding."""
+    X = np.random.default_rng(0).standard_normal((500, 40)).astype(np.float32)
+    X -= X.mean(axis=1, keepdims=True)
+    assert np.linalg.matrix_rank(X.astype(np.float64) - X.mean(axis=0, dtype=np.float64)) == 40
+    assert whiten(X).rank == 39

@@ -244,7 +244,7 @@ def _draw_solves(top, bottom, history, finals, colors) -> None:
 def _certified_words(name: str, finals) -> str:
     missed = int(tables.not_certified(finals).sum())
     words = f"{missed} of {len(finals)} not certified" if missed else "all certified"
-    return f"{name}, $k$ = {finals['rank'].iloc[0]:.0f}\n{words}"
+    return f"{name}\n$k$ = {finals['rank'].iloc[0]:.0f}\n{words}"
 
 
 def _certificate_entries(colors: dict, uncertified) -> list:

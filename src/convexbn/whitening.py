@@ -124,7 +124,8 @@ def whiten(X, rank=None, energy=None) -> Whitening:
     X : array or tensor, shape (n, d)
     rank, energy : optional
         Keep only the leading directions, see :meth:`Whitening.truncate`; by default all
-        directions of the numerical rank r <= min(n - 1, d).
+        directions of the numerical rank r <= min(n - 1, d), those that are more than rounding in
+        the precision that X comes in.
 
     Raises
     ------
@@ -132,13 +133,15 @@ def whiten(X, rank=None, energy=None) -> Whitening:
         If X is not a finite matrix, if all its rows are equal (rank 0), or if `rank` or `energy`
         is out of range.
     """
-    X = np.asarray(X, dtype=np.float64)
+    X = np.asarray(X)
+    precision = np.finfo(X.dtype).eps if X.dtype.kind == "f" else 0.0
+    X = X.astype(np.float64)
     if X.ndim != 2 or min(X.shape) == 0:
         raise ValueError(f"X must be a non-empty matrix of shape (n, d), got shape {X.shape}")
     check_finite("X", X)
     mean = X.mean(axis=0)
     U, sigma, Vt = np.linalg.svd(X - mean, full_matrices=False)
-    r = _numerical_rank(sigma, X)
+    r = _numerical_rank(sigma, X, precision)
     full = Whitening(
         U=_with_constant(U[:, :r], len(X)),
         singular_values=sigma[:r],
@@ -154,10 +157,16 @@ def truncated(tensors: dict, run: dict) -> Whitening:
     return Whitening.from_tensors(tensors).truncate(run.get("rank"), run.get("energy"))
 
 
-def _numerical_rank(sigma, X) -> int:
+def _numerical_rank(sigma, X, precision) -> int:
+    """Count the singular values above rounding: of the SVD, and of data stored in `precision`.
+
+    Images that were each normalized to mean zero in float32 have a direction, that of equal
+    pixels, in which only rounding is left; whitening would blow it up to the size of the others.
+    """
     # Rounding in the centring is relative to the data, not to what is left after it.
     scale = max(sigma[0], np.linalg.norm(X))
-    r = int((sigma > max(X.shape) * np.finfo(np.float64).eps * scale).sum())
+    rounding = max(max(X.shape) * np.finfo(np.float64).eps, precision)
+    r = int((sigma > rounding * scale).sum())
     if r == 0:
         raise ValueError(
             "all rows of X are equal, so the centred data have rank 0 and batch normalization has "
