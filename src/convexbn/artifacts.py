@@ -17,6 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
+# The disk, or the user's share of it, is full.
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+
 _VERSIONS = ("convexbn", "numpy", "torch")
 
 
@@ -72,7 +75,7 @@ def atomic(path):
         partial.chmod(mode)  # safetensors makes files that only their owner can read
         os.replace(partial, path)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in DISK_FULL:
             raise
         free = shutil.disk_usage(path.parent).free / 2**20
         message = (

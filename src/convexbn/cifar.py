@@ -17,6 +17,8 @@ from urllib.error import URLError
 
 import numpy as np
 
+from convexbn.artifacts import DISK_FULL
+
 TRIES = 4
 WAIT_SECONDS = 2.0  # before the second try; doubles after each
 TIMEOUT_SECONDS = 60.0  # without a byte from the server
@@ -35,7 +37,6 @@ OFFICIAL_BYTES = {
     "meta": 1_473,
 }
 
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _NETWORK_ERRORS = (URLError, TimeoutError, ConnectionError, HTTPException, ssl.SSLError)
 
 logger = logging.getLogger(__name__)
@@ -192,7 +193,7 @@ def _socket_timeout(seconds):
 def _disk_is_full(error) -> bool:
     """Look along the chain: after an error of the disk, torchvision tries once more over http."""
     while error is not None:
-        if getattr(error, "errno", None) in _DISK_FULL:
+        if getattr(error, "errno", None) in DISK_FULL:
             return True
         error = error.__context__
     return False

@@ -1,17 +1,17 @@
 # The convex programs: gates, solutions, certificates, accuracies.
 
 PATH_MODULES = [
-    *[
-        "devices",
-        "evaluation",
-        "gates",
-        "inputs",
-        "losses",
-        "paths",
-        "penalties",
-        "program",
-    ],
-    *["solvers/__init__", "solvers/fista", "whitening"],
+    "devices",
+    "evaluation",
+    "gates",
+    "inputs",
+    "losses",
+    "paths",
+    "penalties",
+    "program",
+    "solvers/__init__",
+    "solvers/fista",
+    "whitening",
 ]
 
 
