@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from convexbn.artifacts import load_tensors, save_tensors
+from convexbn.certificates import certify
 from convexbn.evaluation import accuracy
 from convexbn.gates import sample_gates
 from convexbn.paths import Run, Settings, UncertifiedError, certify_run, evaluate_run, solve_run
-from convexbn.program import certify
 from convexbn.whitening import whiten
 
 n, d, C, P = 60, 5, 3, 8

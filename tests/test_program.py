@@ -3,7 +3,6 @@
 import math
 from dataclasses import replace
 
-import cvxpy as cp
 import numpy as np
 import problems
 import pytest
@@ -12,12 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convexbn import program as module
-from convexbn.losses import LOSSES
-from convexbn.penalties import PENALTIES
-from convexbn.program import adjoint, certify, forward, make_program
+from convexbn.certificates import certify, make_program
+from convexbn.program import adjoint, forward
 
 ROUNDING = 1e-12  # float64, sums of up to some hundred terms of size one
-squared, group = LOSSES["squared"], PENALTIES["group"]
 NAMES = {"model": "gated", "loss": "squared", "penalty": "group"}
 
 # r + 1 = 5: fewer gates than that, as many, more; the passes order their factors by it.
@@ -89,97 +86,6 @@ def test_passes_keep_the_precision_and_leave_their_inputs(P, dtype):
 def test_no_samples_have_no_predictions(P):
     W = torch.ones(5, P, 2)
     assert forward(torch.ones(0, 5), torch.ones(0, P, dtype=torch.bool), W).shape == (0, 2)
-
-
-# --- losses and penalties -----------------------------------------------------------------------
-
-
-def test_negative_gradient_is_that_of_the_value():
-    F, Y = torch.tensor(normal(7, 3), requires_grad=True), torch.tensor(normal(7, 3, seed=1))
-    squared.value(F, Y).backward()
-    np.testing.assert_allclose(squared.negative_gradient(F, Y).detach(), -F.grad, atol=ROUNDING)
-
-
-def test_curvature_bounds_the_loss_along_a_step():
-    F, Y, step = tensors(normal(7, 3), normal(7, 3, seed=1), normal(7, 3, seed=2))
-    linear = squared.value(F, Y) - (squared.negative_gradient(F, Y) * step).sum()
-    # With equality, as the loss is a parabola.
-    bound = linear + squared.curvature(step) / 2
-    assert float(squared.value(F + step, Y)) == pytest.approx(float(bound), rel=ROUNDING)
-
-
-def test_dual_value_is_minus_the_conjugate():
-    """-L*(-V) = min_F L(F) + <F, V>: Fenchel's inequality, tight where V is the residual."""
-    Y, V = tensors(normal(7, 3), normal(7, 3, seed=1))
-    for seed in range(2, 10):
-        F = torch.as_tensor(normal(7, 3, seed=seed))
-        assert float(squared.dual_value(V, Y)) < float(squared.value(F, Y) + (F * V).sum())
-        R = squared.negative_gradient(F, Y)
-        tight = float(squared.value(F, Y) + (F * R).sum())
-        assert float(squared.dual_value(R, Y)) == pytest.approx(tight, rel=ROUNDING)
-
-
-@given(st.integers(0, 2**32 - 1), st.floats(0, 3))
-def test_best_scale_is_best(seed, limit):
-    V, Y = tensors(normal(6, 2, seed=seed), normal(6, 2, seed=seed + 1))
-    limits = torch.full((2,), limit, dtype=torch.float64)
-    best = squared.best_scale(V, Y, limits)
-    assert ((best >= 0) & (best <= limits)).all()
-    value = float(squared.dual_value(best * V, Y))
-    for share in np.linspace(0, 1, 21):
-        assert float(squared.dual_value(share * limits * V, Y)) <= value + ROUNDING * 100
-
-
-def test_best_scale_of_a_vanishing_column():
-    V, Y, limit = torch.zeros(5, 2), torch.ones(5, 2), torch.tensor([1.0, torch.inf])
-    assert torch.equal(squared.best_scale(V, Y, limit), torch.zeros(2))
-
-
-@pytest.mark.parametrize("threshold", [0.0, 0.5, 2.0, 100.0])
-def test_prox_leaves_the_projection_on_the_dual_ball(threshold):
-    """Moreau: W - prox(W) is the projection of each block on the ball of radius threshold."""
-    W = torch.as_tensor(normal(5, 4, 3))
-    norms = torch.linalg.vector_norm(W, dim=0)
-    projection = W * (threshold / norms).clamp(max=1)
-    np.testing.assert_allclose(W - group.prox(W, threshold), projection, atol=ROUNDING)
-
-
-def test_prox_is_the_minimum_it_stands_for():
-    W, threshold = normal(3, 2, 2), 0.9
-    Z = cp.Variable((3, 4))
-    flat = W.reshape(3, 4)
-    value = cp.sum_squares(Z - flat) / 2 + threshold * cp.sum(cp.norm(Z, axis=0))
-    cp.Problem(cp.Minimize(value)).solve(solver=cp.CLARABEL, tol_gap_abs=1e-12, tol_gap_rel=1e-12)
-    ours = group.prox(torch.as_tensor(W), threshold).numpy().reshape(3, 4)
-    # A gap of 1e-12 in a 1-strongly convex function leaves 1.4e-6.
-    np.testing.assert_allclose(ours, Z.value, atol=2e-6)
-    assert 0 < (np.linalg.norm(ours, axis=0) == 0).sum() < 4  # it shows both cases
-
-
-def test_prox_of_zero_and_at_the_threshold():
-    W = torch.zeros(2, 3, 1)
-    W[:, 1, 0] = torch.tensor([3.0, 4.0])
-    W[:, 2, 0] = torch.tensor([6.0, 8.0])
-    expected = torch.zeros(2, 3, 1)
-    expected[:, 2, 0] = torch.tensor([3.0, 4.0])
-    torch.testing.assert_close(group.prox(W, 5.0), expected, rtol=0, atol=0)
-    assert group.neurons(group.prox(W, 5.0)) == 1
-    assert torch.equal(group.prox(W, 0.0), W)
-
-
-def test_dual_norm_bounds_inner_products_and_is_reached():
-    W, T = tensors(normal(4, 5, 3), normal(4, 5, 3, seed=1))
-    dual = group.dual_norm(T)
-    assert dual.shape == (3,)
-    for c in range(3):
-        inner = (W[:, :, c] * T[:, :, c]).sum()
-        assert float(inner) < float(group.value(W[:, :, [c]]) * dual[c])
-    for c in range(3):  # the block of T with the largest norm attains the bound
-        i = int(T[:, :, c].norm(dim=0).argmax())
-        tight = torch.zeros(4, 5, 1, dtype=T.dtype)
-        tight[:, i, 0] = T[:, i, c]
-        inner = float((tight[:, :, 0] * T[:, :, c]).sum())
-        assert inner == pytest.approx(float(group.value(tight) * dual[c]), rel=ROUNDING)
 
 
 # --- duality --------------------------------------------------------------------------------------
@@ -327,7 +233,7 @@ NAN = np.where(np.arange(48).reshape(24, 2) == 5, np.nan, 1.0)
         ({"beta": math.inf}, "beta must be > 0 and finite, got inf"),
         ({"beta": "0.1"}, "beta must be a number > 0, got '0.1' of type str"),
         ({"beta": None}, "beta must be a number"),
-        ({"model": "deep"}, "model must be one of 'gated', got 'deep'"),
+        ({"model": "deep"}, "model must be one of 'gated', 'relu', 'relu_bn', got 'deep'"),
         ({"loss": "cubed"}, "loss must be one of 'squared'.*got 'cubed'"),
         ({"penalty": "ridge"}, "penalty must be one of 'group'.*got 'ridge'"),
         ({"Y": GOOD.Y[:-1]}, "U and Y must have one row per sample, got 24 and 23"),

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
+from convexbn.certificates import certify, make_program
 from convexbn.gates import activation, sample_gates
-from convexbn.program import certify, forward, make_program
-from convexbn.solvers import fista, solve, solve_path
+from convexbn.program import forward
+from convexbn.solvers import fista, looks, solve, solve_path
 from convexbn.whitening import whiten
 
 NAMES = {"model": "gated", "loss": "squared", "penalty": "group"}
@@ -205,7 +206,7 @@ def test_step_size_is_not_spoilt_by_rounding(seed):
     assert bound <= problem.D.sum(axis=1).max() * (1 + 1e-12)  # U is orthonormal
     single = program.to(torch.float32)
     state = fista.State.at(single, torch.zeros(problem.shape))
-    fista.minimize(single, state, 0.0, 3000, fista.Stopwatch(), lambda look: None)
+    fista.minimize(single, state, 0.0, 3000, looks.Stopwatch(), lambda look: None)
     assert largest * 0.5 <= state.lipschitz <= bound * (1 + 1e-5)  # the bound, as float32 has it
 
 
@@ -213,7 +214,7 @@ def test_an_underestimate_of_the_eigenvalue_is_harmless():
     problem = problems.make(8)
     program = make_program(*problem.data, **NAMES)
     state = fista.State.at(program, torch.zeros(problem.shape), lipschitz=1e-3)
-    watch = fista.Stopwatch()
+    watch = looks.Stopwatch()
     assert fista.minimize(program, state, 1e-8, 50_000, watch, lambda look: None) == "tolerance"
 
 
@@ -261,7 +262,7 @@ def steer(monkeypatch, gap):
     problem = problems.make(13)
     program = make_program(*problem.data, **NAMES)
     state = fista.State.at(program, torch.zeros(problem.shape))
-    reason = fista.minimize(program, state, 1e-6, 20_000, fista.Stopwatch(), lambda look: None)
+    reason = fista.minimize(program, state, 1e-6, 20_000, looks.Stopwatch(), lambda look: None)
     return reason, state.iteration
 
 

@@ -1,14 +1,61 @@
-"""Losses: the plain sum over samples, with what the dual needs of them.
+"""Losses: the plain sum over samples, with what the solvers and the dual need of them.
 
-A loss L of predictions F (n, C) and targets Y (n, C). With the dual variable `V = -grad L(F)`,
-the dual objective is `-L*(-V)`, L* the convex conjugate in F.
+A loss L of predictions F (n, C) and targets Y (n, C), convex in F:
+
+    squared        1/2 sum (f - y)^2
+    logistic       sum log(1 + exp(-y f))            y = +-1, each column by itself
+    squared hinge  sum max(0, 1 - y f)^2             y = +-1, each column by itself
+    cross-entropy  -sum y log softmax(f)             y one-hot, rows of C >= 2 classes
+
+With the dual variable `V = -grad L(F)`, the dual objective is `-L*(-V)`, L* the convex conjugate
+in F. It is written in `a = y v`, which the dual confines:
+
+    squared        sum y v - v^2/2
+    logistic       sum H(a) + H(1 - a)               0 <= a <= 1
+    squared hinge  sum a - a^2/4                     0 <= a
+    cross-entropy  sum H(y - v)                      rows of y - v in the simplex
+
+with the entropy `H(t) = -t log t`, `H(0) = 0`. Values and gradients are written such that those of
+well classified samples, however small, keep their relative precision.
 """
 
+import math
+
 import torch
+from torch.nn.functional import logsigmoid
 
 
-class Squared:
+class Loss:
+    """What the losses share; `lipschitz` is the Lipschitz constant of the gradient."""
+
+    name: str
+    lipschitz: float
+
+    def curvature(self, difference) -> torch.Tensor:
+        """Return the most that L bends along `difference` (n, C), a scalar.
+
+        Twice the Bregman distance `L(F + difference) - L(F) - <grad L(F), difference>` is at most
+        this, at every F.
+        """
+        return self.lipschitz * difference.square().sum()
+
+    def smoothed(self, F, Y, mu: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return negative gradient and Hessian's diagonal, of a smoother loss where L has kinks.
+
+        The smoother loss is within the order of mu of L: what an interior-point method sees of it
+        at products mu of complements.
+        """
+        return self.negative_gradient(F, Y), self.hessian(F, Y)
+
+    def check_targets(self, Y) -> None:
+        """Raise ValueError if Y (n, C) cannot be targets of this loss."""
+
+
+class Squared(Loss):
     """`L(F) = 1/2 ||F - Y||^2`, whose negative gradient is the residual."""
+
+    name = "squared"
+    lipschitz = 1.0
 
     def value(self, F, Y) -> torch.Tensor:
         """Return L(F), a scalar."""
@@ -18,9 +65,9 @@ class Squared:
         """Return V = Y - F, shape (n, C)."""
         return Y - F
 
-    def curvature(self, difference) -> torch.Tensor:
-        """Return the most that L bends along `difference` (n, C): its squared norm."""
-        return difference.square().sum()
+    def hessian(self, F, Y) -> torch.Tensor:
+        """Return the diagonal of the Hessian, shape (n, C): ones."""
+        return torch.ones_like(F)
 
     def dual_value(self, V, Y) -> torch.Tensor:
         """Return `-L*(-V) = sum(V * Y) - 1/2 ||V||^2`, a scalar."""
@@ -36,4 +83,214 @@ class Squared:
         return torch.minimum(top.clamp_min(0), limit)
 
 
-LOSSES = {"squared": Squared()}
+class Logistic(Loss):
+    """`L(F) = sum log(1 + exp(-y f))` for labels y = +-1, each column by itself."""
+
+    name = "logistic"
+    lipschitz = 0.25
+
+    def value(self, F, Y) -> torch.Tensor:
+        """Return L(F), a scalar."""
+        return -logsigmoid(Y * F).sum()
+
+    def negative_gradient(self, F, Y) -> torch.Tensor:
+        """Return V = y / (1 + exp(y f)), shape (n, C)."""
+        return Y * torch.sigmoid(-Y * F)
+
+    def hessian(self, F, Y) -> torch.Tensor:
+        """Return the diagonal of the Hessian, shape (n, C)."""
+        return torch.sigmoid(F) * torch.sigmoid(-F)
+
+    def dual_value(self, V, Y) -> torch.Tensor:
+        """Return `-L*(-V) = sum H(a) + H(1 - a)`, a = y v; -inf unless all a are in [0, 1]."""
+        share = Y * V
+        return (torch.special.entr(share) + _entropy_of_rest(share)).sum()
+
+    def best_scale(self, V, Y, limit) -> torch.Tensor:
+        """Return per column of V the scale in [0, limit] with the largest dual value, shape (C,).
+
+        Found by bisection; 0 where no positive scale is in the domain of the dual.
+        """
+        share = Y * V
+        entropy = torch.special.entr(share).sum(dim=0)
+        return _best_scale(share, entropy, limit)
+
+    def check_targets(self, Y) -> None:
+        """Raise ValueError unless every entry is -1 or +1."""
+        _check_signs(self.name, Y)
+
+
+class SquaredHinge(Loss):
+    """`L(F) = sum max(0, 1 - y f)^2` for labels y = +-1, each column by itself."""
+
+    name = "squared_hinge"
+    lipschitz = 2.0
+
+    def value(self, F, Y) -> torch.Tensor:
+        """Return L(F), a scalar."""
+        return (1 - Y * F).clamp_min(0).square().sum()
+
+    def negative_gradient(self, F, Y) -> torch.Tensor:
+        """Return V = 2 y max(0, 1 - y f), shape (n, C)."""
+        return 2 * Y * (1 - Y * F).clamp_min(0)
+
+    def hessian(self, F, Y) -> torch.Tensor:
+        """Return the diagonal of a generalized Hessian, shape (n, C): 2 within the margin, or 0."""
+        return 2 * (Y * F < 1).to(F.dtype)
+
+    def smoothed(self, F, Y, mu: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the derivatives with the hinge rounded off.
+
+        The slack w >= 0 of `max(0, 1 - y f) = 1 - y f + w` and its multiplier a = y v have the
+        product mu: `a = z + sqrt(z^2 + 2 mu)`, z = 1 - y f.
+        """
+        z = 1 - Y * F
+        root = (z.square() + 2 * mu).sqrt()
+        a = torch.where(z > 0, z + root, 2 * mu / (root - z))  # without cancellation
+        return Y * a, a / root
+
+    def dual_value(self, V, Y) -> torch.Tensor:
+        """Return `-L*(-V) = sum a - a^2/4`, a = y v; -inf unless all a are >= 0."""
+        share = Y * V
+        return torch.where(share >= 0, share - share.square() / 4, -torch.inf).sum()
+
+    def best_scale(self, V, Y, limit) -> torch.Tensor:
+        """Return per column of V the scale in [0, limit] with the largest dual value, shape (C,).
+
+        The dual value of `s V` is a parabola in s with its top at `2 sum(a) / sum(a^2)`, a = y v;
+        0 where no positive scale is in the domain of the dual.
+        """
+        share = Y * V
+        tiny = torch.finfo(V.dtype).tiny
+        top = 2 * share.sum(dim=0) / share.square().sum(dim=0).clamp_min(tiny)
+        inside = (share >= 0).all(dim=0)
+        return torch.where(inside, torch.minimum(top, limit), torch.zeros_like(top))
+
+    def check_targets(self, Y) -> None:
+        """Raise ValueError unless every entry is -1 or +1."""
+        _check_signs(self.name, Y)
+
+
+class CrossEntropy(Loss):
+    """`L(F) = -sum y log softmax(f)`, softmax along rows, for one-hot rows y of C >= 2 classes."""
+
+    name = "cross_entropy"
+    lipschitz = 0.5
+
+    def value(self, F, Y) -> torch.Tensor:
+        """Return L(F), a scalar: the logistic loss of the label against the other classes."""
+        rivals = F.masked_fill(Y.bool(), -torch.inf).logsumexp(dim=1)
+        return -logsigmoid((Y * F).sum(dim=1) - rivals).sum()
+
+    def negative_gradient(self, F, Y) -> torch.Tensor:
+        """Return V = Y - softmax(F), shape (n, C)."""
+        others = (1 - Y) * F.softmax(dim=1)
+        # For the label the sum of the others, as 1 - softmax cancels where this is small.
+        return Y * others.sum(dim=1, keepdim=True).clamp_max(1) - others
+
+    def dual_value(self, V, Y) -> torch.Tensor:
+        """Return `-L*(-V)`, the entropy of the rows of Y - V; -inf unless these are in the simplex.
+
+        That the rows of V sum to zero can only hold to rounding, and is asked for no more exactly.
+        """
+        share, entropy = self._split(V, Y)
+        return entropy + _entropy_of_rest(share).sum()
+
+    def best_scale(self, V, Y, limit) -> torch.Tensor:
+        """Return the one scale in [0, min(limit)] with the largest dual value, shape (1,).
+
+        One scale for all columns, or else rows would no longer sum to zero. Found by bisection;
+        0 where no positive scale is in the domain of the dual.
+        """
+        share, entropy = self._split(V, Y)
+        return _best_scale(share[:, None], entropy.reshape(1), limit.min().reshape(1))
+
+    def check_targets(self, Y) -> None:
+        """Raise ValueError unless Y (n, C >= 2) has exactly one 1 per row, and 0 elsewhere."""
+        if Y.ndim != 2 or Y.shape[1] < 2:
+            raise ValueError(
+                f"loss 'cross_entropy' needs one-hot Y (n, C) of C >= 2 classes, got shape "
+                f"{tuple(Y.shape)}; make it with one_hot, or take loss 'logistic' for labels +-1"
+            )
+        bad = ~((Y == 0) | (Y == 1)).all(dim=1) | (Y.sum(dim=1) != 1)
+        if bad.any():
+            row = int(bad.nonzero()[0])
+            raise ValueError(
+                "loss 'cross_entropy' needs one-hot Y, one 1 per row and 0 elsewhere, got "
+                f"{Y[row].tolist()} in row {row} ({int(bad.sum())} of {len(Y)} rows are not); "
+                "make it with torch.nn.functional.one_hot"
+            )
+
+    @staticmethod
+    def _split(V, Y):
+        """Return what V moves away from the labels (n,), and the entropy of where it moves it to.
+
+        The entropy is -inf if a row moves more or less than this, beyond rounding.
+        """
+        rounding = 4 * V.shape[1] * torch.finfo(V.dtype).eps
+        balanced = (V.sum(dim=1).abs() <= rounding).all()
+        entropy = torch.special.entr((Y - 1) * V).sum()
+        return (Y * V).sum(dim=1), torch.where(balanced, entropy, -torch.inf)
+
+
+def _entropy_of_rest(share):
+    """Return H(1 - share), exact to relative precision for small shares; -inf above 1."""
+    return -torch.special.xlog1py(1 - share, -share.clamp_max(1))
+
+
+def _best_scale(share, entropy, limit):
+    """Return the s in [0, limit] with the largest sum of entropies, and all of `s share` below 1.
+
+    Logistic loss and cross-entropy have dual values of `s V` with the derivative in s
+
+        entropy - log(s) sum_i a_i + sum_i a_i log(1 - s a_i),
+
+    decreasing and, as the terms of each sample are, not negative up to `1 / (2 max a)`: the
+    bisection is within the second half of the domain, [0, 1 / max a].
+
+    Parameters
+    ----------
+    share : Tensor, shape (n, columns)
+        What V moves away from the label, a.
+    entropy : Tensor, shape (columns,)
+        The entropies H of the parts of the shares, summed; -inf outside the domain.
+    limit : Tensor, shape (columns,) or (1,)
+
+    Returns
+    -------
+    Tensor, shape (columns,)
+    """
+    info = torch.finfo(share.dtype)
+    # One unit of rounding inside, so that the scaled point is in the domain as computed.
+    end = (1 - info.eps) / share.amax(dim=0).clamp_min(info.tiny)
+    inside = (share >= 0).all(dim=0) & entropy.isfinite()
+    high = torch.where(inside, torch.minimum(limit, end), torch.zeros_like(end))
+    low = torch.minimum(high, end / 2)
+    total = share.sum(dim=0)
+
+    def rising(scale):
+        bend = torch.special.xlog1py(share, -scale * share).sum(dim=0)
+        return entropy - torch.special.xlogy(total, scale) + bend >= 0
+
+    # The usual case near the optimum of a program: the constraints stop the scale.
+    low = torch.where(rising(high), high, low)
+    if torch.equal(low, high):
+        return high
+    for _ in range(int(-math.log2(info.eps))):
+        middle = (low + high) / 2
+        up = rising(middle)
+        low, high = torch.where(up, middle, low), torch.where(up, high, middle)
+    return low
+
+
+def _check_signs(name, Y):
+    """Raise ValueError unless every entry of Y is -1 or +1."""
+    bad = Y.abs() != 1
+    if bad.any():
+        raise ValueError(
+            f"loss {name!r} needs labels -1 and +1, got {float(Y[bad][0])} ({int(bad.sum())} of "
+            f"{Y.numel()} entries are neither); map labels 0 and 1 by 2 * Y - 1"
+        )
+
+
+LOSSES = {loss.name: loss for loss in (Squared(), Logistic(), SquaredHinge(), CrossEntropy())}

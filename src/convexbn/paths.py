@@ -12,11 +12,13 @@ import numpy as np
 import torch
 
 from convexbn.artifacts import load_tensors
+from convexbn.certificates import certify
 from convexbn.evaluation import accuracy
 from convexbn.gates import activation
 from convexbn.logs import progress
-from convexbn.program import adjoint, certify, forward
-from convexbn.solvers import Solution, solve_path
+from convexbn.penalties import PENALTIES
+from convexbn.program import adjoint, forward
+from convexbn.solvers import solve_path
 from convexbn.whitening import Whitening, truncated
 
 logger = logging.getLogger(__name__)
@@ -257,7 +259,7 @@ def evaluate_run(run: Run, solutions: dict) -> list[dict]:
                 "beta": beta,
                 "rank": run.whitening.rank,
                 "energy": run.whitening.energy,
-                "neurons": Solution(W, None, beta).neurons,
+                "neurons": PENALTIES[run.settings.penalty].neurons(W),
             }
             scores = {f"{split}_accuracy": part.accuracy(W) for split, part in parts.items()}
             rows.append(row | scores)

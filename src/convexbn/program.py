@@ -1,28 +1,23 @@
-"""The gated convex program and its referee.
+"""The gated convex program, its passes over the design and its dual.
 
-    min_W  L(sum_i D_i U W_i, Y) + beta sum_{i,c} ||W_i[:, c]||
+    min_W  L(sum_i D_i U W_i, Y) + beta R(W)
 
 over blocks W_i (r+1, C), one per gate (Ergen et al. 2022, Section 2; gates as in Mishkin, Sahiner
-and Pilanci 2022). The design `A = [D_1 U, ..., D_P U]` is never formed. The dual is
+and Pilanci 2022). A convolutional network with K patches per sample sums the predictions over them:
+`sum_{i,k} D_ik U_k W_i`. The design `A = [D_1 U, ..., D_P U]` is never formed. The dual is
 
-    max_V  -L*(-V)   subject to   ||U^T D_i v_c|| <= beta   for all i, c,
+    max_V  -L*(-V)   subject to   R*(A^T V) <= beta,
 
-so any residual, scaled per class until it is feasible, bounds the optimum from below: objective
-minus this bound is a certificate of how far a solution can be from the global optimum.
-
-:func:`certify` is the referee: in float64, from the weights that a solver returned and nothing
-else that it computed.
+R* the dual norm of the penalty (per class, `||U^T D_i v_c|| <= beta`; nuclear, the spectral norm of
+`U^T D_i V`), so any residual, scaled until it is feasible, bounds the optimum from below.
 """
 
-import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 
-from convexbn.inputs import check_choice, check_finite, check_positive, check_same_length
-from convexbn.losses import LOSSES, Squared
-from convexbn.penalties import PENALTIES, Group
+from convexbn.losses import Squared
+from convexbn.penalties import Group
 
 # Bytes that the largest intermediate of one pass over the design may take.
 PASS_BYTES = 256 * 2**20
@@ -97,11 +92,14 @@ class Program:
 
     Attributes
     ----------
-    U : Tensor, shape (n, r + 1)
-    D : Tensor of bool, shape (n, P)
+    U : Tensor, shape (K n, r + 1)
+        Of the K patches of each sample one below the other; K = 1 without convolution.
+    D : Tensor of bool, shape (K n, P)
     Y : Tensor, shape (n, C)
     beta : float
         Weight decay of the network, weight of the penalty here.
+    loss : Squared or another of `convexbn.losses.LOSSES`
+    penalty : Group or another of `convexbn.penalties.PENALTIES`
     """
 
     U: torch.Tensor
@@ -116,29 +114,36 @@ class Program:
         """Shape (r + 1, P, C) of the weights."""
         return self.U.shape[1], self.D.shape[1], self.Y.shape[1]
 
+    @property
+    def patches(self) -> int:
+        """Patches per sample, K."""
+        return len(self.U) // len(self.Y)
+
     def to(self, dtype) -> "Program":
         """Return the same program in another precision."""
         return replace(self, U=self.U.to(dtype), Y=self.Y.to(dtype))
 
     def forward(self, W) -> torch.Tensor:
         """Return the predictions (n, C) of weights (r + 1, P, C)."""
-        return forward(self.U, self.D, W)
+        return pooled(forward(self.U, self.D, W), self.patches)
 
     def adjoint(self, V) -> torch.Tensor:
-        """Return the blocks `U^T D_i V`, shape (r + 1, P, C)."""
-        return adjoint(self.U, self.D, V)
+        """Return the blocks `sum_k U_k^T D_ik V`, shape (r + 1, P, C)."""
+        return adjoint(self.U, self.D, V.repeat(self.patches, 1))
 
     def objective(self, W, F) -> float:
         """Return the objective at W, whose predictions are F."""
         return float(self.loss.value(F, self.Y) + self.beta * self.penalty.value(W))
 
     def dual_objective(self, V, T) -> float:
-        """Return the dual objective at V scaled into feasibility, T its blocks `U^T D_i V`."""
-        # One unit of rounding inside the limit, so that the scaled point is feasible as computed.
-        room = self.beta * (1 - torch.finfo(V.dtype).eps)
-        limit = room / self.penalty.dual_norm(T).clamp_min(torch.finfo(V.dtype).tiny)
-        scaled = V * self.loss.best_scale(V, self.Y, limit)
-        return float(self.loss.dual_value(scaled, self.Y))
+        """Return the dual objective at V scaled into feasibility, T its blocks `A^T V`."""
+        return scaled_dual(self, V, self.penalty.dual_norm(T))
+
+    def judge(self, W) -> tuple[float, float, float]:
+        """Return objective, dual bound and violation (there are no constraints) of weights W."""
+        F = self.forward(W)
+        V = self.loss.negative_gradient(F, self.Y)
+        return self.objective(W, F), self.dual_objective(V, self.adjoint(V)), 0.0
 
     def beta_max(self) -> float:
         """Return the smallest beta at which the zero weights are optimal."""
@@ -146,117 +151,15 @@ class Program:
         return float(self.penalty.dual_norm(self.adjoint(V)).max())
 
 
-def make_program(U, D, Y, beta, *, model, loss, penalty, device=None) -> Program:
-    """Check the inputs of the public functions and gather them in float64 on `device`.
-
-    Raises
-    ------
-    ValueError
-        For an unknown name, NaN or infinity, lengths that do not match, or beta <= 0.
-    """
-    check_choice("model", model, ["gated"])
-    check_choice("loss", loss, LOSSES)
-    check_choice("penalty", penalty, PENALTIES)
-    check_positive("beta", beta)
-    U, Y = (torch.as_tensor(a, dtype=torch.float64, device=device) for a in (U, Y))
-    D = torch.as_tensor(D, device=device)
-    dimensions = U.ndim == 2 and D.ndim == 2 and Y.ndim in (1, 2)
-    if D.dtype != torch.bool or not dimensions or 0 in (*U.shape, *D.shape, *Y.shape):
-        raise ValueError(
-            "expected non-empty U (n, r+1), D (n, P) of bool and Y (n,) or (n, C), got shapes "
-            f"{tuple(U.shape)}, {tuple(D.shape)} of {D.dtype}, {tuple(Y.shape)}; "
-            "make D with activation(U, G)"
-        )
-    check_same_length("U", U, "D", D)
-    check_same_length("U", U, "Y", Y)
-    check_finite("U", U)
-    check_finite("Y", Y)
-    Y = Y.reshape(len(Y), -1)
-    return Program(U, D, Y, float(beta), LOSSES[loss], PENALTIES[penalty])
+def pooled(F, patches) -> torch.Tensor:
+    """Sum what (K n, C) predicts for each patch over a sample's patches, shape (n, C)."""
+    return F.reshape(patches, -1, F.shape[1]).sum(0)
 
 
-@dataclass(frozen=True)
-class Certificate:
-    """What is known, in float64, about how good a solution is.
-
-    Attributes
-    ----------
-    objective : float
-        Of the weights; an upper bound of the optimum.
-    dual_objective : float
-        Of a feasible dual point; a lower bound of the optimum.
-    gap : float
-        `objective - dual_objective`: no weights can be better by more.
-    relative_gap : float
-        `gap / objective`.
-    violation : float
-        Largest violation of a constraint; 0 for the gated program, which has none.
-    iterations : int
-        Of the solver.
-    seconds : float
-        Wall time of the solver.
-    converged : bool
-        Whether the relative gap is within the tolerance.
-    reason : str
-        Why the solver stopped.
-    """
-
-    objective: float
-    dual_objective: float
-    gap: float
-    relative_gap: float
-    violation: float = 0.0
-    iterations: int = 0
-    seconds: float = 0.0
-    converged: bool = False
-    reason: str = ""
-
-    def as_dict(self) -> dict:
-        """Return the fields as a JSON-able dictionary."""
-        return asdict(self)
-
-
-def certify(
-    U, D, Y, beta, weights, *, model="gated", loss="squared", penalty="group", tol=1e-6, device=None
-) -> Certificate:
-    """Judge weights: objective, dual bound and gap in float64, independent of any solver.
-
-    Parameters
-    ----------
-    U : array or tensor, shape (n, r + 1)
-    D : array or tensor of bool, shape (n, P)
-    Y : array or tensor, shape (n,) or (n, C)
-    beta : float
-    weights : array or tensor, shape (r + 1, P, C)
-    model, loss, penalty : str
-        As in :func:`convexbn.solve`.
-    tol : float
-        Relative gap up to which the weights count as optimal.
-    device : str, optional
-
-    Raises
-    ------
-    ValueError
-        For inputs that do not fit together; see the message.
-    """
-    program = make_program(U, D, Y, beta, model=model, loss=loss, penalty=penalty, device=device)
-    W = torch.as_tensor(np.asarray(weights) if not torch.is_tensor(weights) else weights)
-    W = W.to(device=program.U.device, dtype=torch.float64)
-    if tuple(W.shape) != program.shape:
-        raise ValueError(f"weights must have shape {program.shape}, got {tuple(W.shape)}")
-    check_finite("weights", W)
-    return referee(program, W, tol)
-
-
-def referee(program: Program, W, tol) -> Certificate:
-    """Judge weights of a program that is already in float64; see :func:`certify`."""
-    F = program.forward(W)
-    V = program.loss.negative_gradient(F, program.Y)
-    objective = program.objective(W, F)
-    dual = program.dual_objective(V, program.adjoint(V))
-    gap = objective - dual
-    # An objective of zero is optimal: it is a sum of terms that cannot be negative.
-    relative = gap / objective if objective != 0 else 0.0
-    met = math.isfinite(relative) and relative <= tol
-    verdict = f"relative gap {relative:.1e} {'within' if met else 'above'} tolerance {tol:.0e}"
-    return Certificate(objective, dual, gap, relative, converged=met, reason=verdict)
+def scaled_dual(program, V, norms) -> float:
+    """Return the dual objective at V (n, C) scaled into feasibility, norms (C,) or (1,) its own."""
+    # One unit of rounding inside the limit, so that the scaled point is feasible as computed.
+    room = program.beta * (1 - torch.finfo(V.dtype).eps)
+    limit = room / norms.clamp_min(torch.finfo(V.dtype).tiny)
+    scaled = V * program.loss.best_scale(V, program.Y, limit)
+    return float(program.loss.dual_value(scaled, program.Y))

@@ -1,51 +1,26 @@
 """Solve the convex programs to a certified global optimum.
 
-:func:`solve` runs in float32 for as long as that makes progress and in float64 from there, and
-lets the referee (:func:`convexbn.certify`) have the last word in float64.
+:func:`solve` takes accelerated proximal gradient for the gated program, in float32 for as long as
+that makes progress and in float64 from there, and an interior-point method for the programs with
+cones. The referee (:func:`convexbn.certify`) has the last word in float64.
 """
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-import numpy as np
 import torch
 
-from convexbn.inputs import check_between, check_finite, check_positive
-from convexbn.program import Certificate, Program, forward, make_program, referee
-from convexbn.solvers import fista
+from convexbn.certificates import Certificate, checked, make_program, referee
+from convexbn.cones import ConeProgram
+from convexbn.inputs import check_between, check_positive
+from convexbn.program import Program
+from convexbn.solutions import Solution
+from convexbn.solvers import fista, interior_point
+from convexbn.solvers.looks import Stopwatch
 
 logger = logging.getLogger(__name__)
 
 __all__ = ["Solution", "solve", "solve_path"]
-
-
-@dataclass(frozen=True)
-class Solution:
-    """Weights with the referee's certificate.
-
-    Attributes
-    ----------
-    weights : ndarray or Tensor, shape (r + 1, P, C)
-        Of the kind of the design that was handed in.
-    certificate : Certificate
-    beta : float
-    """
-
-    weights: np.ndarray | torch.Tensor
-    certificate: Certificate
-    beta: float
-
-    @property
-    def neurons(self) -> int:
-        """Number of non-zero blocks."""
-        return int((torch.as_tensor(self.weights).norm(dim=0) > 0).sum())
-
-    def predict(self, U, D):
-        """Return the predictions (m, C) for whitened samples U (m, r + 1) with gates D (m, P)."""
-        W = torch.as_tensor(self.weights)
-        U, D = torch.as_tensor(U, dtype=W.dtype, device=W.device), torch.as_tensor(D).to(W.device)
-        F = forward(U, D, W)
-        return F if torch.is_tensor(self.weights) else F.numpy()
 
 
 def solve(U, D, Y, beta, **options) -> Solution:
@@ -101,22 +76,28 @@ def solve_path(
         As for :func:`solve`.
     betas : sequence of float
         Weight decays; solved from the largest to the smallest.
-    model : {"gated"}
-        "gated": the patterns are fixed by the gates.
-    loss : {"squared"}
-        Half the sum of squares.
-    penalty : {"group"}
-        "group": one block, and one norm, per gate and class.
+    model : {"gated", "relu", "relu_bn"}
+        "gated": the patterns are fixed by the gates. "relu": the exact program of the ReLU
+        network with one output, blocks confined to the cones of D. "relu_bn": the same for batch
+        normalization after the ReLU; U is then the data X (n, d) themselves, of full column rank,
+        D its patterns `1[X g >= 0]`, and the weights are blocks [w; alpha] (2, d + 1, P).
+    loss : {"squared", "logistic", "squared_hinge", "cross_entropy"}
+        Half the sum of squares; the logistic loss and the sum of squared hinges, of targets +-1;
+        the softmax cross-entropy of one-hot targets (model "gated"). Each a sum over samples.
+    penalty : {"group", "nuclear"}
+        "group": one block, and one norm, per gate and class, so that each class has neurons of its
+        own. "nuclear" (model "gated"): the nuclear norm of each gate's (r + 1, C) block, for
+        neurons whose outputs are vectors.
     tol : float
         Relative duality gap to reach.
     max_iterations : int
         Give up on a beta (with `certificate.converged` False) after so many iterations.
     initial : array or tensor, shape (r + 1, P, C), optional
-        Weights to start from; zero by default.
+        Weights to start from, zero by default; for model "gated".
     device : str, optional
         Where to compute; by default where U is.
     on_look : callable, optional
-        Called with a :class:`convexbn.solvers.fista.Look` each time the gap is computed; the time
+        Called with a :class:`convexbn.solvers.looks.Look` each time the gap is computed; the time
         it takes is not counted.
 
     Yields
@@ -131,8 +112,9 @@ def solve_path(
 
     Notes
     -----
-    Ergen et al. 2022, the program of Section 2 with the arrangements restricted to the given ones
-    and without the cone constraints. Optimality is global for this program.
+    Ergen et al. 2022, the programs of Sections 2 and 3 restricted to the given arrangements, and
+    for model "gated" without the cone constraints. Optimality is global for the program; with all
+    arrangements (:func:`convexbn.enumerate_arrangements`) the ReLU models are the network itself.
     """
     for beta in betas:
         check_positive("beta", beta)
@@ -143,19 +125,53 @@ def solve_path(
     betas = sorted(betas, reverse=True)
     terms = {"model": model, "loss": loss, "penalty": penalty}
     program = make_program(U, D, Y, betas[0], device=device, **terms)
-    weights, lipschitz = _initial_weights(program, initial), None
+    on_look = on_look or (lambda look: None)
+    solve_one = _cone_solver if isinstance(program, ConeProgram) else _gated_solver
+    solve_one = solve_one(program, initial, tol, max_iterations, on_look)
     for beta in betas:
-        program = replace(program, beta=float(beta))
-        weights, certificate, lipschitz = _solve(
-            program, weights, lipschitz, tol, max_iterations, on_look or (lambda look: None)
-        )
+        weights, certificate, multipliers = solve_one(replace(program, beta=float(beta)))
         logger.info("beta %.3g: %s", beta, certificate.reason)
-        yield Solution(_like(U, weights), certificate, float(beta))
+        if multipliers is not None:
+            multipliers = _like(U, multipliers)
+        yield Solution(
+            _like(U, weights), certificate, float(beta), **terms, multipliers=multipliers
+        )
+
+
+def _cone_solver(program: ConeProgram, initial, tol, max_iterations, on_look):
+    """Return a function that solves the program for one beta after the other."""
+    if initial is not None:
+        raise ValueError(
+            "initial weights are for model 'gated': an interior-point method starts inside"
+        )
+
+    def solve_one(program):
+        watch = Stopwatch()
+        best, iterations, stopped = interior_point.minimize(
+            program, tol, max_iterations, watch, on_look
+        )
+        W, stopped = program.weights(best.x), f"{stopped} after {iterations} iterations"
+        certificate = referee(program, W, tol, best.lam)
+        return W, _signed(certificate, iterations, watch, stopped), best.lam
+
+    return solve_one
+
+
+def _gated_solver(program: Program, initial, tol, max_iterations, on_look):
+    """Return a function that solves the program for one beta after the other, warmly started."""
+    W, lipschitz = _initial_weights(program, initial), None
+
+    def solve_one(program):
+        nonlocal W, lipschitz
+        W, certificate, lipschitz = _solve(program, W, lipschitz, tol, max_iterations, on_look)
+        return W, certificate, None
+
+    return solve_one
 
 
 def _solve(program: Program, W, lipschitz, tol, max_iterations, on_look):
     """Return weights, their certificate, and the step size's constant for the next solve."""
-    watch, iteration = fista.Stopwatch(), 0
+    watch, iteration = Stopwatch(), 0
     for dtype in (torch.float32, torch.float64):
         working = program.to(dtype)
         state = fista.State.at(working, W, lipschitz, iteration)
@@ -169,19 +185,20 @@ def _solve(program: Program, W, lipschitz, tol, max_iterations, on_look):
         W, lipschitz, iteration = state.W, state.lipschitz, state.iteration
         if certificate.converged or stopped == "iterations":
             break
-    reason = f"{certificate.reason}; stopped by {stopped} after {iteration} iterations in {dtype}"
-    certificate = replace(certificate, iterations=iteration, seconds=watch.seconds, reason=reason)
-    return W, certificate, lipschitz
+    stopped = f"{stopped} after {iteration} iterations in {dtype}"
+    return W, _signed(certificate, iteration, watch, stopped), lipschitz
+
+
+def _signed(certificate, iterations, watch, stopped) -> Certificate:
+    """Return the certificate with what only the solver knows."""
+    reason = f"{certificate.reason}; stopped by {stopped}"
+    return replace(certificate, iterations=iterations, seconds=watch.seconds, reason=reason)
 
 
 def _initial_weights(program: Program, initial):
     if initial is None:
         return program.U.new_zeros(program.shape)
-    W = torch.as_tensor(initial, dtype=torch.float64, device=program.U.device)
-    if tuple(W.shape) != program.shape:
-        raise ValueError(f"initial weights must have shape {program.shape}, got {tuple(W.shape)}")
-    check_finite("initial weights", W)
-    return W
+    return checked(program, "initial weights", initial, program.shape)
 
 
 def _like(U, W):

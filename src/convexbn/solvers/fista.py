@@ -7,13 +7,12 @@ the step size cost no pass of their own.
 """
 
 import math
-import time
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 
 from convexbn.program import Program
+from convexbn.solvers.looks import Look
 
 _LOOK_EVERY = 10  # iterations between two looks at the gap
 _EARLY_LOOKS = (1, 2, 5)  # the curves of gap against time begin here
@@ -23,56 +22,12 @@ _PATIENCE = {torch.float32: 20, torch.float64: 500}
 _POWER_ITERATIONS = 25
 
 
-class Stopwatch:
-    """Wall time since it was made, less the time it was paused."""
-
-    def __init__(self):
-        self._origin = time.perf_counter()
-
-    @property
-    def seconds(self) -> float:
-        """Seconds counted so far."""
-        return time.perf_counter() - self._origin
-
-    @contextmanager
-    def paused(self):
-        """Do not count what happens inside."""
-        stopped = time.perf_counter()
-        yield
-        self._origin += time.perf_counter() - stopped
-
-
-@dataclass(frozen=True)
-class Look:
-    """What the solver knows when it looks at the gap, in its own precision.
-
-    `weights` (r + 1, P, C) and `predictions` (n, C) are the solver's own tensors: read only.
-    """
-
-    beta: float
-    iteration: int
-    seconds: float
-    objective: float
-    dual_objective: float
-    weights: torch.Tensor
-    predictions: torch.Tensor
-
-    @property
-    def gap(self) -> float:
-        """Objective minus the best dual bound so far."""
-        return self.objective - self.dual_objective
-
-    @property
-    def relative_gap(self) -> float:
-        """Gap relative to the objective."""
-        return self.gap / self.objective if self.objective != 0 else 0.0
-
-
 @dataclass
 class State:
     """Where the solver is: iterate W, extrapolated point Z, their predictions, and the step.
 
-    `lipschitz` is the constant of the step size, `bound` the largest that it can have to be.
+    `lipschitz` is the constant of the step size, `bound` the largest that it can have to be: both
+    of the gradient of the loss of the weights.
     """
 
     W: torch.Tensor
@@ -90,8 +45,9 @@ class State:
         """Begin at weights W (r + 1, P, C), in the precision of the program."""
         W = W.to(program.U.dtype)
         AW = program.forward(W)
-        lipschitz = lipschitz or largest_eigenvalue(program)
-        return cls(W, AW, W, AW, lipschitz, eigenvalue_bound(program), iteration)
+        of_loss = program.loss.lipschitz
+        lipschitz = lipschitz or of_loss * largest_eigenvalue(program)
+        return cls(W, AW, W, AW, lipschitz, of_loss * eigenvalue_bound(program), iteration)
 
 
 def largest_eigenvalue(program: Program) -> float:
@@ -113,9 +69,10 @@ def eigenvalue_bound(program: Program) -> float:
     """Bound the largest eigenvalue of `A^T A` from above.
 
     `A A^T` is the entrywise product of `U U^T` and `D D^T`, so that (Schur 1911) the largest
-    eigenvalue of the one times the largest diagonal entry of the other bounds it.
+    eigenvalue of the one times the largest diagonal entry of the other bounds it. Summing over
+    patches multiplies it by at most their number.
     """
-    active = int(program.D.sum(dim=1).max())
+    active = int(program.D.sum(dim=1).max()) * program.patches
     return active * float(torch.linalg.matrix_norm(program.U.T @ program.U, torch.inf))
 
 

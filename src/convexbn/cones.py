@@ -1,0 +1,208 @@
+"""The exact programs of ReLU networks with one output: blocks confined to cones.
+
+    min  L(sum_i A_i (s_i - t_i), y) + beta sum_i (||s_i|| + ||t_i||)
+    s.t. K_i s_i >= 0,  K_i t_i >= 0
+
+with one pair of blocks per arrangement D_i (Ergen et al. 2022, Section 2). For the ReLU after BN,
+on the whitened design U,
+
+    A_i = D_i U,   K_i = (2 D_i - I) U:
+
+inside its cone a block is the ReLU neuron `relu(U s)`. A convolutional network sums A_i over its K
+patches and has the constraints of every patch. For BN after the ReLU, on the data X themselves,
+with the compact SVD `U_i diag(sigma_i) V_i^T` of the centred `D_i X`, a block is s = [q; alpha] and
+
+    A_i = [U_i, 1/sqrt(n)],   K_i = [(2 D_i - I) X V_i diag(1/sigma_i), 0].
+
+What V_i does not span changes no prediction and has no norm, but can help a neuron into its cone:
+such *free* coordinates have columns of zeros in A_i and are left out of the norm.
+
+The dual is `max_v -L*(-v)` such that for each i and both signs there are multipliers lam >= 0 with
+`||+-A_i^T v + K_i^T lam|| <= beta`, and `K_i^T lam = 0` in the free coordinates. So v, with any
+multipliers, scaled until that holds, bounds the optimum from below.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from convexbn.losses import Loss
+from convexbn.program import scaled_dual
+
+# Singular values, and parts of the dual in free coordinates, are zero up to this share.
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """The coordinates of blocks in which A_i has orthonormal columns or columns of zeros.
+
+    Attributes
+    ----------
+    basis : Tensor, shape (P, p, p)
+        Takes coordinates to weights.
+    inverse : Tensor, shape (P, p, p)
+    normed : Tensor, shape (P, p)
+        1 for coordinates that are part of the norm, 0 for free ones.
+    """
+
+    basis: torch.Tensor
+    inverse: torch.Tensor
+    normed: torch.Tensor
+
+
+@dataclass(frozen=True)
+class ConeProgram:
+    """One instance of an exact program, in float64 on one device.
+
+    Attributes
+    ----------
+    A : Tensor, shape (P, n, p)
+        Designs.
+    K : Tensor, shape (P, h, p)
+        Constraints, h of them for each block.
+    Y : Tensor, shape (n, 1)
+    beta : float
+        Weight decay of the network, weight of the norms here.
+    loss : Loss
+        One that has a Hessian.
+    coordinates : Coordinates, optional
+        By default blocks are the weights themselves.
+    """
+
+    A: torch.Tensor
+    K: torch.Tensor
+    Y: torch.Tensor
+    beta: float
+    loss: Loss
+    coordinates: Coordinates | None = None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape (2, p, P) of the weights."""
+        return 2, self.A.shape[2], len(self.A)
+
+    def blocks(self, W) -> torch.Tensor:
+        """Return weights (2, p, P) as blocks (2, P, p)."""
+        x = W.transpose(1, 2)
+        return x if self.coordinates is None else _each(self.coordinates.inverse, x)
+
+    def weights(self, x) -> torch.Tensor:
+        """Return blocks (2, P, p) as weights (2, p, P)."""
+        W = x if self.coordinates is None else _each(self.coordinates.basis, x)
+        return W.transpose(1, 2)
+
+    def forward(self, x) -> torch.Tensor:
+        """Return the predictions (n, 1) of blocks (2, P, p)."""
+        return torch.einsum("inp,ip->n", self.A, x[0] - x[1])[:, None]
+
+    def adjoint(self, V) -> torch.Tensor:
+        """Return the blocks `A_i^T v`, `-A_i^T v`, shape (2, P, p), of v (n, 1)."""
+        T = (V.mT @ self.A).squeeze(1)
+        return torch.stack([T, -T])
+
+    def activations(self, x) -> torch.Tensor:
+        """Return `K_i s_i` and `K_i t_i`, shape (2, P, h): non-negative where x is feasible."""
+        return _each(self.K, x)
+
+    def forces(self, multipliers) -> torch.Tensor:
+        """Return `K_i^T lam`, shape (2, P, p), of multipliers (2, P, h)."""
+        return torch.einsum("ihp,kih->kip", self.K, multipliers)
+
+    def normed(self, x) -> torch.Tensor:
+        """Return blocks (2, P, p) with zeros in their free coordinates."""
+        return x if self.coordinates is None else x * self.coordinates.normed
+
+    def dual_norms(self, V, multipliers) -> torch.Tensor:
+        """Return the norms of `+-A_i^T v + K_i^T lam`, shape (2, P).
+
+        The multipliers are first balanced to leave nothing in the free coordinates. Where that is
+        not possible, the norm is infinite.
+        """
+        T = self.adjoint(V) + self.forces(multipliers)
+        if self.coordinates is not None:
+            T = self.adjoint(V) + self.forces(self._balanced(multipliers, T))
+        norms = torch.linalg.vector_norm(self.normed(T), dim=-1)
+        left_over = torch.linalg.vector_norm(T - self.normed(T), dim=-1)
+        scale = self.beta * torch.linalg.matrix_norm(self.K)  # (P,)
+        return norms.masked_fill(left_over > _ROUNDING * scale, math.inf)
+
+    def _balanced(self, multipliers, T) -> torch.Tensor:
+        """Return multipliers, each moved by a share of itself, whose T has no free part."""
+        free = 1 - self.coordinates.normed
+        K = self.K * free[:, None, :]
+        gram = K.mT @ (multipliers[..., None] * K)  # (2, P, p, p)
+        share = torch.linalg.pinv(gram, rtol=1e-13, hermitian=True) @ (free * T)[..., None]
+        # Where none can balance, the clipping shows in what is left over.
+        return (multipliers * (1 - (K @ share)[..., 0])).clamp_min_(0)
+
+    def objective(self, x, F) -> float:
+        """Return the objective at x, whose predictions are F."""
+        norms = torch.linalg.vector_norm(self.normed(x), dim=-1)
+        return float(self.loss.value(F, self.Y) + self.beta * norms.sum())
+
+    def violation(self, x) -> float:
+        """Return the largest violation of a constraint, relative to the largest target."""
+        largest = max(float(self.Y.abs().max()), torch.finfo(x.dtype).tiny)
+        return max(0.0, -float(self.activations(x).min())) / largest
+
+    def judge(self, W, multipliers=None) -> tuple[float, float, float]:
+        """Return objective, dual bound and violation of weights W (2, p, P).
+
+        Without multipliers the bound is that of the program without constraints: valid, and loose.
+        """
+        x = self.blocks(W)
+        if multipliers is None:
+            multipliers = x.new_zeros(*x.shape[:2], self.K.shape[1])
+        F = self.forward(x)
+        V = self.loss.negative_gradient(F, self.Y)
+        dual = scaled_dual(self, V, self.dual_norms(V, multipliers).max().reshape(1))
+        return self.objective(x, F), dual, self.violation(x)
+
+
+def _each(matrices, x) -> torch.Tensor:
+    """Return the product of each block of x (2, P, p) with its matrix, of matrices (P, h, p)."""
+    return torch.einsum("ihp,kip->kih", matrices, x)
+
+
+def relu_program(U, D, Y, beta, loss) -> ConeProgram:
+    """Build the exact program of a BN-ReLU network; U (K, n, p) in float64, D (K, n, P)."""
+    A = torch.einsum("kni,knp->inp", D.to(U.dtype), U)
+    return ConeProgram(A, _constraints(U.flatten(0, 1), D.flatten(0, 1)), Y, beta, loss)
+
+
+def relu_bn_program(X, D, Y, beta, loss) -> ConeProgram:
+    """Build the exact program with BN after the ReLU; X (n, d) in float64, D (n, P).
+
+    Raises
+    ------
+    ValueError
+        If the columns of X are linearly dependent.
+    """
+    (n, d), P = X.shape, D.shape[1]
+    if torch.linalg.matrix_rank(X) < d:
+        raise ValueError(
+            f"X must have linearly independent columns, but its rank is below d = {d}; drop the "
+            "columns that follow from others, or project X on its leading right singular vectors"
+        )
+    gated = D.T[:, :, None] * X  # (P, n, d)
+    centred = gated - gated.mean(dim=1, keepdim=True)
+    U, sigma, Vt = torch.linalg.svd(centred, full_matrices=n < d)
+    U = torch.nn.functional.pad(U, (0, max(0, d - n)))[..., :d]
+    sigma = torch.nn.functional.pad(sigma, (0, max(0, d - n)))
+    normed = sigma > _ROUNDING * sigma.max()  # (P, d)
+    sigma = torch.where(normed, sigma, 1)
+    A = torch.cat([U * normed[:, None, :], X.new_full((P, n, 1), n**-0.5)], dim=2)
+    basis, inverse = torch.eye(d + 1).to(X).expand(2, P, d + 1, d + 1).clone()
+    basis[:, :d, :d], inverse[:, :d, :d] = Vt.mT / sigma[:, None, :], sigma[:, :, None] * Vt
+    in_norm = torch.nn.functional.pad(normed.to(X.dtype), (0, 1), value=1.0)
+    K = _constraints(torch.nn.functional.pad(X, (0, 1)), D) @ basis
+    return ConeProgram(A, K, Y, beta, loss, Coordinates(basis, inverse, in_norm))
+
+
+def _constraints(U, D) -> torch.Tensor:
+    """Return `(2 D_i - I) U`, shape (P, h, p); a sample at the origin is in every cone."""
+    matters = torch.linalg.vector_norm(U, dim=1) > 0
+    signs = 2 * D[matters].to(U.dtype) - 1
+    return signs.T[:, :, None] * U[matters]

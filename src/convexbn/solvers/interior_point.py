@@ -1,0 +1,120 @@
+"""A primal-dual interior-point method for the exact programs of :mod:`convexbn.cones`.
+
+Mehrotra's predictor and corrector, kept near the central path by a line search: the residuals may
+not outgrow mu. For the squared loss this holds by itself, for others a full step can be too long.
+"""
+
+import math
+from dataclasses import replace
+
+import torch
+
+from convexbn.cones import ConeProgram
+from convexbn.solvers.central_path import Conditions, Point
+from convexbn.solvers.looks import Look
+from convexbn.solvers.newton import NewtonSystem
+
+_TO_THE_BOUNDARY = 0.99  # share of the longest step that stays inside
+_IMBALANCE = 10  # of residuals and mu, in units of that at the start
+_PATIENCE = 30  # iterations without progress before the precision is held to be exhausted
+_SMALL = (1e-2, 1, 1e2, 1e4, 1e6)  # by how much a zero norm is smaller than its dual's slack
+
+
+def minimize(program: ConeProgram, tol, max_iterations, watch, on_look) -> tuple[Point, int, str]:
+    """Iterate until relative gap and violation are within `tol`.
+
+    Parameters
+    ----------
+    program : ConeProgram
+    tol : float
+    max_iterations : int
+    watch : Stopwatch
+        Paused while `on_look` works.
+    on_look : callable
+        Called with a :class:`Look` after each iteration.
+
+    Returns
+    -------
+    best : Point
+        As sparse as its certificate allows.
+    iterations : int
+    stopped : str
+        "tolerance", "iterations" (the limit was reached) or "precision" (no more progress).
+    """
+    point, least, stale = Point.start(program), math.inf, 0
+    limit = _IMBALANCE * Conditions(program, point).imbalance
+    best, iteration, stopped = point, 0, ""
+    while not stopped:
+        look, error = _look(program, point, iteration, watch)
+        with watch.paused():
+            on_look(look)
+        best, least, stale = (point, error, 0) if error < least else (best, least, stale + 1)
+        if error <= tol:
+            stopped = "tolerance"
+        elif iteration >= max_iterations:
+            stopped = "iterations"
+        else:
+            point = _next(program, point, limit) if stale < _PATIENCE else None
+            stopped = "" if point else "precision"
+            iteration += not stopped
+    return _sparsest(program, best, max(least, tol)), iteration, stopped
+
+
+def _look(program, point, iteration, watch) -> tuple[Look, float]:
+    """Return what is seen at a point, and how far it is from a certificate."""
+    objective, dual, violation = program.judge(program.weights(point.x), point.lam)
+    seen = program.weights(point.x), program.forward(point.x)
+    look = Look(program.beta, iteration, watch.seconds, objective, dual, *seen)
+    return look, max(look.relative_gap, violation)
+
+
+def _sparsest(program, point, error) -> Point:
+    """Return the point with as many blocks zero as its certificate allows.
+
+    At the optimum a block is zero where its dual is below the limit. Near it, the blocks go
+    whose norm is small beside what their dual lacks.
+    """
+    norms = torch.linalg.vector_norm(program.normed(point.x), dim=-1, keepdim=True)
+    dual = torch.linalg.vector_norm(point.omega[..., 1:], dim=-1, keepdim=True)
+    smallness = (1 - dual / program.beta) * norms.max() / norms
+    for threshold in _SMALL:
+        sparse = replace(point, x=torch.where(smallness > threshold, 0, point.x))
+        objective, lower, violation = program.judge(program.weights(sparse.x), point.lam)
+        if max(objective - lower, violation * objective) <= error * objective:
+            return sparse
+    return point
+
+
+def _next(program, point, limit) -> Point | None:
+    """Return the next point, or None where rounding allows none."""
+    try:
+        return iterate(program, point, limit)
+    except torch.linalg.LinAlgError:
+        return None
+
+
+def iterate(program: ConeProgram, point: Point, limit: float) -> Point:
+    """Return the next point: a predictor, and a corrector that sees it through to its end.
+
+    Where this leads away from the central path, `limit` being the largest imbalance allowed, a
+    shorter step is taken, and then one towards the path.
+
+    Raises
+    ------
+    torch.linalg.LinAlgError
+        If rounding has made a matrix indefinite: no more progress can be made.
+    """
+    conditions = Conditions(program, point)
+    system = NewtonSystem(conditions)
+    predictor = system.step(0.0, None)
+    centring = (1 - min(1.0, system.longest(predictor))) ** 3
+    for step, halvings in (
+        (system.step(centring * conditions.mu, predictor), 3),
+        (system.step(conditions.mu, None), 16),
+    ):
+        length = min(1.0, _TO_THE_BOUNDARY * system.longest(step))
+        for halving in range(halvings):
+            there = point.moved(step, length / 2**halving)
+            if Conditions(program, there).imbalance <= limit:
+                return there
+    return there
