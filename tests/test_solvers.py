@@ -62,6 +62,55 @@ def test_optimum_is_that_of_an_interior_point_method(seed, n, d, P, C, share):
     assert certificate.objective == pytest.approx(value, rel=1e-7, abs=1e-7)
 
 
+@pytest.mark.parametrize("penalty", ["group", "nuclear"])
+@pytest.mark.parametrize("loss", ["squared", "logistic", "squared_hinge", "cross_entropy"])
+@settings(max_examples=4)
+@given(seed=st.integers(0, 10**6), share=st.floats(0.05, 0.5))
+def test_optimum_of_every_loss_and_penalty(loss, penalty, seed, share):
+    problem = problems.with_targets(problems.make(seed, n=12, d=2, P=4, C=3, share=share), loss)
+    value, _ = problems.interior_point(*problem.data, loss, penalty)
+    solution = solved(problem, loss=loss, penalty=penalty, tol=1e-7)
+    assert solution.certificate.converged, solution.certificate.reason
+    # Clarabel is within 1e-8, we are within 1e-7.
+    assert solution.certificate.objective == pytest.approx(value, rel=1e-6)
+    judged = certify(*problem.data, solution.weights, loss=loss, penalty=penalty)
+    assert judged.gap == solution.certificate.gap
+
+
+def test_neurons_with_vector_outputs_are_fewer():
+    """One nuclear-norm block of rank one is one neuron; per class it takes one neuron each."""
+    problem = problems.make(9, C=3)
+    U, D, Y, beta = problem.data
+    Y = Y[:, :1] * np.array([1.0, 2.0, -1.0])
+    nuclear, group = (solve(U, D, Y, beta, penalty=name) for name in ("nuclear", "group"))
+    assert nuclear.neurons * 3 == group.neurons
+    assert nuclear.certificate.objective < group.certificate.objective
+
+
+def test_patches_are_summed():
+    """A convolutional design is the sum of its patches' designs."""
+    problem = problems.make(10, n=24, d=3, C=2)
+    U, D = problem.U.reshape(2, 12, -1), problem.D.reshape(2, 12, -1)
+    Y, beta = problem.Y[:12], 0.05
+    dense = sum(problems.dense(*patch) for patch in zip(U, D, strict=True))
+    solution = solve(U, D, Y, beta, tol=1e-8)
+    assert solution.certificate.converged
+    F = dense @ problems.flat(solution.weights)
+    cost = beta * np.linalg.norm(solution.weights, axis=0).sum()
+    value = 0.5 * np.sum((F - Y) ** 2) + cost
+    # Float64 sums in another order.
+    assert solution.certificate.objective == pytest.approx(value, rel=1e-12)
+    np.testing.assert_allclose(solution.predict(U, D), F, atol=1e-12)
+    # As one gate per patch would not be: the gradient condition of the sum, at zero weights.
+    largest = max(
+        np.linalg.norm(block)
+        for block in (dense.T @ Y).T.reshape(2, -1, U.shape[2]).reshape(-1, U.shape[2])
+    )
+    just_above = solve(U, D, Y, largest * (1 + 1e-9))
+    assert just_above.neurons == 0
+    assert solve(U, D, Y, largest * 0.99).neurons > 0
+
+
 def test_a_vector_of_targets_is_one_column():
     problem = problems.make(0, C=1)
     U, D, Y, beta = problem.data

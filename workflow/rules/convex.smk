@@ -1,18 +1,23 @@
 # The convex programs: gates, solutions, certificates, accuracies.
 
-PATH_MODULES = [
-    "devices",
-    "evaluation",
+SOLVER_MODULES = [
+    "certificates",
+    "cones",
     "gates",
     "inputs",
     "losses",
-    "paths",
     "penalties",
     "program",
+    "solutions",
     "solvers/__init__",
+    "solvers/central_path",
     "solvers/fista",
-    "whitening",
+    "solvers/interior_point",
+    "solvers/looks",
+    "solvers/newton",
+    "solvers/second_order_cone",
 ]
+PATH_MODULES = [*SOLVER_MODULES, "devices", "evaluation", "paths", "whitening"]
 
 
 rule sample_gates:

@@ -17,7 +17,7 @@ from convexbn.solvers.newton import NewtonSystem
 _TO_THE_BOUNDARY = 0.99  # share of the longest step that stays inside
 _IMBALANCE = 10  # of residuals and mu, in units of that at the start
 _PATIENCE = 30  # iterations without progress before the precision is held to be exhausted
-_SMALL = (1e-2, 1, 1e2, 1e4, 1e6)  # by how much a zero norm is smaller than its dual's slack
+_SMALL = (0, 1e-2, 1, 1e2, 1e4, 1e6)  # by how much a zero norm is smaller than its dual's slack
 
 
 def minimize(program: ConeProgram, tol, max_iterations, watch, on_look) -> tuple[Point, int, str]:

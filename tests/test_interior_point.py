@@ -1,0 +1,234 @@
+"""The interior-point method against CVXPY and Clarabel, and against what the theory says."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from problems import LOSS_VALUES, ConeProblem, cone_optimum, make_cones
+
+from convexbn import activation, certify, solve, solve_path, whiten
+from convexbn.certificates import make_program
+from convexbn.solvers.central_path import Conditions, Point
+from convexbn.solvers.newton import NewtonSystem
+from convexbn.solvers.second_order_cone import Scaling, divided, product
+
+MODELS = ("relu", "cnn", "relu_bn")
+LOSSES = tuple(LOSS_VALUES)
+
+
+def solved(problem, **options):
+    return solve(*problem.data, model=problem.model, loss=problem.loss, **options)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_optimum_is_that_of_another_interior_point_method(model, loss, seed):
+    problem = make_cones(model, seed, loss=loss)
+    certificate = solved(problem, tol=1e-8).certificate
+    assert certificate.converged
+    # Both are accurate to about 1e-8.
+    assert certificate.objective == pytest.approx(cone_optimum(problem), rel=1e-6)
+
+
+@pytest.mark.parametrize("model", MODELS)
+@settings(max_examples=25)
+@given(
+    seed=st.integers(0, 10**6),
+    n=st.integers(3, 25),
+    d=st.integers(1, 5),
+    P=st.integers(1, 30),
+    loss=st.sampled_from(LOSSES),
+    share=st.floats(0.01, 2),
+)
+def test_every_program_is_certified(model, seed, n, d, P, loss, share):
+    """Feasible to 1e-6, within 1e-6 of the dual bound: whatever the sizes, repeated gates too."""
+    assume(model != "relu_bn" or d <= n)
+    problem = make_cones(model, seed, n=n, d=d, P=P, loss=loss, share=share)
+    solution = solved(problem)
+    assert solution.certificate.converged, solution.certificate
+    assert solution.certificate.violation <= 1e-6
+    # A network with these neurons has this objective: nothing hides in the patterns.
+    value = problem.network_objective(solution.weights)
+    assert value == pytest.approx(solution.certificate.objective, rel=1e-5)
+
+
+@pytest.mark.parametrize("rows", ["repeated", "lattice"])
+def test_degenerate_data_are_certified(rows):
+    rng = np.random.default_rng(2)
+    X = rng.standard_normal((6, 2)) if rows == "repeated" else rng.integers(-1, 2, (18, 2)) * 1.0
+    U = whiten(np.tile(X, (3, 1)) if rows == "repeated" else X).U
+    D = activation(U, rng.standard_normal((3, 20)))
+    problem = ConeProblem("relu", U, D, rng.standard_normal(18), 0.1, None)
+    certificate = solved(problem, tol=1e-8).certificate
+    assert certificate.converged
+    assert certificate.objective == pytest.approx(cone_optimum(problem), rel=1e-6)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_beyond_the_largest_sensible_beta_the_solution_is_zero(model):
+    problem = make_cones(model, 3, share=10)
+    solution = solved(problem)
+    assert solution.certificate.converged
+    assert solution.neurons == 0
+    value = 0.5 * np.sum(problem.y**2)
+    assert solution.certificate.objective == pytest.approx(value, rel=1e-14)
+
+
+def test_one_open_cone_is_soft_thresholding():
+    """All samples active, targets inside the cone: the block is (1 - beta / ||y||) U^T y."""
+    U = whiten(np.random.default_rng(4).standard_normal((10, 3))).U
+    s = np.array([0.1, -0.1, 0.05, 3.0])
+    D = activation(U, s[:, None])
+    assert D.all()
+    solution = solve(U, D, U @ s, 0.5, model="relu", tol=1e-10)
+    expected = (1 - 0.5 / np.linalg.norm(s)) * s
+    # A gap of 1e-10 leaves predictions within sqrt(2 gap) of the optimal ones.
+    np.testing.assert_allclose(solution.weights[0, :, 0], expected, atol=5e-5)
+    assert not solution.weights[1].any()
+    value = 0.5 * np.linalg.norm(s) - 0.5**2 / 2
+    assert solution.certificate.objective == pytest.approx(value, rel=1e-9)
+
+
+def test_the_optimum_is_sparse():
+    """As an extreme point needs no more than n + 1 neurons, most of 60 blocks are exactly zero."""
+    problem = make_cones("relu", 5, n=8, P=60, share=0.2)
+    solution = solved(problem, tol=1e-6)
+    assert 0 < solution.neurons < 40
+
+
+def test_cones_cost_something_and_more_patterns_help():
+    problem = make_cones("relu", 6, n=15, P=40)
+    optimum = solved(problem, tol=1e-8).certificate
+    U, D, y, beta = problem.data
+    free = solve(U, np.hstack([D, D]), y, beta, tol=1e-8).certificate
+    assert free.objective <= optimum.objective + optimum.gap
+    fewer = solve(U, D[:, :10], y, beta, model="relu", tol=1e-8).certificate
+    assert fewer.objective >= optimum.dual_objective
+
+
+@pytest.mark.parametrize("power", [-4, 4])
+def test_unit_of_the_targets_does_not_matter(power):
+    problem = make_cones("relu", 7)
+    U, D, y, beta = problem.data
+    unit = 10.0**power
+    other = solve(U, D, unit * y, unit * beta, model="relu", tol=1e-8).certificate
+    expected = unit**2 * solved(problem, tol=1e-8).certificate.objective
+    assert other.objective == pytest.approx(expected, rel=1e-7)
+
+
+def test_a_path_is_its_single_solves():
+    U, D, y, _ = make_cones("relu", 8).data
+    path = list(solve_path(U, D, y, [0.3, 0.1], model="relu"))
+    for beta, solution in zip([0.3, 0.1], path, strict=True):
+        np.testing.assert_array_equal(solution.weights, solve(U, D, y, beta, model="relu").weights)
+
+
+def test_predictions_need_no_patterns():
+    problem = make_cones("cnn", 9)
+    solution = solved(problem)
+    new = np.random.default_rng(1).standard_normal((len(problem.U), 5, problem.U.shape[2]))
+    s, t = solution.weights
+    expected = np.maximum(new @ s, 0).sum((0, 2)) - np.maximum(new @ t, 0).sum((0, 2))
+    np.testing.assert_allclose(solution.predict(new)[:, 0], expected, rtol=1e-12, atol=1e-12)
+    with pytest.raises(ValueError, match=r"recover_network\(solution, X\)"):
+        solved(make_cones("relu_bn", 9)).predict(new)
+    gated = solve(*problem.data)
+    with pytest.raises(ValueError, match="give D = activation"):
+        gated.predict(new)
+
+
+def test_torch_in_torch_out_and_the_same_numbers_twice():
+    problem = make_cones("relu", 10)
+    U, D, y, beta = problem.data
+    first = solved(problem)
+    tensors = solve(*(torch.as_tensor(a) for a in (U, D, y)), beta, model="relu")
+    assert torch.is_tensor(tensors.weights)
+    assert torch.is_tensor(tensors.multipliers)
+    np.testing.assert_array_equal(tensors.weights, first.weights)
+    judged = certify(U, D, y, beta, first.weights, model="relu", multipliers=first.multipliers)
+    assert judged.gap == first.certificate.gap
+
+
+def test_limits_are_kept_and_named():
+    problem = make_cones("relu", 12)
+    short = solved(problem, max_iterations=3).certificate
+    assert not short.converged
+    assert short.iterations == 3
+    assert "stopped by iterations after 3" in short.reason
+    # No float64 gap is 1e-18.
+    exhausted = solved(problem, tol=1e-18).certificate
+    assert not exhausted.converged
+    assert "stopped by precision" in exhausted.reason
+    assert exhausted.relative_gap < 1e-8
+    with pytest.raises(ValueError, match="initial weights are for model 'gated'"):
+        solved(problem, initial=np.zeros((2, 3, 6)))
+
+
+def test_looks_are_those_of_the_iterates():
+    problem, looks = make_cones("relu", 13), []
+    solution = solved(problem, on_look=looks.append)
+    assert [look.iteration for look in looks] == list(range(solution.certificate.iterations + 1))
+    for look in looks:
+        judged = certify(*problem.data, look.weights, model="relu")
+        assert judged.objective == pytest.approx(look.objective, rel=1e-12)
+        assert look.dual_objective <= solution.certificate.objective
+    assert looks[-1].relative_gap <= 1e-6
+
+
+def test_an_impossible_pattern_is_no_trap():
+    """A pattern that no gate makes has a cone without interior; other blocks do the work."""
+    U, D, y, beta = make_cones("relu", 14, n=20, d=1).data
+    D[:, 0] = np.arange(20) % 2 == 0
+    certificate = solve(U, D, y, beta, model="relu", tol=1e-5).certificate
+    without = solve(U, D[:, 1:], y, beta, model="relu", tol=1e-8).certificate
+    assert certificate.objective == pytest.approx(without.objective, rel=1e-4)
+
+
+def inside(*shape, seed):
+    """Points inside second-order cones, some near the boundary."""
+    z = torch.as_tensor(np.random.default_rng(seed).standard_normal(shape))
+    margin = 10.0 ** torch.linspace(-6, 1, shape[1])[None, :]
+    z[..., 0] = torch.linalg.vector_norm(z[..., 1:], dim=-1) + margin
+    return z
+
+
+def test_scaling_is_that_of_nesterov_and_todd():
+    sigma, omega = inside(2, 9, 4, seed=0), inside(2, 9, 4, seed=1)
+    scaling = Scaling(sigma, omega)
+    # Condition numbers of up to 1e6 near the boundary.
+    close = {"rtol": 1e-8, "atol": 1e-8}
+    torch.testing.assert_close(scaling.shrink(sigma), scaling.stretch(omega), **close)
+    torch.testing.assert_close(scaling.shrink(scaling.stretch(sigma)), sigma, **close)
+    torch.testing.assert_close(product(sigma, divided(omega, sigma)), omega, **close)
+
+
+def test_steps_end_where_a_cone_does():
+    sigma, omega = inside(2, 9, 4, seed=2), inside(2, 9, 4, seed=3)
+    scaling = Scaling(sigma, omega)
+    step = torch.as_tensor(np.random.default_rng(4).standard_normal(sigma.shape))
+    length = 1 / float(scaling.rate(scaling.shrink(step)))
+    end = sigma + length * step
+    room = end[..., 0] - torch.linalg.vector_norm(end[..., 1:], dim=-1)
+    assert float(room.min()) == pytest.approx(0, abs=1e-8 * length)
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("loss", ["squared", "logistic"])
+def test_newton_step_solves_the_linearized_conditions(model, loss):
+    """After a tiny part of the step, each residual has shrunk by that part."""
+    problem = make_cones(model, 15, loss=loss)
+    program = make_program(*problem.data, model=problem.model, loss=loss, penalty="group")
+    point = Point.start(program)
+    before = Conditions(program, point)
+    step = NewtonSystem(before).step(0.5 * before.mu, None)
+    part = 1e-6
+    after = Conditions(program, point.moved(step, part))
+    # What is left over is of second order in the part.
+    for name in ("residual_x", "residual_tau", "missing"):
+        expected = (1 - part) * getattr(before, name)
+        torch.testing.assert_close(getattr(after, name), expected, rtol=0, atol=1e-9)
+    products = after.point.c * after.point.lam
+    target = before.point.c * before.point.lam * (1 - part) + part * 0.5 * before.mu
+    torch.testing.assert_close(products, target, rtol=0, atol=1e-9 * before.mu)
