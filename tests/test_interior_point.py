@@ -7,11 +7,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from problems import LOSS_VALUES, ConeProblem, cone_optimum, make_cones
 
-from convexbn import activation, certify, solve, solve_path, whiten
+from convexbn import activation, certify, enumerate_arrangements, solve, solve_path, whiten
 from convexbn.certificates import make_program
 from convexbn.solvers.central_path import Conditions, Point
 from convexbn.solvers.newton import NewtonSystem
 from convexbn.solvers.second_order_cone import Scaling, divided, product
+from convexbn.solvers.sparsity import fewest
 
 MODELS = ("relu", "cnn", "relu_bn")
 LOSSES = tuple(LOSS_VALUES)
@@ -91,11 +92,44 @@ def test_one_open_cone_is_soft_thresholding():
     assert solution.certificate.objective == pytest.approx(value, rel=1e-9)
 
 
-def test_the_optimum_is_sparse():
-    """As an extreme point needs no more than n + 1 neurons, most of 60 blocks are exactly zero."""
-    problem = make_cones("relu", 5, n=8, P=60, share=0.2)
-    solution = solved(problem, tol=1e-6)
-    assert 0 < solution.neurons < 40
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("share", [0.01, 0.2])
+def test_no_more_than_n_plus_one_neurons(model, share):
+    """Caratheodory: predictions and cost of a network are n + 1 numbers."""
+    problem = make_cones(model, 5, n=8, P=60, share=share)
+    solution = solved(problem)
+    assert solution.certificate.converged
+    assert 0 < solution.neurons <= 9
+
+
+@pytest.mark.parametrize("model", MODELS)
+@settings(max_examples=15)
+@given(seed=st.integers(0, 10**6), n=st.integers(3, 12), P=st.integers(1, 60))
+def test_fewer_neurons_say_the_same(model, seed, n, P):
+    problem = make_cones(model, seed, n=n, P=P)
+    program = make_program(*problem.data, model=problem.model, loss="squared", penalty="group")
+    x = program.blocks(torch.as_tensor(problem.feasible_weights()))
+    few = fewest(program, x)
+    assert int((few != 0).any(-1).sum()) <= n + 1
+    F = program.forward(x)
+    # The sums of up to 120 terms, and as many eliminations.
+    size = 1e-9 * float(program.normed(x).abs().sum())
+    torch.testing.assert_close(program.forward(few), F, rtol=0, atol=size)
+    assert program.objective(few, F) == pytest.approx(program.objective(x, F), rel=1e-9)
+    assert program.violation(few) <= 1e-12
+
+
+def test_a_neuron_on_the_boundary_of_cones_is_one_block():
+    """Its mirror images in neighbouring cones are the same neuron: three directions, not ten."""
+    rng = np.random.default_rng(1)
+    U, y = whiten(rng.standard_normal((20, 2))).U, rng.standard_normal(20)
+    D = enumerate_arrangements(U)
+    W = np.hstack(solve(U, D, y, 0.5, model="relu").weights)
+    W = W[:, np.linalg.norm(W, axis=0) > 0]
+    units = W / np.linalg.norm(W, axis=0)
+    alike = units.T @ units - np.eye(W.shape[1])
+    assert alike.max() < 1 - 1e-6
+    assert W.shape[1] == 3
 
 
 def test_cones_cost_something_and_more_patterns_help():

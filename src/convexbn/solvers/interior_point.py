@@ -13,11 +13,13 @@ from convexbn.cones import ConeProgram
 from convexbn.solvers.central_path import Conditions, Point
 from convexbn.solvers.looks import Look
 from convexbn.solvers.newton import NewtonSystem
+from convexbn.solvers.sparsity import sparsest
 
 _TO_THE_BOUNDARY = 0.99  # share of the longest step that stays inside
 _IMBALANCE = 10  # of residuals and mu, in units of that at the start
+_ROOM = 10  # what is left of the tolerance for making the solution sparse
+_PATIENCE_WITHIN = 3  # iterations without progress once within the tolerance
 _PATIENCE = 30  # iterations without progress before the precision is held to be exhausted
-_SMALL = (0, 1e-2, 1, 1e2, 1e4, 1e6)  # by how much a zero norm is smaller than its dual's slack
 
 
 def minimize(program: ConeProgram, tol, max_iterations, watch, on_look) -> tuple[Point, int, str]:
@@ -49,7 +51,7 @@ def minimize(program: ConeProgram, tol, max_iterations, watch, on_look) -> tuple
         with watch.paused():
             on_look(look)
         best, least, stale = (point, error, 0) if error < least else (best, least, stale + 1)
-        if error <= tol:
+        if error <= tol / _ROOM or (least <= tol and stale >= _PATIENCE_WITHIN):
             stopped = "tolerance"
         elif iteration >= max_iterations:
             stopped = "iterations"
@@ -57,7 +59,8 @@ def minimize(program: ConeProgram, tol, max_iterations, watch, on_look) -> tuple
             point = _next(program, point, limit) if stale < _PATIENCE else None
             stopped = "" if point else "precision"
             iteration += not stopped
-    return _sparsest(program, best, max(least, tol)), iteration, stopped
+    sparse = sparsest(program, best.x, best.lam, max(least, tol))
+    return replace(best, x=sparse), iteration, stopped
 
 
 def _look(program, point, iteration, watch) -> tuple[Look, float]:
@@ -66,23 +69,6 @@ def _look(program, point, iteration, watch) -> tuple[Look, float]:
     seen = program.weights(point.x), program.forward(point.x)
     look = Look(program.beta, iteration, watch.seconds, objective, dual, *seen)
     return look, max(look.relative_gap, violation)
-
-
-def _sparsest(program, point, error) -> Point:
-    """Return the point with as many blocks zero as its certificate allows.
-
-    At the optimum a block is zero where its dual is below the limit. Near it, the blocks go
-    whose norm is small beside what their dual lacks.
-    """
-    norms = torch.linalg.vector_norm(program.normed(point.x), dim=-1, keepdim=True)
-    dual = torch.linalg.vector_norm(point.omega[..., 1:], dim=-1, keepdim=True)
-    smallness = (1 - dual / program.beta) * norms.max() / norms
-    for threshold in _SMALL:
-        sparse = replace(point, x=torch.where(smallness > threshold, 0, point.x))
-        objective, lower, violation = program.judge(program.weights(sparse.x), point.lam)
-        if max(objective - lower, violation * objective) <= error * objective:
-            return sparse
-    return point
 
 
 def _next(program, point, limit) -> Point | None:

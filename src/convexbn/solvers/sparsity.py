@@ -1,0 +1,123 @@
+"""Solutions of the exact programs with few neurons.
+
+An interior-point method ends in the middle of the optimal face, where many blocks share what few
+could do. They become few in three steps, each as far as the certificate allows:
+
+- of all blocks no more than n + 1 are needed (Caratheodory 1907): as long as there are more, their
+  predictions and norms, n + 1 numbers each, are linearly dependent, and one of them can be shrunk
+  to nothing with no change of the sums;
+- a neuron on the boundary of several cones can be a block of each: such blocks are parallel, and
+  their sum in one of the cones is the same neuron;
+- blocks that are zero but for rounding become zero.
+"""
+
+import torch
+
+from convexbn.cones import ConeProgram
+
+_DEPENDENT = 1e-13  # smallest singular value, relative, of independent columns
+_PARALLEL = (1e-3, 1e-5, 1e-7)  # angles up to which blocks may be one
+
+
+def sparsest(program: ConeProgram, x, multipliers, error) -> torch.Tensor:
+    """Return blocks with few non-zero, whose relative gap and violation are at most `error`.
+
+    Parameters
+    ----------
+    program : ConeProgram
+    x : Tensor, shape (2, P, p)
+        Blocks near the optimum.
+    multipliers : Tensor, shape (2, P, h)
+    error : float
+        Not less than that of x itself.
+    """
+
+    def allowed(blocks):
+        objective, dual, violation = program.judge(program.weights(blocks), multipliers)
+        return max(objective - dual, violation * objective) <= error * objective
+
+    zero = torch.zeros_like(x)
+    if allowed(zero):
+        return zero
+    few = fewest(program, x)
+    x = few if allowed(few) else x
+    merged = (_merged(program, x, angle) for angle in _PARALLEL)
+    x = next(filter(allowed, merged), x)
+    return _without_smallest(program, x, allowed)
+
+
+def _without_smallest(program, x, allowed) -> torch.Tensor:
+    """Return x without the smallest blocks, as many as can go, by bisection."""
+    norms = torch.linalg.vector_norm(program.normed(x), dim=-1)
+    ascending = norms[norms > 0].sort().values
+    keep, drop = 0, len(ascending)  # so many may go, so many may not
+    while drop - keep > 1:
+        middle = (keep + drop) // 2
+        pruned = x * (norms > ascending[middle - 1])[..., None]
+        keep, drop = (middle, drop) if allowed(pruned) else (keep, middle)
+    return x * (norms > ascending[keep - 1])[..., None] if keep else x
+
+
+def _merged(program, x, angle) -> torch.Tensor:
+    """Return x with parallel blocks of one sign added to the longest of them."""
+    W = program.weights(x).transpose(1, 2).clone()  # (2, P, p)
+    lengths = torch.linalg.vector_norm(W, dim=-1)
+    for sign in range(2):
+        present = lengths[sign].nonzero()[:, 0]
+        if len(present) == 0:
+            continue
+        order = present[lengths[sign, present].argsort(descending=True)]
+        units = W[sign, order] / lengths[sign, order, None]
+        alike = torch.cdist(units, units) <= angle
+        leaders = order[alike.to(torch.int8).argmax(dim=1)]  # the first, itself at the latest
+        blocks = W[sign, order]
+        W[sign] = torch.zeros_like(W[sign]).index_add_(0, leaders, blocks)
+    return program.blocks(W.transpose(1, 2))
+
+
+def fewest(program: ConeProgram, x) -> torch.Tensor:
+    """Return blocks with the same predictions and sum of norms, at most n + 1 of them non-zero."""
+    sign, block = (x != 0).any(-1).nonzero(as_tuple=True)
+    x = x.clone()
+    signs = torch.where(sign == 0, 1.0, -1.0).to(x)
+    kept = x[sign, block]  # (k, p)
+    scores = signs[:, None] * torch.einsum("knp,kp->kn", program.A[block], kept)
+    norms = torch.linalg.vector_norm(program.normed(x)[sign, block], dim=-1, keepdim=True)
+    shares = _basic_shares(torch.cat([scores, norms], dim=1).T)
+    x[sign, block] = shares[:, None] * kept
+    return x
+
+
+def _basic_shares(M) -> torch.Tensor:
+    """Return c >= 0 (k,) with `M c = M 1`, at most as many non-zero as M (m, k) has rows.
+
+    Works through the columns a few multiples of m at a time.
+    """
+    rows, k = M.shape
+    shares = M.new_ones(k)
+    basic = shares.new_zeros(0, dtype=torch.long)
+    for new in torch.arange(k, device=M.device).split(3 * rows):
+        columns = torch.cat([basic, new])
+        shares[columns] = _without_dependence(M[:, columns], shares[columns])
+        basic = columns[shares[columns] > 0]
+    return shares
+
+
+def _without_dependence(M, shares) -> torch.Tensor:
+    """Move non-negative shares (k,) along the null space of M until none is left."""
+    _, sigma, Vt = torch.linalg.svd(M * shares, full_matrices=True)
+    rank = int((sigma > _DEPENDENT * sigma[:1]).sum())
+    null = Vt[rank:]  # of relative changes of the shares, (k - rank, k)
+    change = torch.ones_like(shares)
+    while len(null):
+        direction = null[-1] / null[-1].abs().max()
+        direction = direction if (direction > 0).any() else -direction
+        lengths = torch.where(direction > 0, change / direction, torch.inf)
+        gone = int(lengths.argmin())
+        change = (change - lengths[gone] * direction).clamp_min_(0)
+        change[gone] = 0
+        pivot = int(null[:, gone].abs().argmax())
+        rest = torch.cat([null[:pivot], null[pivot + 1 :]])
+        null = rest - rest[:, gone, None] / null[pivot, gone] * null[pivot]
+        null[:, gone] = 0
+    return change * shares
