@@ -11,12 +11,19 @@ figure does not wait for torch.
 from importlib import import_module
 
 _HOME = {
-    "Certificate": "program",
-    "Solution": "solvers",
+    "Certificate": "certificates",
+    "ClosedForm": "closed_form",
+    "Solution": "solutions",
     "Whitening": "whitening",
     "activation": "gates",
-    "certify": "program",
+    "arrangement_gates": "arrangements",
+    "certify": "certificates",
+    "closed_form": "closed_form",
+    "enumerate_arrangements": "arrangements",
+    "network_blocks": "recovery",
     "network_objective": "networks",
+    "patches": "convolution",
+    "recover_network": "recovery",
     "sample_gates": "gates",
     "solve": "solvers",
     "solve_path": "solvers",
