@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from convexbn import networks
+from convexbn import normalization
 from convexbn.networks import BNNetwork, ReLUNetwork, network_objective, stack
 
 n, d, m, C = 30, 6, 8, 3
@@ -161,7 +161,7 @@ def test_constant_float32_pre_activation_is_not_blown_up_from_rounding_errors():
 
 @pytest.mark.parametrize("block", [2**22, 7 * m])
 def test_statistics_are_the_whole_training_sets(monkeypatch, block):
-    monkeypatch.setattr(networks, "_BLOCK", block)
+    monkeypatch.setattr(normalization, "BLOCK", block)
     network, X = build(BNNetwork), draw(n, d)
     z = X.numpy() @ network.w.detach().numpy()
     mean, variance = network.statistics(X)
@@ -180,7 +180,7 @@ def test_statistics_in_float32_survive_a_large_common_offset():
 
 def test_predictions_do_not_depend_on_the_blocks(monkeypatch):
     network, X = build(BNNetwork), draw(n, d)
-    monkeypatch.setattr(networks, "_BLOCK", 7 * m)
+    monkeypatch.setattr(normalization, "BLOCK", 7 * m)
     # With the statistics of X itself, f(X) is the full batch's.
     torch.testing.assert_close(network.predict(X, network.statistics(X)), network(X), **ROUNDING)
 
@@ -227,6 +227,8 @@ def test_objective_takes_numpy_and_one_dimensional_targets():
     [
         ({"beta": 0.0}, "beta must be > 0"),
         ({"loss": "hinge"}, "loss must be one of 'squared'"),
+        ({"Y": draw(n, C), "loss": "logistic"}, "label"),
+        ({"Y": draw(n, C), "loss": "cross_entropy"}, "one-hot"),
         ({"X": torch.full((n, d), math.nan)}, "X must be finite"),
         ({"Y": torch.zeros(n - 1, C)}, "X and Y must have one row per sample"),
         ({"X": torch.zeros(n, d + 1)}, "the network is for X of shape"),

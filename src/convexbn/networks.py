@@ -22,7 +22,8 @@ what SGD with weight decay beta_p minimizes. A positive factor on `w_j` changes 
 first layer is not decayed.
 
 The parameters of a network may carry leading axes: it is then a stack of networks (:func:`stack`),
-and every method works on all of them at once.
+and every method works on all of them at once. :mod:`convexbn.architectures` has the paper's other
+networks: gated, convolutional, deep, and with BN after ReLU.
 """
 
 import copy
@@ -32,9 +33,7 @@ from torch import nn
 
 from convexbn.inputs import check_choice, check_finite, check_positive, check_same_length
 from convexbn.losses import LOSSES
-
-# Hidden values held at a time when a whole data set goes through a network: few enough for a cache.
-_BLOCK = 2**22
+from convexbn.normalization import blocks, linear_statistics, normalize
 
 
 class TwoLayerNetwork(nn.Module):
@@ -71,23 +70,25 @@ class TwoLayerNetwork(nn.Module):
         """Return the weight decay on the mean loss that is `beta` in the paper's units."""
         return self.scale**2 / self.n * beta
 
-    def penalty(self) -> torch.Tensor:
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape (n, d) of the training samples."""
+        return self.n, self.w.shape[-2]
+
+    def squares(self) -> torch.Tensor:
         """Return what `beta/2` multiplies in the paper's objective, one float64 per network."""
         members = self.w.ndim - 2
-        squares = (
-            getattr(self, name).detach().double().square().flatten(members).sum(-1)
-            for name in self.decayed
-        )
-        return self.scale**2 * sum(squares)
+        parameters = (getattr(self, name).double() for name in self.decayed)
+        return self.scale**2 * sum(p.square().flatten(members).sum(-1) for p in parameters)
+
+    def penalty(self) -> torch.Tensor:
+        """Return :meth:`squares` without a gradient."""
+        return self.squares().detach()
 
     @torch.no_grad()
     def predict(self, X, statistics) -> torch.Tensor:
         """Return f(X), shape (n, C), at the given statistics, in blocks of rows."""
-        return torch.cat([self(rows, statistics) for rows in self._blocks(X)], dim=-2)
-
-    def _blocks(self, X):
-        hidden = self.w.numel() // self.w.shape[-2]
-        return X.split(max(1, _BLOCK // hidden))
+        return torch.cat([self(rows, statistics) for rows in blocks(X, self.w)], dim=-2)
 
 
 class BNNetwork(TwoLayerNetwork):
@@ -114,6 +115,13 @@ class BNNetwork(TwoLayerNetwork):
         """BN's shifts in the paper's units, shape (m,)."""
         return self.scale * self.bias
 
+    @torch.no_grad()
+    def assign(self, w, gamma, alpha, v) -> None:
+        """Set the parameters: w (d, m), and in the paper's units gamma, alpha (m,) and v (m, C)."""
+        self.w.copy_(w)
+        for parameter, value in (self.weight, gamma), (self.bias, alpha), (self.output, v):
+            parameter.copy_(value / self.scale)
+
     def forward(self, X, statistics=None) -> torch.Tensor:
         """Return f(X), shape (n, C).
 
@@ -123,31 +131,19 @@ class BNNetwork(TwoLayerNetwork):
         statistics : pair of tensors of shape (m,), optional
             Mean and (biased) variance of each pre-activation; those of X itself when not given.
         """
-        z = X @ self.w  # (n, m)
-        if statistics is None:
-            mean = z.mean(-2, keepdim=True)
-            centred = z - mean
-            variance = centred.square().mean(-2, keepdim=True)
-        else:
-            mean, variance = (values.unsqueeze(-2) for values in statistics)
-            centred = z - mean
-        slope = self.weight.unsqueeze(-2) * _inverse_root(variance, mean)
-        return torch.relu(centred * slope + self.bias.unsqueeze(-2)) @ self.output
+        return self.hidden(X, statistics) @ self.output
 
-    @torch.no_grad()
+    def hidden(self, X, statistics=None) -> torch.Tensor:
+        """Return the activations of the neurons, shape (n, m)."""
+        return torch.relu(self.normalized(X, statistics))
+
+    def normalized(self, X, statistics=None) -> torch.Tensor:
+        """Return what BN makes of the first layer, shape (n, m)."""
+        return normalize(X @ self.w, self.weight, self.bias, statistics)
+
     def statistics(self, X) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return mean and biased variance (m,) of each pre-activation over all rows of X (n, d).
-
-        Rows are centred before they meet `w`, so that a large common offset cancels nothing, and
-        the sums of blocks of rows are added in float64.
-        """
-        centre = X.mean(0, dtype=torch.float64)
-        mean = centre @ self.w.double()
-        squares = sum(
-            ((rows - centre.to(X.dtype)) @ self.w).square().sum(-2).double()
-            for rows in self._blocks(X)
-        )
-        return mean.to(X.dtype), (squares / len(X)).to(X.dtype)
+        """Return mean and biased variance (m,) of each pre-activation over all rows of X (n, d)."""
+        return linear_statistics(X, self.w)
 
 
 class ReLUNetwork(TwoLayerNetwork):
@@ -171,36 +167,38 @@ class ReLUNetwork(TwoLayerNetwork):
         """Return None: nothing here depends on the training set."""
 
 
-def _inverse_root(variance, mean) -> torch.Tensor:
-    """Return 1 / sqrt(variance), and 0 with gradient 0 for a constant pre-activation.
+def stack(networks) -> nn.Module:
+    """Return one network whose parameters are those of `networks`, stacked on a new first axis.
 
-    There is no eps, so that the network is the paper's. A spread within rounding of the mean is
-    no spread: dividing by it would blow rounding errors up to size 1.
+    All must be of one kind and size. What a network keeps fixed (gates) is stacked too.
     """
-    rounding = 32 * torch.finfo(variance.dtype).eps * mean.detach()
-    constant = variance <= rounding.square()
-    return variance.masked_fill(constant, 1.0).rsqrt().masked_fill(constant, 0.0)
-
-
-def stack(networks) -> TwoLayerNetwork:
-    """Return one network whose parameters are those of `networks`, stacked on a new first axis."""
     stacked = copy.deepcopy(networks[0])
-    for name, _ in networks[0].named_parameters():
-        members = torch.stack([getattr(network, name).detach() for network in networks])
-        setattr(stacked, name, nn.Parameter(members))
+    for module, *members in zip(
+        stacked.modules(), *(net.modules() for net in networks), strict=True
+    ):
+        for name, _ in list(module.named_parameters(recurse=False)):
+            setattr(module, name, nn.Parameter(_stack_of(members, name)))
+        for name, _ in list(module.named_buffers(recurse=False)):
+            module.register_buffer(name, _stack_of(members, name))
     return stacked
+
+
+def _stack_of(modules, name) -> torch.Tensor:
+    return torch.stack([getattr(module, name).detach() for module in modules])
 
 
 def network_objective(network, X, Y, beta: float, loss: str = "squared") -> float:
     """Return the training objective of a network in the paper's units, in float64.
 
     `L(f(X), Y) + beta/2 sum_j (gamma_j^2 + alpha_j^2 + ||v_j||^2)`, all of X one batch; for a
-    :class:`ReLUNetwork` the second term is half of `beta` times all parameters' squares.
+    :class:`ReLUNetwork` the second term is half of `beta` times all parameters' squares, and in a
+    deep network the sum is over its last two layers.
 
     Parameters
     ----------
-    network : BNNetwork or ReLUNetwork
-    X : array or tensor, shape (n, d)
+    network : Module
+        Of this module or of :mod:`convexbn.architectures`; no stack.
+    X : array or tensor, shape (n, d), or (K, n, h) for a convolutional network
         The training samples; n must be the network's.
     Y : array or tensor, shape (n, C) or (n,)
     beta : float
@@ -211,7 +209,8 @@ def network_objective(network, X, Y, beta: float, loss: str = "squared") -> floa
     Raises
     ------
     ValueError
-        If beta <= 0, the loss is unknown, or X and Y are not finite or do not fit the network.
+        If beta <= 0, the loss is unknown, X and Y are not finite or do not fit the network, or Y
+        does not fit the loss.
     """
     check_positive("beta", beta)
     check_choice("loss", loss, LOSSES)
@@ -219,17 +218,47 @@ def network_objective(network, X, Y, beta: float, loss: str = "squared") -> floa
     X, Y = (torch.as_tensor(A, dtype=torch.float64, device=network.w.device) for A in (X, Y))
     _check_samples(network, X, Y)
     scores = network.predict(X, network.statistics(X))
-    return float(LOSSES[loss].value(scores, Y.reshape(scores.shape)) + beta / 2 * network.penalty())
+    Y = Y.reshape(scores.shape)
+    LOSSES[loss].check_targets(Y)
+    return float(LOSSES[loss].value(scores, Y) + beta / 2 * network.penalty())
+
+
+def batch_objective(network, X, Y, beta, loss: str = "squared") -> torch.Tensor:
+    """Return the objective of :func:`network_objective` as a function to descend on.
+
+    Parameters
+    ----------
+    network : Module
+        One network, or a stack of e of them.
+    X : tensor, shape (n, d) or (K, n, h)
+        One full batch for all, of the network's dtype.
+    Y : tensor, shape (n, C)
+    beta : float, or tensor of shape (e,)
+    loss : str
+        A key of `convexbn.losses.LOSSES`.
+
+    Returns
+    -------
+    Tensor, shape () or (e,)
+        Differentiable in the parameters. A stack's members do not touch each other: the gradient
+        of the sum has each member's own gradient in its slice.
+    """
+    value = LOSSES[loss].value
+    scores = network(X)
+    losses = value(scores, Y) if scores.ndim == 2 else torch.stack([value(F, Y) for F in scores])
+    return losses + beta / 2 * network.squares()
 
 
 def _check_samples(network, X, Y) -> None:
     check_finite("X", X)
     check_finite("Y", Y)
-    check_same_length("X", X, "Y", Y)
-    n, d, C = network.n, network.w.shape[-2], network.output.shape[-1]
-    if X.shape != (n, d) or Y.numel() != n * C:
+    shape, C = network.input_shape, network.output.shape[-1]
+    samples = shape[-2]
+    if X.ndim == len(shape):
+        check_same_length("X", X.movedim(-2, 0), "Y", Y)
+    if X.shape != shape or Y.numel() != samples * C:
         raise ValueError(
-            f"the network is for X of shape {(n, d)} and Y of shape {(n, C)}, got "
+            f"the network is for X of shape {shape} and Y of shape {(samples, C)}, got "
             f"{tuple(X.shape)} and {tuple(Y.shape)}; give the samples it was trained on, or "
             "build it for these"
         )

@@ -5,7 +5,13 @@ rule train_sgd:
     input:
         features=lambda wc: f"<results>/data/{SGD[wc.run]['dataset']}/features.safetensors",
         code=library(
-            "devices", "evaluation", "inputs", "losses", "networks", "training"
+            "devices",
+            "evaluation",
+            "inputs",
+            "losses",
+            "networks",
+            "normalization",
+            "training",
         ),
     output:
         parameters="<results>/sgd/{run}.safetensors",

@@ -1,0 +1,75 @@
+"""Images as patch matrices: what a convolution's filters are multiplied with.
+
+A convolution of images with m filters of h = channels * height * width entries is the product of
+the patch matrices `X_k` (n, h), one per position k = 1..K, with the filters (h, m) (Ergen et al.
+2022, the section on CNNs). BN over samples and positions normalizes over the K n rows of all of
+them stacked, so that `whiten(X.reshape(K * n, h))` whitens a CNN.
+"""
+
+import numpy as np
+import torch
+from torch.nn.functional import unfold
+
+from convexbn.inputs import check_between, check_finite
+
+
+def patches(images, size, stride=1, padding=0):
+    """Cut images into the patches that a convolution's filters see.
+
+    Parameters
+    ----------
+    images : array or tensor of floats, shape (n, channels, H, W)
+    size : int or pair of int
+        Height and width of the filters.
+    stride, padding : int or pair of int
+        As in torch.nn.Conv2d: vertical and horizontal step, and zeros on each side.
+
+    Returns
+    -------
+    array or tensor, shape (K, n, h)
+        Of the kind and dtype of `images`. Positions k run row by row, and the h entries of a patch
+        over channels, rows and columns, so that `patches(images, ...) @ weight.reshape(m, h).T` is
+        the convolution with filters `weight` (m, channels, height, width).
+
+    Raises
+    ------
+    ValueError
+        If images is no finite array of floats of four axes, a size or stride is below 1, a padding
+        below 0, or the filter is larger than the padded image.
+    """
+    tensor = _checked(images)
+    size, stride = _pair("size", size, 1), _pair("stride", stride, 1)
+    padding = _pair("padding", padding, 0)
+    _check_fit(tensor.shape[2:], size, padding)
+    columns = unfold(tensor, size, stride=stride, padding=padding)  # (n, h, K)
+    cut = columns.permute(2, 0, 1).contiguous()
+    return cut if torch.is_tensor(images) else cut.numpy()
+
+
+def _checked(images) -> torch.Tensor:
+    tensor = torch.as_tensor(images if torch.is_tensor(images) else np.asarray(images))
+    if tensor.ndim != 4 or 0 in tensor.shape or not tensor.is_floating_point():
+        raise ValueError(
+            "images must be floats of shape (n, channels, H, W), none of them 0, got "
+            f"{tensor.dtype} of shape {tuple(tensor.shape)}; convert them, or add the missing axis"
+        )
+    check_finite("images", tensor)
+    return tensor
+
+
+def _pair(name, value, low) -> tuple[int, int]:
+    pair = tuple(value) if isinstance(value, list | tuple) else (value, value)
+    if len(pair) != 2:
+        raise ValueError(f"{name} must be one whole number or a pair of them, got {value!r}")
+    for number in pair:
+        check_between(name, number, low, 10**6)
+    return pair
+
+
+def _check_fit(image, size, padding) -> None:
+    padded = tuple(side + 2 * zeros for side, zeros in zip(image, padding, strict=True))
+    if size[0] > padded[0] or size[1] > padded[1]:
+        raise ValueError(
+            f"the filter of size {size} is larger than the padded image of size {padded}; choose a "
+            "smaller filter, or more padding"
+        )
