@@ -32,6 +32,7 @@ from convexbn.program import scaled_dual
 
 # Singular values, and parts of the dual in free coordinates, are zero up to this share.
 _ROUNDING = 1e-9
+_BALANCINGS = 20  # tries to leave nothing there
 
 
 @dataclass(frozen=True)
@@ -117,24 +118,34 @@ class ConeProgram:
     def dual_norms(self, V, multipliers) -> torch.Tensor:
         """Return the norms of `+-A_i^T v + K_i^T lam`, shape (2, P).
 
-        The multipliers are first balanced to leave nothing in the free coordinates. Where that is
-        not possible, the norm is infinite.
+        The multipliers are first balanced to leave nothing in the free coordinates. Where that
+        has no end, the norm is infinite.
         """
         T = self.adjoint(V) + self.forces(multipliers)
-        if self.coordinates is not None:
-            T = self.adjoint(V) + self.forces(self._balanced(multipliers, T))
+        if self.coordinates is None:
+            return torch.linalg.vector_norm(T, dim=-1)
+        scale = _ROUNDING * self.beta * torch.linalg.matrix_norm(self.K)  # (P,)
+        for _ in range(_BALANCINGS):
+            if not (self._left_over(T) > scale).any():
+                break
+            multipliers = self._balanced(multipliers, T)
+            T = self.adjoint(V) + self.forces(multipliers)
         norms = torch.linalg.vector_norm(self.normed(T), dim=-1)
-        left_over = torch.linalg.vector_norm(T - self.normed(T), dim=-1)
-        scale = self.beta * torch.linalg.matrix_norm(self.K)  # (P,)
-        return norms.masked_fill(left_over > _ROUNDING * scale, math.inf)
+        return norms.masked_fill(self._left_over(T) > scale, math.inf)
+
+    def _left_over(self, T) -> torch.Tensor:
+        """Return the norms of the free parts of T (2, P, p)."""
+        return torch.linalg.vector_norm(T - self.normed(T), dim=-1)
 
     def _balanced(self, multipliers, T) -> torch.Tensor:
-        """Return multipliers, each moved by a share of itself, whose T has no free part."""
+        """Return multipliers, each moved by a share of itself, for a T with no free part.
+
+        Those that would have to be negative for that are zero, so that some of it can be left.
+        """
         free = 1 - self.coordinates.normed
         K = self.K * free[:, None, :]
         gram = K.mT @ (multipliers[..., None] * K)  # (2, P, p, p)
         share = torch.linalg.pinv(gram, rtol=1e-13, hermitian=True) @ (free * T)[..., None]
-        # Where none can balance, the clipping shows in what is left over.
         return (multipliers * (1 - (K @ share)[..., 0])).clamp_min_(0)
 
     def objective(self, x, F) -> float:
