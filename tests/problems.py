@@ -168,8 +168,8 @@ def make_cones(model, seed, n=12, d=2, P=6, K=3, loss="squared", share=0.1) -> C
     return ConeProblem(name, U, activation(U, gates), y, float(beta), gates, loss)
 
 
-def cone_optimum(problem: ConeProblem) -> float:
-    """Solve an exact program by CVXPY and Clarabel, written as in the paper."""
+def cone_optimum(problem: ConeProblem, **solver) -> float:
+    """Solve an exact program by CVXPY, written as in the paper; by Clarabel if not said."""
     U = problem.U if problem.U.ndim == 3 else problem.U[None]
     D = problem.D if problem.D.ndim == 3 else problem.D[None]
     n, scores, cost, constraints = len(problem.y), 0, 0, []
@@ -190,5 +190,5 @@ def cone_optimum(problem: ConeProblem) -> float:
                 cost = cost + cp.norm(block)
     objective = _CVXPY_LOSSES[problem.loss](scores, problem.y) + problem.beta * cost
     program = cp.Problem(cp.Minimize(objective), constraints)
-    program.solve(solver=cp.CLARABEL)
+    program.solve(**{"solver": cp.CLARABEL, **solver})
     return program.value

@@ -34,6 +34,14 @@ def test_optimum_is_that_of_another_interior_point_method(model, loss, seed):
 
 
 @pytest.mark.parametrize("model", MODELS)
+def test_optimum_is_that_of_a_first_order_method(model):
+    problem = make_cones(model, 2)
+    value = cone_optimum(problem, solver="SCS", eps=1e-7, max_iters=50_000)
+    # SCS's own tolerance is for residuals; the objective is off by some multiples of it.
+    assert solved(problem).certificate.objective == pytest.approx(value, rel=1e-4)
+
+
+@pytest.mark.parametrize("model", MODELS)
 @settings(max_examples=25)
 @given(
     seed=st.integers(0, 10**6),
@@ -53,6 +61,21 @@ def test_every_program_is_certified(model, seed, n, d, P, loss, share):
     # A network with these neurons has this objective: nothing hides in the patterns.
     value = problem.network_objective(solution.weights)
     assert value == pytest.approx(solution.certificate.objective, rel=1e-5)
+
+
+@pytest.mark.parametrize(("loss", "seed"), [("logistic", 3), ("squared_hinge", 0)])
+def test_curved_losses_need_the_line_search(loss, seed):
+    """Where beta is small, full steps leave the central path for good and end uncertified."""
+    assert solved(
+        make_cones("relu", seed, n=20, d=3, P=20, loss=loss, share=0.002)
+    ).certificate.converged
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_few_iterations_do(model):
+    """14 to 22 with predictor and corrector; 25 to 51 without the second-order terms."""
+    problems = [make_cones(model, seed, n=20, d=3, P=30) for seed in range(4)]
+    assert np.mean([solved(problem).certificate.iterations for problem in problems]) < 24
 
 
 @pytest.mark.parametrize("rows", ["repeated", "lattice"])
