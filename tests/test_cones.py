@@ -172,6 +172,18 @@ def test_an_infeasible_solution_shows_its_violation(solved):
     assert "violation" in judged.reason
 
 
+def test_an_optimum_without_the_cones_is_not_certified():
+    """Its gap to the bound of the program without constraints is nothing: it is not feasible."""
+    problem = make_cones("relu", 6, n=15, P=20)
+    U, D, y, beta = problem.data
+    free = solve(U, D, y, beta, tol=1e-8)
+    W = np.stack([free.weights[..., 0], np.zeros_like(free.weights[..., 0])])
+    judged = certify(U, D, y, beta, W, model="relu")
+    assert judged.relative_gap <= 1e-6
+    assert judged.violation > 1e-3
+    assert not judged.converged
+
+
 def test_multipliers_make_the_bound_tight_and_none_leave_it_valid(solved):
     problem, solution = solved
     without = certify(*problem.data, solution.weights, model=problem.model)

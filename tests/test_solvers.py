@@ -259,6 +259,22 @@ def test_step_size_is_not_spoilt_by_rounding(seed):
     assert largest * 0.5 <= state.lipschitz <= bound * (1 + 1e-5)  # the bound, as float32 has it
 
 
+@pytest.mark.parametrize("loss", ["squared", "logistic", "squared_hinge"])
+def test_largest_step_constant_is_that_of_the_whole_program(loss):
+    """The Hessian of the loss in the weights is at most `lipschitz * A^T A`, A pooled.
+
+    The bound is attained where every gate is open and the patches repeat each other.
+    """
+    problem = problems.with_targets(problems.make(3, n=10, d=3, P=5, C=1), loss)
+    U, D = np.stack([problem.U] * 4), np.ones((4, 10, 5), bool)
+    program = make_program(U, D, problem.Y, problem.beta, **NAMES | {"loss": loss})
+    A = sum(problems.dense(*patch) for patch in zip(U, D, strict=True))
+    largest = np.linalg.norm(A, 2) ** 2 * program.loss.lipschitz
+    state = fista.State.at(program, torch.zeros(program.shape))
+    assert state.lipschitz == pytest.approx(largest, rel=1e-9)
+    assert state.bound == pytest.approx(largest, rel=1e-12)
+
+
 def test_an_underestimate_of_the_eigenvalue_is_harmless():
     problem = problems.make(8)
     program = make_program(*problem.data, **NAMES)
