@@ -25,17 +25,17 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/convex.smk"
 include: "workflow/rules/sgd.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/theory.smk"
 
 
 rule all:
     default_target: True
     input:
-        tables=expand(
-            "<results>/tables/{table}.csv", table=["runs", "methods", "claims"]
-        ),
+        tables=multiext("<results>/tables/", "runs.csv", "methods.csv", "claims.csv"),
         figures=expand(
             "<results>/figures/{dataset}/{figure}.{format}",
             dataset=config["datasets"],
             figure=["accuracy", "rank", "certificates", "spectrum"],
             format=["pdf", "png"],
         ),
+        theory=theory_outputs,

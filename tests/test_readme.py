@@ -4,6 +4,7 @@ import re
 import textwrap
 
 import numpy as np
+import pytest
 from workflow_runs import ROOT
 
 TEXT = (ROOT / "README.md").read_text()
@@ -20,6 +21,17 @@ def test_the_example_runs():
     exec(textwrap.dedent(block), names)
     assert names["scores"].shape == (7, 3)
     assert names["solution"].certificate.converged
+
+
+def test_the_exact_example_runs():
+    rng = np.random.default_rng(0)
+    names = {"X": rng.standard_normal((20, 2)), "y": rng.standard_normal(20)}
+    block = TEXT.split("over all its activation patterns:")[1].split("Losses, vector")[0]
+    exec(textwrap.dedent(block), names)
+    objective = eval("network_objective(network, X, y, beta=0.1)", names)
+    assert objective == pytest.approx(names["solution"].certificate.objective, rel=1e-9)
+    assert names["solution"].certificate.converged
+    assert names["D"].shape == (20, 382)
 
 
 def test_every_make_target_and_file_exists():

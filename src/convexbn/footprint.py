@@ -74,7 +74,8 @@ def convex(dataset: dict, run: dict) -> int:
     P, solutions = run["gates"], run["seeds"] * len(run["betas"])
     data = 12 * (size.n + size.m) * size.d  # features, and the stored full-rank design
     design = 16 * (size.n + size.m) * r + 9 * size.n * P  # float64 and float32; masks
-    weights = (8 * solutions + 48) * (r + 1) * P * size.C  # stored; and six at work
+    working = 72 if run.get("penalty") == "nuclear" else 48  # bytes: six, and copies in float64
+    weights = (8 * solutions + working) * (r + 1) * P * size.C  # stored; and at work
     return _INTERPRETER + _PASS + (data + design + weights) // _MB
 
 

@@ -35,6 +35,16 @@ _METHODS_NOTE = (
     "training time of one seed, with the SVD and, on a path, the solves at larger betas; the "
     "search over settings is not in them."
 )
+_THEOREMS_NOTE = (
+    "Each row solves the convex program of one small problem of random data. 'Recovered network' "
+    "is the training objective of the network made from the solution, 'way back' the relative "
+    "difference between it and the program's objective at that network's blocks. 'Best trained "
+    "network' is the best of many descents from random starts, 'relative excess' how far above "
+    "the convex optimum it stays. For the closed forms the gap is the relative distance between "
+    "the formula and the dual bound of the exact program over all arrangements. n samples, d "
+    "features (of a patch), C outputs, K patches, P arrangements, beta the weight decay; seconds "
+    "are those of the solver."
+)
 _UNCERTIFIED_NOTE = " † A solve of this setting missed its tolerance and is not certified."
 
 
@@ -67,6 +77,30 @@ def methods_page(methods: pd.DataFrame) -> str:
     }
     note = _METHODS_NOTE + (_UNCERTIFIED_NOTE if uncertified.any() else "")
     return page(pd.DataFrame(columns), "Methods at their settings chosen on validation data", note)
+
+
+def theorems_page(theorems: pd.DataFrame) -> str:
+    """Return the table of :func:`convexbn.theory.theorems.theorems` as a page."""
+    scientific = _unless_nan("{:.1e}")
+    sizes = ["n", "d", "C", "K", "depth", "P", "beta"]
+    columns = {
+        "id": theorems["id"] + theorems["certified"].map({True: "", False: " †"}),
+        "statement": theorems["statement"],
+        "loss": theorems["loss"],
+        "penalty": theorems["penalty"],
+        **{name: theorems[name].map("{:g}".format) for name in sizes},
+        "convex optimum": theorems["convex_optimum"].map("{:.8g}".format),
+        "recovered network": theorems["recovered_objective"].map("{:.8g}".format),
+        "relative difference": theorems["relative_difference"].map(scientific),
+        "way back": theorems["round_trip_difference"].map(scientific),
+        "best trained network": theorems["best_trained"].map("{:.8g}".format),
+        "relative excess": theorems["relative_excess"].map(scientific),
+        "relative gap": theorems["relative_gap"].map(scientific),
+        "violation": theorems["violation"].map(scientific),
+        "seconds": theorems["seconds"].map("{:.2g}".format),
+    }
+    note = _THEOREMS_NOTE + ("" if theorems["certified"].all() else _UNCERTIFIED_NOTE)
+    return page(pd.DataFrame(columns), "The theorems in numbers", note)
 
 
 def claims_page(claims: pd.DataFrame) -> str:

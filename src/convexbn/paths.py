@@ -69,8 +69,9 @@ class Settings:
             return
         message = (
             f"{where}: relative gap {certificate.relative_gap:.2e} instead of at most "
-            f"{self.tolerance:.0e} ({certificate.reason}); raise max_iterations or tolerance, or "
-            "set allow_uncertified: true to have it drawn with a mark"
+            f"{self.tolerance:.0e} ({certificate.reason}); raise the tolerance, or "
+            "max_iterations if these were too few, or set allow_uncertified: true to have it drawn "
+            "with a mark"
         )
         if not self.allow_uncertified:
             raise UncertifiedError(message)

@@ -96,3 +96,51 @@ def sgd_histories(wildcards):
     return [
         f"<results>/sgd/{run}.history.csv" for run in runs_of(SGD, wildcards.dataset)
     ]
+
+
+# The theory is optional: a config without it makes none of it.
+THEORY = config.get("theory", {})
+
+
+def theory_outputs(wildcards):
+    """Return what the theory adds to the tables and figures of the DAG."""
+    figures = ["duality", "depth", "counting", "sampling", "interpolation"]
+    stems = ["tables/theorems.csv"]
+    stems += [
+        f"figures/theory/{name}.{kind}" for name in figures for kind in ("pdf", "png")
+    ]
+    return [f"<results>/{stem}" for stem in stems] if THEORY else []
+
+
+def theory_claims(wildcards):
+    """Return the tables that the claims about the theory are judged on."""
+    if not THEORY:
+        return {}
+    return {
+        "theorems": ["<results>/tables/theorems.csv"],
+        "duality": duality_tables(wildcards),
+        "depth": ["<results>/theory/depth.csv"],
+        "counting": ["<results>/theory/counting.csv"],
+    }
+
+
+def duality_tables(wildcards):
+    """Return the tables of trained networks, one per problem."""
+    return [f"<results>/theory/duality/{problem}.csv" for problem in THEORY["duality"]]
+
+
+def theory_settings(*names, shared=("tolerance", "descent")):
+    """Return the settings under these keys, and those that it shares with others."""
+    entry = THEORY
+    for name in names:
+        entry = entry[name]
+    common = {key: THEORY[key] for key in shared}
+    return common | entry if names else common
+
+
+def theorems_of(wildcards):
+    """Return the entries of the theorems about a program; each program is a job."""
+    entries = THEORY["theorems"].items()
+    return {
+        name: entry for name, entry in entries if entry["program"] == wildcards.program
+    }

@@ -16,6 +16,7 @@ SOLVER_MODULES = [
     "solvers/looks",
     "solvers/newton",
     "solvers/second_order_cone",
+    "solvers/sparsity",
 ]
 PATH_MODULES = [*SOLVER_MODULES, "devices", "evaluation", "paths", "whitening"]
 

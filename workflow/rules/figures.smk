@@ -25,8 +25,9 @@ rule tabulate:
 
 rule claims:
     input:
+        unpack(theory_claims),
         runs="<results>/tables/runs.csv",
-        code=library("claims", "pages", "tables"),
+        code=library("claims", "pages", "tables", "theory/claims"),
     output:
         claims="<results>/tables/claims.csv",
         html=report(

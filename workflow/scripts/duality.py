@@ -1,0 +1,17 @@
+"""Train networks of several widths against the convex optimum of one problem."""
+
+from convexbn import logs
+
+logs.start(snakemake.log[0])
+
+import torch
+
+from convexbn.artifacts import provenance, write_table
+from convexbn.theory.duality import duality
+
+torch.set_num_threads(snakemake.threads)
+settings, seed = snakemake.params.settings, snakemake.params.seed
+
+table = duality(settings, seed, snakemake.params.name)
+
+write_table(snakemake.output[0], table, provenance(seed, **settings))
