@@ -18,14 +18,11 @@ from convexbn.gates import activation
 from convexbn.logs import progress
 from convexbn.penalties import PENALTIES
 from convexbn.program import adjoint, forward
+from convexbn.solutions import UncertifiedError
 from convexbn.solvers import solve_path
 from convexbn.whitening import Whitening, truncated
 
 logger = logging.getLogger(__name__)
-
-
-class UncertifiedError(RuntimeError):
-    """A solution's certificate misses the tolerance."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,10 @@ from convexbn.penalties import PENALTIES
 from convexbn.program import forward, pooled
 
 
+class UncertifiedError(RuntimeError):
+    """A solution's certificate misses the tolerance."""
+
+
 @dataclass(frozen=True)
 class Solution:
     """Weights with the referee's certificate.
@@ -42,6 +46,21 @@ class Solution:
         if self.model == "gated":
             return PENALTIES[self.penalty].neurons(W)
         return int((W.norm(dim=1) > 0).sum())
+
+    def certified(self) -> "Solution":
+        """Return the solution itself.
+
+        Raises
+        ------
+        UncertifiedError
+            If its certificate misses the tolerance.
+        """
+        if not self.certificate.converged:
+            raise UncertifiedError(
+                f"model {self.model!r}, beta {self.beta:g}: {self.certificate.reason}; raise the "
+                "tolerance or beta"
+            )
+        return self
 
     def predict(self, U, D=None):
         """Return the predictions (m, C) for whitened samples.

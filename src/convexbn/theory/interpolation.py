@@ -55,7 +55,7 @@ def _convex(X, y, grid, settings: dict) -> pd.DataFrame:
     whitening = whiten(X)
     D = enumerate_arrangements(whitening.U)
     tol = settings["tolerance"]
-    solution = solve(whitening.U, D, y, settings["beta"], model="relu", tol=tol)
+    solution = solve(whitening.U, D, y, settings["beta"], model="relu", tol=tol).certified()
     values = solution.predict(whitening.transform(grid))
     return _table("convex", grid, values, objective=solution.certificate.objective)
 
