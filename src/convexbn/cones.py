@@ -23,10 +23,11 @@ multipliers, scaled until that holds, bounds the optimum from below.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
+from convexbn.facets import facets
 from convexbn.losses import Loss
 from convexbn.program import scaled_dual
 
@@ -70,6 +71,8 @@ class ConeProgram:
         One that has a Hessian.
     coordinates : Coordinates, optional
         By default blocks are the weights themselves.
+    facets : Tensor, shape (P, f), optional
+        Which constraints bound each cone (some named twice): the others follow from them.
     """
 
     A: torch.Tensor
@@ -78,11 +81,26 @@ class ConeProgram:
     beta: float
     loss: Loss
     coordinates: Coordinates | None = None
+    facets: torch.Tensor | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Shape (2, p, P) of the weights."""
         return 2, self.A.shape[2], len(self.A)
+
+    def reduced(self) -> "ConeProgram":
+        """Return the same program without the constraints that follow from others."""
+        if self.facets is None:
+            return self
+        K = self.K.gather(1, self.facets[..., None].expand(-1, -1, self.K.shape[2]))
+        return replace(self, K=K, facets=None)
+
+    def all_multipliers(self, multipliers) -> torch.Tensor:
+        """Return multipliers (2, P, f) of the reduced program as those of all constraints."""
+        if self.facets is None:
+            return multipliers
+        full = multipliers.new_zeros(*multipliers.shape[:2], self.K.shape[1])
+        return full.scatter_add_(2, self.facets.expand(2, -1, -1), multipliers)
 
     def blocks(self, W) -> torch.Tensor:
         """Return weights (2, p, P) as blocks (2, P, p)."""
@@ -180,7 +198,8 @@ def _each(matrices, x) -> torch.Tensor:
 def relu_program(U, D, Y, beta, loss) -> ConeProgram:
     """Build the exact program of a BN-ReLU network; U (K, n, p) in float64, D (K, n, P)."""
     A = torch.einsum("kni,knp->inp", D.to(U.dtype), U)
-    return ConeProgram(A, _constraints(U.flatten(0, 1), D.flatten(0, 1)), Y, beta, loss)
+    K, facets = _constraints(U.flatten(0, 1), D.flatten(0, 1))
+    return ConeProgram(A, K, Y, beta, loss, facets=facets)
 
 
 def relu_bn_program(X, D, Y, beta, loss) -> ConeProgram:
@@ -208,12 +227,17 @@ def relu_bn_program(X, D, Y, beta, loss) -> ConeProgram:
     basis, inverse = torch.eye(d + 1).to(X).expand(2, P, d + 1, d + 1).clone()
     basis[:, :d, :d], inverse[:, :d, :d] = Vt.mT / sigma[:, None, :], sigma[:, :, None] * Vt
     in_norm = torch.nn.functional.pad(normed.to(X.dtype), (0, 1), value=1.0)
-    K = _constraints(torch.nn.functional.pad(X, (0, 1)), D) @ basis
-    return ConeProgram(A, K, Y, beta, loss, Coordinates(basis, inverse, in_norm))
+    K, facets = _constraints(X, D)
+    K = torch.nn.functional.pad(K, (0, 1)) @ basis
+    return ConeProgram(A, K, Y, beta, loss, Coordinates(basis, inverse, in_norm), facets)
 
 
-def _constraints(U, D) -> torch.Tensor:
-    """Return `(2 D_i - I) U`, shape (P, h, p); a sample at the origin is in every cone."""
+def _constraints(U, D) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Return `(2 D_i - I) U`, shape (P, h, p), and the facets of each cone where they are known.
+
+    A sample at the origin is in every cone.
+    """
     matters = torch.linalg.vector_norm(U, dim=1) > 0
-    signs = 2 * D[matters].to(U.dtype) - 1
-    return signs.T[:, :, None] * U[matters]
+    U, D = U[matters], D[matters]
+    signs = 2 * D.to(U.dtype) - 1
+    return signs.T[:, :, None] * U, facets(D, int(torch.linalg.matrix_rank(U)))

@@ -14,7 +14,7 @@ _PAGE = """<!DOCTYPE html>
 body {{ font-family: sans-serif; font-size: 14px; margin: 2em; color: #222; }}
 table {{ border-collapse: collapse; }}
 caption {{ text-align: left; padding-bottom: 0.8em; font-weight: bold; }}
-th, td {{ padding: 0.3em 0.8em; text-align: left; border-bottom: 1px solid #ddd; }}
+th, td {{ padding: 0.3em 0.6em; text-align: left; border-bottom: 1px solid #ddd; }}
 thead th {{ border-bottom: 2px solid #222; vertical-align: bottom; }}
 p {{ max-width: 50em; line-height: 1.4; }}
 </style>
@@ -36,14 +36,14 @@ _METHODS_NOTE = (
     "search over settings is not in them."
 )
 _THEOREMS_NOTE = (
-    "Each row solves the convex program of one small problem of random data. 'Recovered network' "
-    "is the training objective of the network made from the solution, 'way back' the relative "
-    "difference between it and the program's objective at that network's blocks. 'Best trained "
-    "network' is the best of many descents from random starts, 'relative excess' how far above "
-    "the convex optimum it stays. For the closed forms the gap is the relative distance between "
-    "the formula and the dual bound of the exact program over all arrangements. n samples, d "
-    "features (of a patch), C outputs, K patches, P arrangements, beta the weight decay; seconds "
-    "are those of the solver."
+    "Each row solves the convex program of one small problem of random data; both sides of the "
+    "statement's sign have the same optimum. 'Recovered network' is the training objective of the "
+    "network made from the solution, 'way back' the relative difference between it and the "
+    "program's objective at that network's blocks. 'Best trained network' is the best of many "
+    "descents from random starts, 'relative excess' how far above the convex optimum it stays. "
+    "For the closed forms the gap is the relative distance between the formula and the dual bound "
+    "of the exact program over all arrangements. n samples, d features (of a patch), C outputs, K "
+    "patches, P arrangements, beta the weight decay; seconds are those of the solver."
 )
 _UNCERTIFIED_NOTE = " † A solve of this setting missed its tolerance and is not certified."
 

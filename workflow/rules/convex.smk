@@ -3,6 +3,7 @@
 SOLVER_MODULES = [
     "certificates",
     "cones",
+    "facets",
     "gates",
     "inputs",
     "losses",

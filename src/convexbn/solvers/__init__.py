@@ -147,12 +147,12 @@ def _cone_solver(program: ConeProgram, initial, tol, max_iterations, on_look):
 
     def solve_one(program):
         watch = Stopwatch()
-        best, iterations, stopped = interior_point.minimize(
+        x, multipliers, iterations, stopped = interior_point.minimize(
             program, tol, max_iterations, watch, on_look
         )
-        W, stopped = program.weights(best.x), f"{stopped} after {iterations} iterations"
-        certificate = referee(program, W, tol, best.lam)
-        return W, _signed(certificate, iterations, watch, stopped), best.lam
+        W, stopped = program.weights(x), f"{stopped} after {iterations} iterations"
+        certificate = referee(program, W, tol, multipliers)
+        return W, _signed(certificate, iterations, watch, stopped), multipliers
 
     return solve_one
 

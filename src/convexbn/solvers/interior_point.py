@@ -5,7 +5,6 @@ not outgrow mu. For the squared loss this holds by itself, for others a full ste
 """
 
 import math
-from dataclasses import replace
 
 import torch
 
@@ -22,7 +21,7 @@ _PATIENCE_WITHIN = 3  # iterations without progress once within the tolerance
 _PATIENCE = 30  # iterations without progress before the precision is held to be exhausted
 
 
-def minimize(program: ConeProgram, tol, max_iterations, watch, on_look) -> tuple[Point, int, str]:
+def minimize(program: ConeProgram, tol, max_iterations, watch, on_look) -> tuple:
     """Iterate until relative gap and violation are within `tol`.
 
     Parameters
@@ -37,17 +36,19 @@ def minimize(program: ConeProgram, tol, max_iterations, watch, on_look) -> tuple
 
     Returns
     -------
-    best : Point
-        As sparse as its certificate allows.
+    x : Tensor, shape (2, P, p)
+        Blocks; where the tolerance is met, as sparse as it allows.
+    multipliers : Tensor, shape (2, P, h)
     iterations : int
     stopped : str
         "tolerance", "iterations" (the limit was reached) or "precision" (no more progress).
     """
-    point, least, stale = Point.start(program), math.inf, 0
-    limit = _IMBALANCE * Conditions(program, point).imbalance
+    working = program.reduced()
+    point, least, stale = Point.start(working), math.inf, 0
+    limit = _IMBALANCE * Conditions(working, point).imbalance
     best, iteration, stopped = point, 0, ""
     while not stopped:
-        look, error = _look(program, point, iteration, watch)
+        look, error = _look(working, point, iteration, watch)
         with watch.paused():
             on_look(look)
         best, least, stale = (point, error, 0) if error < least else (best, least, stale + 1)
@@ -56,11 +57,12 @@ def minimize(program: ConeProgram, tol, max_iterations, watch, on_look) -> tuple
         elif iteration >= max_iterations:
             stopped = "iterations"
         else:
-            point = _next(program, point, limit) if stale < _PATIENCE else None
+            point = _next(working, point, limit) if stale < _PATIENCE else None
             stopped = "" if point else "precision"
             iteration += not stopped
-    sparse = sparsest(program, best.x, best.lam, max(least, tol))
-    return replace(best, x=sparse), iteration, stopped
+    multipliers = program.all_multipliers(best.lam)
+    x = sparsest(program, best.x, multipliers, tol) if least <= tol else best.x
+    return x, multipliers, iteration, stopped
 
 
 def _look(program, point, iteration, watch) -> tuple[Look, float]:

@@ -35,12 +35,12 @@ COLUMNS = [
 ]
 
 _STATEMENTS = {
-    "relu": "The cone-constrained program over all arrangements is the BN-ReLU network's training",
-    "gated": "The program over fixed gates is the gated BN network's training",
-    "cnn": "The program over arrangements of patches is the training of a CNN with BN",
-    "bn_after_relu": "The program over the data's arrangements is the training with BN after ReLU",
-    "closed_form": "With centred data of rank n - 1 the optimum is a formula",
-    "deep": "The same formula is the optimum of a deep network's last two layers",
+    "relu": "exact ReLU program = BN-ReLU network",
+    "gated": "gated program = gated BN network",
+    "cnn": "program of the patches = CNN with BN",
+    "bn_after_relu": "program of the data = BN after ReLU",
+    "closed_form": "closed form = BN-ReLU network",
+    "deep": "closed form = deep BN network",
 }
 
 
