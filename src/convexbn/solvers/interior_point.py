@@ -94,15 +94,18 @@ def iterate(program: ConeProgram, point: Point, limit: float) -> Point:
     """
     conditions = Conditions(program, point)
     system = NewtonSystem(conditions)
-    predictor = system.step(0.0, None)
-    centring = (1 - min(1.0, system.longest(predictor))) ** 3
-    for step, halvings in (
-        (system.step(centring * conditions.mu, predictor), 3),
-        (system.step(conditions.mu, None), 16),
-    ):
+    for step, halvings in _steps(system, conditions.mu):
         length = min(1.0, _TO_THE_BOUNDARY * system.longest(step))
         for halving in range(halvings):
             there = point.moved(step, length / 2**halving)
             if Conditions(program, there).imbalance <= limit:
                 return there
     return there
+
+
+def _steps(system, mu):
+    """Yield the corrector's step, then one towards the central path; and how often to halve it."""
+    predictor = system.step(0.0, None)
+    centring = (1 - min(1.0, system.longest(predictor))) ** 3
+    yield system.step(centring * mu, predictor), 3
+    yield system.step(mu, None), 16
