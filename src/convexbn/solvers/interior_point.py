@@ -15,10 +15,11 @@ from convexbn.solvers.newton import NewtonSystem
 from convexbn.solvers.sparsity import sparsest
 
 _TO_THE_BOUNDARY = 0.99  # share of the longest step that stays inside
-_IMBALANCE = 10  # of residuals and mu, in units of that at the start
+_IMBALANCE = 30  # of residuals and mu, in units of that at the start
 _ROOM = 10  # what is left of the tolerance for making the solution sparse
+_PROGRESS = 0.9  # of gap or violation: what counts as progress
 _PATIENCE_WITHIN = 3  # iterations without progress once within the tolerance
-_PATIENCE = 30  # iterations without progress before the precision is held to be exhausted
+_PATIENCE = 60  # iterations without progress before the precision is held to be exhausted
 
 
 def minimize(program: ConeProgram, tol, max_iterations, watch, on_look) -> tuple:
@@ -44,14 +45,16 @@ def minimize(program: ConeProgram, tol, max_iterations, watch, on_look) -> tuple
         "tolerance", "iterations" (the limit was reached) or "precision" (no more progress).
     """
     working = program.reduced()
-    point, least, stale = Point.start(working), math.inf, 0
+    point = Point.start(working)
+    least = mark = math.inf
     limit = _IMBALANCE * Conditions(working, point).imbalance
-    best, iteration, stopped = point, 0, ""
+    best, iteration, stale, stopped = point, 0, 0, ""
     while not stopped:
         look, error = _look(working, point, iteration, watch)
         with watch.paused():
             on_look(look)
-        best, least, stale = (point, error, 0) if error < least else (best, least, stale + 1)
+        best, least = (point, error) if error < least else (best, least)
+        mark, stale = (error, 0) if error < _PROGRESS * mark else (mark, stale + 1)
         if error <= tol / _ROOM or (least <= tol and stale >= _PATIENCE_WITHIN):
             stopped = "tolerance"
         elif iteration >= max_iterations:
