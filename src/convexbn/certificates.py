@@ -169,8 +169,9 @@ def _check_shapes(U, D, Y) -> None:
             f"before these) and Y (n,) or (n, C), got shapes {tuple(U.shape)}, {tuple(D.shape)} of "
             f"{D.dtype}, {tuple(Y.shape)}; make D with activation(U, G)"
         )
-    check_same_length("U", U[0] if U.ndim == 3 else U, "D", D[0] if D.ndim == 3 else D)
-    check_same_length("U", U[0] if U.ndim == 3 else U, "Y", Y)
+    samples = U.movedim(-2, 0)
+    check_same_length("U", samples, "D", D.movedim(-2, 0))
+    check_same_length("U", samples, "Y", Y)
     if len(U) != len(D):
         raise ValueError(f"U and D must have the same patches, got {len(U)} and {len(D)}")
 

@@ -24,6 +24,7 @@ multipliers, scaled until that holds, bounds the optimum from below.
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 
@@ -71,8 +72,8 @@ class ConeProgram:
         One that has a Hessian.
     coordinates : Coordinates, optional
         By default blocks are the weights themselves.
-    facets : Tensor, shape (P, f), optional
-        Which constraints bound each cone (some named twice): the others follow from them.
+    D : Tensor of bool, shape (h, P), or None
+        The patterns that made the constraints; None where these are reduced.
     """
 
     A: torch.Tensor
@@ -80,8 +81,15 @@ class ConeProgram:
     Y: torch.Tensor
     beta: float
     loss: Loss
+    D: torch.Tensor | None
     coordinates: Coordinates | None = None
-    facets: torch.Tensor | None = None
+
+    @cached_property
+    def facets(self) -> torch.Tensor | None:
+        """Which constraints bound each cone, (P, f), where it is known: see :func:`facets`."""
+        if self.D is None:
+            return None
+        return facets(self.D, int(torch.linalg.matrix_rank(self.K[0])))
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -93,7 +101,7 @@ class ConeProgram:
         if self.facets is None:
             return self
         K = self.K.gather(1, self.facets[..., None].expand(-1, -1, self.K.shape[2]))
-        return replace(self, K=K, facets=None)
+        return replace(self, K=K, D=None)
 
     def all_multipliers(self, multipliers) -> torch.Tensor:
         """Return multipliers (2, P, f) of the reduced program as those of all constraints."""
@@ -198,8 +206,8 @@ def _each(matrices, x) -> torch.Tensor:
 def relu_program(U, D, Y, beta, loss) -> ConeProgram:
     """Build the exact program of a BN-ReLU network; U (K, n, p) in float64, D (K, n, P)."""
     A = torch.einsum("kni,knp->inp", D.to(U.dtype), U)
-    K, facets = _constraints(U.flatten(0, 1), D.flatten(0, 1))
-    return ConeProgram(A, K, Y, beta, loss, facets=facets)
+    K, D = _constraints(U.flatten(0, 1), D.flatten(0, 1))
+    return ConeProgram(A, K, Y, beta, loss, D)
 
 
 def relu_bn_program(X, D, Y, beta, loss) -> ConeProgram:
@@ -227,17 +235,17 @@ def relu_bn_program(X, D, Y, beta, loss) -> ConeProgram:
     basis, inverse = torch.eye(d + 1).to(X).expand(2, P, d + 1, d + 1).clone()
     basis[:, :d, :d], inverse[:, :d, :d] = Vt.mT / sigma[:, None, :], sigma[:, :, None] * Vt
     in_norm = torch.nn.functional.pad(normed.to(X.dtype), (0, 1), value=1.0)
-    K, facets = _constraints(X, D)
+    K, D = _constraints(X, D)
     K = torch.nn.functional.pad(K, (0, 1)) @ basis
-    return ConeProgram(A, K, Y, beta, loss, Coordinates(basis, inverse, in_norm), facets)
+    return ConeProgram(A, K, Y, beta, loss, D, Coordinates(basis, inverse, in_norm))
 
 
-def _constraints(U, D) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Return `(2 D_i - I) U`, shape (P, h, p), and the facets of each cone where they are known.
+def _constraints(U, D) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return `(2 D_i - I) U`, shape (P, h, p), and the h rows of D that are left.
 
     A sample at the origin is in every cone.
     """
     matters = torch.linalg.vector_norm(U, dim=1) > 0
     U, D = U[matters], D[matters]
     signs = 2 * D.to(U.dtype) - 1
-    return signs.T[:, :, None] * U, facets(D, int(torch.linalg.matrix_rank(U)))
+    return signs.T[:, :, None] * U, D

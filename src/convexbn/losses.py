@@ -83,7 +83,21 @@ class Squared(Loss):
         return torch.minimum(top.clamp_min(0), limit)
 
 
-class Logistic(Loss):
+class SignLoss(Loss):
+    """A loss of labels y = +-1."""
+
+    def check_targets(self, Y) -> None:
+        """Raise ValueError unless every entry is -1 or +1."""
+        bad = Y.abs() != 1
+        if bad.any():
+            raise ValueError(
+                f"loss {self.name!r} needs labels -1 and +1, got {float(Y[bad][0])} "
+                f"({int(bad.sum())} of {Y.numel()} entries are neither); map labels 0 and 1 by "
+                "2 * Y - 1"
+            )
+
+
+class Logistic(SignLoss):
     """`L(F) = sum log(1 + exp(-y f))` for labels y = +-1, each column by itself."""
 
     name = "logistic"
@@ -115,12 +129,8 @@ class Logistic(Loss):
         entropy = torch.special.entr(share).sum(dim=0)
         return _best_scale(share, entropy, limit)
 
-    def check_targets(self, Y) -> None:
-        """Raise ValueError unless every entry is -1 or +1."""
-        _check_signs(self.name, Y)
 
-
-class SquaredHinge(Loss):
+class SquaredHinge(SignLoss):
     """`L(F) = sum max(0, 1 - y f)^2` for labels y = +-1, each column by itself."""
 
     name = "squared_hinge"
@@ -165,10 +175,6 @@ class SquaredHinge(Loss):
         top = 2 * share.sum(dim=0) / share.square().sum(dim=0).clamp_min(tiny)
         inside = (share >= 0).all(dim=0)
         return torch.where(inside, torch.minimum(top, limit), torch.zeros_like(top))
-
-    def check_targets(self, Y) -> None:
-        """Raise ValueError unless every entry is -1 or +1."""
-        _check_signs(self.name, Y)
 
 
 class CrossEntropy(Loss):
@@ -281,16 +287,6 @@ def _best_scale(share, entropy, limit):
         up = rising(middle)
         low, high = torch.where(up, middle, low), torch.where(up, high, middle)
     return low
-
-
-def _check_signs(name, Y):
-    """Raise ValueError unless every entry of Y is -1 or +1."""
-    bad = Y.abs() != 1
-    if bad.any():
-        raise ValueError(
-            f"loss {name!r} needs labels -1 and +1, got {float(Y[bad][0])} ({int(bad.sum())} of "
-            f"{Y.numel()} entries are neither); map labels 0 and 1 by 2 * Y - 1"
-        )
 
 
 LOSSES = {loss.name: loss for loss in (Squared(), Logistic(), SquaredHinge(), CrossEntropy())}

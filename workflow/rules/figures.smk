@@ -27,7 +27,7 @@ rule claims:
     input:
         unpack(theory_claims),
         runs="<results>/tables/runs.csv",
-        code=library("claims", "pages", "tables", "theory/claims"),
+        code=library("claims", "pages", "tables", "theory/__init__", "theory/claims"),
     output:
         claims="<results>/tables/claims.csv",
         html=report(

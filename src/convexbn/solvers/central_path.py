@@ -39,15 +39,15 @@ class Point:
     def start(cls, program: ConeProgram) -> "Point":
         """Begin at x = 0, all products of complements alike."""
         _, p, P = program.shape
-        ones, h = program.A.new_ones, program.K.shape[1]
+        ones, zeros, h = program.A.new_ones, program.A.new_zeros, program.K.shape[1]
         size = float(torch.linalg.vector_norm(program.Y)) or 1.0
         width = float(torch.linalg.vector_norm(program.K, dim=2).mean())
         return cls(
             tau=size * ones(2, P, 1),
-            x=0 * ones(2, P, p),
+            x=zeros(2, P, p),
             c=size * width * ones(2, P, h),
             lam=program.beta / width * ones(2, P, h),
-            omega=torch.cat([program.beta * ones(2, P, 1), 0 * ones(2, P, p)], dim=-1),
+            omega=torch.cat([program.beta * ones(2, P, 1), zeros(2, P, p)], dim=-1),
         )
 
     def sigma(self, program: ConeProgram) -> torch.Tensor:

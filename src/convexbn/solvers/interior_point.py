@@ -45,23 +45,23 @@ def minimize(program: ConeProgram, tol, max_iterations, watch, on_look) -> tuple
         "tolerance", "iterations" (the limit was reached) or "precision" (no more progress).
     """
     working = program.reduced()
-    point = Point.start(working)
+    here = Conditions(working, Point.start(working))
+    limit = _IMBALANCE * here.imbalance
     least = mark = math.inf
-    limit = _IMBALANCE * Conditions(working, point).imbalance
-    best, iteration, stale, stopped = point, 0, 0, ""
+    best, iteration, stale, stopped = here.point, 0, 0, ""
     while not stopped:
-        look, error = _look(working, point, iteration, watch)
+        look, error = _look(working, here.point, iteration, watch)
         with watch.paused():
             on_look(look)
-        best, least = (point, error) if error < least else (best, least)
+        best, least = (here.point, error) if error < least else (best, least)
         mark, stale = (error, 0) if error < _PROGRESS * mark else (mark, stale + 1)
         if error <= tol / _ROOM or (least <= tol and stale >= _PATIENCE_WITHIN):
             stopped = "tolerance"
         elif iteration >= max_iterations:
             stopped = "iterations"
         else:
-            point = _next(working, point, limit) if stale < _PATIENCE else None
-            stopped = "" if point else "precision"
+            here = _next(here, limit) if stale < _PATIENCE else None
+            stopped = "" if here else "precision"
             iteration += not stopped
     multipliers = program.all_multipliers(best.lam)
     x = sparsest(program, best.x, multipliers, tol) if least <= tol else best.x
@@ -70,22 +70,22 @@ def minimize(program: ConeProgram, tol, max_iterations, watch, on_look) -> tuple
 
 def _look(program, point, iteration, watch) -> tuple[Look, float]:
     """Return what is seen at a point, and how far it is from a certificate."""
-    objective, dual, violation = program.judge(program.weights(point.x), point.lam)
-    seen = program.weights(point.x), program.forward(point.x)
-    look = Look(program.beta, iteration, watch.seconds, objective, dual, *seen)
+    W, F = program.weights(point.x), program.forward(point.x)
+    objective, dual, violation = program.judge(W, point.lam)
+    look = Look(program.beta, iteration, watch.seconds, objective, dual, W, F)
     return look, max(look.relative_gap, violation)
 
 
-def _next(program, point, limit) -> Point | None:
-    """Return the next point, or None where rounding allows none."""
+def _next(here, limit) -> Conditions | None:
+    """Return the conditions at the next point, or None where rounding allows none."""
     try:
-        return iterate(program, point, limit)
+        return iterate(here, limit)
     except torch.linalg.LinAlgError:
         return None
 
 
-def iterate(program: ConeProgram, point: Point, limit: float) -> Point:
-    """Return the next point: a predictor, and a corrector that sees it through to its end.
+def iterate(here: Conditions, limit: float) -> Conditions:
+    """Make a predictor step, and a corrector step that sees it through to its end.
 
     Where this leads away from the central path, `limit` being the largest imbalance allowed, a
     shorter step is taken, and then one towards the path.
@@ -95,13 +95,12 @@ def iterate(program: ConeProgram, point: Point, limit: float) -> Point:
     torch.linalg.LinAlgError
         If rounding has made a matrix indefinite: no more progress can be made.
     """
-    conditions = Conditions(program, point)
-    system = NewtonSystem(conditions)
-    for step, halvings in _steps(system, conditions.mu):
+    system = NewtonSystem(here)
+    for step, halvings in _steps(system, here.mu):
         length = min(1.0, _TO_THE_BOUNDARY * system.longest(step))
         for halving in range(halvings):
-            there = point.moved(step, length / 2**halving)
-            if Conditions(program, there).imbalance <= limit:
+            there = Conditions(here.program, here.point.moved(step, length / 2**halving))
+            if there.imbalance <= limit:
                 return there
     return there
 

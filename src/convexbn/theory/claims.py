@@ -5,9 +5,9 @@ import math
 import pandas as pd
 
 from convexbn.claims import COLUMNS
+from convexbn.theory import NEAR
 
 EXACT = 1e-6  # relative: what counts as equal, and as certified
-NEAR = 1e-3  # relative excess with which a descent has reached the optimum
 
 
 def exactness(tables: dict) -> pd.DataFrame:

@@ -8,11 +8,12 @@ import numpy as np
 from matplotlib.lines import Line2D
 
 from convexbn import plotting
+from convexbn.theory import NEAR
 
 LOWEST = 1e-8  # excesses that rounding made zero or negative are drawn here on the log axis
-NEAR = 1e-3  # relative excess at which a trial counts as having reached the optimum
 TRIAL, CONVEX = plotting.look("SGD").color, plotting.look("convex").color
 GATED = "#cc78bc"  # apart from the blue in lightness too
+SAMPLES = "#d55e00"
 
 PROGRAMS = {
     "relu": "fully connected",
@@ -230,13 +231,13 @@ def interpolation(table):
         for _, trial in trials.groupby("trial"):
             axes.plot(trial["x"], trial["y"], color=TRIAL, linewidth=0.8, alpha=0.6)
         axes.plot(convex["x"], convex["y"], color=CONVEX, linewidth=1.8)
-        axes.plot(data["x"], data["y"], "o", color="#d55e00", zorder=3)
+        axes.plot(data["x"], data["y"], "o", color=SAMPLES, zorder=3)
         low, high = trials["objective"].min(), trials["objective"].max()
         axes.set_title(f"{OPTIMIZERS[optimizer]}\nobjectives {low:.4g} to {high:.4g}")
         axes.set_xlabel("$x$")
     panels[0].set_ylabel("$f(x)$")
     best = convex["objective"].iloc[0]
-    data_points = Line2D([], [], color="#d55e00", marker="o", linestyle="none", label="samples")
+    data_points = Line2D([], [], color=SAMPLES, marker="o", linestyle="none", label="samples")
     plotting.legend(figure, [data_points, _optimum(f"convex program: {best:.4g}"), _trial()])
     return figure
 
