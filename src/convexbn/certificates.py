@@ -1,8 +1,8 @@
 """The referee: how far from the global optimum a solution can be.
 
-:func:`certify` works in float64, from the weights that a solver returned (and, for the programs
-with cones, any multipliers of their constraints) and nothing else that it computed. The objective
-bounds the optimum from above, a feasible dual point bounds it from below.
+:func:`certify` works in float64, from the weights that a solver returned, any dual variables
+handed over with them, and nothing else that the solver computed. The objective bounds the optimum
+from above, a feasible dual point bounds it from below.
 """
 
 import math
@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 
-from convexbn.cones import ConeProgram, relu_bn_program, relu_program
+from convexbn.cones import ConeProgram, relu_program
+from convexbn.dense_cones import relu_bn_program
 from convexbn.inputs import check_choice, check_finite, check_positive, check_same_length
 from convexbn.losses import LOSSES
 from convexbn.penalties import PENALTIES
@@ -74,6 +75,7 @@ def certify(
     model="gated",
     loss="squared",
     penalty="group",
+    dual=None,
     multipliers=None,
     tol=1e-6,
     device=None,
@@ -89,6 +91,10 @@ def certify(
     weights : array or tensor, shape (r + 1, P, C), or (2, r + 1, P) for the ReLU models
     model, loss, penalty : str
         As in :func:`convexbn.solve_path`.
+    dual : array or tensor, shape (n, C), optional
+        For model "gated", a dual variable, which is scaled until it is feasible. Without it that
+        of the weights is taken, the negative gradient of the loss: as valid, but near the optimum
+        a looser bound.
     multipliers : array or tensor, shape (2, P, h), optional
         Of the ReLU models' constraints, not negative. Without them the dual bound is still valid,
         but that of a looser program.
@@ -103,13 +109,13 @@ def certify(
     """
     program = make_program(U, D, Y, beta, model=model, loss=loss, penalty=penalty, device=device)
     W = checked(program, "weights", weights, program.shape)
-    return referee(program, W, tol, _checked_multipliers(program, multipliers))
+    witness = _checked_witness(program, dual, multipliers)
+    return referee(program, W, tol, **witness)
 
 
-def referee(program, W, tol, multipliers=None) -> Certificate:
+def referee(program, W, tol, **witness) -> Certificate:
     """Judge weights of a program that is already in float64; see :func:`certify`."""
-    given = () if multipliers is None else (multipliers,)
-    objective, dual, violation = program.judge(W, *given)
+    objective, dual, violation = program.judge(W, **witness)
     gap = objective - dual
     # An objective of zero is optimal: it is a sum of terms that cannot be negative.
     relative = gap / objective if objective != 0 else 0.0
@@ -189,16 +195,22 @@ def _check_scalar(model, U, Y, loss, penalty) -> None:
         raise ValueError(f"model 'relu_bn' takes the data X (n, d), got shape {tuple(U.shape)}")
 
 
-def _checked_multipliers(program, multipliers):
-    if multipliers is None:
-        return None
-    if not isinstance(program, ConeProgram):
+def _checked_witness(program, dual, multipliers) -> dict:
+    """Return what was given besides the weights, checked."""
+    has_cones = isinstance(program, ConeProgram)
+    if multipliers is not None and not has_cones:
         raise ValueError("multipliers belong to constraints, and model 'gated' has none; omit them")
+    if dual is not None and has_cones:
+        raise ValueError("a dual variable is for model 'gated'; give the ReLU models multipliers")
+    if dual is not None:
+        return {"dual": checked(program, "dual", dual, program.Y.shape)}
+    if multipliers is None:
+        return {}
     _, _, P = program.shape
-    multipliers = checked(program, "multipliers", multipliers, (2, P, program.K.shape[1]))
+    multipliers = checked(program, "multipliers", multipliers, (2, P, program.constraints))
     if (multipliers < 0).any():
         raise ValueError(
             f"multipliers must be >= 0, the least is {float(multipliers.min()):.1e}; "
             "clip them at zero"
         )
-    return multipliers
+    return {"multipliers": multipliers}

@@ -9,170 +9,86 @@ on the whitened design U,
     A_i = D_i U,   K_i = (2 D_i - I) U:
 
 inside its cone a block is the ReLU neuron `relu(U s)`. A convolutional network sums A_i over its K
-patches and has the constraints of every patch. For BN after the ReLU, on the data X themselves,
-with the compact SVD `U_i diag(sigma_i) V_i^T` of the centred `D_i X`, a block is s = [q; alpha] and
-
-    A_i = [U_i, 1/sqrt(n)],   K_i = [(2 D_i - I) X V_i diag(1/sigma_i), 0].
-
-What V_i does not span changes no prediction and has no norm, but can help a neuron into its cone:
-such *free* coordinates have columns of zeros in A_i and are left out of the norm.
+patches and has the constraints of every patch. For BN after the ReLU see
+:mod:`convexbn.dense_cones`.
 
 The dual is `max_v -L*(-v)` such that for each i and both signs there are multipliers lam >= 0 with
-`||+-A_i^T v + K_i^T lam|| <= beta`, and `K_i^T lam = 0` in the free coordinates. So v, with any
-multipliers, scaled until that holds, bounds the optimum from below.
+`||+-A_i^T v + K_i^T lam|| <= beta`. So v, with any multipliers, scaled until that holds, bounds the
+optimum from below.
 """
 
-import math
-from dataclasses import dataclass, replace
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 
-from convexbn.facets import facets
+from convexbn import program as gated
 from convexbn.losses import Loss
-from convexbn.program import scaled_dual
-
-# Singular values, and parts of the dual in free coordinates, are zero up to this share.
-_ROUNDING = 1e-9
-_BALANCINGS = 20  # tries to leave nothing there
 
 
 @dataclass(frozen=True)
-class Coordinates:
-    """The coordinates of blocks in which A_i has orthonormal columns or columns of zeros.
-
-    Attributes
-    ----------
-    basis : Tensor, shape (P, p, p)
-        Takes coordinates to weights.
-    inverse : Tensor, shape (P, p, p)
-    normed : Tensor, shape (P, p)
-        1 for coordinates that are part of the norm, 0 for free ones.
-    """
-
-    basis: torch.Tensor
-    inverse: torch.Tensor
-    normed: torch.Tensor
-
-
-@dataclass(frozen=True)
-class ConeProgram:
+class ConeProgram(ABC):
     """One instance of an exact program, in float64 on one device.
 
     Attributes
     ----------
-    A : Tensor, shape (P, n, p)
-        Designs.
-    K : Tensor, shape (P, h, p)
-        Constraints, h of them for each block.
     Y : Tensor, shape (n, 1)
     beta : float
         Weight decay of the network, weight of the norms here.
     loss : Loss
         One that has a Hessian.
-    coordinates : Coordinates, optional
-        By default blocks are the weights themselves.
-    D : Tensor of bool, shape (h, P), or None
-        The patterns that made the constraints; None where these are reduced.
     """
 
-    A: torch.Tensor
-    K: torch.Tensor
     Y: torch.Tensor
     beta: float
     loss: Loss
-    D: torch.Tensor | None
-    coordinates: Coordinates | None = None
-
-    @cached_property
-    def facets(self) -> torch.Tensor | None:
-        """Which constraints bound each cone, (P, f), where it is known: see :func:`facets`."""
-        if self.D is None:
-            return None
-        return facets(self.D, int(torch.linalg.matrix_rank(self.K[0])))
 
     @property
+    @abstractmethod
     def shape(self) -> tuple[int, int, int]:
         """Shape (2, p, P) of the weights."""
-        return 2, self.A.shape[2], len(self.A)
 
-    def reduced(self) -> "ConeProgram":
-        """Return the same program without the constraints that follow from others."""
-        if self.facets is None:
-            return self
-        K = self.K.gather(1, self.facets[..., None].expand(-1, -1, self.K.shape[2]))
-        return replace(self, K=K, D=None)
+    @property
+    @abstractmethod
+    def constraints(self) -> int:
+        """Number of constraints of each block, h."""
 
-    def all_multipliers(self, multipliers) -> torch.Tensor:
-        """Return multipliers (2, P, f) of the reduced program as those of all constraints."""
-        if self.facets is None:
-            return multipliers
-        full = multipliers.new_zeros(*multipliers.shape[:2], self.K.shape[1])
-        return full.scatter_add_(2, self.facets.expand(2, -1, -1), multipliers)
+    @abstractmethod
+    def forward(self, x) -> torch.Tensor:
+        """Return the predictions (n, 1) of blocks (2, P, p)."""
+
+    @abstractmethod
+    def scores(self, x, block) -> torch.Tensor:
+        """Return `A_i x_j`, shape (n, k), of each row of x (k, p) and its arrangement i (k,)."""
+
+    @abstractmethod
+    def adjoint(self, V) -> torch.Tensor:
+        """Return the blocks `A_i^T v`, `-A_i^T v`, shape (2, P, p), of v (n, 1)."""
+
+    @abstractmethod
+    def activations(self, x, block) -> torch.Tensor:
+        """Return `K_i x_j`, shape (k, h), of each row of x (k, p) and its arrangement i (k,)."""
+
+    @abstractmethod
+    def forces(self, multipliers) -> torch.Tensor:
+        """Return `K_i^T lam`, shape (2, P, p), of multipliers (2, P, h)."""
 
     def blocks(self, W) -> torch.Tensor:
         """Return weights (2, p, P) as blocks (2, P, p)."""
-        x = W.transpose(1, 2)
-        return x if self.coordinates is None else _each(self.coordinates.inverse, x)
+        return W.transpose(1, 2)
 
     def weights(self, x) -> torch.Tensor:
         """Return blocks (2, P, p) as weights (2, p, P)."""
-        W = x if self.coordinates is None else _each(self.coordinates.basis, x)
-        return W.transpose(1, 2)
-
-    def forward(self, x) -> torch.Tensor:
-        """Return the predictions (n, 1) of blocks (2, P, p)."""
-        return torch.einsum("inp,ip->n", self.A, x[0] - x[1])[:, None]
-
-    def adjoint(self, V) -> torch.Tensor:
-        """Return the blocks `A_i^T v`, `-A_i^T v`, shape (2, P, p), of v (n, 1)."""
-        T = (V.mT @ self.A).squeeze(1)
-        return torch.stack([T, -T])
-
-    def activations(self, x) -> torch.Tensor:
-        """Return `K_i s_i` and `K_i t_i`, shape (2, P, h): non-negative where x is feasible."""
-        return _each(self.K, x)
-
-    def forces(self, multipliers) -> torch.Tensor:
-        """Return `K_i^T lam`, shape (2, P, p), of multipliers (2, P, h)."""
-        return torch.einsum("ihp,kih->kip", self.K, multipliers)
+        return x.transpose(1, 2)
 
     def normed(self, x) -> torch.Tensor:
-        """Return blocks (2, P, p) with zeros in their free coordinates."""
-        return x if self.coordinates is None else x * self.coordinates.normed
+        """Return the part of blocks (2, P, p) that the norm is of: all of it."""
+        return x
 
     def dual_norms(self, V, multipliers) -> torch.Tensor:
-        """Return the norms of `+-A_i^T v + K_i^T lam`, shape (2, P).
-
-        The multipliers are first balanced to leave nothing in the free coordinates. Where that
-        has no end, the norm is infinite.
-        """
-        T = self.adjoint(V) + self.forces(multipliers)
-        if self.coordinates is None:
-            return torch.linalg.vector_norm(T, dim=-1)
-        scale = _ROUNDING * self.beta * torch.linalg.matrix_norm(self.K)  # (P,)
-        for _ in range(_BALANCINGS):
-            if not (self._left_over(T) > scale).any():
-                break
-            multipliers = self._balanced(multipliers, T)
-            T = self.adjoint(V) + self.forces(multipliers)
-        norms = torch.linalg.vector_norm(self.normed(T), dim=-1)
-        return norms.masked_fill(self._left_over(T) > scale, math.inf)
-
-    def _left_over(self, T) -> torch.Tensor:
-        """Return the norms of the free parts of T (2, P, p)."""
-        return torch.linalg.vector_norm(T - self.normed(T), dim=-1)
-
-    def _balanced(self, multipliers, T) -> torch.Tensor:
-        """Return multipliers, each moved by a share of itself, for a T with no free part.
-
-        Those that would have to be negative for that are zero, so that some of it can be left.
-        """
-        free = 1 - self.coordinates.normed
-        K = self.K * free[:, None, :]
-        gram = K.mT @ (multipliers[..., None] * K)  # (2, P, p, p)
-        share = torch.linalg.pinv(gram, rtol=1e-13, hermitian=True) @ (free * T)[..., None]
-        return (multipliers * (1 - (K @ share)[..., 0])).clamp_min_(0)
+        """Return the norms of `+-A_i^T v + K_i^T lam`, shape (2, P)."""
+        return torch.linalg.vector_norm(self.adjoint(V) + self.forces(multipliers), dim=-1)
 
     def objective(self, x, F) -> float:
         """Return the objective at x, whose predictions are F."""
@@ -182,7 +98,10 @@ class ConeProgram:
     def violation(self, x) -> float:
         """Return the largest violation of a constraint, relative to the largest target."""
         largest = max(float(self.Y.abs().max()), torch.finfo(x.dtype).tiny)
-        return max(0.0, -float(self.activations(x).min())) / largest
+        sign, block = x.any(dim=-1).nonzero(as_tuple=True)
+        if len(block) == 0:
+            return 0.0
+        return max(0.0, -float(self.activations(x[sign, block], block).min())) / largest
 
     def judge(self, W, multipliers=None) -> tuple[float, float, float]:
         """Return objective, dual bound and violation of weights W (2, p, P).
@@ -191,61 +110,77 @@ class ConeProgram:
         """
         x = self.blocks(W)
         if multipliers is None:
-            multipliers = x.new_zeros(*x.shape[:2], self.K.shape[1])
+            multipliers = x.new_zeros(*x.shape[:2], self.constraints)
         F = self.forward(x)
         V = self.loss.negative_gradient(F, self.Y)
-        dual = scaled_dual(self, V, self.dual_norms(V, multipliers).max().reshape(1))
-        return self.objective(x, F), dual, self.violation(x)
+        norms = self.dual_norms(V, multipliers).max().reshape(1)
+        return self.objective(x, F), gated.scaled_dual(self, V, norms), self.violation(x)
 
 
-def _each(matrices, x) -> torch.Tensor:
-    """Return the product of each block of x (2, P, p) with its matrix, of matrices (P, h, p)."""
-    return torch.einsum("ihp,kip->kih", matrices, x)
+@dataclass(frozen=True)
+class GatedCones(ConeProgram):
+    """The exact program of a BN-ReLU network, whose designs and constraints are never formed.
+
+    Attributes
+    ----------
+    U : Tensor, shape (K n, p)
+        Of the K patches of each sample one below the other; K = 1 without convolution.
+    D : Tensor of bool, shape (K n, P)
+    """
+
+    U: torch.Tensor
+    D: torch.Tensor
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return 2, self.U.shape[1], self.D.shape[1]
+
+    @property
+    def constraints(self) -> int:
+        return len(self.rows)
+
+    @property
+    def patches(self) -> int:
+        """Patches per sample, K."""
+        return len(self.U) // len(self.Y)
+
+    @cached_property
+    def _bounding(self) -> torch.Tensor:
+        # A sample at the origin is in every cone.
+        return torch.linalg.vector_norm(self.U, dim=1) > 0
+
+    @cached_property
+    def rows(self) -> torch.Tensor:
+        """The rows of U that bound cones, (h, p)."""
+        return self.U if self._bounding.all() else self.U[self._bounding]
+
+    @cached_property
+    def signs(self) -> torch.Tensor:
+        """The signs of the rows of each arrangement's constraints, +-1, shape (P, h)."""
+        return 2 * self.D[self._bounding].T.to(self.U.dtype, copy=True) - 1
+
+    def forward(self, x) -> torch.Tensor:
+        present = x.any(dim=-1).any(dim=0)
+        if not present.any():
+            return torch.zeros_like(self.Y)
+        W = (x[0] - x[1])[present].T[:, :, None]
+        return gated.pooled(gated.forward(self.U, self.D[:, present], W), self.patches)
+
+    def scores(self, x, block) -> torch.Tensor:
+        scores = self.D[:, block] * (self.U @ x.T)  # (K n, k)
+        return scores.view(self.patches, len(self.Y), len(x)).sum(dim=0)
+
+    def adjoint(self, V) -> torch.Tensor:
+        T = gated.adjoint(self.U, self.D, V.repeat(self.patches, 1))[..., 0].T
+        return torch.stack([T, -T])
+
+    def activations(self, x, block) -> torch.Tensor:
+        return (x @ self.rows.T) * self.signs[block]
+
+    def forces(self, multipliers) -> torch.Tensor:
+        return (self.signs * multipliers) @ self.rows
 
 
-def relu_program(U, D, Y, beta, loss) -> ConeProgram:
+def relu_program(U, D, Y, beta, loss) -> GatedCones:
     """Build the exact program of a BN-ReLU network; U (K, n, p) in float64, D (K, n, P)."""
-    A = torch.einsum("kni,knp->inp", D.to(U.dtype), U)
-    K, D = _constraints(U.flatten(0, 1), D.flatten(0, 1))
-    return ConeProgram(A, K, Y, beta, loss, D)
-
-
-def relu_bn_program(X, D, Y, beta, loss) -> ConeProgram:
-    """Build the exact program with BN after the ReLU; X (n, d) in float64, D (n, P).
-
-    Raises
-    ------
-    ValueError
-        If the columns of X are linearly dependent.
-    """
-    (n, d), P = X.shape, D.shape[1]
-    if torch.linalg.matrix_rank(X) < d:
-        raise ValueError(
-            f"X must have linearly independent columns, but its rank is below d = {d}; drop the "
-            "columns that follow from others, or project X on its leading right singular vectors"
-        )
-    gated = D.T[:, :, None] * X  # (P, n, d)
-    centred = gated - gated.mean(dim=1, keepdim=True)
-    U, sigma, Vt = torch.linalg.svd(centred, full_matrices=n < d)
-    U = torch.nn.functional.pad(U, (0, max(0, d - n)))[..., :d]
-    sigma = torch.nn.functional.pad(sigma, (0, max(0, d - n)))
-    normed = sigma > _ROUNDING * sigma.max()  # (P, d)
-    sigma = torch.where(normed, sigma, 1)
-    A = torch.cat([U * normed[:, None, :], X.new_full((P, n, 1), n**-0.5)], dim=2)
-    basis, inverse = torch.eye(d + 1).to(X).expand(2, P, d + 1, d + 1).clone()
-    basis[:, :d, :d], inverse[:, :d, :d] = Vt.mT / sigma[:, None, :], sigma[:, :, None] * Vt
-    in_norm = torch.nn.functional.pad(normed.to(X.dtype), (0, 1), value=1.0)
-    K, D = _constraints(X, D)
-    K = torch.nn.functional.pad(K, (0, 1)) @ basis
-    return ConeProgram(A, K, Y, beta, loss, D, Coordinates(basis, inverse, in_norm))
-
-
-def _constraints(U, D) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return `(2 D_i - I) U`, shape (P, h, p), and the h rows of D that are left.
-
-    A sample at the origin is in every cone.
-    """
-    matters = torch.linalg.vector_norm(U, dim=1) > 0
-    U, D = U[matters], D[matters]
-    signs = 2 * D.to(U.dtype) - 1
-    return signs.T[:, :, None] * U, D
+    return GatedCones(Y, beta, loss, U.flatten(0, 1), D.flatten(0, 1))

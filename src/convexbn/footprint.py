@@ -7,9 +7,11 @@ interpreter and PyTorch take. Imports nothing heavy, as every Snakemake process 
 from dataclasses import dataclass
 from math import prod
 
+from convexbn.memory import gated_bytes
+
 _MB = 10**6
 _INTERPRETER = 700  # with PyTorch
-_PASS = 2 * 269  # intermediates of a pass over the design, see program.PASS_BYTES
+_PRODUCT = 64 * 2**20  # bytes of the product of design and gates, see gates.CHUNK_BYTES
 
 # Per source: images to train on, images held out, (H, W, channels), classes.
 _SOURCES = {
@@ -63,20 +65,24 @@ def whitening(dataset: dict) -> int:
 def gates(dataset: dict, run: dict) -> int:
     """Return the MB that sampling takes: the design, gates and what they give on every sample."""
     size = size_of(dataset)
-    P, design = run["gates"], 2 * size.n * size.d
-    return _INTERPRETER + 8 * (design + P * (size.n + 2 * run["seeds"] * size.d)) // _MB
+    P, numbers = run["gates"], 2 * size.d * (size.n + run["seeds"] * run["gates"])
+    return _INTERPRETER + (_patterns(size.n, P) + size.n * P // 4 + 8 * numbers) // _MB
 
 
 def convex(dataset: dict, run: dict) -> int:
     """Return the MB that solving, certifying or evaluating a run takes."""
     size = size_of(dataset)
-    r = run.get("rank") or min(size.n - 1, size.d)
+    n, p = size.n + size.m, 1 + (run.get("rank") or min(size.n - 1, size.d))
     P, solutions = run["gates"], run["seeds"] * len(run["betas"])
-    data = 12 * (size.n + size.m) * size.d  # features, and the stored full-rank design
-    design = 16 * (size.n + size.m) * r + 9 * size.n * P  # float64 and float32; masks
-    working = 72 if run.get("penalty") == "nuclear" else 48  # bytes: six, and copies in float64
-    weights = (8 * solutions + working) * (r + 1) * P * size.C  # stored; and at work
-    return _INTERPRETER + _PASS + (data + design + weights) // _MB
+    data = n * (12 * size.d + 12 * p)  # features, and the stored full-rank design; coordinates
+    stored = 8 * (solutions * size.C + run["seeds"]) * p * P  # weights, gates
+    working = gated_bytes(size.n, p, P, size.C, penalty=run.get("penalty", "group"))
+    return _INTERPRETER + (data + _patterns(n, P) + stored + working) // _MB
+
+
+def _patterns(n, P) -> int:
+    """Return the bytes that the activations of P gates take: twice, and a piece as numbers."""
+    return 2 * n * P + min(_PRODUCT, 8 * n * P)
 
 
 def sgd(dataset: dict, run: dict) -> int:

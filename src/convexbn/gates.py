@@ -4,14 +4,18 @@ A gate g in R^(r+1) makes the arrangement `D = diag(1[U g >= 0])` (Ergen et al. 
 Pilanci and Ergen 2020).
 """
 
+from itertools import pairwise
 from math import comb
 
 import numpy as np
+import torch
 
 from convexbn.inputs import check_between
 
 _ROUNDS = 200  # of redrawing duplicates before giving up
 _AT_LEAST = 64  # gates drawn in a round: the last few patterns are the rarest
+CHUNK_BYTES = 64 * 2**20  # of the product of design and gates, in float64: no more at once
+_ROWS = 192  # chunks are multiples of it: whole blocks of matrix products, to round as in one piece
 
 
 def activation(U, G):
@@ -26,7 +30,18 @@ def activation(U, G):
     -------
     array or tensor of bool, shape (n, P)
     """
-    return U @ G >= 0
+    pieces = [U[..., rows, :] @ G >= 0 for rows in _chunks(U.shape[-2], G.shape[-1])]
+    if len(pieces) == 1:
+        return pieces[0]
+    join = np.concatenate if isinstance(pieces[0], np.ndarray) else torch.cat
+    return join(pieces, -2)
+
+
+def _chunks(n, P):
+    """Yield slices of n samples, more than `_ROWS` each, whose products take `CHUNK_BYTES`."""
+    step = max(1, CHUNK_BYTES // (8 * P * _ROWS)) * _ROWS
+    starts = [*range(0, max(1, n - _ROWS), step), n]
+    return (slice(*ends) for ends in pairwise(starts))
 
 
 def number_of_arrangements(n: int, p: int) -> int:

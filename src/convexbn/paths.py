@@ -1,8 +1,8 @@
 """Regularization paths: one run of the convex program, over seeds of gates and over weight decays.
 
 A path is solved from the largest beta to the smallest, each from the solution before it. The
-solutions of a run are kept as tensors `weights.{s}.{b}` (r + 1, P, C), s the index of the seed and
-b that of beta in descending order.
+solutions of a run are kept as tensors `weights.{s}.{b}` (r + 1, P, C) and `dual.{s}.{b}` (n, C), s
+the index of the seed and b that of beta in descending order.
 """
 
 import logging
@@ -148,8 +148,8 @@ def solve_run(run: Run) -> tuple[dict, list[dict]]:
     Returns
     -------
     solutions : dict of tensors and arrays
-        `weights.{s}.{b}`; per seed and beta `iterations` and `seconds` (S, B), the latter on the
-        path's clock when that beta was solved.
+        `weights.{s}.{b}`, `dual.{s}.{b}`; per seed and beta `iterations` and `seconds` (S, B), the
+        latter on the path's clock when that beta was solved.
     history : list of dict
         One row per seed, beta and look at the gap: seed, beta, rank, iteration, seconds on the
         path's clock, objective, dual_objective, gap, relative_gap, train_accuracy, test_accuracy.
@@ -168,6 +168,7 @@ def solve_run(run: Run) -> tuple[dict, list[dict]]:
             for b, solution in enumerate(_solve_seed(run, s, history, bar)):
                 run.settings.require(solution.certificate, f"seed {seed}, beta {solution.beta:g}")
                 solutions[f"weights.{s}.{b}"] = solution.weights
+                solutions[f"dual.{s}.{b}"] = solution.dual
                 seconds[s, b:] += solution.certificate.seconds
                 iterations[s, b] = solution.certificate.iterations
     return solutions | {"seconds": seconds, "iterations": iterations}, history
@@ -207,11 +208,11 @@ def _solve_seed(run: Run, s: int, history: list, bar):
     Y, betas = run.features["Y_train"], run.settings.betas
     for solution in solve_path(train.U, train.D, Y, betas, **limits, **run.settings.terms):
         elapsed += solution.certificate.seconds
-        yield replace(solution, weights=solution.weights.cpu())
+        yield replace(solution, weights=solution.weights.cpu(), dual=solution.dual.cpu())
 
 
 def certify_run(run: Run, solutions: dict) -> list[dict]:
-    """Have the referee judge every solution of a run, from its weights alone.
+    """Have the referee judge every solution of a run, from its weights and its dual variable.
 
     Returns
     -------
@@ -227,9 +228,10 @@ def certify_run(run: Run, solutions: dict) -> list[dict]:
     for s, seed in enumerate(run.seeds):
         train = run.samples("train", s)
         for b, beta in enumerate(run.settings.descending):
-            W, Y = solutions[f"weights.{s}.{b}"], run.features["Y_train"]
+            W, dual = (solutions[f"{name}.{s}.{b}"] for name in ("weights", "dual"))
+            Y = run.features["Y_train"]
             certificate = replace(
-                certify(train.U, train.D, Y, beta, W, **run.settings.terms),
+                certify(train.U, train.D, Y, beta, W, dual=dual, **run.settings.terms),
                 seconds=float(solutions["seconds"][s, b]),
                 iterations=int(solutions["iterations"][s, b]),
             )

@@ -13,6 +13,8 @@ import torch
 class Group:
     """`sum_{i,c} ||W[:, i, c]||_2`: each class has neurons of its own (one-vs-all)."""
 
+    by_column = True
+
     def value(self, W) -> torch.Tensor:
         """Return the penalty, a scalar."""
         return torch.linalg.vector_norm(W, dim=0).sum()
@@ -23,9 +25,17 @@ class Group:
         tiny = torch.finfo(W.dtype).tiny
         return W * (1 - threshold / norms.clamp_min(tiny)).clamp_min_(0)
 
+    def block_norms(self, T) -> torch.Tensor:
+        """Return the dual norm of each block of T (r+1, P, C), shape (P, C)."""
+        return torch.linalg.vector_norm(T, dim=0)
+
     def dual_norm(self, T) -> torch.Tensor:
         """Return the dual norm of T (r+1, P, C) for each class by itself, shape (C,)."""
-        return torch.linalg.vector_norm(T, dim=0).amax(dim=0)
+        return self.block_norms(T).amax(dim=0)
+
+    def slope(self, Z, threshold, dtype) -> "GroupSlope":
+        """Return the derivative of :meth:`prox` at Z, to be applied in another precision."""
+        return GroupSlope(Z, threshold, dtype)
 
     def neurons(self, W) -> int:
         """Return the number of non-zero blocks."""
@@ -42,6 +52,8 @@ class Nuclear:
     value)^2 / threshold times the rounding of float64. The singular values themselves are the
     lengths `||W_i q||`, which lose nothing.
     """
+
+    by_column = False
 
     def value(self, W) -> torch.Tensor:
         """Return the penalty, a scalar.
@@ -60,15 +72,102 @@ class Nuclear:
         out = M @ shrink.to(W.dtype)
         return (out.mT if W.shape[2] > W.shape[0] else out).transpose(0, 1).contiguous()
 
+    def block_norms(self, T) -> torch.Tensor:
+        """Return the spectral norm of each block of T (r+1, P, C), shape (P, 1)."""
+        return _spectra(_tall(T))[0].amax(dim=1, keepdim=True).to(T.dtype)
+
     def dual_norm(self, T) -> torch.Tensor:
         """Return the largest spectral norm of the blocks of T (r+1, P, C), shape (1,)."""
-        return _spectra(_tall(T))[0].amax().reshape(1).to(T.dtype)
+        return self.block_norms(T).amax(dim=0)
+
+    def slope(self, Z, threshold, dtype) -> "NuclearSlope":
+        """Return the derivative of :meth:`prox` at Z, to be applied in another precision."""
+        return NuclearSlope(Z, threshold, dtype)
 
     def neurons(self, W) -> int:
         """Return the ranks of the blocks, summed: singular values above the rounding of W."""
         values, _ = _spectra(_tall(W))
         rounding = 10 * max(W.shape[0], W.shape[2]) * torch.finfo(W.dtype).eps
         return int((values > rounding * values.amax(dim=1, keepdim=True)).sum())
+
+
+class GroupSlope:
+    """`(1 - t) S + t q <q, S>` for blocks Z = |Z| q longer than the threshold, t their ratio."""
+
+    def __init__(self, Z, threshold, dtype):
+        norms = torch.linalg.vector_norm(Z, dim=0)
+        ratio = threshold / norms.clamp_min(threshold)
+        self._on = (norms > threshold).to(dtype)
+        self._ratio = ratio.to(dtype)
+        self._q = (Z / norms.clamp_min(threshold)).to(dtype)
+
+    def __call__(self, S) -> torch.Tensor:
+        """Return the derivative applied to S (r+1, P, C)."""
+        along = self._ratio * (self._q * S).sum(dim=0)
+        return self._on * ((1 - self._ratio) * S + along * self._q)
+
+    def shares(self) -> torch.Tensor:
+        """Return what each gate has of the identity, shape (P,)."""
+        return (self._on * (1 - self._ratio)).mean(dim=1)
+
+    def directions(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return what there is besides the identity: `sqrt(t) q` (r+1, m) in columns (C, m).
+
+        And the gates (m,) that these are of.
+        """
+        gates, columns = self._on.nonzero(as_tuple=True)
+        left = (self._ratio.sqrt() * self._q)[:, gates, columns]
+        right = torch.nn.functional.one_hot(columns, self._q.shape[2]).T.to(left)
+        return left, right, gates
+
+
+class NuclearSlope:
+    """The derivative of the shrinking of singular values, by divided differences.
+
+    With `Z_i = L diag(s) R^T`, f the shrinking, and `G = L^T S R` split into its symmetric and
+    skew parts, it is `L (G_sym o [f(s_j) - f(s_k)]/[s_j - s_k] + G_skew o [f(s_j) + f(s_k)]/[s_j +
+    s_k]) R^T`, plus, for what L does not span, `f(s)/s` of each right singular direction.
+    """
+
+    def __init__(self, Z, threshold, dtype):
+        M = _tall(Z)  # (P, long, short)
+        left, values, right = torch.linalg.svd(M, full_matrices=False)
+        shrunk = (values - threshold).clamp_min(0)
+        total = values[:, :, None] + values[:, None, :]
+        apart = values[:, :, None] - values[:, None, :]
+        rise = shrunk[:, :, None] - shrunk[:, None, :]
+        on = (values > threshold).to(Z.dtype)
+        close = apart.abs() <= 1e-12 * total.clamp_min(threshold)
+        both = (on[:, :, None] + on[:, None, :]) / 2
+        self._even = torch.where(close, both, rise / apart.masked_fill(close, 1)).to(dtype)
+        summed = shrunk[:, :, None] + shrunk[:, None, :]
+        self._odd = (summed / total.clamp_min(threshold)).to(dtype)
+        self._kept = (shrunk / values.clamp_min(threshold)).to(dtype)[:, None, :]
+        self._left, self._right = left.to(dtype), right.mT.to(dtype)
+        self._wide = Z.shape[2] > Z.shape[0]
+
+    def __call__(self, S) -> torch.Tensor:
+        """Return the derivative applied to S (r+1, P, C)."""
+        turned = _tall(S) @ self._right  # (P, long, short)
+        G = self._left.mT @ turned
+        even, odd = (G + G.mT) / 2, (G - G.mT) / 2
+        inner = even * self._even + odd * self._odd - G * self._kept
+        out = (self._left @ inner + turned * self._kept) @ self._right.mT
+        return (out.mT if self._wide else out).transpose(0, 1)
+
+    def shares(self) -> torch.Tensor:
+        """Return the mean of what each gate has of the identity, shape (P,)."""
+        return self._kept.mean(dim=(1, 2))
+
+    def directions(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return `sqrt(1 - f(s)/s) l`, shape (r+1, m), and r (C, m), of all s above the threshold.
+
+        And the gates (m,) that these are of.
+        """
+        gates, pairs = (self._kept[:, 0] > 0).nonzero(as_tuple=True)
+        left, right = self._left.mT[gates, pairs].T, self._right.mT[gates, pairs].T
+        left, right = (right, left) if self._wide else (left, right)
+        return left * (1 - self._kept[gates, 0, pairs]).sqrt(), right, gates
 
 
 def _tall(W):

@@ -17,10 +17,8 @@ from dataclasses import dataclass, replace
 import torch
 
 from convexbn.losses import Squared
+from convexbn.memory import pass_rows
 from convexbn.penalties import Group
-
-# Bytes that the largest intermediate of one pass over the design may take.
-PASS_BYTES = 256 * 2**20
 
 
 def forward(U, D, W) -> torch.Tensor:
@@ -36,15 +34,13 @@ def forward(U, D, W) -> torch.Tensor:
     -------
     Tensor, shape (n, C)
     """
-    U, D, swapped = _narrow_last(U, D.to(W.dtype))
-    if swapped:
-        W = W.transpose(0, 1)
-    n, C = len(U), W.shape[2]
-    out = W.new_zeros(n, C)
-    for columns in _chunks(n, D.shape[1], C, W.element_size()):
-        block = W[:, columns]
-        projected = (U @ block.reshape(len(block), -1)).view(n, block.shape[1], C)
-        out += torch.einsum("np,npc->nc", D[:, columns], projected)
+    wide, narrow, swapped = _narrow_last(U, D)
+    blocks = W.transpose(0, 1) if swapped else W  # (wide, narrow, C)
+    C, columns = W.shape[2], blocks.reshape(len(blocks), -1)
+    out = W.new_empty(len(U), C)
+    for rows in _chunks(U, D, W):
+        projected = (_numbers(wide[rows], W) @ columns).unflatten(1, (-1, C))  # (rows, narrow, C)
+        out[rows] = torch.einsum("nk,nkc->nc", _numbers(narrow[rows], W), projected)
     return out
 
 
@@ -61,12 +57,13 @@ def adjoint(U, D, V) -> torch.Tensor:
     -------
     Tensor, shape (r + 1, P, C)
     """
-    U, D, swapped = _narrow_last(U, D.to(V.dtype))
-    n, C = V.shape
-    out = V.new_empty(U.shape[1], D.shape[1], C)
-    for columns in _chunks(n, D.shape[1], C, V.element_size()):
-        masked = D[:, columns, None] * V[:, None, :]  # (n, columns, C)
-        out[:, columns] = (U.T @ masked.view(n, -1)).view(len(out), -1, C)
+    wide, narrow, swapped = _narrow_last(U, D)
+    C = V.shape[1]
+    out = V.new_zeros(wide.shape[1], narrow.shape[1] * C)
+    for rows in _chunks(U, D, V):
+        scaled = _numbers(narrow[rows], V)[:, :, None] * V[rows, None]  # (rows, narrow, C)
+        out.addmm_(_numbers(wide[rows], V).T, scaled.flatten(1))
+    out = out.unflatten(1, (-1, C))
     return out.transpose(0, 1).contiguous() if swapped else out
 
 
@@ -79,11 +76,22 @@ def _narrow_last(U, D):
     return (D, U, True) if swapped else (U, D, False)
 
 
-def _chunks(n, width, C, element_size):
-    """Yield slices of `width` columns whose intermediate (n, columns, C) fits `PASS_BYTES`."""
-    step = max(1, PASS_BYTES // max(1, n * C * element_size))
-    for start in range(0, width, step):
-        yield slice(start, min(start + step, width))
+def _chunks(U, D, like):
+    """Yield slices of samples, as many at once as :mod:`convexbn.memory` allows a pass."""
+    p, P, C, size = U.shape[1], D.shape[1], like.shape[-1], like.element_size()
+    step = pass_rows(p, P, C, size, like.device.type)
+    for start in range(0, len(U), step):
+        yield slice(start, start + step)
+
+
+def _numbers(block, like) -> torch.Tensor:
+    """Return a block of U or D in the precision of another tensor.
+
+    Masks are kept as bytes: for the matrix product they have to become floats, and from bits in
+    PyTorch this takes ten times as long, more than a product with 50 columns.
+    """
+    # Booleans are bytes of 0 and 1, and PyTorch converts bytes several times faster.
+    return (block.view(torch.uint8) if block.dtype == torch.bool else block).to(like.dtype)
 
 
 @dataclass(frozen=True)
@@ -139,10 +147,13 @@ class Program:
         """Return the dual objective at V scaled into feasibility, T its blocks `A^T V`."""
         return scaled_dual(self, V, self.penalty.dual_norm(T))
 
-    def judge(self, W) -> tuple[float, float, float]:
-        """Return objective, dual bound and violation (there are no constraints) of weights W."""
+    def judge(self, W, dual=None) -> tuple[float, float, float]:
+        """Return objective, dual bound and violation (there are no constraints) of weights W.
+
+        The bound is that of a dual variable (n, C); without one, that of the weights' residual.
+        """
         F = self.forward(W)
-        V = self.loss.negative_gradient(F, self.Y)
+        V = self.loss.negative_gradient(F, self.Y) if dual is None else dual
         return self.objective(W, F), self.dual_objective(V, self.adjoint(V)), 0.0
 
     def beta_max(self) -> float:

@@ -27,8 +27,10 @@ class Solution:
     beta : float
     model, loss, penalty : str
         The terms of the program that it solves.
+    dual : ndarray or Tensor, shape (n, C), optional
+        Dual variable of the gated program: what its certificate needs besides the weights.
     multipliers : ndarray or Tensor, shape (2, P, h), optional
-        Of the ReLU models' constraints: what its certificate needs besides the weights.
+        Of the ReLU models' constraints: what their certificate needs.
     """
 
     weights: np.ndarray | torch.Tensor
@@ -37,6 +39,7 @@ class Solution:
     model: str = "gated"
     loss: str = "squared"
     penalty: str = "group"
+    dual: np.ndarray | torch.Tensor | None = None
     multipliers: np.ndarray | torch.Tensor | None = None
 
     @property

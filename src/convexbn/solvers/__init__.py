@@ -1,22 +1,26 @@
 """Solve the convex programs to a certified global optimum.
 
-:func:`solve` takes accelerated proximal gradient for the gated program, in float32 for as long as
-that makes progress and in float64 from there, and an interior-point method for the programs with
-cones. The referee (:func:`convexbn.certify`) has the last word in float64.
+:func:`solve` takes the proximal point method with semismooth Newton steps, in the dual for the
+gated program and in the predictions for the exact program of the ReLU network, and an
+interior-point method for that of BN after the ReLU. The referee (:func:`convexbn.certify`) has the
+last word in float64.
 """
 
 import logging
 from dataclasses import replace
+from functools import partial
 
 import torch
 
 from convexbn.certificates import Certificate, checked, make_program, referee
-from convexbn.cones import ConeProgram
+from convexbn.cones import ConeProgram, GatedCones
 from convexbn.inputs import check_between, check_positive
 from convexbn.program import Program
 from convexbn.solutions import Solution
-from convexbn.solvers import fista, interior_point
+from convexbn.solvers import cone_newton, interior_point
 from convexbn.solvers.looks import Stopwatch
+from convexbn.solvers.passes import Design
+from convexbn.solvers.proximal_point import ProximalPoint
 
 logger = logging.getLogger(__name__)
 
@@ -92,8 +96,8 @@ def solve_path(
         Relative duality gap to reach.
     max_iterations : int
         Give up on a beta (with `certificate.converged` False) after so many iterations.
-    initial : array or tensor, shape (r + 1, P, C), optional
-        Weights to start from, zero by default; for model "gated".
+    initial : array or tensor, shape (r + 1, P, C), or (2, r + 1, P) for model "relu", optional
+        Weights to start from, zero by default; not for model "relu_bn".
     device : str, optional
         Where to compute; by default where U is.
     on_look : callable, optional
@@ -129,64 +133,63 @@ def solve_path(
     solve_one = _cone_solver if isinstance(program, ConeProgram) else _gated_solver
     solve_one = solve_one(program, initial, tol, max_iterations, on_look)
     for beta in betas:
-        weights, certificate, multipliers = solve_one(replace(program, beta=float(beta)))
+        weights, certificate, witness = solve_one(replace(program, beta=float(beta)))
         logger.info("beta %.3g: %s", beta, certificate.reason)
-        if multipliers is not None:
-            multipliers = _like(U, multipliers)
-        yield Solution(
-            _like(U, weights), certificate, float(beta), **terms, multipliers=multipliers
-        )
+        witness = {name: _like(U, values) for name, values in witness.items()}
+        yield Solution(_like(U, weights), certificate, float(beta), **terms, **witness)
 
 
 def _cone_solver(program: ConeProgram, initial, tol, max_iterations, on_look):
-    """Return a function that solves the program for one beta after the other."""
-    if initial is not None:
+    """Return a function that solves the program for one beta after the other, warmly started."""
+    if isinstance(program, GatedCones):
+        state = cone_newton.State.at(program, _initial_weights(program, initial))
+        minimize = partial(cone_newton.minimize, state=state)
+    elif initial is None:
+        minimize = interior_point.minimize
+    else:
         raise ValueError(
-            "initial weights are for model 'gated': an interior-point method starts inside"
+            "initial weights are for models 'gated' and 'relu': the interior-point method that "
+            "solves 'relu_bn' starts inside"
         )
 
     def solve_one(program):
         watch = Stopwatch()
-        x, multipliers, iterations, stopped = interior_point.minimize(
-            program, tol, max_iterations, watch, on_look
+        x, multipliers, iterations, stopped = minimize(
+            program, tol=tol, max_iterations=max_iterations, watch=watch, on_look=on_look
         )
         W, stopped = program.weights(x), f"{stopped} after {iterations} iterations"
-        certificate = referee(program, W, tol, multipliers)
-        return W, _signed(certificate, iterations, watch, stopped), multipliers
+        witness = {"multipliers": multipliers}
+        certificate = referee(program, W, tol, **witness)
+        return W, _signed(certificate, iterations, watch, stopped), witness
 
     return solve_one
 
 
 def _gated_solver(program: Program, initial, tol, max_iterations, on_look):
     """Return a function that solves the program for one beta after the other, warmly started."""
-    W, lipschitz = _initial_weights(program, initial), None
+    W, design = _initial_weights(program, initial), None
 
     def solve_one(program):
-        nonlocal W, lipschitz
-        W, certificate, lipschitz = _solve(program, W, lipschitz, tol, max_iterations, on_look)
-        return W, certificate, None
+        nonlocal W, design
+        watch = Stopwatch()
+        design = design or Design(program)
+        method = ProximalPoint(program, W, design)
+        stopped = method.minimize(tol, max_iterations, watch, on_look)
+        witness = {"dual": method.dual}
+        W, certificate = _shortest(program, method.weights, tol, witness)
+        stopped = f"{stopped} after {method.rounds} iterations"
+        return W, _signed(certificate, method.rounds, watch, stopped), witness
 
     return solve_one
 
 
-def _solve(program: Program, W, lipschitz, tol, max_iterations, on_look):
-    """Return weights, their certificate, and the step size's constant for the next solve."""
-    watch, iteration = Stopwatch(), 0
+def _shortest(program, W, tol, witness):
+    """Return the weights in float32 if that is precise enough, else as they are; and certified."""
     for dtype in (torch.float32, torch.float64):
-        working = program.to(dtype)
-        state = fista.State.at(working, W, lipschitz, iteration)
-        target, stopped = tol, "tolerance"
-        while stopped == "tolerance":
-            stopped = fista.minimize(working, state, target, max_iterations, watch, on_look)
-            certificate = referee(program, state.W.double(), tol)
-            if certificate.converged or target < torch.finfo(dtype).eps:
-                break
-            target /= 2  # the working precision was too kind to itself
-        W, lipschitz, iteration = state.W, state.lipschitz, state.iteration
-        if certificate.converged or stopped == "iterations":
+        certificate = referee(program, W.to(dtype).double(), tol, **witness)
+        if certificate.converged:
             break
-    stopped = f"{stopped} after {iteration} iterations in {dtype}"
-    return W, _signed(certificate, iteration, watch, stopped), lipschitz
+    return W.to(dtype), certificate
 
 
 def _signed(certificate, iterations, watch, stopped) -> Certificate:
@@ -195,7 +198,7 @@ def _signed(certificate, iterations, watch, stopped) -> Certificate:
     return replace(certificate, iterations=iterations, seconds=watch.seconds, reason=reason)
 
 
-def _initial_weights(program: Program, initial):
+def _initial_weights(program: Program | GatedCones, initial):
     if initial is None:
         return program.U.new_zeros(program.shape)
     return checked(program, "initial weights", initial, program.shape)

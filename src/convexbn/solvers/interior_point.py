@@ -1,4 +1,4 @@
-"""A primal-dual interior-point method for the exact programs of :mod:`convexbn.cones`.
+"""A primal-dual interior-point method for the exact programs of :mod:`convexbn.dense_cones`.
 
 Mehrotra's predictor and corrector, kept near the central path by a line search: the residuals may
 not outgrow mu. For the squared loss this holds by itself, for others a full step can be too long.
@@ -8,7 +8,7 @@ import math
 
 import torch
 
-from convexbn.cones import ConeProgram
+from convexbn.dense_cones import DenseCones
 from convexbn.solvers.central_path import Conditions, Point
 from convexbn.solvers.looks import Look
 from convexbn.solvers.newton import NewtonSystem
@@ -22,12 +22,12 @@ _PATIENCE_WITHIN = 3  # iterations without progress once within the tolerance
 _PATIENCE = 60  # iterations without progress before the precision is held to be exhausted
 
 
-def minimize(program: ConeProgram, tol, max_iterations, watch, on_look) -> tuple:
+def minimize(program: DenseCones, tol, max_iterations, watch, on_look) -> tuple:
     """Iterate until relative gap and violation are within `tol`.
 
     Parameters
     ----------
-    program : ConeProgram
+    program : DenseCones
     tol : float
     max_iterations : int
     watch : Stopwatch

@@ -71,7 +71,7 @@ class NewtonSystem:
         push = (products - point.lam * self.conditions.missing) / point.c
         right = program.normed(pull[..., 1:]) + program.forces(push) - self.conditions.residual_x
         tau, x = self._solve(pull[..., :1] - self.conditions.residual_tau, right)
-        c = program.activations(x) + self.conditions.missing
+        c = program.all_activations(x) + self.conditions.missing
         lam = (products - point.lam * c) / point.c
         sigma = torch.cat([tau, program.normed(x)], dim=-1)
         return Point(tau, x, c, lam, pull - scaling.shrink(scaling.shrink(sigma)))

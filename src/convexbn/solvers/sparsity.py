@@ -81,9 +81,9 @@ def fewest(program: ConeProgram, x) -> torch.Tensor:
     x = x.clone()
     signs = torch.where(sign == 0, 1.0, -1.0).to(x)
     kept = x[sign, block]  # (k, p)
-    scores = signs[:, None] * torch.einsum("knp,kp->kn", program.A[block], kept)
+    scores = signs * program.scores(kept, block)  # (n, k)
     norms = torch.linalg.vector_norm(program.normed(x)[sign, block], dim=-1, keepdim=True)
-    shares = _basic_shares(torch.cat([scores, norms], dim=1).T)
+    shares = _basic_shares(torch.cat([scores, norms.T]))
     x[sign, block] = shares[:, None] * kept
     return x
 

@@ -1,0 +1,45 @@
+"""What the benchmark ran on: machine, threads, and the versions of everything that was timed."""
+
+import platform
+import re
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import pandas as pd
+import torch
+from threadpoolctl import threadpool_info
+
+_PACKAGES = ("numpy", "scipy", "torch", "pyscnn", "skglm", "celer", "cvxpy", "clarabel", "scs")
+
+
+def versions() -> pd.DataFrame:
+    """Return a table of names and what was found, columns name and value."""
+    found = {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "cpu": _cpu(),
+        "torch threads": torch.get_num_threads(),
+    }
+    for library in threadpool_info():
+        label = f"{library['internal_api']} ({Path(library['filepath']).name})"
+        found[label] = f"{library['version']}, {library['num_threads']} threads"
+    return pd.DataFrame((found | {name: _version(name) for name in _PACKAGES}).items()).set_axis(
+        ["name", "value"], axis=1
+    )
+
+
+def _cpu() -> str:
+    """Return the processor's name as the system knows it."""
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        names = re.findall(r"model name\s*:\s*(.+)", information.read_text())
+        if names:
+            return f"{names[0]} ({len(names)} cores)"
+    return platform.processor() or platform.machine()
+
+
+def _version(name) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,86 @@
+"""The passes over the design that Newton's method makes, of some gates and in two precisions.
+
+In float64 for iterates and gradients, and in float32 for Newton's directions and for bounds of the
+dual norms, which need no more.
+"""
+
+import math
+from dataclasses import replace
+
+import torch
+
+from convexbn.program import Program
+from convexbn.solvers.mean_field import Spectrum
+
+_ROUNDING = 1e-5  # what float32 can be wrong by in the norm of a block
+_POWER_ITERATIONS = 50
+
+
+class Design:
+    """The passes over the design that the Systems make, in float64 and in float32.
+
+    The same for every beta of a path.
+
+    Attributes
+    ----------
+    norm : float
+        Lipschitz constant of each block of `A^T V` in V.
+    spectrum : Spectrum
+    """
+
+    def __init__(self, program: Program):
+        self.program, self.norm = program, _norm(program)
+        self.rounded = replace(program, U=program.U.float())
+        self.spectrum = Spectrum.of(self.rounded)
+
+    def _of(self, D, dtype) -> Program:
+        program = self.program if dtype == torch.float64 else self.rounded
+        return program if D is None else replace(program, D=D)
+
+    def forward(self, D, W) -> torch.Tensor:
+        """Return the predictions of blocks W (r + 1, a, c) of gates with masks D (K n, a)."""
+        if W.shape[1] == 0:
+            return W.new_zeros(len(self.program.Y), W.shape[2])
+        return self._of(D, W.dtype).forward(W)
+
+    def adjoint(self, D, V) -> torch.Tensor:
+        """Return the blocks `A_i^T V` of gates with masks D (K n, a)."""
+        if D.shape[1] == 0:
+            return V.new_zeros(self.program.U.shape[1], 0, V.shape[1])
+        return self._of(D, V.dtype).adjoint(V)
+
+    def masks(self, gates) -> torch.Tensor:
+        """Return the masks (K n, a) of some gates."""
+        return self.program.D[:, gates]
+
+    def single(self, D, directions) -> torch.Tensor:
+        """Return each gate's own predictions (n, a) of its direction (r + 1, a)."""
+        single = (self._of(D, directions.dtype).U @ directions) * D
+        return single.unflatten(0, (self.program.patches, -1)).sum(dim=0)
+
+    def bounds(self, V) -> torch.Tensor:
+        """Return upper bounds (P,) of the dual norms of all blocks of `A^T V`, in float32."""
+        size = torch.linalg.vector_norm(V)
+        unit = (V / size.clamp_min(torch.finfo(V.dtype).tiny)).float()
+        norms = self.program.penalty.block_norms(self.rounded.adjoint(unit)).amax(dim=1)
+        return (norms.double() + _ROUNDING * self.norm) * size
+
+
+def _norm(program: Program) -> float:
+    """Return the spectral norm of `[U_1, ..., U_K]`, which bounds that of every `A_i`.
+
+    By the power method, which has converged at once where U is orthonormal.
+    """
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(program.U.shape[1], generator=generator, dtype=torch.float64).to(program.U)
+    x, size = x / torch.linalg.vector_norm(x), 0.0
+    for _ in range(_POWER_ITERATIONS):
+        image = program.U.T @ (program.U @ x)
+        size = float(torch.linalg.vector_norm(image))
+        if size == 0:
+            return 1.0
+        distance = float(torch.linalg.vector_norm(image - size * x))
+        if distance <= 1e-6 * size:
+            break
+        x = image / size
+    return math.sqrt((size + distance) * program.patches)
