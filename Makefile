@@ -4,10 +4,10 @@ CONFIG ?= config/config.yaml
 CORES ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
-SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG) \
+SNAKEMAKE = $(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG) \
 	--workflow-profile workflow/profiles/local
 
-.PHONY: reproduce report unlock test lint lock clean
+.PHONY: reproduce report benchmark unlock test lint lock clean
 
 reproduce: $(VENV)/installed
 	$(SNAKEMAKE)
@@ -16,6 +16,12 @@ reproduce: $(VENV)/installed
 report: reproduce
 	$(SNAKEMAKE) --report results/report.html
 	@echo "Wrote results/report.html."
+
+# This library against its peers, in about 40 minutes on two cores. Leave the machine alone meanwhile.
+benchmark: CONFIG := config/benchmark.yaml
+benchmark: $(VENV)/benchmark
+	$(SNAKEMAKE)
+	@echo "Tables in results/comparison/benchmark, figures in results/comparison/figures/benchmark."
 
 # After a power cut or kill -9: Snakemake's lock outlives it. Then `make reproduce` resumes.
 unlock: $(VENV)/installed
@@ -39,10 +45,18 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
-# Needs uv (pip install uv).
+# The peers, on top of it.
+$(VENV)/benchmark: $(VENV)/installed requirements-benchmark.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-benchmark.lock
+	@touch $@
+
+# Needs uv (pip install uv). The second file holds what only the peers need.
+COMPILE := uv pip compile --universal --fork-strategy fewest --python-version 3.11 \
+	--no-annotate --no-header --quiet pyproject.toml
 lock:
-	uv pip compile --universal --fork-strategy fewest --python-version 3.11 --all-extras \
-	--no-annotate --no-header --quiet pyproject.toml -o requirements.lock
+	$(COMPILE) --extra workflow --extra test -o requirements.lock
+	(echo "-r requirements.lock"; $(COMPILE) --all-extras -c requirements.lock | \
+	grep -vxFf requirements.lock) > requirements-benchmark.lock
 
 clean:
 	rm -rf $(VENV) .snakemake results/*

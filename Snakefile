@@ -26,16 +26,22 @@ include: "workflow/rules/convex.smk"
 include: "workflow/rules/sgd.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/theory.smk"
+include: "workflow/rules/benchmark.smk"
+include: "workflow/rules/benchmark_columns.smk"
 
 
 rule all:
     default_target: True
     input:
-        tables=multiext("<results>/tables/", "runs.csv", "methods.csv", "claims.csv"),
+        tables=expand(
+            "<results>/tables/{table}.csv",
+            table=["runs", "methods", "claims"] if CONVEX else [],
+        ),
         figures=expand(
             "<results>/figures/{dataset}/{figure}.{format}",
-            dataset=config["datasets"],
+            dataset=DATASETS if CONVEX else [],
             figure=["accuracy", "rank", "certificates", "spectrum"],
             format=["pdf", "png"],
         ),
         theory=theory_outputs,
+        benchmark=benchmark_outputs,

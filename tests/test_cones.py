@@ -10,6 +10,8 @@ from problems import make_cones
 
 from convexbn import activation, certify, enumerate_arrangements, solve, whiten
 from convexbn.certificates import make_program
+from convexbn.cones import GatedCones
+from convexbn.dense_cones import formed
 
 SCALAR_LOSSES = ("squared", "logistic", "squared_hinge")
 # Sums of a few hundred products in another order.
@@ -41,7 +43,7 @@ def test_every_dual_value_is_below_every_feasible_objective(model, loss, seed, s
     problem = make_cones(model, seed, loss=loss, share=share)
     program = make_program(*problem.data, model=problem.model, loss=loss, penalty="group")
     rng = np.random.default_rng(seed)
-    multipliers = torch.as_tensor(rng.exponential(size=(2, program.shape[2], program.K.shape[1])))
+    multipliers = torch.as_tensor(rng.exponential(size=(2, program.shape[2], program.constraints)))
     V = torch.as_tensor(np.abs(rng.standard_normal(problem.y.shape)))[:, None]
     V = V if loss == "squared" else torch.as_tensor(problem.y)[:, None] * V.clamp_max(1)
     norms = program.dual_norms(V, multipliers).max()
@@ -50,6 +52,45 @@ def test_every_dual_value_is_below_every_feasible_objective(model, loss, seed, s
     W = rng.choice([0.01, 1]) * problem.feasible_weights()
     # Rounding of a sum of n terms of order 1.
     assert dual <= problem.network_objective(W) + 1e-10
+
+
+def matrices(program):
+    """Return the program with its designs and constraints formed."""
+    return formed(program) if isinstance(program, GatedCones) else program
+
+
+@pytest.mark.parametrize("model", ["relu", "cnn"])
+@settings(max_examples=15)
+@given(seed=st.integers(0, 10**6), origin=st.booleans())
+def test_the_program_is_that_of_its_matrices(model, seed, origin):
+    """Every product, with designs and constraints of the paper that the program never forms."""
+    problem = make_cones(model, seed, P=7)
+    U, D, y, beta = problem.data
+    if origin:  # a sample there bounds no cone
+        U = U.copy()
+        U[..., 3, :] = 0
+    terms = {"model": "relu", "loss": "squared", "penalty": "group"}
+    program = make_program(U, D, y, beta, **terms)
+    dense = formed(program)
+    assert program.shape == dense.shape
+    left = (np.linalg.norm(U, axis=-1) > 0).sum()
+    assert program.constraints == dense.constraints == left
+    rng = np.random.default_rng(seed)
+    x = torch.as_tensor(rng.standard_normal((2, 7, U.shape[-1])))
+    x[:, 2] = 0
+    V, lam = torch.as_tensor(normal(12, 1)), torch.as_tensor(normal(2, 7, program.constraints))
+    close = {"rtol": 0, "atol": 100 * ROUNDING}  # sums of a few hundred products
+    torch.testing.assert_close(program.forward(x), dense.forward(x), **close)
+    torch.testing.assert_close(program.adjoint(V), dense.adjoint(V), **close)
+    torch.testing.assert_close(program.forces(lam), dense.forces(lam), **close)
+    block = torch.tensor([3, 0, 3])
+    torch.testing.assert_close(
+        program.scores(x[1, block], block), dense.scores(x[1, block], block), **close
+    )
+    activations = dense.all_activations(x)[1, block]
+    torch.testing.assert_close(program.activations(x[1, block], block), activations, **close)
+    torch.testing.assert_close(dense.activations(x[1, block], block), activations, **close)
+    assert program.violation(x) == pytest.approx(dense.violation(x), rel=100 * ROUNDING)
 
 
 def largest_inner_product(T, K, free) -> float:
@@ -72,7 +113,7 @@ def least_multipliers(T, K, free, balanced=True) -> np.ndarray:
 
 def dual_norm_of(program, V, i, lam) -> float:
     """Return the referee's dual norm of block i of the first set at multipliers lam (h,)."""
-    multipliers = torch.zeros(2, *program.K.shape[:2], dtype=torch.float64)
+    multipliers = torch.zeros(2, program.shape[2], program.constraints, dtype=torch.float64)
     multipliers[0, i] = torch.as_tensor(lam)
     return float(program.dual_norms(V, multipliers)[0, i])
 
@@ -84,7 +125,7 @@ def test_dual_norm_is_the_largest_inner_product_in_the_cone(model):
     program = make_program(*problem.data, model=problem.model, loss="squared", penalty="group")
     V = torch.as_tensor(normal(8))[:, None]
     for i in range(4):
-        T, K = program.adjoint(V)[0, i].numpy(), program.K[i].numpy()
+        T, K = program.adjoint(V)[0, i].numpy(), matrices(program).K[i].numpy()
         free = np.zeros(len(T), bool)
         ours = dual_norm_of(program, V, i, least_multipliers(T, K, free))
         # Clarabel's own tolerance, 1e-8, of numbers of order 1.
@@ -166,7 +207,7 @@ def test_an_infeasible_solution_shows_its_violation(solved):
     assert not judged.converged
     program = make_program(*problem.data, model=problem.model, loss="squared", penalty="group")
     x = program.blocks(torch.as_tensor(W))
-    worst = -float(program.activations(x).min()) / np.abs(problem.y).max()
+    worst = -float(matrices(program).all_activations(x).min()) / np.abs(problem.y).max()
     assert judged.violation == pytest.approx(worst, rel=ROUNDING)
     assert judged.violation > 1e-3
     assert "violation" in judged.reason

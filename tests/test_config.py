@@ -16,14 +16,15 @@ def test_every_shipped_config_makes_a_dag(config, tmp_path):
     """A dry run also computes every job's memory."""
     listed = jobs(snakemake("--dry-run", "--configfile", config, directory=tmp_path))
     runs = yaml.safe_load(config.read_text())
-    assert listed["solve"] == listed["certify"] == len(runs["convex"])
-    assert listed["train_sgd"] == len(runs["sgd"])
+    for rules, section in ({"solve", "certify"}, "convex"), ({"train_sgd"}, "sgd"):
+        assert {listed.get(rule, 0) for rule in rules} == {len(runs.get(section, {}))}
     theory = runs.get("theory", {"duality": {}, "theorems": {}})
     assert listed.get("duality", 0) == len(theory["duality"])
     programs = {entry["program"] for entry in theory["theorems"].values()}
     assert listed.get("theorems", 0) == len(programs)
     once = {"depth", "counting", "sampling", "interpolation", "tabulate_theorems"}
     assert once & listed.keys() == (once if "theory" in runs else set())
+    assert listed.get("plot_benchmark", 0) == (5 if "benchmark" in runs else 0)
 
 
 def theorem(config) -> dict:
@@ -91,11 +92,15 @@ def pins(lines) -> dict:
     return {match[1].lower().replace("_", "-"): match[2] for match in found if match}
 
 
-def requirements() -> list[Requirement]:
-    """Return what the package and its extras ask for."""
+def requirements(extras=("workflow", "test")) -> list[Requirement]:
+    """Return what the package and some of its extras ask for."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = project["optional-dependencies"].values()
-    return [Requirement(line) for lines in [project["dependencies"], *extras] for line in lines]
+    asked = [project["optional-dependencies"][extra] for extra in extras]
+    return [Requirement(line) for lines in [project["dependencies"], *asked] for line in lines]
+
+
+def lock_of_the_benchmark() -> list[str]:
+    return (ROOT / "requirements-benchmark.lock").read_text().splitlines()
 
 
 def test_conda_and_pip_users_get_the_same_versions():
@@ -109,3 +114,13 @@ def test_the_pins_satisfy_the_package_s_own_requirements():
     lock = pins((ROOT / "requirements.lock").read_text().splitlines())
     for requirement in requirements():
         assert requirement.specifier.contains(lock[requirement.name]), requirement
+
+
+def test_the_peers_pins_are_on_top_of_the_others():
+    first, *rest = lock_of_the_benchmark()
+    lock, peers = pins((ROOT / "requirements.lock").read_text().splitlines()), pins(rest)
+    assert first == "-r requirements.lock"
+    assert len(peers) == len(rest)
+    assert not peers.keys() & lock.keys()
+    for requirement in requirements(["benchmark"]):
+        assert requirement.specifier.contains((lock | peers)[requirement.name]), requirement

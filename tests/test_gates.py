@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from convexbn import gates
 from convexbn.gates import activation, number_of_arrangements, sample_gates
 from convexbn.whitening import whiten
 
@@ -35,6 +36,24 @@ def test_positive_scale_does_not_matter_and_a_sign_flips():
     D = activation(U, G)
     np.testing.assert_array_equal(activation(U, G * np.geomspace(1e-6, 1e6, 10)), D)
     np.testing.assert_array_equal(activation(U, -G), ~D)  # no sample lies on a gate's plane
+
+
+@pytest.mark.parametrize("n", [1, 192, 193, 384, 385, 1000])
+@pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor])
+def test_activation_in_pieces_is_that_of_the_whole(monkeypatch, n, kind):
+    rng = np.random.default_rng(0)
+    U, G = kind(rng.standard_normal((n, 30))), kind(rng.standard_normal((30, 65)))
+    expected = U @ G >= 0
+    monkeypatch.setattr(gates, "CHUNK_BYTES", 1)
+    pieces = list(gates._chunks(n, 65))
+    assert pieces[0].start == 0
+    assert pieces[-1].stop == n
+    assert all(a.stop == b.start for a, b in pairwise(pieces))
+    assert len(pieces) == max(1, -(-(n - 192) // 192))
+    # No entry is near zero: the pieces may round in their own way where BLAS has many threads.
+    np.testing.assert_array_equal(activation(U, G), expected)
+    # Networks of a sweep have an axis before the samples.
+    np.testing.assert_array_equal(activation(U[None], G)[0], expected)
 
 
 @pytest.mark.parametrize(("n", "d", "P"), [(20, 3, 200), (50, 10, 64), (4, 2, 6)])

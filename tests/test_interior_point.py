@@ -1,4 +1,8 @@
-"""The interior-point method against CVXPY and Clarabel, and against what the theory says."""
+"""The solvers of the exact programs against CVXPY and Clarabel, and against what the theory says.
+
+`solve` takes the interior-point method for model "relu_bn" alone; what is its own is tested on the
+matrices of all models.
+"""
 
 import numpy as np
 import pytest
@@ -9,7 +13,11 @@ from problems import LOSS_VALUES, ConeProblem, cone_optimum, make_cones
 
 from convexbn import activation, certify, enumerate_arrangements, solve, solve_path, whiten
 from convexbn.certificates import make_program
+from convexbn.cones import GatedCones
+from convexbn.dense_cones import formed
+from convexbn.solvers import interior_point
 from convexbn.solvers.central_path import Conditions, Point
+from convexbn.solvers.looks import Stopwatch
 from convexbn.solvers.newton import NewtonSystem
 from convexbn.solvers.second_order_cone import Scaling, divided, product
 from convexbn.solvers.sparsity import fewest
@@ -20,6 +28,34 @@ LOSSES = tuple(LOSS_VALUES)
 
 def solved(problem, **options):
     return solve(*problem.data, model=problem.model, loss=problem.loss, **options)
+
+
+def with_matrices(problem):
+    """Return the program of a problem as the interior-point method takes it."""
+    terms = {"model": problem.model, "loss": problem.loss, "penalty": "group"}
+    program = make_program(*problem.data, **terms)
+    return formed(program) if isinstance(program, GatedCones) else program
+
+
+def from_inside(program, tol=1e-6):
+    """Solve by the interior-point method; return iterations, objective, and gap or violation."""
+    x, lam, iterations, _ = interior_point.minimize(
+        program, tol, 1000, Stopwatch(), on_look=lambda look: None
+    )
+    objective, dual, violation = program.judge(program.weights(x), lam)
+    return iterations, objective, max(1 - dual / objective, violation)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("model", MODELS)
+def test_two_solvers_agree(model, loss):
+    problem = make_cones(model, 6, n=30, d=3, P=20, loss=loss)
+    _, objective, error = from_inside(with_matrices(problem), tol=1e-8)
+    assert error <= 1e-8
+    certificate = solved(problem, tol=1e-8).certificate
+    assert certificate.converged
+    # Both are within a relative 1e-8 of the optimum.
+    assert certificate.objective == pytest.approx(objective, rel=2e-8)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -66,16 +102,17 @@ def test_every_program_is_certified(model, seed, n, d, P, loss, share):
 @pytest.mark.parametrize(("loss", "seed"), [("logistic", 3), ("squared_hinge", 0)])
 def test_curved_losses_need_the_line_search(loss, seed):
     """Where beta is small, full steps leave the central path for good and end uncertified."""
-    assert solved(
-        make_cones("relu", seed, n=20, d=3, P=20, loss=loss, share=0.002)
-    ).certificate.converged
+    problem = make_cones("relu", seed, n=20, d=3, P=20, loss=loss, share=0.002)
+    _, _, error = from_inside(with_matrices(problem))
+    assert error <= 1e-6
+    assert solved(problem).certificate.converged
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_few_iterations_do(model):
     """14 to 22 with predictor and corrector; 25 to 51 without the second-order terms."""
     problems = [make_cones(model, seed, n=20, d=3, P=30) for seed in range(4)]
-    assert np.mean([solved(problem).certificate.iterations for problem in problems]) < 24
+    assert np.mean([from_inside(with_matrices(problem))[0] for problem in problems]) < 24
 
 
 @pytest.mark.parametrize("rows", ["repeated", "lattice"])
@@ -175,11 +212,15 @@ def test_unit_of_the_targets_does_not_matter(power):
     assert other.objective == pytest.approx(expected, rel=1e-7)
 
 
-def test_a_path_is_its_single_solves():
-    U, D, y, _ = make_cones("relu", 8).data
-    path = list(solve_path(U, D, y, [0.3, 0.1], model="relu"))
+@pytest.mark.parametrize("model", MODELS)
+def test_a_path_is_its_single_solves(model):
+    U, D, y, _ = make_cones(model, 8).data
+    name = "relu" if model == "cnn" else model
+    path = list(solve_path(U, D, y, [0.1, 0.3], model=name))
     for beta, solution in zip([0.3, 0.1], path, strict=True):
-        np.testing.assert_array_equal(solution.weights, solve(U, D, y, beta, model="relu").weights)
+        assert solution.certificate.converged
+        alone = solve(U, D, y, beta, model=name).certificate
+        assert solution.certificate.objective == pytest.approx(alone.objective, rel=2e-6)
 
 
 def test_predictions_need_no_patterns():
@@ -220,16 +261,22 @@ def test_limits_are_kept_and_named():
     assert not exhausted.converged
     assert "stopped by precision" in exhausted.reason
     assert exhausted.relative_gap < 1e-8
-    with pytest.raises(ValueError, match="initial weights are for model 'gated'"):
-        solved(problem, initial=np.zeros((2, 3, 6)))
+    with pytest.raises(ValueError, match="initial weights are for models 'gated' and 'relu'"):
+        solved(make_cones("relu_bn", 12), initial=np.zeros((2, 3, 6)))
+    with pytest.raises(ValueError, match=r"initial weights must have shape \(2, 3, 6\)"):
+        solved(problem, initial=np.zeros((3, 6)))
 
 
-def test_looks_are_those_of_the_iterates():
-    problem, looks = make_cones("relu", 13), []
+@pytest.mark.parametrize("model", MODELS)
+def test_looks_are_those_of_the_iterates(model):
+    problem, looks = make_cones(model, 13), []
     solution = solved(problem, on_look=looks.append)
-    assert [look.iteration for look in looks] == list(range(solution.certificate.iterations + 1))
+    seen = [look.iteration for look in looks]
+    assert seen[0] == 0
+    assert seen == sorted(set(seen))
+    assert seen[-1] == solution.certificate.iterations
     for look in looks:
-        judged = certify(*problem.data, look.weights, model="relu")
+        judged = certify(*problem.data, look.weights, model=problem.model)
         assert judged.objective == pytest.approx(look.objective, rel=1e-12)
         assert look.dual_objective <= solution.certificate.objective
     assert looks[-1].relative_gap <= 1e-6
@@ -277,7 +324,7 @@ def test_steps_end_where_a_cone_does():
 def test_newton_step_solves_the_linearized_conditions(model, loss):
     """After a tiny part of the step, each residual has shrunk by that part."""
     problem = make_cones(model, 15, loss=loss)
-    program = make_program(*problem.data, model=problem.model, loss=loss, penalty="group")
+    program = with_matrices(problem)
     point = Point.start(program)
     before = Conditions(program, point)
     step = NewtonSystem(before).step(0.5 * before.mu, None)

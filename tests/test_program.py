@@ -9,8 +9,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from convexbn import program as module
+from convexbn import memory
 from convexbn.certificates import certify, make_program
 from convexbn.program import adjoint, forward
 
@@ -34,10 +35,11 @@ def program_of(problem):
 
 
 @pytest.mark.parametrize("P", GATES)
-@pytest.mark.parametrize("budget", [1, 1000, module.PASS_BYTES])
+@pytest.mark.parametrize("rows", [1, 7, 24, 512])
 @pytest.mark.parametrize("C", [1, 3])
-def test_passes_are_products_with_the_dense_design(monkeypatch, P, budget, C):
-    monkeypatch.setattr(module, "PASS_BYTES", budget)  # 1: one column at a time
+def test_passes_are_products_with_the_dense_design(monkeypatch, P, rows, C):
+    monkeypatch.setattr(memory, "PASS_BYTES", 0)
+    monkeypatch.setattr(memory, "PASS_ROWS", rows)  # 24 samples: one at a time to all at once
     problem = problems.make(0, P=P, C=C)
     A = problems.dense(problem.U, problem.D)
     W, V = normal(*problem.shape), normal(24, C)
@@ -46,13 +48,46 @@ def test_passes_are_products_with_the_dense_design(monkeypatch, P, budget, C):
     np.testing.assert_allclose(problems.flat(adjoint(U, D, V_)), A.T @ V, atol=ROUNDING)
 
 
-@pytest.mark.parametrize("P", [3, 17])
-def test_passes_stay_within_their_budget(monkeypatch, P):
-    """The largest intermediate, (n, columns, C), is what PASS_BYTES says."""
-    monkeypatch.setattr(module, "PASS_BYTES", 24 * 2 * 8 * 2)  # two columns, n = 24, C = 2
-    slices = list(module._chunks(24, P, 2, 8))
-    assert [s.stop - s.start for s in slices] == [2] * (P // 2) + [1] * (P % 2)
-    assert [s.start for s in slices] == list(range(0, P, 2))
+class Largest(TorchDispatchMode):
+    """Notes the largest storage that an operation makes, in bytes."""
+
+    bytes = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        """Run the operation."""
+        out = func(*args, **(kwargs or {}))
+        if torch.is_tensor(out):
+            self.bytes = max(self.bytes, out.untyped_storage().nbytes())
+        return out
+
+
+@pytest.mark.parametrize(("p", "P", "C"), [(5, 40, 3), (40, 5, 3), (40, 5, 1), (5, 40, 1)])
+def test_passes_stay_within_their_budget(monkeypatch, p, P, C):
+    """Nothing that a pass makes is larger, but for what it returns and the weights it is given."""
+    n, budget = 3000, 2**17
+    monkeypatch.setattr(memory, "PASS_BYTES", budget)
+    monkeypatch.setattr(memory, "PASS_ROWS", 1)
+    U, W, V = torch.ones(n, p), torch.ones(p, P, C), torch.ones(n, C)
+    D = torch.ones(n, P, dtype=torch.bool)
+    results = 4 * max(n * C, p * P * C)
+    with Largest() as largest:
+        forward(U, D, W), adjoint(U, D, V)
+        # A view of an input is a storage too.
+    inputs = max(a.untyped_storage().nbytes() for a in (U, D, W, V))
+    assert largest.bytes <= max(inputs, results)
+    assert memory.pass_bytes(n, p, P, C, size=4) <= budget
+    assert memory.pass_bytes(10**9, p, P, C, size=4) <= budget
+
+
+@pytest.mark.parametrize("share", [0.1, 1.0])
+def test_active_gates_are_the_columns_of_the_masks(share):
+    """What a working set does: gates whose blocks are zero can be left out."""
+    problem = problems.make(0, P=17)
+    U, D, W = tensors(problem.U, problem.D, normal(*problem.shape))
+    active = torch.arange(17)[: max(1, int(share * 17))]
+    sparse = torch.zeros_like(W).index_copy(1, active, W[:, active])
+    few = forward(U, D[:, active], W[:, active])
+    np.testing.assert_allclose(forward(U, D, sparse), few, atol=ROUNDING)
 
 
 @given(

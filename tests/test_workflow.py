@@ -15,7 +15,16 @@ from workflow_runs import ROOT, command, edited, jobs, snakemake
 from convexbn import artifacts
 
 SOURCE = ROOT / "src" / "convexbn"
-RULES = sorted((ROOT / "workflow" / "rules").glob("*.smk"))
+
+
+def included(path):
+    """Yield a Snakefile and, in order, those that it includes."""
+    yield path
+    for name in re.findall(r'^include: "(.+)"', path.read_text(), re.MULTILINE):
+        yield from included(path.parent / name)
+
+
+RULES = list(included(ROOT / "Snakefile"))[1:]
 
 
 def imported_modules(path) -> set:

@@ -1,7 +1,8 @@
 # What several rules need: the run sheet, and the code that a script rests on.
 from convexbn import footprint
 
-CONVEX, SGD, DATASETS = config["convex"], config["sgd"], config["datasets"]
+DATASETS = config["datasets"]
+CONVEX, SGD = config.get("convex", {}), config.get("sgd", {})
 GPU = 0 if config["device"] == "cpu" else 1
 
 
@@ -144,3 +145,48 @@ def theorems_of(wildcards):
     return {
         name: entry for name, entry in entries if entry["program"] == wildcards.program
     }
+
+
+# So is the benchmark.
+def benchmark_outputs(wildcards):
+    """Return the tables and figures of the benchmark."""
+    figures = ["curves", "times", "memory", "scaling", "passes"]
+    figures += ["columns"] if "columns" in BENCHMARK else []
+    stems = [f"benchmark/{name}.csv" for name in [*figures, "versions"]]
+    stems += [
+        f"figures/benchmark/{name}.{kind}"
+        for name in figures
+        for kind in ("pdf", "png")
+    ]
+    return [f"<results>/{stem}" for stem in stems] if BENCHMARK else []
+
+
+def benchmark_inputs(wildcards):
+    """Return the data that a problem of the benchmark is made from."""
+    dataset = CASES[wildcards.case]["dataset"]
+    return {
+        "features": f"<results>/data/{dataset}/features.safetensors",
+        "whitening": f"<results>/whitening/{dataset}.safetensors",
+    }
+
+
+def ours_first(wildcards):
+    """Return what tells when a peer is there: the dual bound that this library has found."""
+    own = f"<results>/benchmark/races/{wildcards.case}.convexbn.csv"
+    return [] if wildcards.solver == "convexbn" else [own]
+
+
+def races_of(cases):
+    """Return the measurements of this library and its peers on some problems."""
+    return [
+        f"<results>/benchmark/races/{name}.{solver}.csv"
+        for name in CASES
+        if name in cases
+        for solver in ["convexbn", *CASES[name]["peers"]]
+    ]
+
+
+def columns_input(stem):
+    """Return an artifact of the data set on which column generation is compared."""
+    dataset = BENCHMARK["columns"]["dataset"]
+    return f"<results>/{stem.format(dataset)}.safetensors"

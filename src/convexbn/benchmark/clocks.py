@@ -36,7 +36,7 @@ class Recorder:
         """Start a solve from the beginning."""
         self._clock, self._next = Stopwatch(), 0.0
 
-    def show(self, weights, multipliers=None, final=False) -> None:
+    def show(self, weights, final=False, **witness) -> None:
         """Show a point, unless the one before it is too recent.
 
         Parameters
@@ -44,10 +44,10 @@ class Recorder:
         weights : callable
             Returns the weights as an array of the form of :class:`convexbn.Solution`; called only
             if they are shown, with the clock paused.
-        multipliers : ndarray, optional
-            Of the constraints of model "relu".
         final : bool
             Show it in any case: it is where the solver ends.
+        **witness
+            The dual variables that :func:`convexbn.certify` takes, where the solver has them.
 
         Raises
         ------
@@ -58,7 +58,7 @@ class Recorder:
         if seconds < self._next and not final:
             return
         with self._clock.paused():
-            self._connection.send(("point", seconds, peak_memory(), weights(), multipliers))
+            self._connection.send(("point", seconds, peak_memory(), weights(), witness))
             if not self._connection.recv():
                 raise Stopped
         self._next = max(_GROWTH * seconds, seconds + _SOONEST)

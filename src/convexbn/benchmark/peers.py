@@ -73,7 +73,9 @@ def _ours(problem, tolerance):
             recorder.show(lambda: look.weights.cpu().numpy())
 
         solution = solve(*data, model=model, tol=tolerance, on_look=show)
-        recorder.show(lambda: solution.weights, solution.multipliers, final=True)
+        witness = {"dual": solution.dual, "multipliers": solution.multipliers}
+        witness = {name: value for name, value in witness.items() if value is not None}
+        recorder.show(lambda: solution.weights, final=True, **witness)
 
     return run
 
@@ -151,15 +153,15 @@ def _each_output(problem, fit, tolerances):
     Parameters
     ----------
     fit : callable
-        (y, tolerance) to weights (p, P, 1) or (2, p, P), and multipliers or None.
+        (y, tolerance) to weights (p, P, 1) or (2, p, P), and their dual variables by name.
     """
 
     def solve_to(tolerance, recorder):
         found = [fit(y, tolerance) for y in problem.Y.T]
-        weights, multipliers = found[0]
+        weights, witness = found[0]
         if problem.model == "gated":
             weights = np.concatenate([block for block, _ in found], axis=2)
-        recorder.show(lambda: weights, multipliers, final=True)
+        recorder.show(lambda: weights, final=True, **witness)
 
     return _each_tolerance(solve_to, tolerances)
 
@@ -187,7 +189,7 @@ def _cvxpy_gated(problem):
         W = cp.Variable((p, P))
         loss = 0.5 * cp.sum_squares(A @ cp.vec(W, order="F") - y)
         solve(cp.Problem(cp.Minimize(loss + problem.beta * cp.sum(cp.norm(W, 2, axis=0)))))
-        return W.value[..., None], None
+        return W.value[..., None], {}
 
     return fit
 
@@ -205,7 +207,7 @@ def _cvxpy_relu(problem):
         inside = [cp.multiply(signs, U @ block) >= 0 for block in (s, t)]
         solve(cp.Problem(cp.Minimize(loss + problem.beta * norms), inside))
         multipliers = np.stack([cone.dual_value.T for cone in inside]).clip(0)
-        return np.stack([s.value, t.value]), multipliers
+        return np.stack([s.value, t.value]), {"multipliers": multipliers}
 
     return fit
 
@@ -226,7 +228,7 @@ def _skglm(problem, _):
     def fit(y, tolerance):
         solver = GroupBCD(max_iter=_FOREVER, tol=tolerance * alpha)
         weights, *_ = solver.solve(A, y, datafit, penalty, run_checks=False)
-        return weights.reshape(P, p).T[..., None], None
+        return weights.reshape(P, p).T[..., None], {}
 
     return _each_output(problem, fit, _GROUP_LASSO)
 
@@ -240,7 +242,7 @@ def _celer(problem, _):
     def fit(y, tolerance):
         model = GroupLasso(p, problem.beta / n, tol=tolerance, fit_intercept=False)
         weights = model.fit(A, y).coef_
-        return weights.reshape(P, p).T[..., None], None
+        return weights.reshape(P, p).T[..., None], {}
 
     return _each_output(problem, fit, _GROUP_LASSO)
 

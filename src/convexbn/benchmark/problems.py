@@ -62,10 +62,10 @@ class Problem:
         """Sizes n, p, P, C."""
         return *self.U.shape, self.G.shape[1], self.Y.shape[1]
 
-    def certify(self, weights, multipliers=None) -> Certificate:
+    def certify(self, weights, **witness) -> Certificate:
         """Judge weights; see :func:`convexbn.certify`."""
         data = (self.U, self.D, self.Y, self.beta, weights)
-        return certify(*data, model=self.model, multipliers=multipliers)
+        return certify(*data, model=self.model, **witness)
 
     def design(self) -> np.ndarray:
         """Form the design `[D_1 U, ..., D_P U]`, shape (n, P p), columns contiguous."""

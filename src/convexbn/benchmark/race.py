@@ -111,9 +111,9 @@ class Race:
             self.peak = max(self.peak, resident)
         return resident > self.settings["memory"] * _MB
 
-    def _judge(self, seconds, peak, weights, multipliers) -> bool:
+    def _judge(self, seconds, peak, weights, witness) -> bool:
         """Keep a point; return whether it is as good as is asked for."""
-        found = self.problem.certify(weights, multipliers)
+        found = self.problem.certify(weights, **witness)
         self.peak = max(self.peak, peak)
         fields = ("objective", "dual_objective", "relative_gap", "violation")
         self.points.append({"seconds": seconds} | {key: getattr(found, key) for key in fields})

@@ -173,10 +173,10 @@ def _gated_solver(program: Program, initial, tol, max_iterations, on_look):
         nonlocal W, design
         watch = Stopwatch()
         design = design or Design(program)
-        method = ProximalPoint(program, W, design)
+        method = ProximalPoint(program, W.double(), design)
         stopped = method.minimize(tol, max_iterations, watch, on_look)
-        witness = {"dual": method.dual}
-        W, certificate = _shortest(program, method.weights, tol, witness)
+        witness = {"dual": method.dual()}
+        W, certificate = _shortest(program, method.weights(), tol, witness)
         stopped = f"{stopped} after {method.rounds} iterations"
         return W, _signed(certificate, method.rounds, watch, stopped), witness
 

@@ -224,7 +224,7 @@ class _Generation:
         else:
             found = replace(found, through=True)
         F = design.predictions(S, signs)
-        seen = (self.watch.seconds, found.objective, found.bound, found.weights, F)
+        seen = (self.watch.seconds, found.objective, found.bound, lambda: found.weights, F)
         with self.watch.paused():
             self.on_look(Look(design.beta, rounds, *seen))
         return found, candidates

@@ -133,7 +133,7 @@ def _look(program, state, iteration, watch) -> tuple[Look, float]:
     dual = scaled_dual(program, V, torch.linalg.vector_norm(T, dim=-1).max().reshape(1))
     objective = program.objective(x, F)
     W = program.weights(x)
-    look = Look(program.beta, iteration, watch.seconds, objective, dual, W, F)
+    look = Look(program.beta, iteration, watch.seconds, objective, dual, lambda: W, F)
     return look, max(look.relative_gap, program.violation(x))
 
 

@@ -72,7 +72,7 @@ def _look(program, point, iteration, watch) -> tuple[Look, float]:
     """Return what is seen at a point, and how far it is from a certificate."""
     W, F = program.weights(point.x), program.forward(point.x)
     objective, dual, violation = program.judge(W, point.lam)
-    look = Look(program.beta, iteration, watch.seconds, objective, dual, W, F)
+    look = Look(program.beta, iteration, watch.seconds, objective, dual, lambda: W, F)
     return look, max(look.relative_gap, violation)
 
 

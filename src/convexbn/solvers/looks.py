@@ -1,8 +1,10 @@
 """What every solver shows while it works, and the clock that stands still meanwhile."""
 
 import time
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
@@ -30,8 +32,8 @@ class Stopwatch:
 class Look:
     """What the solver knows when it looks at the gap, in its own precision.
 
-    `weights`, of the form of :class:`convexbn.Solution`, and `predictions` (n, C) are the solver's
-    own tensors: read only.
+    `weights`, of the form of :class:`convexbn.Solution`, are put together by `form` when they are
+    asked for. They and `predictions` (n, C) are the solver's own tensors: read only.
     """
 
     beta: float
@@ -39,8 +41,13 @@ class Look:
     seconds: float
     objective: float
     dual_objective: float
-    weights: torch.Tensor
+    form: Callable[[], torch.Tensor]
     predictions: torch.Tensor
+
+    @cached_property
+    def weights(self) -> torch.Tensor:
+        """The best weights so far."""
+        return self.form()
 
     @property
     def gap(self) -> float:

@@ -18,6 +18,7 @@ from convexbn.solvers.responses import RESPONSES
 from convexbn.solvers.semismooth import System
 
 _FIRST = 40.0  # sigma, of a design of norm 1
+_WARMER = 10.0  # times that, from weights that are not zero: they are near
 _GROWTH = 4.0
 _LAST = {torch.float32: 1e7, torch.float64: 1e12}  # Newton systems become too stiff beyond
 _ACCURACY = 0.3  # of a subproblem, relative to V and to the gap
@@ -82,7 +83,8 @@ class ProximalPoint:
         C = program.Y.shape[1]
         alone = RESPONSES[program.loss.name].separable and program.penalty.by_column
         columns = [slice(c, c + 1) for c in range(C)] if alone else [slice(0, C)]
-        sigma = _FIRST / program.loss.lipschitz / _GROWTH / design.norm**2
+        first = _FIRST * (_WARMER if bool(W.any()) else 1)
+        sigma = first / program.loss.lipschitz / _GROWTH / design.norm**2
         self.stages = [Stage(System(program, design, c, W, sigma)) for c in columns]
 
     def minimize(self, tol, max_iterations, watch, on_look) -> str:
@@ -131,9 +133,8 @@ class ProximalPoint:
             system.dtype = torch.float64
         return before
 
-    @property
     def weights(self) -> torch.Tensor:
-        """The best weights so far, shape (r + 1, P, C)."""
+        """Return the best weights so far, shape (r + 1, P, C)."""
         W = self.program.U.new_zeros(self.program.shape)
         for stage in self.stages:
             _, parts = stage.best
@@ -141,9 +142,8 @@ class ProximalPoint:
                 W[:, :, stage.system.columns][:, gates, columns] = blocks
         return W
 
-    @property
     def dual(self) -> torch.Tensor:
-        """The best dual point so far, before it is scaled, shape (n, C)."""
+        """Return the best dual point so far, before it is scaled, shape (n, C)."""
         return torch.cat([stage.V for stage in self.stages], dim=1)
 
     def _look(self, seconds) -> Look:

@@ -1,0 +1,179 @@
+# This library against its peers. A config without it makes none of it.
+from convexbn.benchmark import sheet
+
+BENCHMARK = config.get("benchmark", {})
+CASES = BENCHMARK.get("problems", {}) | (
+    sheet.scaling_cases(BENCHMARK["scaling"]) if BENCHMARK else {}
+)
+CONTESTANTS = ["convexbn", "pyscnn", "skglm", "celer", "clarabel", "scs"]
+
+BENCHMARK_MODULES = [
+    *SOLVER_MODULES,
+    "benchmark/problems",
+    "whitening",
+]
+PASSES_MODULES = [
+    "benchmark/passes",
+    "benchmark/problems",
+    "benchmark/versions",
+    "certificates",
+    "cones",
+    "dense_cones",
+    "facets",
+    "gates",
+    "inputs",
+    "losses",
+    "memory",
+    "penalties",
+    "program",
+    "whitening",
+]
+BENCHMARK_FIGURE_MODULES = [
+    "benchmark/__init__",
+    "benchmark/figures",
+    "benchmark/tables",
+    "plotting",
+]
+
+
+for name, case in CASES.items():
+    if case["dataset"] not in DATASETS:
+        raise WorkflowError(
+            f"problem '{name}' names the dataset '{case['dataset']}', which is not in the config; "
+            f"choose one of {', '.join(DATASETS)}, or add it under datasets:"
+        )
+
+
+wildcard_constraints:
+    case="|".join(CASES),
+    solver="|".join(CONTESTANTS),
+
+
+rule benchmark_problem:
+    input:
+        unpack(benchmark_inputs),
+        code=library(*BENCHMARK_MODULES, "benchmark/peers"),
+    output:
+        "<results>/benchmark/problems/{case}.safetensors",
+    log:
+        "<logs>/benchmark_problem/{case}.log",
+    conda:
+        "../../environment.yml"
+    threads: config["threads"]
+    resources:
+        mem_mb=lambda wc: footprint.whitening(DATASETS[CASES[wc.case]["dataset"]]),
+        runtime=60,
+    params:
+        entry=lambda wc: CASES[wc.case],
+        seed=config["seed"],
+    script:
+        "../scripts/benchmark_problem.py"
+
+
+rule benchmark_race:
+    input:
+        problem="<results>/benchmark/problems/{case}.safetensors",
+        ours=ours_first,
+        code=library(
+            *BENCHMARK_MODULES,
+            "benchmark/__init__",
+            "benchmark/clocks",
+            "benchmark/contestant",
+            "benchmark/peers",
+            "benchmark/race",
+            "benchmark/tables",
+            "tables",
+        ),
+    output:
+        "<results>/benchmark/races/{case}.{solver}.csv",
+    log:
+        "<logs>/benchmark_race/{case}.{solver}.log",
+    conda:
+        "../../environment.yml"
+    # All cores, so that nothing runs beside it; the solver itself takes config["threads"].
+    threads: workflow.cores
+    resources:
+        mem_mb=lambda wc: BENCHMARK["memory"],
+        runtime=120,
+    params:
+        name="{case}",
+        solver="{solver}",
+        model=lambda wc: CASES[wc.case].get("model", "gated"),
+        settings=lambda wc: {
+            **sheet.race_of(BENCHMARK, wc.case),
+            "threads": config["threads"],
+        },
+    script:
+        "../scripts/benchmark_race.py"
+
+
+rule benchmark_tables:
+    input:
+        problems=races_of(BENCHMARK.get("problems", {})),
+        scaling=races_of(set(CASES) - set(BENCHMARK.get("problems", {}))),
+        code=library(
+            "benchmark/__init__", "benchmark/sheet", "benchmark/tables", "tables"
+        ),
+    output:
+        curves="<results>/benchmark/curves.csv",
+        times="<results>/benchmark/times.csv",
+        memory="<results>/benchmark/memory.csv",
+        scaling="<results>/benchmark/scaling.csv",
+    log:
+        "<logs>/benchmark_tables.log",
+    conda:
+        "../../environment.yml"
+    params:
+        accuracies=BENCHMARK.get("accuracies"),
+        scaling=BENCHMARK.get("scaling"),
+    script:
+        "../scripts/benchmark_tables.py"
+
+
+rule benchmark_passes:
+    input:
+        problems=[
+            f"<results>/benchmark/problems/{name}.safetensors"
+            for name in BENCHMARK.get("passes", [])
+        ],
+        code=library(*PASSES_MODULES),
+    output:
+        passes="<results>/benchmark/passes.csv",
+        versions="<results>/benchmark/versions.csv",
+    log:
+        "<logs>/benchmark_passes.log",
+    conda:
+        "../../environment.yml"
+    threads: workflow.cores
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        threads=config["threads"],
+        names=BENCHMARK.get("passes"),
+        repeats=BENCHMARK.get("repeats"),
+    script:
+        "../scripts/benchmark_passes.py"
+
+
+rule plot_benchmark:
+    input:
+        table="<results>/benchmark/{figure}.csv",
+        code=library(*BENCHMARK_FIGURE_MODULES),
+    output:
+        pdf="<results>/figures/benchmark/{figure}.pdf",
+        png=report(
+            "<results>/figures/benchmark/{figure}.png",
+            caption="../report/benchmark.rst",
+            category="Figures",
+            subcategory="benchmark",
+            labels={"figure": "{figure}"},
+        ),
+    log:
+        "<logs>/plot_benchmark/{figure}.log",
+    conda:
+        "../../environment.yml"
+    params:
+        figure="{figure}",
+    script:
+        "../scripts/plot_benchmark.py"

@@ -1,0 +1,17 @@
+"""Make one problem of the benchmark from its data set."""
+
+from convexbn import logs
+
+logs.start(snakemake.log[0])
+
+from convexbn.artifacts import load_tensors, provenance, save_tensors
+from convexbn.benchmark.peers import check_installed
+from convexbn.benchmark.problems import build
+
+entry, seed = snakemake.params.entry, snakemake.params.seed
+check_installed(entry["peers"])  # now, rather than after half of the races
+data = (load_tensors(snakemake.input[key]) for key in ("features", "whitening"))
+
+problem = build(entry, *data, seed)
+
+save_tensors(snakemake.output[0], problem.tensors(), provenance(seed, **entry))

@@ -1,0 +1,14 @@
+"""Draw one figure of the benchmark from its table."""
+
+from convexbn import logs
+
+logs.start(snakemake.log[0])
+
+from convexbn import artifacts, plotting
+from convexbn.benchmark import figures
+
+name = snakemake.params.figure
+figure = figures.FIGURES[name](artifacts.read_table(snakemake.input.table))
+
+provenance = artifacts.provenance(figure=name)
+plotting.save(figure, snakemake.output.pdf, snakemake.output.png, provenance)
