@@ -69,6 +69,10 @@ def test_value_and_dual_norm_are_those_of_singular_values(name, shape):
     dual = penalty.dual_norm(W)
     assert dual.shape == ((shape[2],) if name == "group" else (1,))
     assert float(dual.max()) == pytest.approx(max(s.max() for s in lengths), rel=ROUNDING)
+    norms = penalty.block_norms(W)
+    assert norms.shape == (shape[1], len(dual))
+    largest = np.reshape([s.max() for s in lengths], norms.shape)
+    np.testing.assert_allclose(norms, largest, rtol=ROUNDING)
     assert penalty.neurons(W) == sum(len(s) for s in lengths)
 
 
@@ -162,6 +166,105 @@ def test_nuclear_prox_makes_exact_zeros_and_ranks(shape):
     torch.testing.assert_close(nuclear.prox(W, 0.0), W, rtol=0, atol=ROUNDING)
     W[:, 1] *= 1e-20  # small blocks count, and their rank is by their own largest singular value
     assert nuclear.neurons(W) == 6
+
+
+# --- derivatives of the proximal maps -------------------------------------------------------------
+
+THRESHOLD = 1.2  # of normal blocks, some singular values are above it and some below
+
+
+def difference(penalty, Z, S, step=1e-5):
+    """Return the derivative of the proximal map along S, by central differences.
+
+    Their error is of the order of the step squared, and of the rounding over the step: 1e-10.
+    """
+    ahead, back = (penalty.prox(Z + h * S, THRESHOLD) for h in (step, -step))
+    return (ahead - back) / (2 * step)
+
+
+def slope_matrix(penalty, Z, dtype=torch.float64):
+    """Return the derivative as a dense matrix."""
+    slope = penalty.slope(Z, THRESHOLD, dtype)
+    units = torch.eye(Z.numel(), dtype=dtype).reshape(-1, *Z.shape)
+    return torch.stack([slope(unit).flatten() for unit in units], dim=1)
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("seed", range(3))
+def test_slope_is_the_derivative_of_the_proximal_map(name, shape, seed):
+    Z, S, penalty = normal(*shape, seed=seed), normal(*shape, seed=(seed, 1)), PENALTIES[name]
+    ours = penalty.slope(Z, THRESHOLD, torch.float64)(S)
+    assert ours.shape == shape
+    np.testing.assert_allclose(ours, difference(penalty, Z, S), atol=1e-7)
+    single = penalty.slope(Z, THRESHOLD, torch.float32)(S.float())
+    assert single.dtype == torch.float32
+    np.testing.assert_allclose(single, ours, atol=1e-5)  # some hundred roundings of 6e-8
+
+
+@pytest.mark.parametrize("values", [[2.0, 2.0, 0.5], [2.0, 2.0, 2.0], [3.0, 0.5, 0.5]])
+@pytest.mark.parametrize("wide", [False, True])
+def test_slope_of_equal_singular_values(values, wide):
+    """The divided difference becomes the derivative."""
+    Z = with_values(values)
+    Z = Z.permute(2, 1, 0).contiguous() if wide else Z
+    S = normal(*Z.shape, seed=1)
+    ours = nuclear.slope(Z, THRESHOLD, torch.float64)(S)
+    np.testing.assert_allclose(ours, difference(nuclear, Z, S), atol=1e-7)
+
+
+@pytest.mark.parametrize("name", ALL)
+@given(seed=seeds, shape=shapes, size=st.sampled_from([0.3, 1.0, 1e3]))
+def test_slope_is_symmetric_with_eigenvalues_from_zero_to_one(name, seed, shape, size):
+    """As the derivative of a projection's complement is."""
+    matrix = slope_matrix(PENALTIES[name], size * normal(*shape, seed=seed))
+    np.testing.assert_allclose(matrix, matrix.T, atol=ROUNDING)
+    values = torch.linalg.eigvalsh(matrix)
+    assert -ROUNDING <= float(values.min()) <= float(values.max()) <= 1 + ROUNDING
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("shape", [(5, 4, 3), (3, 4, 5)])
+def test_slope_vanishes_below_the_threshold(name, shape):
+    S, penalty = normal(*shape), PENALTIES[name]
+    for Z in (torch.zeros(shape, dtype=torch.float64), 1e-3 * S):
+        slope = penalty.slope(Z, THRESHOLD, torch.float64)
+        assert not slope(S).any()
+        assert not slope.shares().any()
+        assert slope.directions()[2].numel() == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [("group", (5, 6, 1)), ("nuclear", (5, 6, 1)), ("nuclear", (1, 6, 5))],
+)
+def test_shares_and_directions_make_up_the_slope_of_vectors(name, shape):
+    """`S -> share S + sum_m l_m <l_m r_m^T, S> r_m^T`, gate by gate."""
+    Z, S = normal(*shape), normal(*shape, seed=1)
+    slope = PENALTIES[name].slope(Z, THRESHOLD, torch.float64)
+    left, right, gates = slope.directions()
+    assert 0 < len(gates) < 6  # it shows both cases
+    expected = slope.shares()[:, None] * S
+    for a, b, i in zip(left.T, right.T, gates, strict=True):
+        expected[:, i] += (a @ S[:, i] @ b) * torch.outer(a, b)
+    np.testing.assert_allclose(slope(S), expected, atol=ROUNDING)
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_directions_are_singular_vectors_of_what_is_kept(name, shape):
+    """Of singular value s: `l^T Z r = sqrt(t/s) s`; the shares are the mean of `(1 - t/s)_+`."""
+    Z = 2 * normal(*shape)
+    slope = PENALTIES[name].slope(Z, THRESHOLD, torch.float64)
+    left, right, gates = slope.directions()
+    reached = torch.einsum("am,amc,cm->m", left, Z[:, gates], right)
+    lengths = [np.concatenate(spectra(name, Z[:, [i]])) for i in range(shape[1])]
+    values = np.concatenate([s[s > THRESHOLD] for s in lengths])
+    np.testing.assert_allclose(np.sort(reached), np.sort(np.sqrt(THRESHOLD * values)), rtol=1e-12)
+    ranks = [int((s > THRESHOLD).sum()) for s in lengths]
+    assert np.bincount(gates, minlength=shape[1]).tolist() == ranks
+    shares = [np.maximum(1 - THRESHOLD / s, 0).mean() for s in lengths]
+    np.testing.assert_allclose(slope.shares(), shares, atol=ROUNDING)
 
 
 # --- dual norms -----------------------------------------------------------------------------------

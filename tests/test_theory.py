@@ -152,7 +152,7 @@ def test_every_theorem_holds(table, name):
     row = table.loc[name]
     assert row["certified"]
     assert row["relative_gap"] <= TOLERANCE
-    assert row["violation"] == 0
+    assert row["violation"] <= 1e-13  # blocks on the boundary of a cone, up to rounding
     # The network and the program are computed apart, from the same blocks.
     assert row["relative_difference"] <= 1e-8
     assert row["round_trip_difference"] <= 1e-8

@@ -27,6 +27,7 @@ _HOME = {
     "sample_gates": "gates",
     "solve": "solvers",
     "solve_path": "solvers",
+    "train_exact": "solvers.column_generation",
     "whiten": "whitening",
 }
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 
+from convexbn import memory
 from convexbn.cones import ConeProgram, relu_program
 from convexbn.dense_cones import relu_bn_program
 from convexbn.inputs import check_choice, check_finite, check_positive, check_same_length
@@ -134,15 +135,19 @@ def make_program(U, D, Y, beta, *, model, loss, penalty, device=None) -> Program
     ------
     ValueError
         For an unknown name, NaN or infinity, lengths that do not match, targets that the loss or
-        the model is not for, or beta <= 0.
+        the model is not for, beta <= 0, or a program that solving needs more memory for than
+        there is.
     """
     check_choice("model", model, MODELS)
     check_choice("loss", loss, LOSSES)
     check_choice("penalty", penalty, PENALTIES)
     check_positive("beta", beta)
-    U, Y = (torch.as_tensor(a, dtype=torch.float64, device=device) for a in (U, Y))
-    D = torch.as_tensor(D, device=device)
+    U, D, Y = (a if torch.is_tensor(a) else torch.as_tensor(np.asarray(a)) for a in (U, D, Y))
     _check_shapes(U, D, Y)
+    device = device or U.device
+    _check_memory(U, D, Y, device, model=model, loss=loss, penalty=penalty)
+    U, Y = (a.to(device=device, dtype=torch.float64) for a in (U, Y))
+    D = D.to(device)
     check_finite("U", U)
     check_finite("Y", Y)
     Y = Y.reshape(len(Y), -1)
@@ -180,6 +185,11 @@ def _check_shapes(U, D, Y) -> None:
     check_same_length("U", samples, "Y", Y)
     if len(U) != len(D):
         raise ValueError(f"U and D must have the same patches, got {len(U)} and {len(D)}")
+
+
+def _check_memory(U, D, Y, device, **terms) -> None:
+    patches, outputs = len(U) if U.ndim == 3 else 1, Y[0].numel()
+    memory.check(len(Y), U.shape[-1], D.shape[-1], outputs, patches, device=device, **terms)
 
 
 def _check_scalar(model, U, Y, loss, penalty) -> None:

@@ -76,7 +76,8 @@ def convex(dataset: dict, run: dict) -> int:
     P, solutions = run["gates"], run["seeds"] * len(run["betas"])
     data = n * (12 * size.d + 12 * p)  # features, and the stored full-rank design; coordinates
     stored = 8 * (solutions * size.C + run["seeds"]) * p * P  # weights, gates
-    working = gated_bytes(size.n, p, P, size.C, penalty=run.get("penalty", "group"))
+    terms = {key: run[key] for key in ("loss", "penalty") if key in run}
+    working = gated_bytes(size.n, p, P, size.C, **terms)
     return _INTERPRETER + (data + _patterns(n, P) + stored + working) // _MB
 
 

@@ -3,19 +3,32 @@
 Upper bounds of what lives at the same time besides the inputs themselves, for n samples, blocks of
 p = r + 1 weights, P gates, C outputs and K patches. The gated program takes
 
-    K n (12 p + P + 8 V C) + 4 p^2 + w p P C + pass + 4 N n^2:
+    K n (16 p + (1 + c + k) P) + 8 V n C + w p P C + pass + (4 k + 9) K n m + (4 k + 40) m^2:
 
-its design in float64 and float32, its masks as bytes (on a device that they have to be moved to), V
-vectors like the predictions, `U^T U`, w bytes per weight for the iterates of the solver and the
-referee's, the intermediate of one pass (:func:`pass_bytes`), and, for a Newton method that forms
-its Hessian, N float32 matrices. An exact program, whose blocks have f constraints each (K n unless
-those that bound its cone are known), takes
+its design in float64, float32 and summed over patches; masks as bytes, once on the device, once for
+each class that selects candidates of its own (c = C; with the nuclear norm 1), once for each part
+of the Newton system at work; V vectors like the predictions; w bytes per weight for the solver's
+iterates and the referee's; the intermediate of one pass (:func:`pass_bytes`). The preconditioner
+has m directions, with their Gram matrix, in each of k parts (C where the cross-entropy couples
+columns whose norms are apart, else 1), and some copies of them while it is made. Near the optimum m
+is far below the number of gates. But at first every block can be active, so that there is nothing
+less to go by than all of them, P, or P min(p, C) singular values; with p eigenvectors of the
+design more where the loss is not quadratic.
 
-    8 (S P (n + K n) p + R P K n + F P (f + p) p + N n^2):
+The exact program of the ReLU network takes, with d = 2 P p, the most dimensions that the active
+faces can have (again far fewer at the optimum), and j = min(2 P, 4 (n + 1)),
 
-S times designs A_i and constraints K_i, R vectors of multipliers per block, F times what is
-factorized in a Newton step, and N matrices. To both comes what the libraries take for themselves,
-`OVERHEAD`. Imports nothing heavy: :mod:`convexbn.footprint` uses the formulas too.
+    8 (R P K n + F P p^2 + S p (K n + P)) + batch + max(24 K n d + 24 min(n, d)^2, 64 j^2):
+
+R vectors of signs and multipliers per arrangement, F factors per block, S copies of design and
+weights, the activations of one batch of projections, and then the larger of a Newton system and
+the singular value decomposition that makes the solution sparse. With BN after the ReLU designs
+and constraints are formed, and factorized in each step: with p one larger for the bias,
+
+    8 (G P n (p + 1) + H P n + F P (p + 1)^2 + 2 n^2) + 64 j^2.
+
+To all comes what the libraries take for themselves, `OVERHEAD`. Imports nothing heavy:
+:mod:`convexbn.footprint` uses the formulas too.
 """
 
 import os
@@ -30,13 +43,13 @@ PASS_ROWS = 512
 
 # The constants of the formulas, measured by tests/test_memory.py.
 OVERHEAD = 32 * 2**20
-WEIGHT_BYTES = {"group": 64, "nuclear": 96}
-PREDICTION_VECTORS = 12
-NEWTON_MATRICES = 3
-EXACT_DESIGNS = 5
-EXACT_FACTORS = 8
-EXACT_ROWS = 24
-EXACT_MATRICES = 2
+WEIGHT_BYTES = {"group": 96, "nuclear": 160}  # w
+PREDICTION_VECTORS = 30  # V
+ROW_VECTORS, DENSE_ROW_VECTORS = 16, 24  # R, H
+BLOCK_FACTORS = 24  # F
+DESIGN_COPIES = 6  # S
+DENSE_DESIGNS = 18  # G
+BATCH_BYTES = 2 * 2**26  # twice that of the projections on cones
 
 
 def pass_rows(p, P, C, size=4, device="cpu") -> int:
@@ -55,39 +68,46 @@ def _pass_row(p, P, C, size) -> int:
     return size * (P + min(p, P) * (1 + C))
 
 
-def gated_bytes(n, p, P, C, patches=1, *, penalty="group", newton=False, device="cpu") -> int:
+def gated_bytes(n, p, P, C, patches=1, *, loss="squared", penalty="group", device="cpu") -> int:
     """Return an upper bound of the bytes that solving the gated program takes besides its inputs.
 
     Parameters
     ----------
     n, p, P, C, patches : int
         Samples, r + 1, gates, outputs, patches per sample.
+    loss : {"squared", "logistic", "squared_hinge", "cross_entropy"}
     penalty : {"group", "nuclear"}
-    newton : bool
-        Whether the solver forms n x n matrices.
     device : {"cpu", "cuda"}
     """
-    rows = patches * n
-    data = rows * (12 * p + P + 8 * PREDICTION_VECTORS * C) + 4 * p**2
+    rows, group = patches * n, penalty == "group"
+    selections = C if group else 1  # c
+    parts = C if group and loss == "cross_entropy" else 1  # k
+    directions = P * (1 if group else min(p, C)) + (0 if loss == "squared" else p)  # m
+    held = rows * (16 * p + (1 + selections + parts) * P) + 8 * PREDICTION_VECTORS * n * C
     weights = WEIGHT_BYTES[penalty] * p * P * C
-    matrices = 4 * NEWTON_MATRICES * n**2 if newton else 0
-    return OVERHEAD + data + weights + pass_bytes(rows, p, P, C, device=device) + matrices
+    newton = (4 * parts + 9) * rows * directions + (4 * parts + 40) * directions**2
+    return OVERHEAD + held + weights + newton + pass_bytes(rows, p, P, C, device=device)
 
 
-def exact_bytes(n, p, P, patches=1, *, facets=None) -> int:
+def exact_bytes(n, p, P, patches=1, *, model="relu") -> int:
     """Return an upper bound of the bytes that solving an exact program takes.
 
     Parameters
     ----------
     n, p, P, patches : int
-        Samples, weights of a block, arrangements, patches per sample.
-    facets : int, optional
-        Constraints per block that are kept; by default all.
+        Samples, columns of the design, arrangements, patches per sample.
+    model : {"relu", "relu_bn"}
     """
-    rows = patches * n
-    kept = rows if facets is None else facets
-    numbers = EXACT_DESIGNS * P * (n + rows) * p + EXACT_FACTORS * P * (kept + p) * p
-    return OVERHEAD + 8 * (numbers + EXACT_ROWS * P * rows + EXACT_MATRICES * n**2)
+    rows, fewest = patches * n, 64 * min(2 * P, 4 * (n + 1)) ** 2
+    if model == "relu_bn":
+        p = p + 1
+        matrices = DENSE_DESIGNS * P * rows * p + BLOCK_FACTORS * P * p**2 + 2 * n**2
+        return OVERHEAD + 8 * (matrices + DENSE_ROW_VECTORS * P * rows) + fewest
+    held = ROW_VECTORS * P * rows + BLOCK_FACTORS * P * p**2 + DESIGN_COPIES * p * (rows + P)
+    batch = min(BATCH_BYTES, 2 * 8 * 2 * P * rows)
+    faces = 2 * P * p  # d
+    newton = 24 * (rows * faces + min(n, faces) ** 2)
+    return OVERHEAD + 8 * held + batch + max(newton, fewest)
 
 
 def available(device="cpu") -> int | None:
@@ -109,7 +129,7 @@ def available(device="cpu") -> int | None:
     return None
 
 
-def check(n, p, P, C, patches=1, *, model="gated", device="cpu", budget=None, **options) -> None:
+def check(n, p, P, C, patches=1, *, model="gated", device=None, budget=None, **terms) -> None:
     """Raise ValueError, before anything large is allocated, for a program that does not fit.
 
     Parameters
@@ -121,8 +141,8 @@ def check(n, p, P, C, patches=1, *, model="gated", device="cpu", budget=None, **
         None is the CPU.
     budget : int, optional
         Bytes that may be used; by default what is free on the device.
-    **options
-        Others of :func:`gated_bytes` or :func:`exact_bytes`.
+    **terms
+        `loss` and `penalty` of :func:`gated_bytes`.
 
     Raises
     ------
@@ -134,8 +154,8 @@ def check(n, p, P, C, patches=1, *, model="gated", device="cpu", budget=None, **
 
     def needed(n, P):
         if model != "gated":
-            return exact_bytes(n, p, P, patches, **options)
-        return gated_bytes(n, p, P, C, patches, device=device, **options)
+            return exact_bytes(n, p, P, patches, model=model)
+        return gated_bytes(n, p, P, C, patches, device=device, **terms)
 
     if free is None or needed(n, P) <= free:
         return

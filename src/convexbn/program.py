@@ -88,7 +88,7 @@ def _numbers(block, like) -> torch.Tensor:
     """Return a block of U or D in the precision of another tensor.
 
     Masks are kept as bytes: for the matrix product they have to become floats, and from bits in
-    PyTorch this takes ten times as long, more than a product with 50 columns.
+    PyTorch this takes ten times as long.
     """
     # Booleans are bytes of 0 and 1, and PyTorch converts bytes several times faster.
     return (block.view(torch.uint8) if block.dtype == torch.bool else block).to(like.dtype)

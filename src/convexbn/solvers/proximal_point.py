@@ -34,7 +34,7 @@ class Stage:
     def __init__(self, system: System):
         self.system, self.steps = system, 0
         self.objective, self.dual = math.inf, -math.inf
-        self.done, self.best, self.V = False, None, None
+        self.done, self.best, self.V = False, None, system.V
 
     def look(self, tol) -> None:
         """Take stock of gap and objective; keep the best blocks."""
