@@ -33,7 +33,8 @@ class Look:
     """What the solver knows when it looks at the gap, in its own precision.
 
     `weights`, of the form of :class:`convexbn.Solution`, are put together by `form` when they are
-    asked for. They and `predictions` (n, C) are the solver's own tensors: read only.
+    first asked for, which must be before the solver goes on. They and `predictions` (n, C) are the
+    solver's own tensors: read only.
     """
 
     beta: float

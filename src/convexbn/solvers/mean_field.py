@@ -17,9 +17,8 @@ import torch
 
 from convexbn.program import Program, pooled
 
-_LARGEST = 1024  # columns of a design that is not orthonormal: its eigenvectors cost their cube
+LARGEST = 1024  # columns of a design that is not orthonormal: its eigenvectors cost their cube
 _PROBES = 4
-_JITTER = 10  # units of rounding, of the Gram matrix of the directions
 _ORTHONORMAL = 1e-3  # a preconditioner needs no more
 
 
@@ -38,7 +37,7 @@ class Spectrum:
         leverage = float(program.U.square().sum()) / len(U)
         if _is_orthonormal(U):
             return cls(U, torch.ones_like(U[0]), leverage)
-        if U.shape[1] > _LARGEST:
+        if U.shape[1] > LARGEST:
             return cls(U[:, :0], U[0, :0], leverage)
         values, vectors = torch.linalg.eigh(U.T @ U)
         kept = values > values.amax() * 10 * len(values) * torch.finfo(U.dtype).eps
@@ -77,7 +76,7 @@ class MeanField:
         diagonal = compliance + rest
         self.root = diagonal.sqrt()
         basis, weights = spectrum.basis.to(left), mean * spectrum.values.to(left)
-        if diagonal.shape[1] == 1 and basis.shape[1] <= _LARGEST and _varies(diagonal):
+        if diagonal.shape[1] == 1 and basis.shape[1] <= LARGEST and _varies(diagonal):
             self.left = torch.cat([basis * weights.sqrt(), left], dim=1)
             self.right = torch.cat([torch.ones_like(weights)[None], right], dim=1)
             basis, weights = basis[:, :0], weights[:0]
@@ -94,9 +93,9 @@ class MeanField:
             scaled = self.left * (right / root[:, None])
             inner = self.basis.T @ scaled  # (p, m)
             gram += scaled.T @ scaled - inner.T @ (damping[:, None] * inner)
-        # In float64: its entries grow with sigma, and 1 must remain visible beside them.
-        jitter = _JITTER * torch.finfo(self.left.dtype).eps
-        gram.diagonal().add_(1 + jitter * float(gram.diagonal().sum()) / max(1, m))
+        # In float64: its entries grow with sigma, and 1 must remain visible beside them, as must
+        # what the rounding of the directions, which grows with the trace, would make indefinite.
+        gram.diagonal().add_(1 + torch.finfo(self.left.dtype).eps * float(gram.trace()))
         self.factor = torch.linalg.cholesky(gram).to(self.left.dtype)
 
     def _base(self, r) -> torch.Tensor:

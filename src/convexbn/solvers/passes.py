@@ -10,10 +10,9 @@ from dataclasses import replace
 import torch
 
 from convexbn.program import Program
-from convexbn.solvers.mean_field import Spectrum
+from convexbn.solvers.mean_field import LARGEST, Spectrum
 
 _ROUNDING = 1e-5  # what float32 can be wrong by in the norm of a block
-_POWER_ITERATIONS = 50
 
 
 class Design:
@@ -67,20 +66,15 @@ class Design:
 
 
 def _norm(program: Program) -> float:
-    """Return the spectral norm of `[U_1, ..., U_K]`, which bounds that of every `A_i`.
+    """Bound the spectral norm of `[U_1, ..., U_K]`, which bounds that of every `A_i`.
 
-    By the power method, which has converged at once where U is orthonormal.
+    Exact where the columns of U are orthonormal, up to a factor, or few.
     """
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(program.U.shape[1], generator=generator, dtype=torch.float64).to(program.U)
-    x, size = x / torch.linalg.vector_norm(x), 0.0
-    for _ in range(_POWER_ITERATIONS):
-        image = program.U.T @ (program.U @ x)
-        size = float(torch.linalg.vector_norm(image))
-        if size == 0:
-            return 1.0
-        distance = float(torch.linalg.vector_norm(image - size * x))
-        if distance <= 1e-6 * size:
-            break
-        x = image / size
-    return math.sqrt((size + distance) * program.patches)
+    image = program.U.T @ (program.U @ x)
+    size = float(torch.linalg.vector_norm(image) / torch.linalg.vector_norm(x))
+    if float(torch.linalg.vector_norm(image - size * x)) > 1e-6 * float(x.norm()) * size:
+        few = program.U.shape[1] <= LARGEST
+        size = float(torch.linalg.matrix_norm(program.U.T @ program.U, 2 if few else torch.inf))
+    return math.sqrt(size * program.patches) or 1.0

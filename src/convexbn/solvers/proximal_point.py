@@ -112,26 +112,30 @@ class ProximalPoint:
             with watch.paused():
                 look = self._look(watch.seconds)
                 on_look(look)
+            if not math.isfinite(look.objective):
+                return "precision"
             if all(stage.done for stage in self.stages):
                 return "tolerance"
-            stale = 0 if look.relative_gap < _PROGRESS * least else stale + 1
-            least = min(least, look.relative_gap)
-            if not math.isfinite(look.objective) or (stale > _PATIENCE and self._sharpened()):
+            stale += 1
+            if look.relative_gap < _PROGRESS * least:
+                least, stale = look.relative_gap, 0
+            exhausted = stale > _PATIENCE
+            if exhausted and not self._sharpen():
                 return "precision"
-            stale = 0 if stale > _PATIENCE else stale
+            stale = 0 if exhausted else stale
             if self.rounds >= max_iterations:
                 return "iterations"
             for stage in self.stages:
                 stage.advance()
             self.rounds += 1
 
-    def _sharpened(self) -> bool:
-        """Go on in float64; return whether that is so already."""
+    def _sharpen(self) -> bool:
+        """Solve Newton systems in float64 from now on; return False if that is so already."""
         systems = [stage.system for stage in self.stages]
-        before = all(system.dtype == torch.float64 for system in systems)
+        rounded = any(system.dtype != torch.float64 for system in systems)
         for system in systems:
             system.dtype = torch.float64
-        return before
+        return rounded
 
     def weights(self) -> torch.Tensor:
         """Return the best weights so far, shape (r + 1, P, C)."""

@@ -66,10 +66,12 @@ class LogisticResponse(Response):
             error = a - active + rho * (z - middle)  # rises with z
             low, high = torch.where(error < 0, z, low), torch.where(error > 0, z, high)
             step = error / (active * torch.sigmoid(z) + rho)
-            if (step.abs() <= 1e-13 * (1 + z.abs())).all():
+            found = step.abs() <= 1e-13 * (1 + z.abs())
+            if found.all():
                 break
-            z = z - step
-            z = torch.where((z > low) & (z < high), z, (low + high) / 2)
+            # Those found are at a bound, up to rounding, and stay.
+            inside = found | ((z - step > low) & (z - step < high))
+            z = torch.where(inside, z - step, (low + high) / 2)
         return Y * z
 
 
