@@ -17,11 +17,11 @@ from convexbn.solvers.passes import Design
 from convexbn.solvers.responses import RESPONSES
 from convexbn.solvers.semismooth import System
 
-_FIRST = 40.0  # sigma, of a design of norm 1
+_FIRST = 20.0  # sigma, of a design of norm 1
 _WARMER = 10.0  # times that, from weights that are not zero: they are near
 _GROWTH = 4.0
 _LAST = {torch.float32: 1e7, torch.float64: 1e12}  # Newton systems become too stiff beyond
-_ACCURACY = 0.3  # of a subproblem, relative to V and to the gap
+_ACCURACY = 1.0  # of a subproblem, relative to V and to the gap
 _STEPS = 15  # Newton steps on one subproblem
 _PATIENCE = 50  # rounds without progress before the precision is held to be exhausted
 _PROGRESS = 0.9  # of the gap

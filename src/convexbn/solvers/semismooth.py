@@ -49,6 +49,8 @@ class Part:
         `prox(W^k + sigma T)`.
     active : Tensor of bool, shape (a,)
         Which of them are not zero.
+    open : Tensor of bool, shape (K n, active)
+        Their masks.
     """
 
     columns: slice
@@ -59,6 +61,7 @@ class Part:
     T: torch.Tensor
     blocks: torch.Tensor
     active: torch.Tensor
+    open: torch.Tensor | None = None
     ends: torch.Tensor | None = None
 
 
@@ -115,8 +118,9 @@ class System:
             part.blocks = self.penalty.prox(Z, self.sigma * self.beta)
             part.active = (part.blocks != 0).any(dim=2).any(dim=0)
             part.bounds[part.gates] = self.penalty.block_norms(part.T).amax(dim=1)
+            part.open = part.D[:, part.active]
             blocks = part.blocks[:, part.active]
-            F[:, part.columns] = self.design.forward(part.D[:, part.active], blocks)
+            F[:, part.columns] = self.design.forward(part.open, blocks)
         self.F = F
         self.start = self.predictions = self._response(self.V, self.start)
         self.gradient = self.response.project(F - self.predictions)
@@ -171,7 +175,7 @@ class System:
     def _piece(self, part, compliance):
         """Return masks and slope of the active blocks, and the preconditioner of their part."""
         Z = part.center + self.sigma * part.T
-        D = part.D[:, part.active]
+        D = part.open
         slope = self.penalty.slope(Z[:, part.active], self.sigma * self.beta, self.dtype)
         left, right, gates = slope.directions()
         left = math.sqrt(self.sigma) * self.design.single(D[:, gates], left)
