@@ -184,8 +184,12 @@ def _gated_solver(program: Program, initial, tol, max_iterations, on_look):
 
 
 def _shortest(program, W, tol, witness):
-    """Return the weights in float32 if that is precise enough, else as they are; and certified."""
-    for dtype in (torch.float32, torch.float64):
+    """Return the weights in float32 if that is precise enough, else as they are; and certified.
+
+    Rounded, blocks of low rank would be so no more: those of the nuclear norm stay as they are.
+    """
+    rounded = [torch.float32] if program.penalty.by_column else []
+    for dtype in (*rounded, torch.float64):
         certificate = referee(program, W.to(dtype).double(), tol, **witness)
         if certificate.converged:
             break
