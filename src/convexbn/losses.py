@@ -31,14 +31,6 @@ class Loss:
     name: str
     lipschitz: float
 
-    def curvature(self, difference) -> torch.Tensor:
-        """Return the most that L bends along `difference` (n, C), a scalar.
-
-        Twice the Bregman distance `L(F + difference) - L(F) - <grad L(F), difference>` is at most
-        this, at every F.
-        """
-        return self.lipschitz * difference.square().sum()
-
     def smoothed(self, F, Y, mu: float) -> tuple[torch.Tensor, torch.Tensor]:
         """Return negative gradient and Hessian's diagonal, of a smoother loss where L has kinks.
 

@@ -12,7 +12,7 @@ R* the dual norm of the penalty (per class, `||U^T D_i v_c|| <= beta`; nuclear, 
 `U^T D_i V`), so any residual, scaled until it is feasible, bounds the optimum from below.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
@@ -126,10 +126,6 @@ class Program:
     def patches(self) -> int:
         """Patches per sample, K."""
         return len(self.U) // len(self.Y)
-
-    def to(self, dtype) -> "Program":
-        """Return the same program in another precision."""
-        return replace(self, U=self.U.to(dtype), Y=self.Y.to(dtype))
 
     def forward(self, W) -> torch.Tensor:
         """Return the predictions (n, C) of weights (r + 1, P, C)."""
