@@ -10,7 +10,7 @@ from dataclasses import replace
 import torch
 
 from convexbn.program import Program
-from convexbn.solvers.mean_field import LARGEST, Spectrum
+from convexbn.solvers.mean_field import LARGEST, MeanField, Spectrum
 
 _ROUNDING = 1e-5  # what float32 can be wrong by in the norm of a block
 
@@ -25,12 +25,15 @@ class Design:
     norm : float
         Lipschitz constant of each block of `A^T V` in V.
     spectrum : Spectrum
+    open_share : Tensor, shape (P,)
+        For which share of the samples each gate is open.
     """
 
     def __init__(self, program: Program):
         self.program, self.norm = program, _norm(program)
         self.rounded = replace(program, U=program.U.float())
         self.spectrum = Spectrum.of(self.rounded)
+        self.open_share = (program.D.sum(dim=0) / len(program.D)).float()
 
     def _of(self, D, dtype) -> Program:
         program = self.program if dtype == torch.float64 else self.rounded
@@ -56,6 +59,21 @@ class Design:
         """Return each gate's own predictions (n, a) of its direction (r + 1, a)."""
         single = (self._of(D, directions.dtype).U @ directions) * D
         return single.unflatten(0, (self.program.patches, -1)).sum(dim=0)
+
+    def mean_field(self, compliance, s) -> MeanField:
+        """Return the inverse of `C + s sum_i A_i A_i^T` in the mean field.
+
+        Parameters
+        ----------
+        compliance : Tensor, shape (n, c)
+            Diagonal of C.
+        s : float
+            Summed over the gates.
+        """
+        n, c = compliance.shape
+        shares = compliance.new_full((self.program.shape[1],), s / self.program.shape[1])
+        none = compliance.new_zeros(n, 0), compliance.new_zeros(c, 0)
+        return MeanField(self.spectrum, compliance, shares, self.open_share, *none)
 
     def bounds(self, V) -> torch.Tensor:
         """Return upper bounds (P,) of the dual norms of all blocks of `A^T V`, in float32."""
