@@ -342,6 +342,24 @@ def psi(system, program, V) -> float:
     return float(blocks.square().sum() / (2 * sigma) - conjugate)
 
 
+@cases
+@pytest.mark.parametrize("share", [0.01, 0.3, 0.8])
+def test_it_starts_at_the_edge_of_what_is_feasible(loss, penalty, K, share):
+    """The mean-field dual point: of zero weights' own the largest norm is 1 / share times beta."""
+    program = make(loss=loss, penalty=penalty, K=K)
+    program = replace(program, beta=share * program.beta_max())
+    T = program.adjoint(begin(program).V)
+    largest = float(program.penalty.block_norms(T).max()) / program.beta
+    # 1.1; the secants end within 5 % of it.
+    assert 1.04 <= largest <= 1.16
+
+
+def test_near_the_largest_beta_it_starts_from_zero_weights_own_dual_point():
+    program = make()
+    program = replace(program, beta=0.95 * program.beta_max())
+    assert torch.equal(begin(program).V, program.Y)
+
+
 def steps(system, count=12, every=4):
     """Make Newton steps, with a proximal step now and then; yield after each."""
     for step in range(count):
