@@ -13,6 +13,10 @@ from convexbn.program import Program
 from convexbn.solvers.mean_field import LARGEST, MeanField, Spectrum
 
 _ROUNDING = 1e-5  # what float32 can be wrong by in the norm of a block
+_EDGE = 1.1  # largest dual norm to start from, in units of beta
+_PULL = 40.0  # first guess of s, relative to what is to be gained, of a design of norm 1
+_NEAR = 0.05  # relative accuracy of what is to be gained
+_SECANTS = 8
 
 
 class Design:
@@ -60,20 +64,45 @@ class Design:
         single = (self._of(D, directions.dtype).U @ directions) * D
         return single.unflatten(0, (self.program.patches, -1)).sum(dim=0)
 
-    def mean_field(self, compliance, s) -> MeanField:
-        """Return the inverse of `C + s sum_i A_i A_i^T` in the mean field.
+    def mean_field_dual(self, V, compliance, beta) -> torch.Tensor:
+        """Return a dual variable nearer to the optimum than V, that of zero weights.
+
+        It answers to weights `W_i = s A_i^T V`, the same s for all, in the mean field:
+        `(C + s sum_i A_i A_i^T) V' = C V`. As s grows V' shrinks, first along the large directions
+        of the design; s is where the largest dual norm comes down to `_EDGE` beta.
 
         Parameters
         ----------
-        compliance : Tensor, shape (n, c)
-            Diagonal of C.
-        s : float
-            Summed over the gates.
+        V : Tensor, shape (n, c)
+        compliance : Diagonal or Shares of :mod:`convexbn.solvers.responses`
+            C.
+        beta : float
         """
-        n, c = compliance.shape
-        shares = compliance.new_full((self.program.shape[1],), s / self.program.shape[1])
-        none = compliance.new_zeros(n, 0), compliance.new_zeros(c, 0)
-        return MeanField(self.spectrum, compliance, shares, self.open_share, *none)
+        size = float(self.bounds(V).amax()) / (_EDGE * beta)
+        if size <= 1:
+            return V
+        right, diagonal = compliance(V).float(), compliance.diagonal.float()
+        # size / (size at s) - 1 is nearly a power of s: of its logarithms, secants find the goal.
+        goal = math.log(size - 1)
+        x, slope, points = goal + math.log(_PULL / self.norm**2), 0.9, []
+        for _ in range(_SECANTS):
+            found = self._mean_field(diagonal, math.exp(x))(right).double()
+            left = float(self.bounds(found).amax()) / (_EDGE * beta)
+            points.append((x, math.log(max(size / left - 1, 1e-6))))
+            if abs(points[-1][1] - goal) < _NEAR:
+                break
+            if len(points) > 1:
+                (x0, y0), (x1, y1) = points[-2:]
+                slope = min(2.0, max(0.3, (y1 - y0) / (x1 - x0)))
+            x += (goal - points[-1][1]) / slope
+        return found
+
+    def _mean_field(self, diagonal, s) -> MeanField:
+        """Return the inverse of `C + s sum_i A_i A_i^T`, s summed over the gates."""
+        n, c = diagonal.shape
+        shares = diagonal.new_full((self.program.shape[1],), s / self.program.shape[1])
+        none = diagonal.new_zeros(n, 0), diagonal.new_zeros(c, 0)
+        return MeanField(self.spectrum, diagonal, shares, self.open_share, *none)
 
     def bounds(self, V) -> torch.Tensor:
         """Return upper bounds (P,) of the dual norms of all blocks of `A^T V`, in float32."""

@@ -26,10 +26,6 @@ _CG_LIMIT = 60
 _SLOPE = 0.1  # share of the slope that the line search may leave
 _HALVINGS = 25
 _DAMPING = 1.0  # rho times sigma, of a design of norm 1
-_EDGE = 1.1  # largest dual norm to start from, in units of beta
-_PULL = 40.0  # first guess of sum_i s p_i^2, relative to what is to be gained
-_NEAR = 0.05
-_SECANTS = 8
 
 
 @dataclass
@@ -100,41 +96,13 @@ class System:
         self.F = self.center = self.start = self.predictions = self.design.forward(None, W)
         self.V = self.loss.negative_gradient(self.F, self.Y)
         if not bool(W.any()):
-            self.V = self._mean_field_dual()
+            terms = self.response.compliance(self.loss, self.F, self.Y, self.rho), self.beta
+            self.V = self.response.project(self.design.mean_field_dual(self.V, *terms))
             self.predictions = self._response(self.V, self.start)
         self.residual = 0.0  # W minimizes the subproblem of a step of no length
         c = W.shape[2]
         width = 1 if self.penalty.by_column else c
         self.parts = [self._part(W, slice(j, j + width)) for j in range(0, c, width)]
-
-    def _mean_field_dual(self) -> torch.Tensor:
-        """Return a dual variable nearer to the optimum than V0, that of zero weights.
-
-        It answers to weights `W_i = s A_i^T V`, the same s for all, in the mean field:
-        `(C + s sum_i A_i A_i^T) V = C V0`. As s grows V shrinks, first along the large directions
-        of the design; s is where the largest dual norm comes down to `_EDGE` beta.
-        """
-        compliance = self.response.compliance(self.loss, self.F, self.Y, self.rho)
-        diagonal = compliance.diagonal.to(self.dtype)
-        right = compliance(self.V).to(self.dtype)
-        size = float(self.design.bounds(self.V).amax()) / (_EDGE * self.beta)
-        if size <= 1:
-            return self.V
-        # size / (size at s) - 1 is nearly a power of s: of its logarithms, secants find the goal.
-        goal = math.log(size - 1)
-        x, slope, points = goal + math.log(_PULL / self.design.norm**2), 0.9, []
-        for _ in range(_SECANTS):
-            V = self.design.mean_field(diagonal, math.exp(x))(right)
-            V = self.response.project(V.double())
-            left = float(self.design.bounds(V).amax()) / (_EDGE * self.beta)
-            points.append((x, math.log(max(size / left - 1, 1e-6))))
-            if abs(points[-1][1] - goal) < _NEAR:
-                break
-            if len(points) > 1:
-                (x0, y0), (x1, y1) = points[-2:]
-                slope = min(2.0, max(0.3, (y1 - y0) / (x1 - x0)))
-            x += (goal - points[-1][1]) / slope
-        return V
 
     def _part(self, W, columns) -> Part:
         W, V = W[:, :, columns], self.V[:, columns]
