@@ -24,7 +24,9 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/convex.smk"
 include: "workflow/rules/sgd.smk"
+include: "workflow/rules/bias.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/studies.smk"
 include: "workflow/rules/theory.smk"
 include: "workflow/rules/benchmark.smk"
 include: "workflow/rules/benchmark_columns.smk"
@@ -37,11 +39,25 @@ rule all:
             "<results>/tables/{table}.csv",
             table=["runs", "methods", "claims"] if CONVEX else [],
         ),
-        figures=expand(
-            "<results>/figures/{dataset}/{figure}.{format}",
-            dataset=DATASETS if CONVEX else [],
-            figure=["accuracy", "rank", "certificates", "spectrum"],
-            format=["pdf", "png"],
-        ),
+        figures=dataset_figures,
+        studies=study_figures,
+        bias=bias_outputs,
         theory=theory_outputs,
         benchmark=benchmark_outputs,
+
+
+# Only draws: `make figures` allows no rule but this and the plots.
+rule figures:
+    input:
+        lambda wc: [
+            path
+            for outputs in [
+                dataset_figures,
+                study_figures,
+                bias_outputs,
+                theory_outputs,
+                benchmark_outputs,
+            ]
+            for path in outputs(wc)
+            if path.endswith((".pdf", ".png"))
+        ],

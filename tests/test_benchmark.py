@@ -7,16 +7,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from test_training import make_features
 from workflow_runs import ROOT, jobs, snakemake
 
 from convexbn import artifacts, plotting, solve, whiten
-from convexbn.benchmark import clocks, figures, peers, race, sheet, tables
+from convexbn.benchmark import clocks, engine, figures, peers, race, sheet, tables
 from convexbn.benchmark.passes import passes
 from convexbn.benchmark.problems import Problem, build, small
 from convexbn.program import forward
 
 SETTINGS = {"seconds": 20, "memory": 4000, "threads": 1, "repeats": 1}
 SETTINGS |= {"target": 1e-4, "tolerance": 1e-6}
+ENGINE = {"width": 2, "batch_size": 5, "epochs": 1, "networks": [1, 2]}
 
 
 def features(n=20, d=6, C=3):
@@ -286,6 +288,7 @@ def test_every_figure_is_drawn_from_its_table(tmp_path):
         "memory": tables.memory(both),
         "scaling": tables.scaling(both, points, 1e-2),
         "passes": passes({"toy": small("gated", 1)}, repeats=1, seconds=0.001),
+        "engine": engine.compare("tiny", ENGINE, make_features(), repeats=1),
     }
     assert made.keys() == figures.FIGURES.keys()
     for name, table in made.items():

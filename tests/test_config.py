@@ -24,7 +24,7 @@ def test_every_shipped_config_makes_a_dag(config, tmp_path):
     assert listed.get("theorems", 0) == len(programs)
     once = {"depth", "counting", "sampling", "interpolation", "tabulate_theorems"}
     assert once & listed.keys() == (once if "theory" in runs else set())
-    assert listed.get("plot_benchmark", 0) == (5 if "benchmark" in runs else 0)
+    assert listed.get("plot_benchmark", 0) == (6 if "benchmark" in runs else 0)
 
 
 def theorem(config) -> dict:
@@ -40,7 +40,19 @@ def theorem(config) -> dict:
         (lambda c: c["convex"]["full"].update(dataset="mnist"), "names the dataset 'mnist'"),
         (lambda c: c["convex"]["full"].update(betas=[0.0]), "0.0 is less than or equal to"),
         (lambda c: c["convex"]["full"].update(rank=3, energy=0.5), "should not be valid"),
+        (lambda c: c["convex"]["filtered"].update(rank=3), "should not be valid"),
+        (lambda c: c["convex"]["filtered"]["filter"].pop("value"), "'value' is a required"),
+        (lambda c: c["convex"]["filtered"]["filter"].update(kind="cut"), "'cut' is not one of"),
+        (lambda c: c["datasets"]["patches"]["patches"].pop("size"), "'size' is a required"),
+        (lambda c: c["datasets"]["noisy"].update(label_noise=1), "1 is greater than or equal to"),
+        (lambda c: c["studies"].update(width={}), "'width' was unexpected"),
+        (lambda c: c["studies"]["noise"].update(s=["digits"]), "is too short"),
+        (lambda c: c["studies"]["noise"].update(s=["digits", "x"]), "names the dataset 'x'"),
+        (lambda c: c["studies"]["noise"].update(s=["digits", "small"]), "differ in 'label_noise'"),
         (lambda c: c["sgd"]["bn"].pop("width"), "'width' is a required property"),
+        (lambda c: c["sgd"]["bn"].update(gates=3), "should not be valid"),
+        (lambda c: c["sgd"]["program"].update(width=3), "should not be valid"),
+        (lambda c: c["sgd"]["program"].pop("gates"), "'gates' is a required property"),
         (lambda c: c["datasets"]["digits"].update(source="mnist"), "'mnist' is not one of"),
         (lambda c: c["theory"].update(widths=[1]), "'widths' was unexpected"),
         (lambda c: c["theory"]["depth"].update(trials=1), "'trials' was unexpected"),
@@ -67,6 +79,32 @@ def test_the_number_1e_3_without_a_point_is_caught(tmp_path):
     (tmp_path / "config.yaml").write_text(text)
     arguments = ("--dry-run", "--configfile", tmp_path / "config.yaml")
     assert "'1e-4' is not of type" in snakemake(*arguments, directory=tmp_path, check=False)
+
+
+def test_images_are_read_once_per_source(tmp_path):
+    """Whatever the views of them; the folders of two data sets are two sources."""
+    sources = {
+        "tiles": {"source": "cifar10", "patches": {"size": 4, "stride": 4}},
+        "whole": {"source": "cifar10"},
+        "fine": {"source": "cifar100"},
+        "coarse": {"source": "cifar100", "labels": "coarse"},
+        "left": {"source": "image_folder", "path": "left"},
+        "right": {"source": "image_folder", "path": "right"},
+    }
+
+    def change(config):
+        for name, source in sources.items():
+            config["datasets"][name] = config["datasets"]["digits"] | source
+
+    config = edited("test.yaml", change, tmp_path)
+    names = ["digits", "noisy", *sources]
+    targets = [f"results/test/data/{name}/features.safetensors" for name in names]
+    output = snakemake(*targets, "--dry-run", "--configfile", config, directory=tmp_path)
+    read = {"digits", "cifar10", "cifar100-fine", "cifar100-coarse"}
+    read |= {"image_folder-left", "image_folder-right"}
+    assert set(re.findall(r"wildcards: images=(\S+)", output)) == read
+    assert jobs(output)["ingest"] == len(read)
+    assert jobs(output)["preprocess"] == len(names)
 
 
 def test_every_key_of_the_schema_is_documented():

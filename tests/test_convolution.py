@@ -51,6 +51,10 @@ def test_patches_have_the_known_pixels():
     assert cut[4, 0].tolist() == [5, 6, 9, 10, 17, 18, 21, 22]
 
 
+def test_no_images_have_no_patches():
+    assert patches(np.ones((0, 3, 4, 5)), 2).shape == (12, 0, 12)
+
+
 def test_padding_is_zeros_and_a_pair_is_vertical_first():
     image = np.arange(1.0, 7.0).reshape(1, 1, 2, 3)
     assert patches(image, 1, padding=(1, 0))[:, 0, 0].tolist() == [0, 0, 0, *range(1, 7), 0, 0, 0]
@@ -76,7 +80,7 @@ def test_kind_and_dtype_stay(dtype):
         ({"stride": 0}, "stride must be from 1"),
         ({"padding": -1}, "padding must be from 0"),
         ({"images": np.ones((2, 4, 5))}, r"shape \(n, channels, H, W\).*\(2, 4, 5\)"),
-        ({"images": np.ones((0, 1, 4, 5))}, "none of them 0"),
+        ({"images": np.ones((2, 0, 4, 5))}, "only n may be 0"),
         ({"images": np.ones((2, 1, 4, 5), dtype=np.uint8)}, "images must be floats.*uint8"),
         ({"images": np.full((2, 1, 4, 5), np.nan)}, "images must be finite"),
     ],

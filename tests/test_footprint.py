@@ -10,6 +10,7 @@ from convexbn.footprint import Size, size_of
 
 DIGITS = {"source": "digits", "train": None, "validation": 200, "test": 300, "pool": 1}
 CIFAR = {"source": "cifar10", "train": None, "validation": 5000, "test": None, "pool": 1}
+TILES = {"patches": {"size": 4, "stride": 4}}
 
 
 @pytest.mark.parametrize(
@@ -27,6 +28,16 @@ CIFAR = {"source": "cifar10", "train": None, "validation": 5000, "test": None, "
         (CIFAR | {"source": "image_folder", "size": [16, 8]}, Size(45_000, 15_000, 384, 100)),
         (DIGITS | {"train": 1000}, Size(1000, 500, 64, 10)),
         (DIGITS | {"train": 1000, "pool": 2}, Size(1000, 500, 16, 10)),
+        (CIFAR | {"pool": 2} | TILES, Size(45_000, 15_000, 48, 10, 16)),
+        (
+            CIFAR | {"pool": 2, "patches": {"size": 3, "stride": 3}},
+            Size(45_000, 15_000, 27, 10, 25),
+        ),
+        (CIFAR | {"color": "gray", "patches": {"size": 3}}, Size(45_000, 15_000, 9, 10, 900)),
+        (
+            DIGITS | {"train": 1000, "patches": {"size": 3, "stride": 2, "padding": 2}},
+            Size(1000, 500, 9, 10, 25),
+        ),
     ],
 )
 def test_sizes(entry, size):
@@ -47,6 +58,20 @@ def test_more_work_takes_more_memory(more):
     assert footprint.convex(CIFAR, run | {"rank": 100}) < footprint.convex(CIFAR, run)
 
 
+@pytest.mark.parametrize("stage", ["features", "whitening", "gates", "convex"])
+def test_patches_take_memory_as_their_rows_do(stage):
+    """Overlapping patches hold every pixel nine times; every row has its activations."""
+    run = {"gates": 128, "seeds": 1, "betas": [1.0]}
+    arguments = [run] if stage in ("gates", "convex") else []
+    estimate = getattr(footprint, stage)
+    small, whole, cut = (
+        estimate(entry, *arguments)
+        for entry in (CIFAR | {"train": 10}, CIFAR, CIFAR | {"patches": {"size": 3}})
+    )
+    assert cut > 2 * whole
+    assert whole >= small
+
+
 def test_import_is_light():
     """Every Snakemake process reads this module."""
     program = "import sys, convexbn.footprint; print({'torch', 'numpy'} & sys.modules.keys())"
@@ -61,7 +86,8 @@ MEASURE = """
 import os, resource
 import numpy as np
 from convexbn.gates import activation, sample_gates
-from convexbn.paths import Run, Settings, certify_run, evaluate_run, solve_run
+from convexbn.paths import certify_run, evaluate_run, solve_run
+from convexbn.runs import Run, Settings
 from convexbn.whitening import whiten
 import torch
 
@@ -74,7 +100,7 @@ def mb():
 
 torch.set_num_threads(1)
 (torch.ones(99, 99) @ torch.ones(99, 99)).sum()
-n, m, d, C = {size}
+n, m, d, C, K = {size}
 rng = np.random.default_rng(0)
 base = mb()
 {work}
@@ -84,9 +110,12 @@ print(base, mb())
 CONVEX = """
 features = {{"Y_train": np.eye(C, dtype=np.float32)[np.arange(n) % C]}}
 for split, rows in (("train", n), ("validation", 0), ("test", m)):
-    features["X_" + split] = rng.standard_normal((rows, d), dtype=np.float32)
+    shape = (rows, d) if K == 1 else (K, rows, d)
+    features["X_" + split] = rng.standard_normal(shape, dtype=np.float32)
     features["labels_" + split] = np.arange(rows) % C
-whitening = whiten(features["X_train"])
+whitening = whiten(features["X_train"].reshape(K * n, d))
+if {filter}:
+    whitening = whitening.filtered(**{filter})
 gates = np.stack([sample_gates(whitening.U, {gates}, seed) for seed in range({seeds})])
 settings = Settings(tuple({betas}), 1e-9, max_iterations=10, allow_uncertified=True)
 run = Run(settings, features, whitening, list(range({seeds})), gates, np.zeros({seeds}))
@@ -98,7 +127,7 @@ evaluate_run(run, solutions)
 
 def measured(size: Size, work: str) -> tuple[float, float]:
     """Run `work` in a process of its own; return MB after the imports, and at the peak."""
-    program = MEASURE.format(size=(size.n, size.m, size.d, size.C), work=work)
+    program = MEASURE.format(size=(size.n, size.m, size.d, size.C, size.K), work=work)
     command = [sys.executable, "-c", program]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
     base, peak = map(float, run.stdout.split())
@@ -127,9 +156,39 @@ def test_estimate_for_gates_holds():
     check(footprint.gates(entry, {"gates": 2048, "seeds": 1}), base, peak)
 
 
-@pytest.mark.parametrize("run", [{"gates": 256, "seeds": 1, "betas": [30.0, 20.0, 10.0]}])
+RUN = {"gates": 256, "seeds": 1, "betas": [30.0, 20.0, 10.0]}
+
+
+@pytest.mark.parametrize("run", [RUN, RUN | {"filter": {"kind": "ridge", "value": 0.1}}])
 def test_estimate_for_a_run_holds(run):
     entry = CIFAR | {"train": 1500, "validation": 0, "test": 200, "color": "gray", "pool": 2}
     entry |= {"classes": list("abcd")}
-    base, peak = measured(size_of(entry), CONVEX.format(**run))
+    work = CONVEX.format(**{"filter": None} | run)
+    base, peak = measured(size_of(entry), work)
     check(footprint.convex(entry, run), base, peak)
+
+
+def test_estimate_for_a_run_on_patches_holds():
+    entry = CIFAR | {"train": 2000, "validation": 0, "test": 1000, "pool": 2} | TILES
+    entry |= {"classes": list("abcd")}
+    run = {"gates": 128, "seeds": 1, "betas": [1.0, 0.5]}
+    base, peak = measured(size_of(entry), CONVEX.format(**run, filter=None))
+    check(footprint.convex(entry, run), base, peak)
+
+
+PREPARE = """
+from convexbn.datasets import Images
+from convexbn.preprocessing import prepare
+images = rng.integers(0, 256, (60000, 32, 32, 3), dtype=np.uint8)
+labels, classes = np.arange(60000) % 10, "abcdefghij"
+images = Images(images[:50000], labels[:50000], images[50000:], labels[50000:], tuple(classes))
+features = prepare(images, **{options}, seed=0)
+X = [features.X_train.tobytes(), features.X_test.tobytes()]  # as they are written
+"""
+
+
+def test_estimate_for_features_holds():
+    options = {"train": 5000, "validation": 0, "test": None, "pool": 2, "patches": {"size": 3}}
+    entry = {"source": "cifar10"} | options
+    base, peak = measured(size_of(entry), PREPARE.format(options=options))
+    check(footprint.features(entry), base, peak)

@@ -3,19 +3,29 @@
 import logging
 from dataclasses import replace
 
+import cvxpy as cp
 import numpy as np
 import pytest
+import torch
+from sklearn.metrics import log_loss
 
 from convexbn.artifacts import load_tensors, save_tensors
 from convexbn.certificates import certify
-from convexbn.evaluation import accuracy
-from convexbn.gates import sample_gates
-from convexbn.paths import Run, Settings, UncertifiedError, certify_run, evaluate_run, solve_run
-from convexbn.whitening import whiten
+from convexbn.convolution import patches
+from convexbn.evaluation import calibration
+from convexbn.gates import activation, sample_gates
+from convexbn.networks import network_objective
+from convexbn.paths import certify_run, evaluate_run, solve_run
+from convexbn.penalties import PENALTIES
+from convexbn.recovery import recover_network
+from convexbn.runs import Run, Settings
+from convexbn.solutions import Solution, UncertifiedError
+from convexbn.whitening import filter_name, truncated, whiten
 
 n, d, C, P = 60, 5, 3, 8
 BETAS, SEEDS = (0.5, 2.0, 1.0), [7, 3]
 SETUP = np.array([10.0, 20.0])
+JUDGED = "test", "validation"
 
 
 def make_features(validation=15):
@@ -29,12 +39,15 @@ def make_features(validation=15):
     return features
 
 
-def make_run(features=None, rank=None, **settings) -> Run:
+def make_run(features=None, filtered=None, **settings) -> Run:
     features = features or make_features()
-    whitening = whiten(features["X_train"], rank=rank)
+    whitening = whiten(features["X_train"].reshape(-1, features["X_train"].shape[-1]))
+    entry = {"rank": settings.pop("rank", None)} | ({"filter": filtered} if filtered else {})
+    whitening = truncated(whitening.tensors(), entry)
     gates = np.stack([sample_gates(whitening.U, P, seed) for seed in SEEDS])
     settings = Settings(**{"betas": BETAS, "tolerance": 1e-6} | settings)
-    return Run(settings, features, whitening, SEEDS, gates, SETUP)
+    name = filter_name(entry)
+    return Run(settings, features, whitening, SEEDS, gates, SETUP, filter=name)
 
 
 @pytest.fixture(scope="module")
@@ -123,22 +136,29 @@ def test_evaluation_is_that_of_the_network(run, solutions):
     ]
     for place, row in enumerate(rows):
         s, b = divmod(place, 3)
-        W = solutions[f"weights.{s}.{b}"]
+        W, part = solutions[f"weights.{s}.{b}"], {}
         for split in ("train", "validation", "test"):
-            scores = by_hand(run, run.features[f"X_{split}"], s, W)
+            part[split] = scores = by_hand(run, run.features[f"X_{split}"], s, W)
             labels = run.features[f"labels_{split}"]
             assert row[f"{split}_accuracy"] == (scores.argmax(axis=1) == labels).mean()
         assert row["neurons"] == (np.linalg.norm(W, axis=0) > 0).sum()
-        assert (row["rank"], row["energy"]) == (d, 1.0)
+        assert [row[key] for key in ("rank", "energy", "filter", "gates")] == [d, 1.0, "", P]
+        test, validation = ((part[key], run.features[f"labels_{key}"]) for key in JUDGED)
+        expected = calibration(*test, *validation)
+        # The weights are kept, and the scores made, in float32.
+        assert {key: row[key] for key in expected} == pytest.approx(expected, rel=1e-5)
     assert rows[-1]["train_accuracy"] > 0.8  # it learns
 
 
-def test_curves_end_at_the_evaluated_accuracies(run, solved):
+def test_curves_end_at_the_evaluated_measures(run, solved):
     solutions, history = solved
     for row in evaluate_run(run, solutions):
         last = [h for h in history if (h["seed"], h["beta"]) == (row["seed"], row["beta"])][-1]
         assert last["train_accuracy"] == row["train_accuracy"]
         assert last["test_accuracy"] == row["test_accuracy"]
+        # The weights are handed out in float32, after the last look.
+        assert last["train_loss"] == pytest.approx(row["train_loss"], rel=1e-5)
+        assert last["test_loss"] == pytest.approx(row["test_loss"], rel=1e-5)
 
 
 def test_seeds_do_not_touch_each_other(run, solutions):
@@ -164,7 +184,8 @@ def test_no_validation_samples_give_no_accuracy():
     run = make_run(make_features(validation=0), betas=(1.0,))
     solutions, _ = solve_run(run)
     rows = evaluate_run(run, solutions)
-    assert all(np.isnan(row["validation_accuracy"]) for row in rows)
+    missing = ("validation_accuracy", "test_nll", "test_ece", "temperature")
+    assert all(np.isnan(row[key]) for row in rows for key in missing)
     assert all(row["test_accuracy"] > 0 for row in rows)
 
 
@@ -184,7 +205,7 @@ def test_missed_tolerance_is_an_error_that_names_seed_and_beta():
 
 def test_missed_tolerance_may_be_allowed(caplog):
     hasty = make_run(tolerance=1e-9, max_iterations=2, allow_uncertified=True)
-    with caplog.at_level(logging.WARNING, logger="convexbn.paths"):
+    with caplog.at_level(logging.WARNING, logger="convexbn.runs"):
         solutions, _ = solve_run(hasty)
     assert len(caplog.records) == 6
     assert "seed 3, beta 0.5" in caplog.records[-1].message
@@ -208,10 +229,12 @@ def test_solutions_of_another_seed_are_not_certified(run, solutions, name):
         certify_run(run, solutions)
 
 
-@pytest.mark.parametrize("entry", [{}, {"rank": 3}, {"energy": 0.5}])
+@pytest.mark.parametrize(
+    "entry", [{}, {"rank": 3}, {"energy": 0.5}, {"filter": {"kind": "ridge", "value": 0.1}}]
+)
 def test_run_is_read_from_its_artifacts(tmp_path, run, entry):
     full = whiten(run.features["X_train"])
-    cut = full.truncate(**entry)
+    cut = full.filtered(**entry["filter"]) if "filter" in entry else full.truncate(**entry)
     gates = np.stack([sample_gates(cut.U, P, seed) for seed in SEEDS])
     sampled = {"seeds": np.array(SEEDS), "gates": gates, "seconds": np.array([1.0, 2.0])}
     files = [tmp_path / f"{name}.safetensors" for name in ("features", "whitening", "gates")]
@@ -223,6 +246,7 @@ def test_run_is_read_from_its_artifacts(tmp_path, run, entry):
     assert read.seeds == SEEDS
     np.testing.assert_array_equal(read.setup_seconds, [1.5, 2.5])
     np.testing.assert_array_equal(read.whitening.U, cut.U)
+    assert read.filter == ("ridge 0.1" if "filter" in entry else "")
     solutions, _ = solve_run(read)
     save_tensors(tmp_path / "solutions.safetensors", solutions, {})
     stored = load_tensors(tmp_path / "solutions.safetensors")
@@ -230,15 +254,115 @@ def test_run_is_read_from_its_artifacts(tmp_path, run, entry):
     assert evaluate_run(read, stored) == evaluate_run(read, solutions)
 
 
+def test_losses_are_the_fit_in_the_objective(run, solved):
+    """The objective is n times the training loss, plus beta times the penalty."""
+    solutions, history = solved
+    certificates = certify_run(run, solutions)
+    for place, row in enumerate(evaluate_run(run, solutions)):
+        s, b = divmod(place, 3)
+        W = solutions[f"weights.{s}.{b}"].double()
+        objective = n * row["train_loss"] + row["beta"] * float(PENALTIES["group"].value(W))
+        # Scores in float32.
+        assert objective == pytest.approx(certificates[place]["objective"], rel=1e-5)
+        scores = by_hand(run, run.features["X_test"], s, W.numpy())
+        targets = np.eye(C)[run.features["labels_test"]]
+        expected = 0.5 * ((scores - targets) ** 2).sum(axis=1).mean()
+        assert row["test_loss"] == pytest.approx(expected, rel=1e-5)
+    assert all(row["train_loss"] <= history[0]["train_loss"] for row in history[-3:])
+
+
+def test_losses_of_another_loss_are_its_own():
+    """Of signs: log_loss of the probabilities that the logistic loss means, and one output's."""
+    features = make_features()
+    for split in ("train", "validation", "test"):
+        features[f"labels_{split}"] = (features[f"labels_{split}"] == 0).astype(np.int64)
+    features["Y_train"] = 2 * features["labels_train"][:, None].astype(np.float32) - 1
+    run = make_run(features, betas=(1.0,), loss="logistic")
+    solutions, history = solve_run(run)
+    for s, row in enumerate(evaluate_run(run, solutions)):
+        last = [look for look in history if look["seed"] == row["seed"]][-1]
+        for split in ("train", "test"):
+            scores = by_hand(run, features[f"X_{split}"], s, solutions[f"weights.{s}.0"])[:, 0]
+            expected = log_loss(features[f"labels_{split}"], 1 / (1 + np.exp(-scores)))
+            assert row[f"{split}_loss"] == pytest.approx(expected, rel=1e-5)  # float32
+            assert last[f"{split}_loss"] == pytest.approx(expected, rel=1e-5)
+        assert row["temperature"] > 0
+
+
+# --- patches --------------------------------------------------------------------------------------
+
+
+def patch_features(test=25):
+    """The label is the brightest third of an image, cut into overlapping patches of 2 x 3."""
+    rng, features = np.random.default_rng(1), {}
+    for split, rows in (("train", n), ("validation", 15), ("test", test)):
+        images = rng.standard_normal((rows, 1, 4, 6)).astype(np.float32)
+        features[f"X_{split}"] = patches(images, (2, 3), stride=(1, 3))  # (K, rows, h)
+        features[f"labels_{split}"] = images.reshape(rows, 4, C, 2).mean((1, 3)).argmax(axis=1)
+    features["Y_train"] = np.eye(C, dtype=np.float32)[features["labels_train"]]
+    return features
+
+
+@pytest.mark.parametrize("penalty", ["group", "nuclear"])
+def test_a_run_on_patches_trains_the_convolutional_network(penalty):
+    """Pooled by the average: the recovered network has its objective, and its scores."""
+    features = patch_features()
+    K = len(features["X_train"])
+    run = make_run(features, betas=(0.3,), penalty=penalty)
+    assert run.patches == K == 6
+    solutions, history = solve_run(run)
+    certificates, rows = certify_run(run, solutions), evaluate_run(run, solutions)
+    for s in range(2):
+        W = solutions[f"weights.{s}.0"]
+        solution = Solution(W, None, 0.3, penalty=penalty)
+        pooled = {"patches": K, "pooling": "average"}
+        network = recover_network(solution, run.whitening, gates=run.gates[s], **pooled)
+        X = features["X_train"]
+        objective = network_objective(network, X, features["Y_train"], 0.3)
+        assert certificates[s]["converged"]
+        # The network's sums run in another order, over a design with a condition number near 10.
+        assert objective == pytest.approx(certificates[s]["objective"], rel=1e-9)
+        statistics = network.statistics(torch.as_tensor(X, dtype=torch.float64))
+        for split in ("train", "validation", "test"):
+            new = torch.as_tensor(features[f"X_{split}"], dtype=torch.float64)
+            scores = network.predict(new, statistics)
+            own = run.samples(split, s).scores(W.double())
+            torch.testing.assert_close(own, scores, rtol=1e-8, atol=1e-10)
+            share = (scores.argmax(dim=1).numpy() == features[f"labels_{split}"]).mean()
+            assert rows[s][f"{split}_accuracy"] == share
+    assert {row["rank"] for row in history} == {6}
+    assert rows[0]["train_accuracy"] > 0.5  # of three classes
+
+
+def test_no_test_patches_give_no_accuracy():
+    run = make_run(patch_features(test=0), betas=(0.3,))
+    solutions, history = solve_run(run)
+    rows = evaluate_run(run, solutions)
+    missing = ("test_accuracy", "test_loss")
+    assert all(np.isnan(row[key]) for row in (*history, *rows) for key in missing)
+    assert all(row["validation_accuracy"] > 0 for row in rows)
+
+
+# --- filters --------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
-    ("scores", "labels", "expected"),
-    [
-        ([[1, 2], [3, 0], [0, 1]], [1, 0, 0], 2 / 3),
-        ([[0.1], [-0.1], [0.0]], [1, 0, 0], 1.0),  # a single score: positive means class 1
-        ([[0.1], [-0.1]], [0, 1], 0.0),
-        (np.empty((0, 2)), [], np.nan),
-        ([[np.nan, 1], [1, 0]], [1, 0], np.nan),
-    ],
+    ("kind", "gain"), [("ridge", lambda s: s**2 / (s**2 + 0.3)), ("power", lambda s: s**0.3)]
 )
-def test_accuracy(scores, labels, expected):
-    assert accuracy(np.array(scores), np.array(labels)) == pytest.approx(expected, nan_ok=True)
+def test_a_filter_is_a_price_on_small_directions(kind, gain):
+    """The same program on the whitened design, with `||diag(1/f) s||` for the norm of a block."""
+    run = make_run(betas=(0.5,), filtered={"kind": kind, "value": 0.3}, tolerance=1e-8)
+    solutions, _ = solve_run(run)
+    (certificate, _), (row, _) = certify_run(run, solutions), evaluate_run(run, solutions)
+    full = whiten(run.features["X_train"])
+    gains = np.append(gain(full.singular_values / full.singular_values[0]), 1)  # and the constant
+    # Gates are drawn in the filtered space: a gate g there is the gate f g here.
+    D = activation(full.U, gains[:, None] * run.gates[0])
+    S = [cp.Variable((d + 1, C)) for _ in range(P)]
+    fit = sum(D[:, [i]] * full.U @ S[i] for i in range(P)) - run.features["Y_train"]
+    price = sum(cp.sum(cp.norm(cp.multiply(1 / gains[:, None], s), axis=0)) for s in S)
+    problem = cp.Problem(cp.Minimize(0.5 * cp.sum_squares(fit) + 0.5 * price))
+    problem.solve(solver=cp.CLARABEL)
+    assert certificate["objective"] == pytest.approx(problem.value, rel=1e-6)
+    assert (row["filter"], row["rank"]) == (f"{kind} 0.3", d)
+    assert 0 < row["energy"] < 1

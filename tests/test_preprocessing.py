@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn.functional import conv2d
 
 from convexbn.datasets import Images, load_images
-from convexbn.preprocessing import apportion, draw_stratified, prepare
+from convexbn.preprocessing import prepare
+from convexbn.subsets import apportion, draw_stratified, with_noise
 
 # float32 rounds to 6e-8; features are of size 1 and go through a handful of operations.
 TOLERANCE = 1e-6
@@ -274,6 +277,101 @@ def test_plus_minus_targets_of_two_classes_are_one_column():
     Y, labels = _targets("plus_minus", classes=["b", "a"])
     assert Y.shape == (6, 1)
     np.testing.assert_array_equal(Y[:, 0], np.where(labels == 1, 1, -1))
+
+
+# --- label noise ----------------------------------------------------------------------------------
+
+
+def test_noise_replaces_its_share_of_the_training_labels_and_nothing_else():
+    images = make_images(*numbered([40, 40, 20]))
+
+    def draw(share):
+        sizes = {"train": 60, "validation": 20, "test": 20}
+        return prepare(images, **sizes, normalize="none", label_noise=share, seed=3)
+
+    clean, noisy, noisier = draw(0), draw(0.2), draw(0.6)
+    replaced = noisy.labels_train != clean.labels_train
+    assert replaced.sum() == 12
+    assert (noisier.labels_train != clean.labels_train).sum() == 36
+    # More noise replaces the same labels by the same others, and more.
+    np.testing.assert_array_equal(noisier.labels_train[replaced], noisy.labels_train[replaced])
+    np.testing.assert_array_equal(noisy.Y_train, np.eye(3)[noisy.labels_train])
+    untouched = vars(clean).keys() - {"labels_train", "Y_train"}
+    for name in untouched:
+        np.testing.assert_array_equal(getattr(noisy, name), getattr(clean, name))
+    again = draw(0.2)
+    np.testing.assert_array_equal(again.labels_train, noisy.labels_train)
+
+
+def test_all_other_classes_are_equally_likely_in_noise():
+    labels, n = np.full(30_000, 2), 30_000
+    noisy = with_noise(labels, 0.5, 4, np.random.default_rng(0))
+    counts = np.bincount(noisy, minlength=4)
+    assert counts[2] == n / 2
+    # Standard deviation 58 of 5,000.
+    assert (np.abs(counts[[0, 1, 3]] - 5_000) < 250).all()
+    assert (labels == 2).all()
+    # Of the labels replaced, as many in the first half as in the second, within five deviations.
+    assert abs((noisy[: n // 2] != 2).sum() - n / 4) < 5 * (n / 16) ** 0.5
+
+
+@pytest.mark.parametrize("share", [-0.1, 1, 1.5, np.nan, "0.1", True])
+def test_noise_is_a_share(share):
+    images = make_images(*numbered([30, 20, 10]))
+    with pytest.raises(ValueError, match=r"label_noise must be a share .* in \[0, 1\)"):
+        prepare(images, train=6, validation=0, test=0, label_noise=share, seed=0)
+
+
+# --- patches --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("view", "K", "h"),
+    [
+        ({"size": 2, "stride": 2}, 6, 12),  # tiles
+        ({"size": 3}, 8, 27),  # overlapping: the default step is 1
+        ({"size": 3, "stride": 2, "padding": 1}, 6, 27),
+    ],
+)
+def test_filters_on_patches_are_a_convolution_of_the_normalized_images(view, K, h):
+    rng = np.random.default_rng(0)
+    images = make_images(rng.integers(0, 256, (10, 8, 12, 3)), np.arange(10) % 3)
+    options = {"train": 5, "validation": 3, "test": 0, "pool": 2, "seed": 0}
+    cut, whole = prepare(images, patches=view, **options), prepare(images, **options)
+    filters = torch.as_tensor(rng.standard_normal((4, 3, view["size"], view["size"])))
+    steps = {key: view[key] for key in ("stride", "padding") if key in view}
+    for split, n in (("train", 5), ("validation", 3)):
+        X = torch.as_tensor(getattr(cut, f"X_{split}"))
+        assert X.dtype == torch.float32
+        assert X.shape == (K, n, h)
+        pixels = getattr(whole, f"X_{split}").reshape(n, 4, 6, 3).transpose(0, 3, 1, 2)
+        expected = conv2d(torch.as_tensor(pixels).double(), filters, **steps)
+        outputs = X.double() @ filters.reshape(4, h).T  # (K, n, 4)
+        # The same sums of 27 products, in float64, in another order.
+        expected = expected.flatten(2).permute(2, 0, 1)
+        torch.testing.assert_close(outputs, expected, rtol=0, atol=1e-12)
+    assert cut.X_test.shape == (K, 0, h)
+    np.testing.assert_array_equal(cut.labels_train, whole.labels_train)
+
+
+def test_a_patch_of_the_whole_image_is_the_image():
+    digits = load_images("digits")
+    sizes = {"train": 20, "validation": 10, "test": 0, "normalize": "none", "seed": 0}
+    whole, cut = prepare(digits, **sizes), prepare(digits, patches={"size": 8}, **sizes)
+    np.testing.assert_array_equal(cut.X_train, whole.X_train[None])
+
+
+def test_patches_larger_than_the_pooled_image_are_refused():
+    options = {"train": 20, "validation": 0, "test": 0, "pool": 2, "seed": 0}
+    with pytest.raises(ValueError, match=r"filter of size \(5, 5\) is larger"):
+        prepare(load_images("digits"), patches={"size": 5}, **options)
+
+
+def test_a_class_that_noise_empties_is_named():
+    """Of three labels one is replaced: whichever it is, a class is left without a sample."""
+    images = make_images(*numbered([1, 1, 1]))
+    with pytest.raises(ValueError, match="every class needs a training sample"):
+        prepare(images, train=3, validation=0, test=0, label_noise=0.3, seed=0)
 
 
 # --- errors ---------------------------------------------------------------------------------------

@@ -5,17 +5,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from convexbn import artifacts, pages, tables
+from convexbn import artifacts, histories, pages, tables
 
 
 @pytest.fixture(scope="module")
-def histories():
+def written():
+    """The histories of the convex and of the SGD runs."""
     return digits_like.convex_history(), digits_like.sgd_history()
 
 
 @pytest.fixture(scope="module")
-def runs(histories):
-    convex, sgd = histories
+def runs(written):
+    convex, sgd = written
     return tables.collect(digits_like.evaluations(convex), sgd)
 
 
@@ -52,8 +53,8 @@ def test_collect_has_one_row_per_network_and_keeps_diverged_ones(runs):
     keys = ["dataset", "method", "run", "seed", "beta", "learning_rate"]
     assert list(runs.columns) == tables.RUNS
     assert not runs.duplicated(keys).any()
-    assert len(runs) == 5 * 3 * 3 + 2 * 3 * 3 * 3  # convex + SGD: runs, settings, seeds
-    assert runs["objective"].isna().sum() == 2 * 3  # both networks, one diverging setting
+    assert len(runs) == 7 * 3 * 3 + 4 * 3 * 3 * 3  # convex + SGD: runs, settings, seeds
+    assert runs["objective"].isna().sum() == 4 * 3  # by SGD, one diverging setting each
 
 
 def test_collect_refuses_no_runs_and_unknown_methods(runs):
@@ -78,6 +79,25 @@ def test_selection_takes_the_best_mean_over_seeds_not_the_best_seed():
     steady = (0.1, 0.1, [0.8, 0.8], [0.1, 0.1], [1, 1])
     lucky = (0.2, 0.1, [0.99, 0.5], [0.9, 0.9], [1, 1])
     assert chosen_setting(sgd_rows(steady, lucky)) == (0.1, 0.1)
+
+
+def test_a_run_that_is_no_candidate_is_kept_and_never_chosen():
+    best = sgd_rows((0.5, 0.5, [0.99, 0.99], [0.9, 0.9], [1, 1])).assign(run="s", candidate=False)
+    other = sgd_rows((0.1, 0.1, [0.2, 0.2], [0.2, 0.2], [1, 1]))
+    runs = tables.collect(pd.concat([best, other]), pd.DataFrame())
+    assert runs.groupby("run")["candidate"].unique().explode().to_dict() == {"r": True, "s": False}
+    assert chosen_setting(runs) == (0.1, 0.1)
+    (row,) = tables.methods(runs).itertuples()
+    assert row.run == "r"
+    # With no other setting there is nothing to choose, and nothing is wrong with that.
+    assert tables.methods(runs[runs["run"] == "s"]).empty
+
+
+def test_candidates_are_known_after_a_round_trip(runs, tmp_path):
+    mixed = runs.assign(candidate=runs["run"] != "k5")
+    artifacts.write_table(tmp_path / "runs.csv", mixed, {})
+    again = tables.candidates(tables.read_all([tmp_path / "runs.csv"]))
+    assert set(runs["run"]) - set(again["run"]) == {"k5"}
 
 
 def test_ties_go_to_the_larger_beta_and_then_the_smaller_learning_rate():
@@ -120,8 +140,8 @@ def test_methods_has_the_mean_and_standard_deviation_over_seeds():
     assert row.objective_std == pytest.approx(7**0.5)  # sqrt((4 + 1 + 9) / 2)
 
 
-def test_methods_says_whether_all_solves_are_certified(histories):
-    convex, sgd = histories
+def test_methods_says_whether_all_solves_are_certified(written):
+    convex, sgd = written
     evaluations = digits_like.evaluations(convex, uncertified={("full", 1, 0.1)})
     methods = tables.methods(tables.collect(evaluations, sgd)).set_index("method")
     assert methods.loc["convex", "certified"] is False
@@ -136,23 +156,69 @@ def test_methods_are_listed_in_their_order(runs):
 def test_tables_survive_the_disk(runs, tmp_path):
     artifacts.write_table(tmp_path / "runs.csv", runs, {})
     again = tables.read_all([tmp_path / "runs.csv"])
-    pd.testing.assert_frame_equal(tables.methods(again), tables.methods(runs))
+    # Words that were read have a type of their own, and so have those that are missing.
+    expected, found = (tables.methods(some).fillna({"optimizer": ""}) for some in (runs, again))
+    pd.testing.assert_frame_equal(found, expected, check_dtype=False)
 
 
 def test_over_time_of_straight_lines_is_their_mean():
     # Two seeds, both linear in log time: 0 + log10(t) and 1 + log10(t).
     first = pd.DataFrame({"seed": 0, "seconds": [0.0, 1, 100], "test_accuracy": [9.0, 0, 2]})
     second = pd.DataFrame({"seed": 1, "seconds": [0.0, 10, 1000], "test_accuracy": [9.0, 2, 4]})
-    curve = tables.over_time(pd.concat([first, second]))
+    curve = histories.over_time(pd.concat([first, second]), ["test_accuracy"])
     assert list(curve["seconds"]) == [10, 100, 1000]
     # At 1000 s the first seed has stopped and keeps its last value, 2.
-    np.testing.assert_allclose(curve["mean"], [1.5, 2.5, 3.0], atol=1e-12)
-    np.testing.assert_allclose(curve["std"], np.array([1, 1, 2]) / 2**0.5, atol=1e-12)
+    np.testing.assert_allclose(curve["test_accuracy_mean"], [1.5, 2.5, 3.0], atol=1e-12)
+    np.testing.assert_allclose(curve["test_accuracy_std"], np.array([1, 1, 2]) / 2**0.5, atol=1e-12)
 
 
 def test_over_time_of_one_seed_has_no_spread():
     history = pd.DataFrame({"seed": 0, "seconds": [1.0, 2], "test_accuracy": [0.1, 0.2]})
-    assert tables.over_time(history)["std"].isna().all()
+    assert histories.over_time(history, ["test_accuracy"])["test_accuracy_std"].isna().all()
+
+
+def test_over_time_of_few_looks_lies_on_the_whole_curve(written):
+    convex, _ = written
+    measures = ["test_accuracy", "train_loss"]
+    rows = convex[(convex["run"] == "k5")]
+    whole, few = histories.over_time(rows, measures), histories.over_time(rows, measures, looks=7)
+    assert len(few) == 7
+    assert few["seconds"].iloc[[0, -1]].tolist() == whole["seconds"].iloc[[0, -1]].tolist()
+    pd.testing.assert_frame_equal(few.merge(whole), few)
+
+
+def test_a_setting_s_history_is_its_own(runs, written):
+    for setting in tables.methods(runs).itertuples():
+        rows = histories.leading_to(setting, *written)
+        assert set(rows["run"]) == {setting.run}
+        assert rows["beta"].min() == pytest.approx(setting.beta)
+        if setting.method in tables.SOLVED:
+            assert rows["beta"].max() == 1  # the start of the path
+        else:
+            assert set(rows["learning_rate"]) == {setting.learning_rate}
+            assert rows["beta"].nunique() == 1
+
+
+@pytest.mark.parametrize(
+    ("count", "looks", "kept"), [(3, 5, 3), (100, 7, 7), (5, 5, 5), (9, None, 9)]
+)
+def test_thinning_keeps_both_ends_and_spreads(count, looks, kept):
+    rows = np.arange(count)
+    some = histories.thinned(rows, looks)
+    assert len(some) == kept
+    assert (some[0], some[-1]) == (0, count - 1)
+    steps = np.diff(some)
+    assert steps.max() - steps.min() <= 1
+    frame = histories.thinned(pd.DataFrame({"a": rows}, index=rows[::-1]), looks)
+    np.testing.assert_array_equal(frame["a"], some)
+
+
+def test_rounding_keeps_six_digits_and_everything_else():
+    frame = pd.DataFrame({"x": [1 / 3, 1e-9 / 7, np.nan], "n": [1, 2, 3], "words": ["a", "b", ""]})
+    again = tables.rounded(frame)
+    assert again["x"].tolist()[:2] == [0.333333, 1.42857e-10]
+    assert np.isnan(again["x"][2])
+    pd.testing.assert_frame_equal(again[["n", "words"]], frame[["n", "words"]])
 
 
 def test_the_repository_publishes_no_value_of_its_own(request):
@@ -179,8 +245,8 @@ def test_the_rendered_table_is_in_percent_and_stands_alone():
     assert "http" not in page
 
 
-def test_the_rendered_table_marks_uncertified_solves(histories):
-    convex, sgd = histories
+def test_the_rendered_table_marks_uncertified_solves(written):
+    convex, sgd = written
     evaluations = digits_like.evaluations(convex, uncertified={("full", 1, 0.1)})
     page = pages.methods_page(tables.methods(tables.collect(evaluations, sgd)))
     assert "convex †" in page

@@ -1,4 +1,4 @@
-"""The SGD loop against torch.optim.SGD, against itself in other company, and on digits."""
+"""The training loop against torch.optim, against itself in other company, and on digits."""
 
 import logging
 import math
@@ -11,10 +11,14 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
+from convexbn.architectures import ConvolutionalNetwork
+from convexbn.evaluation import calibration
 from convexbn.networks import BNNetwork, ReLUNetwork, network_objective
-from convexbn.training import NETWORKS, Sweep, train
+from convexbn.sweeps import Sweep
+from convexbn.training import train
 
-n, d, C = 70, 5, 3
+n, d, C, K = 70, 5, 3, 4
+NETWORKS = {"bn": BNNetwork, "relu": ReLUNetwork}
 
 
 def make_features(dtype=np.float32, classes=C):
@@ -40,44 +44,74 @@ SWEEP = Sweep(
 )
 
 
+def make_patches(dtype=np.float32):
+    """K patches of d entries each, whose sum tells the class."""
+    features, rng = make_features(dtype), np.random.default_rng(1)
+    for split in ("train", "validation", "test"):
+        X = features[f"X_{split}"]
+        noise = rng.standard_normal((K, *X.shape)).astype(dtype)
+        features[f"X_{split}"] = X / K + noise - noise.mean(axis=0)
+    return features
+
+
 def parameters_of(parameters, index, names):
     return {name: parameters[name][index] for name in names}
 
 
-def torch_sgd(features, sweep, member):
-    """Train one member with torch's own optimizer and scheduler; return its parameters."""
+def draw(features, sweep, generator):
+    """Return the network that a member starts as, alone."""
+    X = features["X_train"]
+    top = NETWORKS[sweep.network](d, sweep.width, C, X.size // d, generator)
+    return top if X.ndim == 2 else ConvolutionalNetwork(top, K, "average")
+
+
+def optimizer_of(features, sweep, member, network):
+    """Return torch's own, with the weight decay that is beta in the paper's units."""
+    rows = features["X_train"].size // d
+    top = getattr(network, "top", network)
+    free = [top.w] if sweep.network == "bn" else []
+    decayed = [p for p in network.parameters() if all(p is not q for q in free)]
+    beta_p = member.beta / n * (math.sqrt(rows) if sweep.network == "bn" else 1)
+    groups = [{"params": decayed, "weight_decay": beta_p}, {"params": free, "weight_decay": 0.0}]
+    if sweep.optimizer == "adam":
+        betas = (sweep.momentum, 0.999)
+        return torch.optim.Adam(groups, lr=member.learning_rate, betas=betas)
+    return torch.optim.SGD(groups, lr=member.learning_rate, momentum=sweep.momentum)
+
+
+def torch_training(features, sweep, member):
+    """Train one member by autograd with torch's own optimizer and scheduler."""
     X, Y = (torch.as_tensor(features[name]) for name in ("X_train", "Y_train"))
     generator = torch.Generator().manual_seed(member.seed)
-    network = NETWORKS[sweep.network](d, sweep.width, C, n, generator).double()
-    beta_p = member.beta / (math.sqrt(n) if sweep.network == "bn" else n)
-    free = [network.w] if sweep.network == "bn" else []
-    decayed = [p for p in network.parameters() if all(p is not q for q in free)]
-    groups = [{"params": decayed, "weight_decay": beta_p}]
-    groups += [{"params": free, "weight_decay": 0.0}] if free else []
-    optimizer = torch.optim.SGD(groups, lr=member.learning_rate, momentum=sweep.momentum)
+    network = draw(features, sweep, generator).double()
+    optimizer = optimizer_of(features, sweep, member, network)
     steps = n // sweep.batch_size
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, sweep.epochs * steps)
     for _ in range(sweep.epochs):
         order = torch.randperm(n, generator=generator)
         for index in order[: steps * sweep.batch_size].split(sweep.batch_size):
             optimizer.zero_grad()
-            (0.5 * (network(X[index]) - Y[index]).square().sum(dim=1).mean()).backward()
+            scores = network(X.index_select(-2, index))
+            (0.5 * (scores - Y[index]).square().sum(dim=1).mean()).backward()
             optimizer.step()
             if sweep.schedule == "cosine":
                 scheduler.step()
-    return dict(network.named_parameters())
+    return dict(getattr(network, "top", network).named_parameters())
 
 
+@pytest.mark.parametrize("make", [make_features, make_patches])
 @pytest.mark.parametrize("network", ["bn", "relu"])
-@pytest.mark.parametrize("schedule", ["constant", "cosine"])
-def test_every_member_is_torch_sgd(network, schedule):
-    features = make_features(np.float64)
-    sweep = replace(SWEEP, network=network, schedule=schedule, epochs=25)
+@pytest.mark.parametrize(("optimizer", "schedule"), [("sgd", "cosine"), ("adam", "constant")])
+def test_every_member_is_trained_as_torch_trains_it(make, network, optimizer, schedule):
+    features = make(np.float64)
+    sweep = replace(SWEEP, network=network, optimizer=optimizer, schedule=schedule, epochs=25)
     _, parameters = train(features, sweep)
     for index, member in enumerate(sweep.members):
-        for name, p in torch_sgd(features, sweep, member).items():
-            # 100 steps that multiply rounding errors of 1e-16 by a modest factor each.
-            torch.testing.assert_close(parameters[name][index], p.data, rtol=1e-9, atol=1e-10)
+        for name, p in torch_training(features, sweep, member).items():
+            # 100 steps that multiply rounding errors of 1e-16 by a modest factor each; Adam's
+            # first steps divide gradients by their own size, however small.
+            rounding = {"rtol": 1e-9, "atol": 1e-10 if optimizer == "sgd" else 1e-8}
+            torch.testing.assert_close(parameters[name][index], p.data, **rounding)
 
 
 @pytest.mark.parametrize("network", ["bn", "relu"])
@@ -114,6 +148,29 @@ def test_groups_give_what_one_group_gives():
     assert final(grouped_history) == pytest.approx(final(history), rel=1e-5)
 
 
+@pytest.fixture
+def _two_threads():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("_two_threads")
+@pytest.mark.parametrize("max_members", [None, 3, 1])
+def test_threads_with_members_of_their_own_give_what_one_thread_gives(max_members):
+    features = make_features()
+    history, parameters = train(features, replace(SWEEP, max_members=max_members))
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(1)
+    expected_history, expected = train(features, SWEEP)
+    for name, values in parameters.items():
+        torch.testing.assert_close(values, expected[name], rtol=1e-4, atol=1e-5)  # as above
+    if max_members is None:
+        order = [(row["epoch"], *tuple(row.values())[:3]) for row in history]
+        assert order == [(row["epoch"], *tuple(row.values())[:3]) for row in expected_history]
+
+
 def test_the_same_seed_twice_is_identical():
     features = make_features()
     (first, a), (second, b) = train(features, SWEEP), train(features, SWEEP)
@@ -132,17 +189,44 @@ def test_members_of_a_seed_start_alike_and_seeds_differ():
 
 
 @pytest.mark.parametrize(("name", "kind"), [("bn", BNNetwork), ("relu", ReLUNetwork)])
-def test_the_history_ends_with_the_objective_of_the_returned_network(name, kind):
-    features, sweep = make_features(), replace(SWEEP, network=name)
+@pytest.mark.parametrize("make", [make_features, make_patches])
+def test_the_history_ends_with_the_objective_of_the_returned_network(name, kind, make):
+    features, sweep = make(), replace(SWEEP, network=name)
     history, parameters = train(features, sweep)
     for index, member in enumerate(sweep.members):
-        network = kind(d, sweep.width, C, n, torch.Generator())
-        own = [name for name, _ in network.named_parameters()]
-        network.load_state_dict(parameters_of(parameters, index, own))
+        network = draw(features, sweep, torch.Generator())
+        top = getattr(network, "top", network)
+        assert isinstance(top, kind)
+        own = [name for name, _ in top.named_parameters()]
+        top.load_state_dict(parameters_of(parameters, index, own))
         expected = network_objective(network, features["X_train"], features["Y_train"], member.beta)
         row = history[index - len(sweep.members)]
         assert row["objective"] == pytest.approx(expected, rel=1e-5)  # float32 scores
         assert tuple(row.values())[:3] == member
+
+
+def test_losses_and_calibration_are_those_of_the_final_scores():
+    features = make_patches()
+    history, parameters = train(features, SWEEP)
+    final, before = history[-len(SWEEP.members) :], history[: -len(SWEEP.members)]
+    for index, row in enumerate(final):
+        network = draw(features, SWEEP, torch.Generator())
+        own = [name for name, _ in network.top.named_parameters()]
+        network.top.load_state_dict(parameters_of(parameters, index, own))
+        statistics = network.statistics(torch.as_tensor(features["X_train"]))
+        scores, labels = {}, {}
+        for split in ("train", "validation", "test"):
+            X = torch.as_tensor(features[f"X_{split}"])
+            scores[split] = network.predict(X, statistics).numpy()
+            labels[split] = features[f"labels_{split}"]
+        for split in ("train", "test"):
+            residual = scores[split] - np.eye(C)[labels[split]]
+            expected = 0.5 * (residual**2).sum(axis=1).mean()
+            assert row[f"{split}_loss"] == pytest.approx(expected, rel=1e-5)  # float32 scores
+        judged = (scores["test"], labels["test"], scores["validation"], labels["validation"])
+        for name, expected in calibration(*judged).items():
+            assert row[name] == pytest.approx(expected, rel=1e-4)
+    assert all(math.isnan(row["test_nll"]) and row["train_loss"] > 0 for row in before)
 
 
 def test_test_samples_are_normalized_with_the_training_sets_statistics():
@@ -234,8 +318,11 @@ def test_digits_are_learned(network):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"network": "resnet"}, "network must be one of 'bn', 'relu'"),
+        ({"network": "resnet"}, "network must be one of 'bn', 'relu', 'convex'"),
         ({"schedule": "step"}, "schedule must be one of 'constant', 'cosine'"),
+        ({"optimizer": "lbfgs"}, "optimizer must be one of 'sgd', 'adam'"),
+        ({"width": None}, "width must be a whole number"),
+        ({"network": "convex"}, "the convex program has no width, got 16"),
         ({"betas": (0.1, 0.0)}, "each learning rate and beta must be > 0"),
         ({"learning_rates": (-0.1,)}, "each learning rate and beta must be > 0"),
         ({"learning_rates": ("1e-3",)}, "each learning rate and beta must be a number"),
@@ -263,6 +350,8 @@ def test_a_batch_must_fit_the_data(batch_size):
         ("X_test", lambda X: X * np.inf, "X_test must be finite"),
         ("Y_train", lambda Y: Y[1:], "X_train and Y_train must have one row per sample"),
         ("labels_test", lambda y: y[1:], "X_test and labels_test must have one row per sample"),
+        ("X_test", lambda X: X[:, 1:], "X_test must have samples of the shape"),
+        ("X_train", lambda X: X[None, None], "X_train must have shape"),
     ],
 )
 def test_bad_features_are_refused(name, spoil, message):

@@ -7,8 +7,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.decomposition import PCA
+from sklearn.linear_model import Ridge
 
-from convexbn.whitening import Whitening, truncated, whiten
+from convexbn.architectures import affine_gates
+from convexbn.gates import activation
+from convexbn.recovery import recover_network
+from convexbn.solutions import Solution
+from convexbn.whitening import Whitening, filter_name, truncated, whiten
 
 EPS = np.finfo(np.float64).eps
 ROUNDING = 1e-12  # a few thousand units of rounding: products of matrices with up to 60 rows
@@ -98,7 +104,8 @@ def test_truncation_is_the_best_approximation():
 def by_hand(values) -> Whitening:
     """A whitening with given singular values; its other fields are of no matter."""
     values, r = np.asarray(values, dtype=float), len(values)
-    return Whitening(np.eye(20, r + 1), values, np.eye(r), np.zeros(r), float((values**2).sum()))
+    energy = float((values**2).sum())
+    return Whitening(np.eye(20, r + 1), values, np.eye(r), np.zeros(r), energy, np.ones(r))
 
 
 @pytest.mark.parametrize(
@@ -277,3 +284,118 @@ def test_rounding_of_single_precision_is_no_direction():
     X -= X.mean(axis=1, keepdims=True)
     assert np.linalg.matrix_rank(X.astype(np.float64) - X.mean(axis=0, dtype=np.float64)) == 40
     assert whiten(X).rank == 39
+
+
+# --- patches --------------------------------------------------------------------------------------
+
+
+def test_patches_are_taken_to_the_rows_of_all_of_them():
+    K, n, h = 5, 8, 6
+    X = draw(K * n, h).reshape(K, n, h)
+    w = whiten(X.reshape(K * n, h))
+    U = w.transform(X)
+    assert U.shape == (K, n, h + 1)
+    np.testing.assert_array_equal(U.reshape(K * n, -1), w.transform(X.reshape(K * n, h)))
+    assert w.transform(X[:, :0]).shape == (K, 0, h + 1)
+
+
+# --- filters --------------------------------------------------------------------------------------
+
+filters = st.tuples(st.sampled_from(["ridge", "power"]), st.floats(1e-3, 10))
+
+
+@given(shapes, filters)
+def test_a_filter_scales_columns_and_the_map_alike(shape, name):
+    X = draw(*shape)
+    w = whiten(X)
+    soft = w.filtered(*name)
+    assert (np.diff(soft.gains) <= 0).all()
+    assert (soft.gains > 0).all()
+    assert (soft.gains <= 1).all()
+    np.testing.assert_array_equal(soft.U[:, :-1], w.U[:, :-1] * soft.gains)
+    np.testing.assert_array_equal(soft.U[:, -1], w.U[:, -1])
+    np.testing.assert_array_equal(soft.singular_values, w.singular_values)
+    # Coordinate by coordinate the maps differ by the gain, whatever the condition of X.
+    expected = w.transform(draw(9, shape[1], seed=1)) * np.append(soft.gains, 1)
+    np.testing.assert_allclose(
+        soft.transform(draw(9, shape[1], seed=1)), expected, rtol=1e-9, atol=ROUNDING
+    )
+
+
+def test_a_ridge_filter_is_ridge_regression():
+    """U diag(f) U^T y are the centred predictions of ridge regression with alpha c sigma_1^2."""
+    X, y = draw(), np.random.default_rng(1).standard_normal(40)
+    w = whiten(X)
+    ridge = Ridge(alpha=0.05 * w.singular_values[0] ** 2).fit(X, y)
+    fitted = w.filtered("ridge", 0.05).U[:, :-1] @ (w.U[:, :-1].T @ y)
+    np.testing.assert_allclose(fitted, ridge.predict(X) - y.mean(), atol=1e-11)
+
+
+def test_the_first_power_is_principal_components():
+    """Scaled to singular value 1 for the largest; a component's sign is free."""
+    X = draw()
+    w = whiten(X).filtered("power", 1.0)
+    scores = PCA().fit_transform(X) / w.singular_values[0]
+    np.testing.assert_allclose(np.abs(w.U[:, :-1]), np.abs(scores), atol=1e-11)
+
+
+def test_a_filter_of_no_strength_keeps_everything_and_a_strong_one_the_first_direction():
+    w = whiten(draw())
+    for kind in ("ridge", "power"):
+        np.testing.assert_allclose(w.filtered(kind, 1e-14).U, w.U, atol=1e-10)
+    assert w.filtered("power", 1e3).gains[0] == 1
+    assert w.filtered("power", 1e3).gains[1:].max() < 1e-12
+
+
+def test_filtering_and_truncating_can_change_places():
+    w = whiten(draw())
+    one = w.filtered("ridge", 0.1).truncate(rank=3)
+    other = w.truncate(rank=3).filtered("ridge", 0.1)
+    np.testing.assert_array_equal(one.U, other.U)
+    np.testing.assert_array_equal(one.gains, other.gains)
+    assert one.energy == other.energy
+
+
+def test_energy_of_a_filter_is_that_of_the_filtered_data():
+    X = draw()
+    w = whiten(X).filtered("power", 0.7)
+    data = w.U[:, :-1] * w.singular_values @ w.V.T
+    share = np.linalg.norm(data) ** 2 / np.linalg.norm(X - X.mean(axis=0)) ** 2
+    assert w.energy == pytest.approx(share, rel=ROUNDING)
+
+
+def test_a_run_names_its_filter():
+    w, run = whiten(draw()), {"gates": 5, "filter": {"kind": "ridge", "value": 0.01}}
+    np.testing.assert_array_equal(truncated(w.tensors(), run).U, w.filtered("ridge", 0.01).U)
+    assert filter_name(run) == "ridge 0.01"
+    assert filter_name({"rank": 5}) == ""
+    assert filter_name({"filter": {"kind": "power", "value": 1.0}}) == "power 1"
+
+
+def test_gates_in_the_filtered_space_are_affine_gates_on_the_data():
+    X = draw()
+    w, G = whiten(X).filtered("ridge", 0.1), np.random.default_rng(0).standard_normal((7, 20))
+    affine = np.hstack([X - w.mean, np.ones((40, 1))]) @ affine_gates(G, w).numpy()
+    # No sample is within rounding of one of the 20 hyperplanes: 800 numbers of order 0.1.
+    np.testing.assert_array_equal(affine >= 0, activation(w.U, G))
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "message"),
+    [
+        ("cut", 0.1, "kind must be one of 'ridge', 'power', got 'cut'"),
+        ("ridge", 0.0, "value must be > 0"),
+        ("power", np.nan, "value must be > 0 and finite"),
+        ("power", "1", "value must be a number"),
+    ],
+)
+def test_filters_that_are_none(kind, value, message):
+    with pytest.raises(ValueError, match=message):
+        whiten(draw()).filtered(kind, value)
+
+
+def test_a_filtered_program_is_no_network():
+    w, G = whiten(draw()).filtered("ridge", 0.1), np.ones((7, 2))
+    solution = Solution(np.ones((7, 2, 1)), None, 1.0)
+    with pytest.raises(ValueError, match="filtered design is no BN network's"):
+        recover_network(solution, w, gates=G)

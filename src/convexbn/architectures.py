@@ -81,7 +81,7 @@ def affine_gates(G, whitening) -> torch.Tensor:
         For :class:`GatedBNNetwork` with `centre = whitening.mean`.
     """
     G = torch.as_tensor(G, dtype=torch.float64)
-    directions = torch.as_tensor(whitening.V / whitening.singular_values)
+    directions = torch.as_tensor(whitening.directions)
     return torch.cat([directions @ G[:-1], G[-1:] / math.sqrt(len(whitening.U))])
 
 
@@ -154,6 +154,13 @@ class ConvolutionalNetwork(TopNetwork):
     def input_shape(self) -> tuple[int, int, int]:
         """Shape (K, n, h) of the training samples' patches."""
         return self.K, self.n // self.K, self.top.input_shape[1]
+
+    def decay(self, beta):
+        """Return the weight decay on the mean loss that is `beta` in the paper's units.
+
+        The mean is over the samples, of which there are K times fewer than rows.
+        """
+        return self.K * self.top.decay(beta)
 
     def forward(self, X, statistics=None) -> torch.Tensor:
         """Return f(X), shape (n, C), of patches X (K, n, h), at statistics over all K n rows."""

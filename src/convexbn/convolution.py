@@ -48,9 +48,9 @@ def patches(images, size, stride=1, padding=0):
 
 def _checked(images) -> torch.Tensor:
     tensor = torch.as_tensor(images if torch.is_tensor(images) else np.asarray(images))
-    if tensor.ndim != 4 or 0 in tensor.shape or not tensor.is_floating_point():
+    if tensor.ndim != 4 or 0 in tensor.shape[1:] or not tensor.is_floating_point():
         raise ValueError(
-            "images must be floats of shape (n, channels, H, W), none of them 0, got "
+            "images must be floats of shape (n, channels, H, W), only n may be 0, got "
             f"{tensor.dtype} of shape {tuple(tensor.shape)}; convert them, or add the missing axis"
         )
     check_finite("images", tensor)

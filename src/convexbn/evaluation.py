@@ -1,6 +1,25 @@
-"""How good a set of predictions is."""
+"""How good a set of predictions is: accuracy, loss, and what its probabilities are worth.
+
+Scores (n, C) become probabilities by one temperature T > 0, the one that fits the validation
+samples best (Guo et al. 2017, On Calibration of Modern Neural Networks):
+
+    softmax(scores / T),    T = argmin_T  nll(T) = mean_i -log softmax(scores_i / T)[label_i],
+
+convex in 1/T. The expected calibration error of the test samples, put in bins B by the probability
+of their predicted class, is `sum_B |B| / n * |accuracy of B - mean probability of B|`.
+"""
+
+import math
 
 import numpy as np
+import torch
+
+from convexbn.inputs import check_same_length
+from convexbn.losses import LOSSES
+
+BINS = 15  # of equal width (Guo et al. 2017, Section 2)
+TEMPERATURES = 1e-3, 1e3  # scores that are perfect, or worthless, would take it to 0 or infinity
+_HALVINGS = 50  # of the range of log T: down to rounding
 
 
 def accuracy(scores, labels) -> float:
@@ -23,3 +42,111 @@ def accuracy(scores, labels) -> float:
         return float("nan")
     predicted = scores[:, 0] > 0 if scores.shape[1] == 1 else scores.argmax(axis=1)
     return float((predicted == labels).mean())
+
+
+def targets_of(labels, features: dict) -> np.ndarray:
+    """Return the targets (m, C) of labels (m,): those that their classes have in training.
+
+    Parameters
+    ----------
+    labels : array of int, shape (m,)
+    features : dict of arrays
+        The features artifact, of which `Y_train` (n, C) and `labels_train` (n,) are used. A class
+        without a training sample gets NaN.
+    """
+    labels, known = np.asarray(labels), np.asarray(features["labels_train"])
+    Y = np.asarray(features["Y_train"])
+    classes = 1 + max(known.max(), labels.max(initial=0))
+    targets = np.full((classes, Y.shape[1]), np.nan, dtype=Y.dtype)
+    targets[known] = Y
+    return targets[labels]
+
+
+def mean_loss(scores, targets, loss: str = "squared") -> float:
+    """Return the loss per sample, in float64; "squared" is half the sum of a sample's squares.
+
+    Parameters
+    ----------
+    scores, targets : array or tensor, shape (n, C)
+    loss : str
+        A key of `convexbn.losses.LOSSES`.
+
+    Returns
+    -------
+    float
+        NaN where there are no samples or a score is NaN.
+    """
+    F, Y = (torch.as_tensor(values).detach().cpu().double() for values in (scores, targets))
+    return float(LOSSES[loss].value(F, Y)) / len(Y) if len(Y) else float("nan")
+
+
+def calibration(scores, labels, validation_scores, validation_labels) -> dict:
+    """Judge the probabilities that scores stand for at the temperature that validation chooses.
+
+    Parameters
+    ----------
+    scores : array or tensor, shape (n, C)
+        Of the test samples. For C = 1 the probabilities are `softmax([0, score] / T)`.
+    labels : array or tensor of int, shape (n,)
+    validation_scores, validation_labels : array or tensor, shapes (m, C) and (m,)
+
+    Returns
+    -------
+    dict of float
+        `test_nll`, the mean negative log-likelihood of the test labels; `test_ece`, the expected
+        calibration error in `BINS` bins; `temperature`, within `TEMPERATURES`. All NaN where there
+        are no validation or no test samples, or a score is not finite.
+
+    Raises
+    ------
+    ValueError
+        If scores and labels differ in length.
+    """
+    Z, labels = _logits(scores, labels)
+    fit, fit_labels = _logits(validation_scores, validation_labels)
+    if not (len(Z) and len(fit) and np.isfinite(Z).all() and np.isfinite(fit).all()):
+        return dict.fromkeys(("test_nll", "test_ece", "temperature"), float("nan"))
+    temperature = _temperature(fit, fit_labels)
+    logs = _log_softmax(Z / temperature)
+    return {
+        "test_nll": float(-_of_labels(logs, labels).mean()),
+        "test_ece": _calibration_error(np.exp(logs), labels),
+        "temperature": temperature,
+    }
+
+
+def _logits(scores, labels):
+    """Return scores (n, C >= 2) in float64, and the labels."""
+    Z, labels = np.asarray(scores, dtype=np.float64), np.asarray(labels)
+    check_same_length("scores", Z, "labels", labels)
+    return (np.hstack([np.zeros_like(Z), Z]) if Z.shape[1] == 1 else Z), labels
+
+
+def _log_softmax(Z) -> np.ndarray:
+    Z = Z - Z.max(axis=1, keepdims=True)
+    return Z - np.log(np.exp(Z).sum(axis=1, keepdims=True))
+
+
+def _of_labels(values, labels) -> np.ndarray:
+    """Return what stands in each row (n, C) at its label, shape (n,)."""
+    return values[np.arange(len(labels)), labels]
+
+
+def _temperature(Z, labels) -> float:
+    """Return the T that minimizes nll(T), by bisection for the zero of its slope in 1/T."""
+    right = _of_labels(Z, labels).mean()
+    low, high = (math.log(1 / T) for T in reversed(TEMPERATURES))
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        expected = (np.exp(_log_softmax(math.exp(middle) * Z)) * Z).sum(axis=1).mean()
+        # The slope is `expected - right`, and rises with 1/T.
+        low, high = (low, middle) if expected >= right else (middle, high)
+    return math.exp(-(low + high) / 2)
+
+
+def _calibration_error(probabilities, labels) -> float:
+    """Return the expected calibration error; a bin holds its upper edge, as in Guo's own code."""
+    confidence = probabilities.max(axis=1)
+    surplus = (probabilities.argmax(axis=1) == labels) - confidence
+    bins = np.ceil(confidence * BINS).astype(int)
+    return float(np.abs(np.bincount(bins, weights=surplus)).sum() / len(labels))

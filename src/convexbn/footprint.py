@@ -7,11 +7,13 @@ interpreter and PyTorch take. Imports nothing heavy, as every Snakemake process 
 from dataclasses import dataclass
 from math import prod
 
-from convexbn.memory import gated_bytes
+from convexbn.memory import gated_bytes, members_in_cache, step_bytes
 
 _MB = 10**6
 _INTERPRETER = 700  # with PyTorch
 _PRODUCT = 64 * 2**20  # bytes of the product of design and gates, see gates.CHUNK_BYTES
+_EVALUATION = 7 * 4 * 2**22  # bytes of blocks of hidden values, see normalization.BLOCK
+_VIEW = {"size": None, "stride": 1, "padding": 0}  # of patches, with what is taken by default
 
 # Per source: images to train on, images held out, (H, W, channels), classes.
 _SOURCES = {
@@ -25,12 +27,16 @@ _SOURCES = {
 
 @dataclass(frozen=True)
 class Size:
-    """Sizes of a data set: n training samples, m others, d features, C outputs."""
+    """Sizes of a data set: n training samples, m others, d features, C outputs.
+
+    In patches, a sample has K of them, each with d features: h of the other modules.
+    """
 
     n: int
     m: int
     d: int
     C: int
+    K: int = 1
 
 
 def size_of(dataset: dict) -> Size:
@@ -46,7 +52,17 @@ def size_of(dataset: dict) -> Size:
     test = dataset["test"] or held_out or available
     n = dataset["train"] or available - validation
     C = len(dataset.get("classes") or range(classes))
-    return Size(n, validation + test, height * width * channels // dataset["pool"] ** 2, C)
+    K, pixels = _patches((height // dataset["pool"], width // dataset["pool"]), dataset)
+    return Size(n, validation + test, channels * pixels, C, K)
+
+
+def _patches(image, dataset) -> tuple[int, int]:
+    """Return the numbers of an image's patches, 1 if it is whole, and of the pixels in each."""
+    view = dataset.get("patches")
+    if view is None:
+        return 1, prod(image)
+    size, stride, padding = (view.get(key, default) for key, default in _VIEW.items())
+    return prod(1 + (side + 2 * padding - size) // stride for side in image), size**2
 
 
 def images(dataset: dict) -> int:
@@ -56,41 +72,67 @@ def images(dataset: dict) -> int:
     return _INTERPRETER + pixels * 12 // _MB  # bytes, and floats of the images and the features
 
 
+def features(dataset: dict) -> int:
+    """Return the MB that preparing the features takes: besides the images, patches thrice."""
+    size = size_of(dataset)
+    cut = 12 * size.K * (size.n + size.m) * size.d if "patches" in dataset else 0
+    return images(dataset) + cut // _MB
+
+
 def whitening(dataset: dict) -> int:
     """Return the MB that the SVD takes: the data, their centred copy, U, LAPACK's two."""
     size = size_of(dataset)
-    return _INTERPRETER + (5 * size.n * size.d + 4 * size.d**2) * 8 // _MB
+    return _INTERPRETER + (5 * size.K * size.n * size.d + 4 * size.d**2) * 8 // _MB
 
 
 def gates(dataset: dict, run: dict) -> int:
     """Return the MB that sampling takes: the design, gates and what they give on every sample."""
     size = size_of(dataset)
-    P, numbers = run["gates"], 2 * size.d * (size.n + run["seeds"] * run["gates"])
-    return _INTERPRETER + (_patterns(size.n, P) + size.n * P // 4 + 8 * numbers) // _MB
+    rows, P, designs = size.K * size.n, run["gates"], 3 if "filter" in run else 2
+    numbers = size.d * (designs * rows + 2 * run["seeds"] * P)
+    return _INTERPRETER + (_patterns(rows, P) + rows * P // 4 + 8 * numbers) // _MB
 
 
 def convex(dataset: dict, run: dict) -> int:
     """Return the MB that solving, certifying or evaluating a run takes."""
     size = size_of(dataset)
-    n, p = size.n + size.m, 1 + (run.get("rank") or min(size.n - 1, size.d))
+    rows, p = size.K * (size.n + size.m), 1 + (run.get("rank") or min(size.K * size.n - 1, size.d))
     P, solutions = run["gates"], run["seeds"] * len(run["betas"])
-    data = n * (12 * size.d + 12 * p)  # features, and the stored full-rank design; coordinates
+    data = rows * (12 * size.d + 12 * p)  # features, and the stored full-rank design; coordinates
+    scaled = 8 * rows * p if size.K > 1 or "filter" in run else 0  # by 1 / K, or by the gains
     stored = 8 * (solutions * size.C + run["seeds"]) * p * P  # weights, gates
     terms = {key: run[key] for key in ("loss", "penalty") if key in run}
-    working = gated_bytes(size.n, p, P, size.C, **terms)
-    return _INTERPRETER + (data + _patterns(n, P) + stored + working) // _MB
+    working = gated_bytes(size.n, p, P, size.C, size.K, **terms)
+    return _INTERPRETER + (data + scaled + _patterns(rows, P) + stored + working) // _MB
 
 
-def _patterns(n, P) -> int:
+def _patterns(rows, P) -> int:
     """Return the bytes that the activations of P gates take: twice, and a piece as numbers."""
-    return 2 * n * P + min(_PRODUCT, 8 * n * P)
+    return 2 * rows * P + min(_PRODUCT, 8 * rows * P)
 
 
 def sgd(dataset: dict, run: dict) -> int:
-    """Return the MB that training a sweep takes, see :class:`convexbn.training.Sweep`."""
-    size = size_of(dataset)
+    """Return the MB that training a sweep takes, see :class:`convexbn.sweeps.Sweep`."""
+    size, is_convex = size_of(dataset), run["network"] == "convex"
+    p = 1 + (run.get("rank") or size.d) if is_convex else size.d
+    width = run["gates"] * size.C if is_convex else run["width"]
+    samples, rows = size.K * (size.n + size.m), size.K * run["batch_size"]
     sweep = run["seeds"] * len(run["learning_rates"]) * len(run["betas"])
-    together = min(run.get("max_members") or sweep, sweep)
-    member = 4 * run["width"] * (10 * run["batch_size"] + 5 * size.d)
-    kept = 4 * sweep * run["width"] * (size.d + size.C + 4)
-    return _INTERPRETER + (8 * (size.n + size.m) * size.d + together * member + 2 * kept) // _MB
+    together = min(run.get("max_members") or members_in_cache(p, width, rows), sweep)
+    tensors = 7 if run.get("optimizer") == "adam" else 5  # of the parameters' shape, at the start
+    training = together * step_bytes(p, width, 2 * rows, tensors=tensors)
+    data = samples * (8 * size.d + (48 * p if is_convex else 0))  # and the designs in float64
+    scores = 16 * together * (size.n + size.m) * size.C + _EVALUATION
+    kept = 8 * sweep * width * (p + size.C + 4)
+    return _INTERPRETER + (data + training + scores + kept) // _MB
+
+
+def bias(dataset: dict, run: dict) -> int:
+    """Return the MB that full-batch gradient descent takes, most of it for its float64 check."""
+    size = size_of(dataset)
+    data = (32 * size.n + 4 * size.m) * size.d  # in both precisions, and the stored design
+    hidden = 72 * size.n * run["width"]  # what autograd keeps, and makes on its way back
+    gaps = min(hidden, 600 * _MB)  # that these leave in the heap, as long as they are small
+    weights = 80 * size.d * run["width"] + 16 * size.d**2
+    libraries = 250  # pandas, SciPy, and torch.optim, which imports a compiler
+    return _INTERPRETER + libraries + (data + hidden + gaps + weights) // _MB

@@ -85,6 +85,10 @@ class TwoLayerNetwork(nn.Module):
         """Return :meth:`squares` without a gradient."""
         return self.squares().detach()
 
+    def neurons(self) -> torch.Tensor:
+        """Return the number of neurons, one per network."""
+        return torch.full(self.w.shape[:-2], self.w.shape[-1])
+
     @torch.no_grad()
     def predict(self, X, statistics) -> torch.Tensor:
         """Return f(X), shape (n, C), at the given statistics, in blocks of rows."""

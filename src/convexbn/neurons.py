@@ -98,3 +98,8 @@ def _check_rows(S, whitening) -> None:
             f"the weights have blocks of length {len(S)} and the whitened design has "
             f"{whitening.U.shape[1]} columns; give the whitening that the solution came from"
         )
+    if (whitening.gains != 1).any():
+        raise ValueError(
+            "the program of a filtered design is no BN network's, as its penalty weighs directions "
+            "differently; recover solutions of whitened or truncated designs"
+        )

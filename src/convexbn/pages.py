@@ -30,10 +30,11 @@ _METHODS_NOTE = (
     "Mean ± standard deviation over the seeds (one seed has no deviation), at the last epoch or "
     "final iterate of the setting with the best mean validation accuracy. Beta is the weight "
     "decay; the rank is that of the data the program sees, with the share of the data's energy it "
-    "keeps. Objectives compare only at equal beta and rank. The relative gap bounds how far the "
-    "objective is from the optimum; networks trained by SGD have no such bound. Seconds are the "
-    "training time of one seed, with the SVD and, on a path, the solves at larger betas; the "
-    "search over settings is not in them."
+    "keeps. Calibration error (15 bins) and negative log-likelihood (NLL) are those of the softmax "
+    "of the scores at the temperature that fits the validation images best. Objectives compare at "
+    "equal beta and rank only. The relative gap bounds how far the objective is from the optimum; "
+    "what is trained by SGD has no such bound. Seconds are the training time of one seed, with the "
+    "SVD and, on a path, the solves at larger betas; the search over settings is not in them."
 )
 _THEOREMS_NOTE = (
     "Each row solves the convex program of one small problem of random data; both sides of the "
@@ -59,12 +60,14 @@ def page(frame: pd.DataFrame, title: str, note: str) -> str:
 def methods_page(methods: pd.DataFrame) -> str:
     """Return the table of :func:`convexbn.tables.methods` as a page, accuracies in percent."""
     uncertified = methods["certified"].eq(False)
-    sizes = zip(methods["rank"], methods["energy"], strict=True)
+    shares = methods["energy"].map(_unless_nan(" ({:.1%})"))
     columns = {
         "dataset": methods["dataset"],
         "method": methods["method"] + uncertified.map({True: " †", False: ""}),
         "test accuracy (%)": _plus_minus(methods, "test_accuracy", "{:.1f}", 100),
         "train accuracy (%)": _plus_minus(methods, "train_accuracy", "{:.1f}", 100),
+        "calibration error (%)": _plus_minus(methods, "test_ece", "{:.1f}", 100),
+        "NLL": _plus_minus(methods, "test_nll", "{:.3f}"),
         "objective": _plus_minus(methods, "objective", "{:.4g}"),
         "relative gap": methods["relative_gap_mean"].map(_unless_nan("{:.1e}")),
         "neurons": _plus_minus(methods, "neurons", "{:.0f}"),
@@ -73,7 +76,11 @@ def methods_page(methods: pd.DataFrame) -> str:
         "run": methods["run"],
         "beta": methods["beta"].map("{:.3g}".format),
         "learning rate": methods["learning_rate"].map(_unless_nan("{:.3g}")),
-        "rank (energy)": [_unless_nan(f"{{:.0f}} ({e:.1%})")(k) for k, e in sizes],
+        "rank (energy)": methods["rank"].map(_unless_nan("{:.0f}")) + shares,
+        "filter": _words(methods["filter"]),
+        "gates": methods["gates"].map(_unless_nan("{:.0f}")),
+        "optimizer": _words(methods["optimizer"]),
+        "batch size": methods["batch_size"].map(_unless_nan("{:.0f}")),
     }
     note = _METHODS_NOTE + (_UNCERTIFIED_NOTE if uncertified.any() else "")
     return page(pd.DataFrame(columns), "Methods at their settings chosen on validation data", note)
@@ -108,7 +115,9 @@ def claims_page(claims: pd.DataFrame) -> str:
     note = (
         "Each row is a statement of the paper, or a finding of our pilots, that this run checks by "
         "itself. 'not resolved' says that the run cannot tell: too few seeds, an interval that "
-        "contains zero, or a solve without certificate. 'not run' says why in the measured column."
+        "contains zero, or a solve without certificate. p is that of a paired t test, and Holm's "
+        "correction is for one statement on several data sets. 'not run' says why in the measured "
+        "column."
     )
     return page(claims, "Claims and what was measured", note)
 
@@ -117,9 +126,13 @@ def _unless_nan(form: str):
     return lambda value: "" if np.isnan(value) else form.format(value)
 
 
+def _words(column: pd.Series) -> list[str]:
+    return [word if isinstance(word, str) else "" for word in column]
+
+
 def _plus_minus(table: pd.DataFrame, measure: str, form: str, scale=1) -> list[str]:
     means, stds = scale * table[f"{measure}_mean"], scale * table[f"{measure}_std"]
     return [
-        form.format(mean) + _unless_nan(f" ± {form}")(std)
+        _unless_nan(form)(mean) + _unless_nan(f" ± {form}")(std)
         for mean, std in zip(means, stds, strict=True)
     ]

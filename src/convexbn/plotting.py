@@ -14,6 +14,8 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from convexbn import artifacts
 
 WIDTH = 5.5  # inches, the text width of a one-column page
+WIDE = 7.2  # of figures with many panels side by side
+PERCENT = 100  # accuracies are fractions in the tables and percent in the figures
 
 
 class Look(NamedTuple):
@@ -24,13 +26,17 @@ class Look(NamedTuple):
     marker: str
 
 
-# Greys for the networks trained by SGD, blue and vermilion for the convex programs: apart in
-# lightness as well as in hue, so that they stay apart for the colour-blind and in print.
+# Greys for the networks trained by SGD, strong colours for the certified convex programs and paler
+# ones of the same hue for those programs trained by SGD: apart in lightness as well as in hue, so
+# that they stay apart for the colour-blind and in print.
 LOOKS = {
     "SGD": Look("SGD with BN", "#222222", "s"),
     "SGD without BN": Look("SGD without BN", "#949494", "D"),
     "convex": Look("convex, full rank", "#0173b2", "o"),
     "convex-truncated": Look("convex, truncated", "#d55e00", "^"),
+    "convex-filtered": Look("convex, soft filter", "#029e73", "v"),
+    "convex by SGD": Look("convex, full rank, by SGD", "#56b4e9", "P"),
+    "convex-truncated by SGD": Look("convex, truncated, by SGD", "#f0a030", "X"),
 }
 
 _STYLE = {
@@ -103,25 +109,48 @@ def band(axes, x, mean, std, color, **line) -> None:
     axes.fill_between(x, mean - std, mean + std, color=color, alpha=0.18, linewidth=0)
 
 
-def points(axes, x, y, method: str, uncertified) -> None:
-    """Draw points in the method's colour and marker, open where a solve is not certified.
+def level(axes, mean, std, color) -> None:
+    """Draw what does not depend on x: a dashed line, and one standard deviation as a band."""
+    axes.axhline(mean, color=color, linestyle="--")
+    axes.axhspan(mean - std, mean + std, color=color, alpha=0.18, linewidth=0)
+
+
+def points(axes, x, y, shown: Look, uncertified) -> None:
+    """Draw points in a look's colour and marker, open where a solve is not certified.
 
     Parameters
     ----------
     x, y : Series or array, shape (n,)
-    method : str
+    shown : Look
     uncertified : Series or array of bool, shape (n,)
     """
-    _, color, marker = look(method)
+    _, color, marker = shown
     for mask, face in ((~uncertified, color), (uncertified, "white")):
         if mask.any():
             open_or_full = {"markerfacecolor": face, "linestyle": "none", "zorder": 3}
             axes.plot(x[mask], y[mask], color=color, marker=marker, **open_or_full)
 
 
+def crosses(axes, x, color) -> None:
+    """Mark at the foot of a panel where there is nothing to draw, as every network diverged."""
+    cross = {"marker": "x", "color": color, "clip_on": False, "linestyle": "none"}
+    if len(x):
+        axes.plot(x, np.full(len(x), 0.03), transform=axes.get_xaxis_transform(), **cross)
+
+
+def by_method(rows):
+    """Yield each method of a table with its rows, in the order of `LOOKS`."""
+    for method in sorted(set(rows["method"]), key=list(LOOKS).index):
+        yield method, rows[rows["method"] == method]
+
+
 def handles(methods, **line) -> list[Line2D]:
     """Return legend entries for methods; `line` overrides how their lines look."""
-    looks = [look(method) for method in methods]
+    return entries([look(method) for method in methods], **line)
+
+
+def entries(looks, **line) -> list[Line2D]:
+    """Return legend entries for looks; `line` overrides how their lines look."""
     return [
         Line2D([], [], **{"label": label, "color": color, "marker": marker, **line})
         for label, color, marker in looks
@@ -140,23 +169,23 @@ def not_certified(present: bool) -> list[Line2D]:
 
 def levels(panels, rows) -> list[Line2D]:
     """Draw published test accuracies (see `tables.published`) as dotted lines; return entries."""
-    entries = []
+    drawn = []
     for row in rows.itertuples():
         label, color, _ = look(row.method)
         dotted = {"color": color, "linestyle": ":", "label": f"{label}, published ({row.source})"}
         for axes in panels:
-            axes.axhline(100 * row.test_accuracy, **dotted)
-        entries.append(Line2D([], [], **dotted))
-    return entries
+            axes.axhline(PERCENT * row.test_accuracy, **dotted)
+        drawn.append(Line2D([], [], **dotted))
+    return drawn
 
 
-def legend(figure, entries, at_most=4) -> None:
+def legend(figure, handles, at_most=4) -> None:
     """Put one legend for all panels below them, in rows of `at_most` entries or fewer."""
-    rows = ceil(len(entries) / at_most)
+    rows = ceil(len(handles) / at_most)
     figure.legend(
-        handles=entries,
+        handles=handles,
         loc="outside lower center",
-        ncols=ceil(len(entries) / rows),
+        ncols=ceil(len(handles) / rows),
         handlelength=2.2,
         columnspacing=1.6,
     )
@@ -170,6 +199,26 @@ def log_x(axes) -> None:
     axes.xaxis.set_major_locator(LogLocator(subs=(1,) if decades > 1.7 else (1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def accuracy_axes(axes, x: str, y: str, log=True) -> None:
+    """Label a drawn panel of accuracies in percent, its x axis logarithmic by default."""
+    if log:
+        log_x(axes)
+    low, high = axes.get_ylim()
+    # A deviation can reach beyond what an accuracy can be.
+    axes.set(xlabel=x, ylabel=y, ylim=(max(low, -1), min(high, PERCENT + 1)))
+
+
+def energy_scale(axes, ranks, energy) -> None:
+    """Label above a drawn panel of ranks the share of energy that each of them keeps."""
+    top = axes.secondary_xaxis("top")
+    top.spines["top"].set_visible(False)
+    top.tick_params(length=0)
+    top.set_xlim(axes.get_xlim())
+    shares = [f"{PERCENT * share:.1f}" for share in energy]
+    ticks_at(top.xaxis, ranks, shares, share=0.12)
+    top.set_xlabel("energy kept (%)")
 
 
 def ticks_at(axis, values, labels=None, share=0.09) -> None:

@@ -1,7 +1,8 @@
-"""From images to features: subsets, colour, pooling, scaling, targets.
+"""From images to features: subsets, colour, pooling, scaling, patches, label noise, targets.
 
 A feature vector is an image flattened row by row, `(H, W, c)` in C order: the channels of pixel
-(0, 0), then those of pixel (0, 1), and so on.
+(0, 0), then those of pixel (0, 1), and so on. For a convolutional network the image is cut into
+what the filters see instead, see :mod:`convexbn.convolution`.
 """
 
 import math
@@ -9,7 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from convexbn import convolution
 from convexbn.inputs import check_between, check_choice
+from convexbn.subsets import draw_stratified, with_noise
 
 COLORS = ("rgb", "gray")
 NORMALIZATIONS = ("image", "pixel", "none")
@@ -25,11 +28,12 @@ class Features:
 
     Attributes
     ----------
-    X_train, X_validation, X_test : ndarray of float32, shape (n, d)
+    X_train, X_validation, X_test : ndarray of float32, shape (n, d), or (K, n, h) in patches
     Y_train : ndarray of float32, shape (n, C)
         One-hot, or +-1; a single column (n, 1) for +-1 and two classes, +1 for the second.
     labels_train, labels_validation, labels_test : ndarray of int64, shape (n,)
-        Positions in the classes asked for, 0 to C - 1.
+        Positions in the classes asked for, 0 to C - 1. Label noise is in `labels_train`, and so in
+        `Y_train`, alone.
     """
 
     X_train: np.ndarray
@@ -51,6 +55,8 @@ def prepare(
     color="rgb",
     pool=1,
     normalize="image",
+    patches=None,
+    label_noise=0.0,
     targets="one_hot",
     seed,
 ) -> Features:
@@ -78,6 +84,13 @@ def prepare(
         After scaling intensities to [0, 1]: "image" subtracts each image's own mean and divides by
         its own standard deviation; "pixel" does so for each feature with the mean and standard
         deviation over the training subset. What is constant becomes 0.
+    patches : dict, optional
+        `size`, `stride` and `padding` of :func:`convexbn.convolution.patches`, to cut the images
+        into at the end; zeros are padded to normalized images. None leaves them whole.
+    label_noise : float
+        Share, in [0, 1), of the training labels that are replaced by other classes, see
+        :func:`convexbn.subsets.with_noise`. Which samples are drawn, and the labels of validation
+        and test, do not depend on it.
     targets : {"one_hot", "plus_minus"}
     seed : int
 
@@ -85,7 +98,7 @@ def prepare(
     ------
     ValueError
         For an unknown class or option, an empty class, a pool that does not divide the height and
-        width, or more samples than there are.
+        width, patches larger than the image, or more samples than there are.
     """
     check_choice("color", color, COLORS)
     check_choice("normalize", normalize, NORMALIZATIONS)
@@ -94,14 +107,21 @@ def prepare(
     _check_pool(pool, images.train_images.shape[1:3])
     classes = _check_classes(classes, images.classes)
     sizes = {"train": train, "validation": validation, "test": test}
-    subsets = _draw_subsets(images, sizes, classes, seed)
+    # The official test split and the noise have generators of their own: neither the test subset
+    # nor the noise moves with the sizes of the others.
+    *drawing, noise = np.random.default_rng(seed).spawn(3)
+    subsets = _draw_subsets(images, sizes, classes, drawing)
     labels = {name: labels for name, (_, labels) in subsets.items()}
+    labels["train"] = with_noise(labels["train"], label_noise, len(classes), noise)
     _check_no_empty_class(labels["train"], classes)
     X = {
         name: _intensities(pixels, images.white, color, pool)
         for name, (pixels, _) in subsets.items()
     }
     _normalize(X, normalize)
+    if patches is not None:
+        image_size = [side // pool for side in images.train_images.shape[1:3]]
+        X = {name: _in_patches(subset, image_size, patches) for name, subset in X.items()}
     return Features(
         Y_train=_encode(labels["train"], len(classes), targets),
         **{f"X_{name}": X[name] for name in sizes},
@@ -109,11 +129,8 @@ def prepare(
     )
 
 
-def _draw_subsets(images, sizes, classes, seed) -> dict:
-    """Return the images and labels of each subset.
-
-    The official test split has a generator of its own: its subset does not move with the others.
-    """
+def _draw_subsets(images, sizes, classes, generators) -> dict:
+    """Return the images and labels of each subset, those of official splits drawn separately."""
     if len(images.test_labels):
         sources = [
             (images.train_images, images.train_labels, ["train", "validation"]),
@@ -121,62 +138,12 @@ def _draw_subsets(images, sizes, classes, seed) -> dict:
         ]
     else:
         sources = [(images.train_images, images.train_labels, list(sizes))]
-    generators = np.random.default_rng(seed).spawn(len(sources))
     subsets = {}
-    for (pixels, labels, names), generator in zip(sources, generators, strict=True):
+    for (pixels, labels, names), generator in zip(sources, generators, strict=False):
         labels = _relabel(labels, images.classes, classes)
         rows = draw_stratified(labels, {name: sizes[name] for name in names}, classes, generator)
         subsets |= {name: (pixels[chosen], labels[chosen]) for name, chosen in rows.items()}
     return subsets
-
-
-def draw_stratified(labels, sizes, classes, generator) -> dict:
-    """Draw disjoint subsets in which each class has its share.
-
-    Parameters
-    ----------
-    labels : ndarray of int, shape (n,)
-        Positions in `classes`; -1 for samples that are never drawn.
-    sizes : dict of str to (int or None)
-        Size of each subset, drawn in this order but for None, all that is left, which is last.
-    classes : sequence of str
-    generator : numpy.random.Generator
-
-    Returns
-    -------
-    dict of str to ndarray of int64
-        The rows of each subset, in random order.
-
-    Raises
-    ------
-    ValueError
-        If a size is negative or not whole, two are None, or there are too few samples.
-    """
-    queues = [
-        generator.permutation(np.flatnonzero(labels == label)) for label in range(len(classes))
-    ]
-    _check_sizes(sizes, {name: len(queue) for name, queue in zip(classes, queues, strict=True)})
-    rows = {}
-    for name in sorted(sizes, key=lambda name: sizes[name] is None):
-        left = np.array([len(queue) for queue in queues])
-        shares = apportion(left.sum() if sizes[name] is None else sizes[name], left)
-        chosen = [queue[:share] for queue, share in zip(queues, shares, strict=True)]
-        queues = [queue[share:] for queue, share in zip(queues, shares, strict=True)]
-        rows[name] = generator.permutation(np.concatenate(chosen))
-    return rows
-
-
-def apportion(size, counts) -> np.ndarray:
-    """Split `size` among classes in proportion to `counts`, by largest remainder.
-
-    In whole numbers throughout. Each share is `size * count / total` rounded down or up, hence at
-    most `count` for `size <= total`; between equal remainders the earlier class is rounded up.
-    """
-    counts = np.asarray(counts, dtype=np.int64)
-    shares, remainders = np.divmod(int(size) * counts, max(int(counts.sum()), 1))
-    missing = int(size) - int(shares.sum())
-    shares[np.argsort(-remainders, kind="stable")[:missing]] += 1
-    return shares
 
 
 def _check_pool(pool, image_size) -> None:
@@ -219,26 +186,6 @@ def _check_no_empty_class(labels, classes) -> None:
         )
 
 
-def _check_sizes(sizes, counts) -> None:
-    """Raise unless subsets of these sizes can be drawn from classes with these counts."""
-    for name, size in sizes.items():
-        if size is not None:
-            check_between(name, size, int(name == "train"), np.inf)
-    rest = [name for name, size in sizes.items() if size is None]
-    if len(rest) > 1:
-        raise ValueError(
-            f"{' and '.join(rest)} are both null (all that is left) of the same images; give all "
-            "but one of them a number"
-        )
-    asked, total = sum(size or 0 for size in sizes.values()), sum(counts.values())
-    if asked > total:
-        per_class = ", ".join(f"{name}: {count}" for name, count in counts.items())
-        raise ValueError(
-            f"{' + '.join(sizes)} ask for {asked} samples, but there are {total} ({per_class}); "
-            "ask for fewer"
-        )
-
-
 def _intensities(images, white, color, pool) -> np.ndarray:
     """Turn uint8 (n, H, W, c) into features in [0, 1], float32 (n, d)."""
     if color == "gray" and images.shape[-1] == 3:
@@ -277,6 +224,14 @@ def _inverse_deviation(centred, axis) -> np.ndarray:
     deviation = np.expand_dims(np.sqrt(squares / centred.shape[axis]), axis)
     inverse = np.divide(1, deviation, out=np.zeros_like(deviation), where=deviation > 0)
     return inverse.astype(np.float32)
+
+
+def _in_patches(X, image_size, view) -> np.ndarray:
+    """Cut feature vectors (n, d) of images of this height and width into patches (K, n, h)."""
+    height, width = image_size
+    channels = X.shape[1] // (height * width)
+    images = X.reshape(len(X), height, width, channels).transpose(0, 3, 1, 2)
+    return convolution.patches(images, **view)
 
 
 def _encode(labels, C, targets) -> np.ndarray:

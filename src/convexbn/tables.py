@@ -2,7 +2,8 @@
 
 A run tries several settings (run, beta, learning rate), each with several seeds. Settings are
 chosen by their mean validation accuracy and judged by their last epoch or final iterate; the test
-columns are reported, and never choose anything.
+columns are reported, and never choose anything. Runs that are no candidates show how much a
+quantity matters, and are never chosen either.
 """
 
 import numpy as np
@@ -10,23 +11,36 @@ import pandas as pd
 
 from convexbn import artifacts
 
-METHODS = ("SGD", "SGD without BN", "convex", "convex-truncated")
+NETWORKS = ("SGD", "SGD without BN")
+SOLVED = ("convex", "convex-truncated", "convex-filtered")  # with certificates
+TRAINED = ("convex by SGD", "convex-truncated by SGD")  # the same programs, without
+METHODS = (*NETWORKS, *SOLVED, *TRAINED)
 
 RUNS = [
-    *("dataset", "run", "method", "seed", "beta", "learning_rate", "rank", "energy"),
-    *("train_accuracy", "validation_accuracy", "test_accuracy", "objective"),
-    *("relative_gap", "certified", "neurons", "seconds"),
+    *("dataset", "run", "method", "candidate", "seed", "beta", "learning_rate", "optimizer"),
+    *("batch_size", "rank", "energy", "filter", "gates"),
+    *("train_accuracy", "validation_accuracy", "test_accuracy", "train_loss", "test_loss"),
+    *("test_nll", "test_ece", "temperature"),
+    *("objective", "relative_gap", "certified", "neurons", "seconds"),
 ]
 SETTING = ["run", "beta", "learning_rate"]
+# What a run fixes for all its settings, as far as it has them.
+SIZES = ["rank", "energy", "filter", "gates", "optimizer", "batch_size"]
 MEASURES = [
-    *("validation_accuracy", "test_accuracy", "train_accuracy"),
-    *("objective", "relative_gap", "neurons", "seconds"),
+    *("validation_accuracy", "test_accuracy", "train_accuracy", "train_loss", "test_loss"),
+    *("test_nll", "test_ece", "objective", "relative_gap", "neurons", "seconds"),
 ]
 
 
 def read_all(paths) -> pd.DataFrame:
     """Read tables of one schema and stack them; no paths give an empty table."""
-    return _stack([artifacts.read_table(path) for path in paths])
+    table = _stack([artifacts.read_table(path) for path in paths])
+    return _unfiltered(table) if "filter" in table else table
+
+
+def _unfiltered(table: pd.DataFrame) -> pd.DataFrame:
+    """Give what has no filter the name "", which a .csv does not tell from a missing value."""
+    return table.assign(filter=table["filter"].where(table["filter"].notna(), ""))
 
 
 def _stack(frames) -> pd.DataFrame:
@@ -60,7 +74,7 @@ def collect(evaluations: pd.DataFrame, sgd: pd.DataFrame) -> pd.DataFrame:
         )
     order = ["dataset", "method", "run", "beta", "learning_rate", "seed"]
     runs = runs.reindex(columns=RUNS).sort_values(order, key=_in_order, ignore_index=True)
-    return runs
+    return _unfiltered(runs).assign(candidate=runs["candidate"].ne(False))
 
 
 def _last_epochs(sgd: pd.DataFrame) -> pd.DataFrame:
@@ -84,7 +98,8 @@ def select(runs: pd.DataFrame, by=("dataset", "method")) -> pd.DataFrame:
     The best setting has the highest mean validation accuracy over its seeds; of equals, the one
     with the larger beta, then the smaller learning rate, the smaller rank, the first name. A
     setting with a diverged seed (its objective or validation accuracy is not finite) is never
-    chosen, and a group in which every setting diverged has no rows in the result.
+    chosen, and neither is one of a run that is no candidate. A group without any other setting has
+    no rows in the result.
 
     Parameters
     ----------
@@ -98,6 +113,7 @@ def select(runs: pd.DataFrame, by=("dataset", "method")) -> pd.DataFrame:
     ValueError
         If the settings of a method that did not diverge have no validation accuracy.
     """
+    runs = candidates(runs)
     _check_validation(runs)
     keys = list(dict.fromkeys([*by, *SETTING]))
     settings = runs.groupby(keys, dropna=False, as_index=False).agg(
@@ -112,6 +128,27 @@ def select(runs: pd.DataFrame, by=("dataset", "method")) -> pd.DataFrame:
     )
     best = settings.groupby(list(by), dropna=False).head(1)
     return runs.merge(best[keys], on=keys)
+
+
+def candidates(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of runs that may be chosen as their method's setting."""
+    return runs[runs["candidate"].ne(False)]
+
+
+def programs(runs: pd.DataFrame, methods=SOLVED) -> pd.DataFrame:
+    """Return the rows of some convex programs, of which there must be one.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    rows = runs[runs["method"].isin(methods)]
+    if rows.empty:
+        raise ValueError(
+            "expected at least one convex run to draw, got none; add one to the config"
+        )
+    return rows
 
 
 def _mean_of_all(column: pd.Series) -> float:
@@ -135,14 +172,14 @@ def summarize(rows: pd.DataFrame, by) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns `by`; rank and energy unless among them; seeds (their number); certified (True if
-        every solve of the group is, NaN for SGD); `{measure}_mean` and `{measure}_std` for each of
-        `MEASURES`.
+        Columns `by`; those of `SIZES` that are not among them; seeds (their number); certified
+        (True if every solve of the group is, NaN for SGD); `{measure}_mean` and `{measure}_std` for
+        each of `MEASURES`.
     """
     groups = rows.groupby(list(by), dropna=False)
     spread = groups[MEASURES].agg(["mean", "std"])
     spread.columns = [f"{measure}_{statistic}" for measure, statistic in spread.columns]
-    sizes = groups[[column for column in ("rank", "energy") if column not in by]].first()
+    sizes = groups[[column for column in SIZES if column not in by]].first()
     certified = groups["certified"].agg(_all_certified).astype(object)
     seeds = groups["seed"].nunique().rename("seeds")
     return pd.concat([sizes, seeds, certified, spread], axis=1).reset_index()
@@ -153,7 +190,7 @@ def _all_certified(column: pd.Series):
 
 
 def methods(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per dataset and method, at the setting chosen on validation data.
+    """Return one row per dataset and method with a candidate, at the setting chosen on validation.
 
     Raises
     ------
@@ -162,7 +199,7 @@ def methods(runs: pd.DataFrame) -> pd.DataFrame:
     """
     by = ["dataset", "method"]
     chosen = select(runs, by)
-    missing = set(runs.groupby(by).groups) - set(chosen.groupby(by).groups)
+    missing = set(candidates(runs).groupby(by).groups) - set(chosen.groupby(by).groups)
     if missing:
         raise ValueError(
             "expected a setting without a diverged seed for each dataset and method, found none "
@@ -172,32 +209,16 @@ def methods(runs: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(by, key=_in_order, ignore_index=True)
 
 
-def over_time(history: pd.DataFrame, measure="test_accuracy") -> pd.DataFrame:
-    """Return mean and standard deviation of a measure over the seeds, against training time.
+def rounded(frame: pd.DataFrame, digits=6) -> pd.DataFrame:
+    """Return a table with its numbers rounded to significant digits, more than a figure can show.
 
-    Seeds reach a checkpoint at different times and may stop at different ones. Each seed's curve
-    is interpolated linearly in the logarithm of time at every seed's checkpoints, from the moment
-    all have one; a seed that has stopped keeps its last value.
-
-    Parameters
-    ----------
-    history : DataFrame
-        Columns seed, seconds and `measure`, one setting. Checkpoints at zero seconds are not on a
-        logarithmic axis and are left out.
-
-    Returns
-    -------
-    DataFrame
-        Columns seconds, mean, std (ddof 1, NaN for one seed).
+    Files that are kept beside the figures stay small, and readable.
     """
-    started = history[history["seconds"] > 0].sort_values("seconds", kind="stable")
-    seeds = [seed for _, seed in started.groupby("seed")]
-    start = max(seed["seconds"].iloc[0] for seed in seeds)
-    seconds = np.unique(started.loc[started["seconds"] >= start, "seconds"])
-    curves = pd.DataFrame(
-        [np.interp(np.log(seconds), np.log(seed["seconds"]), seed[measure]) for seed in seeds]
-    )
-    return pd.DataFrame({"seconds": seconds, "mean": curves.mean(), "std": curves.std()})
+    floats = frame.select_dtypes("float")
+    columns = {
+        name: [float(f"{value:.{digits}g}") for value in floats[name]] for name in floats.columns
+    }
+    return frame.assign(**columns)
 
 
 def published(frame: pd.DataFrame, dataset: str) -> pd.DataFrame:
@@ -219,4 +240,4 @@ def published(frame: pd.DataFrame, dataset: str) -> pd.DataFrame:
                 "expected test_accuracy as a fraction from 0 to 1 in the published values, "
                 f"got {row.test_accuracy}; divide percentages by 100"
             )
-    return frame[frame["dataset"] == dataset]
+    return frame[frame["dataset"] == dataset] if len(frame) else frame

@@ -7,14 +7,25 @@ The compact SVD of the centred data, `X - 1 mean^T = U_r diag(sigma) V^T`, turns
 
 So a BN-ReLU network on X is a plain ReLU network with unit first-layer weights on U (Ergen et al.
 2022, Section 2). Keeping only the k leading columns of U_r is the paper's explicit form of the
-implicit regularization of gradient descent ("truncated").
+implicit regularization of gradient descent ("truncated"). A filter does it softly, and goes beyond
+the paper: `U = [U_r diag(f), 1/sqrt(n)]` with gains 0 < f_i <= 1 that fall with sigma_i,
+
+    ridge  f_i = sigma_i^2 / (sigma_i^2 + c sigma_1^2),      power  f_i = (sigma_i / sigma_1)^c.
+
+The program then pays for what a neuron has of direction i by `1 / f_i`, and is no BN network's.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from convexbn.inputs import check_between, check_finite
+from convexbn.inputs import check_between, check_choice, check_finite, check_positive
+
+# Gains f by the name of the filter, of the ratios sigma_i / sigma_1 and the filter's value c.
+FILTERS = {
+    "ridge": lambda ratios, c: ratios**2 / (ratios**2 + c),
+    "power": lambda ratios, c: ratios**c,
+}
 
 
 @dataclass(frozen=True)
@@ -24,7 +35,8 @@ class Whitening:
     Attributes
     ----------
     U : ndarray of float64, shape (n, r + 1)
-        Left singular vectors of the centred data and the constant column `1/sqrt(n)`.
+        Left singular vectors of the centred data, times their gains, and the constant column
+        `1/sqrt(n)`.
     singular_values : ndarray, shape (r,)
         In descending order.
     V : ndarray, shape (d, r)
@@ -32,6 +44,8 @@ class Whitening:
         Mean of the training samples.
     total_energy : float
         Sum of all squared singular values, also of those that a truncation dropped.
+    gains : ndarray, shape (r,)
+        Those of the filter, f; without one all are 1.
     """
 
     U: np.ndarray
@@ -39,6 +53,7 @@ class Whitening:
     V: np.ndarray
     mean: np.ndarray
     total_energy: float
+    gains: np.ndarray
 
     @classmethod
     def from_tensors(cls, tensors: dict) -> "Whitening":
@@ -52,24 +67,37 @@ class Whitening:
 
     @property
     def rank(self) -> int:
-        """Number of singular directions kept, r."""
+        """Number of singular directions kept, r; a filter keeps all."""
         return len(self.singular_values)
 
     @property
     def energy(self) -> float:
-        """Share of the sum of squared singular values that is kept."""
-        return float((self.singular_values**2).sum() / self.total_energy)
+        """Share of the sum of squared singular values that is kept, each times its squared gain."""
+        return float(((self.gains * self.singular_values) ** 2).sum() / self.total_energy)
+
+    @property
+    def directions(self) -> np.ndarray:
+        """What takes centred samples to their coordinates, `V diag(f / sigma)`, shape (d, r)."""
+        return self.V * self.gains / self.singular_values
 
     def transform(self, X) -> np.ndarray:
-        """Take new samples (m, d) to the whitened coordinates (m, r + 1)."""
+        """Take new samples to the whitened coordinates.
+
+        Parameters
+        ----------
+        X : array or tensor, shape (m, d), or (K, m, d) for the K patches of each sample
+
+        Returns
+        -------
+        ndarray of float64, shape (m, r + 1) or (K, m, r + 1)
+        """
         X = np.asarray(X, dtype=np.float64)
-        if X.ndim != 2 or X.shape[1] != len(self.mean):
+        if X.ndim not in (2, 3) or X.shape[-1] != len(self.mean):
             raise ValueError(
-                f"new samples must have shape (m, {len(self.mean)}) like the training data, "
-                f"got {X.shape}"
+                f"new samples must have shape (m, {len(self.mean)}) like the training data, or "
+                f"that after an axis of patches, got {X.shape}"
             )
-        projected = (X - self.mean) @ (self.V / self.singular_values)
-        return _with_constant(projected, len(self.U))
+        return _with_constant((X - self.mean) @ self.directions, len(self.U))
 
     def truncate(self, rank=None, energy=None) -> "Whitening":
         """Keep the leading singular directions: `rank` of them, or those that hold `energy`.
@@ -93,14 +121,34 @@ class Whitening:
         if rank is None:
             return self
         check_between("rank", rank, 1, self.rank)
-        n = len(self.U)
-        return Whitening(
-            U=_with_constant(self.U[:, :rank], n),
+        return replace(
+            self,
+            U=_with_constant(self.U[:, :rank], len(self.U)),
             singular_values=self.singular_values[:rank],
             V=self.V[:, :rank],
-            mean=self.mean,
-            total_energy=self.total_energy,
+            gains=self.gains[:rank],
         )
+
+    def filtered(self, kind: str, value: float) -> "Whitening":
+        """Multiply each column but the constant one by a gain that falls with its singular value.
+
+        Parameters
+        ----------
+        kind : {"ridge", "power"}
+            See :mod:`convexbn.whitening`. Truncation is the filter whose gains are 1 and 0.
+        value : float
+            The c > 0 of the filter; the larger it is, the less is left of the small directions.
+
+        Raises
+        ------
+        ValueError
+            If the kind is unknown or the value is not positive.
+        """
+        check_choice("kind", kind, FILTERS)
+        check_positive("value", value)
+        gains = FILTERS[kind](self.singular_values / self.singular_values[0], value)
+        U = np.hstack([self.U[:, :-1] * gains, self.U[:, -1:]])
+        return replace(self, U=U, gains=self.gains * gains)
 
     def _rank_of(self, energy) -> int:
         if not 0 < energy <= 1:
@@ -122,6 +170,7 @@ def whiten(X, rank=None, energy=None) -> Whitening:
     Parameters
     ----------
     X : array or tensor, shape (n, d)
+        For a CNN the rows of all patches, `patches(...).reshape(K * n, h)`.
     rank, energy : optional
         Keep only the leading directions, see :meth:`Whitening.truncate`; by default all
         directions of the numerical rank r <= min(n - 1, d), those that are more than rounding in
@@ -148,13 +197,20 @@ def whiten(X, rank=None, energy=None) -> Whitening:
         V=np.ascontiguousarray(Vt[:r].T),
         mean=mean,
         total_energy=float((sigma[:r] ** 2).sum()),
+        gains=np.ones(r),
     )
     return full.truncate(rank, energy)
 
 
 def truncated(tensors: dict, run: dict) -> Whitening:
-    """Return a stored whitening, truncated to the `rank` or `energy` that a run's entry names."""
-    return Whitening.from_tensors(tensors).truncate(run.get("rank"), run.get("energy"))
+    """Return a stored whitening, with the `rank`, `energy` or `filter` of a run's entry."""
+    whitening = Whitening.from_tensors(tensors).truncate(run.get("rank"), run.get("energy"))
+    return whitening.filtered(**run["filter"]) if "filter" in run else whitening
+
+
+def filter_name(run: dict) -> str:
+    """Return how tables name the filter of a run's entry: "ridge 0.01", or "" without one."""
+    return "{kind} {value:g}".format(**run["filter"]) if "filter" in run else ""
 
 
 def _numerical_rank(sigma, X, precision) -> int:
@@ -178,5 +234,5 @@ def _numerical_rank(sigma, X, precision) -> int:
 
 def _with_constant(columns, n) -> np.ndarray:
     """Append the constant column 1/sqrt(n), n the number of training samples."""
-    constant = np.full((len(columns), 1), 1 / np.sqrt(n))
-    return np.hstack([columns, constant])
+    constant = np.full((*columns.shape[:-1], 1), 1 / np.sqrt(n))
+    return np.concatenate([columns, constant], axis=-1)

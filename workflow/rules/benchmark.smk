@@ -177,3 +177,29 @@ rule plot_benchmark:
         figure="{figure}",
     script:
         "../scripts/plot_benchmark.py"
+
+
+rule benchmark_engine:
+    input:
+        features=[
+            f"<results>/data/{case['dataset']}/features.safetensors"
+            for case in BENCHMARK.get("engine", {}).values()
+        ],
+        code=library(*SGD_MODULES, "benchmark/engine"),
+    output:
+        "<results>/benchmark/engine.csv",
+    log:
+        "<logs>/benchmark_engine.log",
+    conda:
+        "../../environment.yml"
+    # All cores, so that nothing runs beside it; everything itself takes config["threads"].
+    threads: workflow.cores
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        cases=BENCHMARK.get("engine"),
+        repeats=BENCHMARK.get("repeats"),
+        threads=config["threads"],
+    script:
+        "../scripts/benchmark_engine.py"

@@ -6,17 +6,38 @@ CONVEX, SGD = config.get("convex", {}), config.get("sgd", {})
 GPU = 0 if config["device"] == "cpu" else 1
 
 
-wildcard_constraints:
-    dataset="|".join(DATASETS),
-    run="|".join({**CONVEX, **SGD}),
-
-
 for name, run in [*CONVEX.items(), *SGD.items()]:
     if run["dataset"] not in DATASETS:
         raise WorkflowError(
             f"run '{name}' names the dataset '{run['dataset']}', which is not in the config; "
             f"choose one of {', '.join(DATASETS)}, or add it under datasets:"
         )
+
+
+def images_of(dataset):
+    """Name the images that a data set is a view of: those of a source are read only once."""
+    entry = DATASETS[dataset]
+    if entry["source"] == "image_folder":  # what it holds is this data set's own
+        return f"image_folder-{dataset}"
+    if entry["source"] == "cifar100":
+        return f"cifar100-{entry.get('labels', 'fine')}"
+    return entry["source"]
+
+
+def source_of(dataset):
+    """Return what the images of a data set depend on."""
+    entry = DATASETS[dataset]
+    keys = ("source", "labels", "path", "size")
+    return {key: entry[key] for key in keys if key in entry}
+
+
+IMAGES = {images_of(dataset): source_of(dataset) for dataset in DATASETS}
+
+
+wildcard_constraints:
+    dataset="|".join(DATASETS),
+    images="|".join(IMAGES),
+    run="|".join({**CONVEX, **SGD}),
 
 
 def library(*modules):
@@ -52,21 +73,27 @@ def labels_of(name, run, method):
 def convex_labels(wildcards):
     run = CONVEX[wildcards.run]
     is_truncated = "rank" in run or "energy" in run
-    return labels_of(
-        wildcards.run, run, "convex-truncated" if is_truncated else "convex"
-    )
+    reduced = "-filtered" if "filter" in run else "-truncated" if is_truncated else ""
+    return labels_of(wildcards.run, run, f"convex{reduced}")
 
 
-def sgd_labels(wildcards):
-    run = SGD[wildcards.run]
-    methods = {"bn": "SGD", "relu": "SGD without BN"}
-    return labels_of(wildcards.run, run, methods[run["network"]])
+def evaluation_labels(wildcards):
+    """Return the same, and whether the run may be chosen as its method's setting."""
+    candidate = CONVEX[wildcards.run]["candidate"]
+    return convex_labels(wildcards) | {"candidate": candidate}
+
+
+def convex_params(wildcards):
+    """Return what solutions depend on: nothing is solved again to be a candidate, or to be none."""
+    run = CONVEX[wildcards.run]
+    return {key: run[key] for key in run if key != "candidate"}
 
 
 def gate_params(wildcards):
     """Return what gates depend on, so that no other change samples them again."""
     run = CONVEX[wildcards.run]
-    return {key: run[key] for key in ("gates", "rank", "energy") if key in run}
+    keys = ("gates", "rank", "energy", "filter")
+    return {key: run[key] for key in keys if key in run}
 
 
 def gates_memory(wildcards):
@@ -77,11 +104,6 @@ def gates_memory(wildcards):
 def convex_memory(wildcards):
     run = CONVEX[wildcards.run]
     return footprint.convex(DATASETS[run["dataset"]], run)
-
-
-def sgd_memory(wildcards):
-    run = SGD[wildcards.run]
-    return footprint.sgd(DATASETS[run["dataset"]], run)
 
 
 def convex_histories(wildcards):
@@ -151,7 +173,7 @@ def theorems_of(wildcards):
 def benchmark_outputs(wildcards):
     """Return the tables and figures of the benchmark."""
     figures = ["curves", "times", "memory", "scaling", "passes"]
-    figures += ["columns"] if "columns" in BENCHMARK else []
+    figures += [name for name in ("columns", "engine") if name in BENCHMARK]
     stems = [f"benchmark/{name}.csv" for name in [*figures, "versions"]]
     stems += [
         f"figures/benchmark/{name}.{kind}"

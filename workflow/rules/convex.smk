@@ -27,7 +27,14 @@ SOLVER_MODULES = [
     "solvers/semismooth",
     "solvers/sparsity",
 ]
-PATH_MODULES = [*SOLVER_MODULES, "devices", "evaluation", "paths", "whitening"]
+PATH_MODULES = [
+    *SOLVER_MODULES,
+    "devices",
+    "evaluation",
+    "paths",
+    "runs",
+    "whitening",
+]
 
 
 rule sample_gates:
@@ -70,7 +77,7 @@ rule solve:
         gpu=GPU,
         runtime=720,
     params:
-        run=lambda wc: CONVEX[wc.run],
+        run=convex_params,
         labels=convex_labels,
         device=config["device"],
     script:
@@ -95,7 +102,7 @@ rule certify:
         gpu=GPU,
         runtime=120,
     params:
-        run=lambda wc: CONVEX[wc.run],
+        run=convex_params,
         device=config["device"],
     script:
         "../scripts/certify.py"
@@ -120,8 +127,8 @@ rule evaluate:
         gpu=GPU,
         runtime=120,
     params:
-        run=lambda wc: CONVEX[wc.run],
-        labels=convex_labels,
+        run=convex_params,
+        labels=evaluation_labels,
         device=config["device"],
     script:
         "../scripts/evaluate.py"

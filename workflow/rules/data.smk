@@ -5,18 +5,18 @@ rule ingest:
     input:
         code=library("cifar", "datasets", "inputs"),
     output:
-        "<results>/data/{dataset}/images.safetensors",
+        "<results>/images/{images}.safetensors",
     log:
-        "<logs>/ingest/{dataset}.log",
+        "<logs>/ingest/{images}.log",
     benchmark:
-        "<benchmarks>/ingest/{dataset}.tsv"
+        "<benchmarks>/ingest/{images}.tsv"
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=lambda wc: footprint.images(DATASETS[wc.dataset]),
+        mem_mb=lambda wc: footprint.images(IMAGES[wc.images]),
         runtime=60,
     params:
-        dataset=lambda wc: DATASETS[wc.dataset],
+        source=lambda wc: IMAGES[wc.images],
         data_dir=config["data_dir"],
         download_to="results/data/raw",
     script:
@@ -25,8 +25,10 @@ rule ingest:
 
 rule preprocess:
     input:
-        images="<results>/data/{dataset}/images.safetensors",
-        code=library("cifar", "datasets", "inputs", "preprocessing"),
+        images=lambda wc: f"<results>/images/{images_of(wc.dataset)}.safetensors",
+        code=library(
+            "cifar", "convolution", "datasets", "inputs", "preprocessing", "subsets"
+        ),
     output:
         "<results>/data/{dataset}/features.safetensors",
     log:
@@ -34,7 +36,7 @@ rule preprocess:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=lambda wc: footprint.images(DATASETS[wc.dataset]),
+        mem_mb=lambda wc: footprint.features(DATASETS[wc.dataset]),
         runtime=20,
     params:
         dataset=lambda wc: DATASETS[wc.dataset],

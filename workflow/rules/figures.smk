@@ -1,4 +1,89 @@
-# Tables and figures. Each figure depends on the certificates, through the table of runs.
+# Tables and figures. Each figure is drawn from one small table beside it, made from the big ones;
+# each depends on the certificates, through the table of runs.
+
+# Per data set, in the report's order. `filters` is drawn only where there are some.
+FIGURES = {
+    "accuracy": "1 accuracy against time and weight decay",
+    "rank": "2 accuracy against truncation rank",
+    "curves": "3 accuracy and loss while training",
+    "filters": "4 soft filters against truncation",
+    "sensitivity": "5 sensitivity",
+    "calibration": "6 calibration",
+    "certificates": "7 certificates",
+    "spectrum": "8 spectrum",
+}
+DRAWING_MODULES = [
+    "figures/__init__",
+    "figures/accuracy",
+    "figures/calibration",
+    "figures/certificates",
+    "figures/curves",
+    "figures/filters",
+    "figures/rank",
+    "figures/sensitivity",
+    "figures/spectrum",
+    "figures/studies",
+    "histories",
+    "inputs",
+    "plotting",
+    "significance",
+    "tables",
+    "whitening",
+]
+
+
+def figures_of(dataset):
+    """Return the names of the figures of a data set, none without a convex run."""
+    runs = runs_of(CONVEX, dataset)
+    has_filters = any("filter" in CONVEX[name] for name in runs)
+    names = [name for name in FIGURES if name != "filters" or has_filters]
+    return names if runs else []
+
+
+def dataset_figures(wildcards):
+    """Return the figures of every data set."""
+    return [
+        f"<results>/figures/{dataset}/{figure}.{kind}"
+        for dataset in DATASETS
+        for figure in figures_of(dataset)
+        for kind in ("pdf", "png")
+    ]
+
+
+def figure_inputs(wildcards):
+    """Return the tables that a figure's own one is made from, by the argument they are."""
+    tables = {
+        "runs": ["<results>/tables/runs.csv"],
+        "convex": convex_histories(wildcards),
+        "sgd": sgd_histories(wildcards),
+        "published": [f"{workflow.basedir}/config/published.csv"],
+        "spectrum": [f"<results>/figures/{wildcards.dataset}/spectrum.csv"],
+    }
+    needed = {
+        "accuracy": ("runs", "convex", "sgd", "published"),
+        "rank": ("runs", "published"),
+        "curves": ("runs", "convex", "sgd"),
+        "filters": ("runs", "spectrum"),
+        "certificates": ("runs", "convex"),
+    }
+    return {name: tables[name] for name in needed.get(wildcards.figure, ["runs"])}
+
+
+def figure_settings(wildcards):
+    """Return what else a figure's table is made from."""
+    settings = {"dataset": wildcards.dataset}
+    if wildcards.figure == "certificates":
+        names = runs_of(CONVEX, wildcards.dataset)
+        settings["tolerance"] = {name: CONVEX[name]["tolerance"] for name in names}
+    return settings
+
+
+def claimed_datasets(wildcards):
+    """Return the data sets as the statements about them need to know them."""
+    return {
+        name: {**entry, "n": footprint.size_of(entry).n}
+        for name, entry in DATASETS.items()
+    }
 
 
 rule tabulate:
@@ -26,8 +111,18 @@ rule tabulate:
 rule claims:
     input:
         unpack(theory_claims),
+        bias=bias_courses,
         runs="<results>/tables/runs.csv",
-        code=library("claims", "pages", "tables", "theory/__init__", "theory/claims"),
+        code=library(
+            "bias_claims",
+            "claims",
+            "pages",
+            "significance",
+            "study_claims",
+            "tables",
+            "theory/__init__",
+            "theory/claims",
+        ),
     output:
         claims="<results>/tables/claims.csv",
         html=report(
@@ -41,105 +136,69 @@ rule claims:
     conda:
         "../../environment.yml"
     params:
-        sources={name: dataset["source"] for name, dataset in DATASETS.items()},
+        datasets=claimed_datasets,
+        studies=lambda wc: STUDIES,
     script:
         "../scripts/claims.py"
 
 
-rule plot_accuracy:
-    input:
-        runs="<results>/tables/runs.csv",
-        convex=convex_histories,
-        sgd=sgd_histories,
-        published=f"{workflow.basedir}/config/published.csv",
-        code=library("figures", "plotting", "tables"),
-    output:
-        pdf="<results>/figures/{dataset}/accuracy.pdf",
-        png=report(
-            "<results>/figures/{dataset}/accuracy.png",
-            caption="../report/accuracy.rst",
-            category="Figures",
-            subcategory="{dataset}",
-            labels={"figure": "1 accuracy against time and weight decay"},
-        ),
-    log:
-        "<logs>/plot_accuracy/{dataset}.log",
-    conda:
-        "../../environment.yml"
-    params:
-        dataset="{dataset}",
-    script:
-        "../scripts/plot_accuracy.py"
-
-
-rule plot_rank:
-    input:
-        runs="<results>/tables/runs.csv",
-        published=f"{workflow.basedir}/config/published.csv",
-        code=library("figures", "plotting", "tables"),
-    output:
-        pdf="<results>/figures/{dataset}/rank.pdf",
-        png=report(
-            "<results>/figures/{dataset}/rank.png",
-            caption="../report/rank.rst",
-            category="Figures",
-            subcategory="{dataset}",
-            labels={"figure": "2 accuracy against truncation rank"},
-        ),
-    log:
-        "<logs>/plot_rank/{dataset}.log",
-    conda:
-        "../../environment.yml"
-    params:
-        dataset="{dataset}",
-    script:
-        "../scripts/plot_rank.py"
-
-
-rule plot_certificates:
-    input:
-        runs="<results>/tables/runs.csv",
-        histories=convex_histories,
-        code=library("figures", "plotting", "tables"),
-    output:
-        pdf="<results>/figures/{dataset}/certificates.pdf",
-        png=report(
-            "<results>/figures/{dataset}/certificates.png",
-            caption="../report/certificates.rst",
-            category="Figures",
-            subcategory="{dataset}",
-            labels={"figure": "3 certificates"},
-        ),
-    log:
-        "<logs>/plot_certificates/{dataset}.log",
-    conda:
-        "../../environment.yml"
-    params:
-        dataset="{dataset}",
-        tolerance={name: run["tolerance"] for name, run in CONVEX.items()},
-    script:
-        "../scripts/plot_certificates.py"
-
-
-rule plot_spectrum:
+rule tabulate_spectrum:
     input:
         whitening="<results>/whitening/{dataset}.safetensors",
-        code=library("figures", "inputs", "plotting", "tables", "whitening"),
+        code=library(*DRAWING_MODULES),
     output:
-        pdf="<results>/figures/{dataset}/spectrum.pdf",
-        png=report(
-            "<results>/figures/{dataset}/spectrum.png",
-            caption="../report/spectrum.rst",
-            category="Figures",
-            subcategory="{dataset}",
-            labels={"figure": "4 spectrum"},
-        ),
+        "<results>/figures/{dataset}/spectrum.csv",
     log:
-        "<logs>/plot_spectrum/{dataset}.log",
+        "<logs>/tabulate_spectrum/{dataset}.log",
     conda:
         "../../environment.yml"
     params:
         dataset="{dataset}",
         runs=lambda wc: {name: CONVEX[name] for name in runs_of(CONVEX, wc.dataset)},
     script:
-        "../scripts/plot_spectrum.py"
+        "../scripts/tabulate_spectrum.py"
+
+
+rule tabulate_figure:
+    input:
+        unpack(figure_inputs),
+        code=library(*DRAWING_MODULES),
+    output:
+        "<results>/figures/{dataset}/{figure}.csv",
+    log:
+        "<logs>/tabulate_figure/{dataset}.{figure}.log",
+    wildcard_constraints:
+        figure="|".join(name for name in FIGURES if name != "spectrum"),
+    conda:
+        "../../environment.yml"
+    params:
+        figure="{figure}",
+        settings=figure_settings,
+    script:
+        "../scripts/tabulate_figure.py"
+
+
+rule plot_figure:
+    input:
+        table="<results>/figures/{dataset}/{figure}.csv",
+        code=library(*DRAWING_MODULES),
+    output:
+        pdf="<results>/figures/{dataset}/{figure}.pdf",
+        png=report(
+            "<results>/figures/{dataset}/{figure}.png",
+            caption="../report/figures.rst",
+            category="Figures",
+            subcategory="{dataset}",
+            labels=lambda wc: {"figure": FIGURES[wc.figure]},
+        ),
+    log:
+        "<logs>/plot_figure/{dataset}.{figure}.log",
+    wildcard_constraints:
+        figure="|".join(FIGURES),
+    conda:
+        "../../environment.yml"
+    params:
+        figure="{figure}",
+        settings=lambda wc: {"dataset": wc.dataset},
+    script:
+        "../scripts/plot_figure.py"

@@ -3,15 +3,14 @@
 PROGRAMS = sorted({entry["program"] for entry in THEORY.get("theorems", {}).values()})
 
 NETWORK_MODULES = [
-    "evaluation",
     "gates",
     "inputs",
     "losses",
     "networks",
     "normalization",
+    "sweeps",
     "theory/data",
     "theory/descent",
-    "training",
     "whitening",
 ]
 PROBLEM_MODULES = [

@@ -11,12 +11,11 @@ COUNTING_MODULES = [
 PROGRAM_MODULES = [*SOLVER_MODULES, *COUNTING_MODULES]
 INTERPOLATION_MODULES = [
     *PROGRAM_MODULES,
-    "evaluation",
     "networks",
     "normalization",
+    "sweeps",
     "theory/__init__",
     "theory/descent",
-    "training",
 ]
 
 

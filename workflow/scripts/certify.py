@@ -8,7 +8,8 @@ import torch
 
 from convexbn.artifacts import load_tensors, provenance, write_document
 from convexbn.devices import pick_device
-from convexbn.paths import Run, certify_run
+from convexbn.paths import certify_run
+from convexbn.runs import Run
 
 torch.set_num_threads(snakemake.threads)
 device = pick_device(snakemake.params.device)

@@ -1,4 +1,4 @@
-"""Judge the paper's claims on the tables of the theory, if there is one, and of the runs."""
+"""Judge the paper's claims on the tables of the theory and of the bias, if any, and of the runs."""
 
 from convexbn import logs
 
@@ -6,15 +6,23 @@ logs.start(snakemake.log[0])
 
 import pandas as pd
 
-from convexbn import artifacts, claims, pages, tables
+from convexbn import artifacts, bias_claims, claims, pages, study_claims, tables
 from convexbn.theory.claims import exactness
 
-sources, given = snakemake.params.sources, snakemake.input
-names = set(given.keys()) - {"runs", "code"}
+datasets, studies = snakemake.params.datasets, snakemake.params.studies
+given = snakemake.input
+names = set(given.keys()) - {"bias", "runs", "code"}
 theory = {name: tables.read_all(given[name]) for name in names}
-headline = claims.headline(artifacts.read_table(given.runs), sources)
-table = pd.concat([exactness(theory), headline], ignore_index=True)
+runs = tables.read_all([given.runs])
+parts = (
+    exactness(theory),
+    bias_claims.bias(tables.read_all(given.bias)),
+    claims.headline(runs, datasets),
+    study_claims.studies(runs, studies, datasets),
+)
+table = pd.concat(parts, ignore_index=True)
 
-artifacts.write_table(snakemake.output.claims, table, artifacts.provenance(sources=sources))
+provenance = artifacts.provenance(datasets=datasets, studies=studies)
+artifacts.write_table(snakemake.output.claims, table, provenance)
 with artifacts.atomic(snakemake.output.html) as partial:
     partial.write_text(pages.claims_page(table), encoding="utf-8")

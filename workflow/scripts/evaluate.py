@@ -9,7 +9,8 @@ import torch
 
 from convexbn.artifacts import load_tensors, provenance, read_document, write_table
 from convexbn.devices import pick_device
-from convexbn.paths import Run, evaluate_run
+from convexbn.paths import evaluate_run
+from convexbn.runs import Run
 
 torch.set_num_threads(snakemake.threads)
 device = pick_device(snakemake.params.device)

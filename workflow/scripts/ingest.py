@@ -1,4 +1,4 @@
-"""Read a data set's raw images from its source."""
+"""Read raw images from their source, once for all data sets that are made from them."""
 
 from convexbn import logs
 
@@ -9,14 +9,8 @@ import os
 from convexbn.artifacts import provenance, save_tensors
 from convexbn.datasets import load_images
 
-dataset = snakemake.params.dataset
-options = {key: dataset[key] for key in ("labels", "path", "size") if key in dataset}
+source = snakemake.params.source
 folder = snakemake.params.data_dir or os.environ.get("CIFAR_DIR") or None
-images = load_images(
-    dataset["source"], folder=folder, download_to=snakemake.params.download_to, **options
-)
-origin = provenance(**dataset) | {
-    "classes": list(images.classes),
-    "white": images.white,
-}
+images = load_images(**source, folder=folder, download_to=snakemake.params.download_to)
+origin = provenance(**source) | {"classes": list(images.classes), "white": images.white}
 save_tensors(snakemake.output[0], images.tensors(), origin)

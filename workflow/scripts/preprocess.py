@@ -8,13 +8,15 @@ from convexbn.artifacts import load_tensors, provenance, read_provenance, save_t
 from convexbn.datasets import Images
 from convexbn.preprocessing import prepare
 
-KEYS = ("train", "validation", "test", "classes", "color", "pool", "normalize", "targets")
+SUBSETS = ("train", "validation", "test", "classes", "label_noise")
+VIEW = ("color", "pool", "normalize", "patches", "targets")
 
 dataset, seed = snakemake.params.dataset, snakemake.params.seed
 source = read_provenance(snakemake.input.images)
 tensors = load_tensors(snakemake.input.images)
 images = Images.from_tensors(tensors, source["classes"], source["white"])
-features = prepare(images, seed=seed, **{key: dataset[key] for key in KEYS if key in dataset})
+options = {key: dataset[key] for key in (*SUBSETS, *VIEW) if key in dataset}
+features = prepare(images, seed=seed, **options)
 classes = dataset.get("classes") or source["classes"]
 origin = provenance(seed=seed, **dataset) | {"classes": classes}
 save_tensors(snakemake.output[0], vars(features), origin)

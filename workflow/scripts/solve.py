@@ -9,7 +9,8 @@ import torch
 
 from convexbn.artifacts import provenance, save_tensors, write_table
 from convexbn.devices import pick_device
-from convexbn.paths import Run, solve_run
+from convexbn.paths import solve_run
+from convexbn.runs import Run
 
 torch.set_num_threads(snakemake.threads)
 entry = snakemake.params.run

@@ -4,21 +4,30 @@ from convexbn import logs
 
 logs.start(snakemake.log[0])
 
+from pathlib import Path
+
 import pandas as pd
 import torch
 
 from convexbn.artifacts import load_tensors, provenance, save_tensors, write_table
+from convexbn.convex_network import whitened_run
 from convexbn.devices import pick_device
-from convexbn.training import Sweep, train
+from convexbn.sweeps import Sweep
+from convexbn.training import train
 
 torch.set_num_threads(snakemake.threads)
 entry, seeds = snakemake.params.run, snakemake.params.seeds
 device = pick_device(snakemake.params.device)
-sweep = Sweep(**{key: entry[key] for key in entry if key not in ("dataset", "seeds")}, seeds=seeds)
+features, sizes = load_tensors(snakemake.input.features), {}
+if entry["network"] == "convex":
+    tensors = load_tensors(snakemake.input.whitening)
+    features, sizes = whitened_run(features, tensors, entry, seeds)
+# Beside the outputs, which Snakemake removes when a job is killed.
+checkpoint = Path(snakemake.output.parameters).with_suffix(".checkpoint")
 
-history, parameters = train(load_tensors(snakemake.input.features), sweep, device)
+history, parameters = train(features, Sweep.of(entry, seeds), device, checkpoint)
 
-table = pd.DataFrame({**snakemake.params.labels, **pd.DataFrame(history)})
+table = pd.DataFrame({**snakemake.params.labels, **sizes, **pd.DataFrame(history)})
 record = provenance(seeds, device, **entry)
 write_table(snakemake.output.history, table, record)
 save_tensors(snakemake.output.parameters, parameters, record)

@@ -1,4 +1,4 @@
-"""Whiten a data set: one SVD, of which every truncation takes its leading columns."""
+"""Whiten a data set: one SVD, of which every truncation and filter takes the columns."""
 
 from convexbn import logs
 
@@ -11,6 +11,6 @@ from convexbn.whitening import whiten
 
 X = load_tensors(snakemake.input.features)["X_train"]
 start = time.perf_counter()
-tensors = whiten(X).tensors()
+tensors = whiten(X.reshape(-1, X.shape[-1])).tensors()  # (n, d), or the rows of all patches
 tensors["seconds"] = time.perf_counter() - start
 save_tensors(snakemake.output[0], tensors, provenance())

@@ -20,6 +20,13 @@ LOOKS = {
     "scs": plotting.Look("CVXPY, SCS", "#cc78bc", "P"),
 }
 PASSES = {"multiply": "#949494", "forward": "#0173b2", "adjoint": "#56b4e9"}
+ENGINES = {
+    "multiply": ("matrix products alone", "#949494"),
+    "torch multiply": ("the products by torch.mm", "#cccccc"),
+    "convexbn": ("this library, a sweep of {networks}", "#0173b2"),
+    "resident": ("torch loop, resident data", "#56b4e9"),
+    "loader": ("torch loop, DataLoader", "#d55e00"),
+}
 SIZES = {"n": "samples $n$", "rank": "rank $r$", "gates": "gates $P$", "outputs": "outputs $C$"}
 
 
@@ -229,10 +236,52 @@ def passes(table):
     return figure
 
 
+@plotting.style()
+def engine(table):
+    """Draw how many epochs of a network each way of training does per second.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns `convexbn.benchmark.engine.COLUMNS`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    cases = list(table["case"].unique())
+    height = {"height": 0.5 + 0.2 * len(table) + 0.4 * len(cases)}
+    figure, axes = plotting.panels(1, rows=len(cases), **height)
+    for panel, case in zip(axes[:, 0], cases, strict=True):
+        _rates(panel, table[table["case"] == case])
+        panel.set_title(case)
+    axes[-1, 0].set_xlabel("epochs times networks per second")
+    return figure
+
+
+def _rates(panel, rows) -> None:
+    """Draw the rates of one case as bars, the fastest on top."""
+    names = []
+    rows = rows.sort_values("epochs_per_second", ascending=False)
+    for place, row in enumerate(rows.to_dict("records")):
+        label, color = ENGINES[row["method"]]
+        names.append(label.format(**row))
+        panel.barh(place, row["epochs_per_second"], height=0.85, color=color)
+        panel.plot([row["least"], row["most"]], [place, place], color="0.2", linewidth=0.6)
+        words = f"{row['ratio_to_loader']:.2g}x, {row['share_of_multiply']:.0%}"
+        label = {"xytext": (2, 0), "textcoords": "offset points", "va": "center"}
+        panel.annotate(words, (row["most"], place), **label, fontsize=6)
+    panel.set_xlim(0, 1.2 * rows["most"].max())  # room for the words
+    panel.set_yticks(range(len(names)), names)
+    panel.invert_yaxis()
+    panel.grid(False, axis="y")
+
+
 FIGURES = {
     "curves": curves,
     "times": times,
     "memory": memory,
     "scaling": scaling,
     "passes": passes,
+    "engine": engine,
 }

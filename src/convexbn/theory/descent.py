@@ -17,7 +17,7 @@ import torch
 
 from convexbn.inputs import check_between, check_choice, check_positive
 from convexbn.networks import batch_objective, network_objective, stack
-from convexbn.training import SCHEDULES
+from convexbn.sweeps import SCHEDULES
 
 OPTIMIZERS = {
     "adam": torch.optim.Adam,

@@ -1,0 +1,31 @@
+"""One module per figure: `table`, from the big tables to its tidy one, and `draw`, from that alone.
+
+The tidy tables are small and are kept beside the figures, which can be drawn again from them
+without what was expensive. Accuracies are fractions in the tables and percent in the figures. Lines
+are means over the seeds and bands one standard deviation to each side; an open marker is a solve
+without certificate.
+"""
+
+from convexbn.figures import (
+    accuracy,
+    calibration,
+    certificates,
+    curves,
+    filters,
+    rank,
+    sensitivity,
+    spectrum,
+    studies,
+)
+
+FIGURES = {
+    "accuracy": accuracy,
+    "rank": rank,
+    "curves": curves,
+    "filters": filters,
+    "sensitivity": sensitivity,
+    "calibration": calibration,
+    "certificates": certificates,
+    "spectrum": spectrum,
+    "studies": studies,
+}

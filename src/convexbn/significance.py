@@ -1,0 +1,102 @@
+"""What repetitions over seeds can tell apart.
+
+Two methods that share their seeds are compared by the differences d_s of one measure, one per seed:
+
+    mean d +- t(n - 1) std d / sqrt(n),        p = P(|T| >= |mean d| sqrt(n) / std d),
+
+the two-sided interval and test of Student. Of m tests of one statement the p-values, in ascending
+order p_(1), ..., p_(m), are raised to `max_{j <= i} min(1, (m - j + 1) p_(j))` (Holm 1979): the
+probability that any of the tests rejects wrongly then stays below the level.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+LEVEL = 0.95  # of confidence
+SEEDS = 5  # fewest that can resolve a small difference
+
+
+class Interval(NamedTuple):
+    """The mean of paired differences, its confidence interval and the p-value of no difference."""
+
+    mean: float
+    low: float
+    high: float
+    p: float
+    pairs: int
+
+    def verdict(self, p: float | None = None) -> str:
+        """Return what this says of an improvement that was expected, `p` being the adjusted one.
+
+        Parameters
+        ----------
+        p : float, optional
+            The p-value adjusted for other tests; by default there are none.
+        """
+        if self.pairs < 2 or (p is not None and p > 1 - LEVEL):
+            return "not resolved"
+        if self.high < 0:
+            return "not reproduced"
+        return "reproduced" if self.low > 0 and self.pairs >= SEEDS else "not resolved"
+
+
+def differences(first: pd.DataFrame, second: pd.DataFrame, measure="test_accuracy") -> np.ndarray:
+    """Return first - second of a measure for each seed that both have.
+
+    Parameters
+    ----------
+    first, second : DataFrame
+        One setting each: columns seed and `measure`, one row per seed.
+    """
+    pairs = first.set_index("seed")[measure] - second.set_index("seed")[measure]
+    return pairs.dropna().to_numpy(dtype=float)
+
+
+def interval(values) -> Interval:
+    """Return Student's interval and test of the mean of differences, NaN for fewer than two.
+
+    Parameters
+    ----------
+    values : array, shape (pairs,)
+    """
+    values = np.asarray(values, dtype=float)
+    n = len(values)
+    mean = float(values.mean()) if n else np.nan
+    if n < 2:
+        return Interval(mean, np.nan, np.nan, np.nan, n)
+    error = float(np.std(values, ddof=1) / np.sqrt(n))
+    reach = float(stats.t.ppf((1 + LEVEL) / 2, df=n - 1)) * error
+    # Equal differences are a certain one, or certainly none.
+    size = abs(mean) / error if error > 0 else (np.inf if mean else 0.0)
+    return Interval(mean, mean - reach, mean + reach, float(2 * stats.t.sf(size, df=n - 1)), n)
+
+
+def holm(p) -> np.ndarray:
+    """Return the p-values of several tests, adjusted for there being several.
+
+    Parameters
+    ----------
+    p : array, shape (m,)
+    """
+    p = np.asarray(p, dtype=float)
+    order = np.argsort(p)
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.maximum.accumulate((len(p) - np.arange(len(p))) * p[order]).clip(max=1)
+    return adjusted
+
+
+def slopes(x, values: pd.DataFrame) -> np.ndarray:
+    """Return each seed's slope of least squares of some values on x.
+
+    Parameters
+    ----------
+    x : array, shape (m,)
+        Not all equal.
+    values : DataFrame, shape (m, seeds)
+        Seeds without all values are left out.
+    """
+    x = np.asarray(x, dtype=float) - np.mean(x)
+    return x @ values.dropna(axis=1).to_numpy(dtype=float) / (x @ x)

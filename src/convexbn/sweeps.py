@@ -1,0 +1,126 @@
+"""What a sweep of networks is: its members, and how they are trained. Imports nothing heavy.
+
+Every network of a sweep, a member, is one (seed, learning rate, beta). A seed fixes the
+initialization and the order of the samples for all its learning rates and betas: they are paired.
+"""
+
+import math
+from dataclasses import dataclass
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+
+from convexbn.inputs import check_between, check_choice, check_positive
+
+NETWORKS = "bn", "relu", "convex"
+OPTIMIZERS = "sgd", "adam"
+
+# Factor on the learning rate, by the share of training that is done.
+SCHEDULES = {
+    "constant": lambda done: 1.0,
+    "cosine": lambda done: 0.5 * (1 + math.cos(math.pi * done)),
+}
+
+
+class Member(NamedTuple):
+    """What tells one network of a sweep from another; beta is in the paper's units."""
+
+    seed: int
+    learning_rate: float
+    beta: float
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep of networks.
+
+    Parameters
+    ----------
+    network : str
+        "bn"; "relu", the same without BN; or "convex", the gated convex program itself.
+    width : int or None
+        Neurons; None for "convex", whose gates come with the data.
+    epochs, batch_size : int
+        Passes over the data; samples per step, at least 2. An epoch leaves out the samples after
+        its last full batch: statistics of a small rest would be noise.
+    learning_rates, betas, seeds : sequences
+        Every combination is a member. Learning rates are those of the loss per sample, beta is the
+        weight decay in the paper's units, for a loss summed over the samples.
+    momentum : float
+        In [0, 1); for "adam" the decay of its first moment (that of its second is 0.999).
+    schedule : str
+        "constant", or "cosine": down to zero at the end of training.
+    evaluations : int
+        About how many epochs are evaluated besides epoch 0, log-spaced, the last always.
+    max_members : int, optional
+        How many are trained together at most; the results are the same to rounding. By default as
+        many as a CPU's cache holds (:func:`convexbn.memory.members_in_cache`), on a GPU all.
+    optimizer : str
+        "sgd" or "adam", with the weight decay in the gradient.
+
+    Raises
+    ------
+    ValueError
+        If a setting is out of its range.
+    """
+
+    network: str
+    width: int | None
+    epochs: int
+    batch_size: int
+    learning_rates: tuple
+    betas: tuple
+    seeds: tuple
+    momentum: float = 0.9
+    schedule: str = "constant"
+    evaluations: int = 12
+    max_members: int | None = None
+    optimizer: str = "sgd"
+
+    def __post_init__(self):
+        check_choice("network", self.network, NETWORKS)
+        check_choice("schedule", self.schedule, SCHEDULES)
+        check_choice("optimizer", self.optimizer, OPTIMIZERS)
+        self._check_width()
+        for name in ("epochs", "evaluations", "max_members"):
+            if (value := getattr(self, name)) is not None:
+                check_between(name, value, 1, 10**9)
+        for name in ("learning_rates", "betas", "seeds"):
+            if len(getattr(self, name)) == 0:
+                raise ValueError(f"{name} must name at least one value, got none; give one or more")
+        for value in (*self.learning_rates, *self.betas):
+            check_positive("each learning rate and beta", value)
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"momentum must be in [0, 1), got {self.momentum!r}; 0.9 is usual")
+
+    @classmethod
+    def of(cls, entry: dict, seeds) -> "Sweep":
+        """Return the sweep of an entry of `sgd` in the config, its repetitions with these seeds."""
+        given = {name: entry[name] for name in cls.__dataclass_fields__.keys() & entry.keys()}
+        return cls(**{"width": None, **given, "seeds": tuple(seeds)})
+
+    def _check_width(self):
+        if self.network != "convex":
+            check_between("width", self.width, 1, 10**9)
+        elif self.width is not None:
+            raise ValueError(
+                f"the convex program has no width, got {self.width!r}; leave it out, its size is "
+                "that of its gates"
+            )
+
+    @property
+    def members(self) -> list[Member]:
+        """All members, the seed changing slowest and beta fastest."""
+        combinations = product(self.seeds, self.learning_rates, self.betas)
+        return [Member(int(seed), float(rate), float(beta)) for seed, rate, beta in combinations]
+
+    @property
+    def evaluated(self) -> set[int]:
+        """The epochs after which the networks are evaluated."""
+        spaced = np.geomspace(1, self.epochs, self.evaluations).round().astype(int)
+        return {0, *spaced.tolist(), self.epochs}
+
+    def factor(self, done: float) -> float:
+        """Return the factor on the learning rate when a share `done` of the training is done."""
+        return SCHEDULES[self.schedule](done)

@@ -1,0 +1,101 @@
+# The bias of gradient descent. A config without it makes none of it.
+BIAS = config.get("bias", {})
+
+
+wildcard_constraints:
+    bias="|".join(BIAS),
+
+
+for name, entry in BIAS.items():
+    if entry["dataset"] not in DATASETS:
+        raise WorkflowError(
+            f"bias run '{name}' names the dataset '{entry['dataset']}', which is not in the "
+            f"config; choose one of {', '.join(DATASETS)}, or add it under datasets:"
+        )
+    if "patches" in DATASETS[entry["dataset"]]:
+        raise WorkflowError(
+            f"bias run '{name}' names the dataset '{entry['dataset']}' of patches, and is for "
+            "fully connected networks; name one without patches"
+        )
+
+
+def bias_outputs(wildcards):
+    """Return what the bias of gradient descent adds to the figures of the DAG."""
+    return [
+        f"<results>/figures/bias/{name}.{kind}"
+        for name in BIAS
+        for kind in ("pdf", "png")
+    ]
+
+
+def bias_courses(wildcards):
+    """Return the tables that the claims about the bias are judged on."""
+    return [f"<results>/bias/{name}.course.csv" for name in BIAS]
+
+
+rule bias:
+    input:
+        features=lambda wc: f"<results>/data/{BIAS[wc.bias]['dataset']}/features.safetensors",
+        whitening=lambda wc: f"<results>/whitening/{BIAS[wc.bias]['dataset']}.safetensors",
+        code=library(
+            "bias",
+            "devices",
+            "inputs",
+            "losses",
+            "networks",
+            "normalization",
+            "whitening",
+        ),
+    output:
+        cosines="<results>/bias/{bias}.csv",
+        course="<results>/bias/{bias}.course.csv",
+    log:
+        "<logs>/bias/{bias}.log",
+    benchmark:
+        "<benchmarks>/bias/{bias}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: config["threads"]
+    resources:
+        mem_mb=lambda wc: footprint.bias(
+            DATASETS[BIAS[wc.bias]["dataset"]], BIAS[wc.bias]
+        ),
+        gpu=GPU,
+        runtime=240,
+    params:
+        entry=lambda wc: BIAS[wc.bias],
+        seeds=lambda wc: seeds_of(BIAS[wc.bias]),
+        device=config["device"],
+    script:
+        "../scripts/bias.py"
+
+
+rule plot_bias:
+    input:
+        cosines="<results>/bias/{bias}.csv",
+        course="<results>/bias/{bias}.course.csv",
+        code=library(
+            "bias_claims",
+            "bias_figures",
+            "claims",
+            "plotting",
+            "significance",
+            "tables",
+        ),
+    output:
+        pdf="<results>/figures/bias/{bias}.pdf",
+        png=report(
+            "<results>/figures/bias/{bias}.png",
+            caption="../report/bias.rst",
+            category="Figures",
+            subcategory="bias of gradient descent",
+            labels={"figure": "{bias}"},
+        ),
+    log:
+        "<logs>/plot_bias/{bias}.log",
+    conda:
+        "../../environment.yml"
+    params:
+        dataset=lambda wc: BIAS[wc.bias]["dataset"],
+    script:
+        "../scripts/plot_bias.py"

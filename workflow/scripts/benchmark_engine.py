@@ -1,0 +1,23 @@
+"""Measure the SGD engine against a DataLoader loop and its matrix products."""
+
+from convexbn import logs
+
+logs.start(snakemake.log[0])
+
+import pandas as pd
+import torch
+
+from convexbn.artifacts import load_tensors, provenance, write_table
+from convexbn.benchmark.engine import compare
+
+cases, repeats, threads = (snakemake.params[key] for key in ("cases", "repeats", "threads"))
+torch.set_num_threads(threads)
+data = map(load_tensors, snakemake.input.features)
+
+tables = [
+    compare(name, cases[name], features, repeats)
+    for name, features in zip(cases, data, strict=True)
+]
+
+record = provenance(repeats=repeats, threads=threads, **cases)
+write_table(snakemake.output[0], pd.concat(tables, ignore_index=True), record)

@@ -1,0 +1,25 @@
+"""Train a BN network and its whitened equivalent by gradient descent from the same starts."""
+
+from convexbn import logs
+
+logs.start(snakemake.log[0])
+
+import torch
+
+from convexbn.artifacts import load_tensors, provenance, write_table
+from convexbn.bias import GradientDescent, measure
+from convexbn.devices import pick_device
+from convexbn.whitening import Whitening
+
+torch.set_num_threads(snakemake.threads)
+entry, seeds = snakemake.params.entry, snakemake.params.seeds
+device = pick_device(snakemake.params.device)
+descent = GradientDescent(**{key: entry[key] for key in entry if key not in ("dataset", "seeds")})
+features, whitening = (load_tensors(snakemake.input[key]) for key in ("features", "whitening"))
+
+tables = measure(features, Whitening.from_tensors(whitening), descent, seeds, device)
+
+labels = {"dataset": entry["dataset"], "run": snakemake.wildcards.bias}
+for key, table in zip(("cosines", "course"), tables, strict=True):
+    labelled = table.assign(**labels)[[*labels, *table.columns]]
+    write_table(snakemake.output[key], labelled, provenance(seeds, device, **entry))

@@ -1,0 +1,14 @@
+"""Draw which directions gradient descent turned, in a BN network and on whitened data."""
+
+from convexbn import logs
+
+logs.start(snakemake.log[0])
+
+from convexbn import artifacts, bias_figures, plotting
+
+name, dataset = snakemake.wildcards.bias, snakemake.params.dataset
+cosines, course = (artifacts.read_table(snakemake.input[key]) for key in ("cosines", "course"))
+figure = bias_figures.bias(cosines, course, dataset if name == dataset else f"{dataset}, {name}")
+
+provenance = artifacts.provenance(dataset=dataset, run=name)
+plotting.save(figure, snakemake.output.pdf, snakemake.output.png, provenance)

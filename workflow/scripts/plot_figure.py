@@ -1,0 +1,14 @@
+"""Draw a figure from its table."""
+
+from convexbn import logs
+
+logs.start(snakemake.log[0])
+
+from convexbn import artifacts, plotting
+from convexbn.figures import FIGURES
+
+name, settings = snakemake.params.figure, snakemake.params.settings
+figure = FIGURES[name].draw(artifacts.read_table(snakemake.input.table), **settings)
+
+provenance = artifacts.provenance(figure=name, **settings)
+plotting.save(figure, snakemake.output.pdf, snakemake.output.png, provenance)

@@ -1,0 +1,17 @@
+"""Make the table of singular values, and of the ranks that are used."""
+
+from convexbn import logs
+
+logs.start(snakemake.log[0])
+
+from convexbn import artifacts, tables
+from convexbn.figures import spectrum
+from convexbn.whitening import truncated
+
+dataset, runs = snakemake.params.dataset, snakemake.params.runs
+whitening = artifacts.load_tensors(snakemake.input.whitening)
+ranks = {name: truncated(whitening, run).rank for name, run in runs.items()}
+table = spectrum.table(whitening["singular_values"], ranks)
+
+provenance = artifacts.provenance(figure="spectrum", dataset=dataset, ranks=ranks)
+artifacts.write_table(snakemake.output[0], tables.rounded(table), provenance)
