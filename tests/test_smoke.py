@@ -32,7 +32,7 @@ of_convex, of_sgd, of_bias = (
     for kind in KINDS
 )
 FEW, LOW = {"train": 30, "validation": 10, "test": 10}, 5
-NOT_OF_DATA = {"source", *FEW}
+NOT_OF_DATA = {"source", "figures", *FEW}
 HIGHEST = {"rank": LOW, "gates": 4, "width": 4, "epochs": 2, "batch_size": 10, "iterations": 3}
 
 

@@ -24,6 +24,12 @@ def images_of(dataset):
     return entry["source"]
 
 
+def view_of(dataset):
+    """Return the entry of a data set, less what does not change its data."""
+    entry = DATASETS[dataset]
+    return {key: value for key, value in entry.items() if key != "figures"}
+
+
 def source_of(dataset):
     """Return what the images of a data set depend on."""
     entry = DATASETS[dataset]

@@ -39,7 +39,7 @@ rule preprocess:
         mem_mb=lambda wc: footprint.features(DATASETS[wc.dataset]),
         runtime=20,
     params:
-        dataset=lambda wc: DATASETS[wc.dataset],
+        dataset=lambda wc: view_of(wc.dataset),
         seed=config["seed"],
     script:
         "../scripts/preprocess.py"

@@ -34,7 +34,7 @@ DRAWING_MODULES = [
 
 def figures_of(dataset):
     """Return the names of the figures of a data set, none without a convex run."""
-    runs = runs_of(CONVEX, dataset)
+    runs = runs_of(CONVEX, dataset) if DATASETS[dataset]["figures"] else []
     has_filters = any("filter" in CONVEX[name] for name in runs)
     names = [name for name in FIGURES if name != "filters" or has_filters]
     return names if runs else []

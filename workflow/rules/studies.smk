@@ -16,7 +16,7 @@ def study_values(kind, study):
             f"study '{study}' names the dataset '{unknown[0]}', which is not in the config; "
             f"choose of {', '.join(DATASETS)}, or add it under datasets:"
         )
-    entries = [DATASETS[name] for name in names]
+    entries = [view_of(name) for name in names]
     others = [{key: e[key] for key in e if key != varied} for e in entries]
     values = {name: value(entry) for name, entry in zip(names, entries)}
     if any(other != others[0] for other in others) or len(set(values.values())) < len(
