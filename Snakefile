@@ -21,6 +21,7 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/drawn.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/convex.smk"
 include: "workflow/rules/sgd.smk"

@@ -19,20 +19,6 @@ for name, entry in BIAS.items():
         )
 
 
-def bias_outputs(wildcards):
-    """Return what the bias of gradient descent adds to the figures of the DAG."""
-    return [
-        f"<results>/figures/bias/{name}.{kind}"
-        for name in BIAS
-        for kind in ("pdf", "png")
-    ]
-
-
-def bias_courses(wildcards):
-    """Return the tables that the claims about the bias are judged on."""
-    return [f"<results>/bias/{name}.course.csv" for name in BIAS]
-
-
 rule bias:
     input:
         features=lambda wc: f"<results>/data/{BIAS[wc.bias]['dataset']}/features.safetensors",

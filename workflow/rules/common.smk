@@ -112,6 +112,33 @@ def convex_memory(wildcards):
     return footprint.convex(DATASETS[run["dataset"]], run)
 
 
+def sgd_inputs(wildcards):
+    """Return the data that a run is trained on; the convex program sees them whitened."""
+    run = SGD[wildcards.run]
+    features = f"<results>/data/{run['dataset']}/features.safetensors"
+    whitening = f"<results>/whitening/{run['dataset']}.safetensors"
+    needed = {"whitening": whitening} if run["network"] == "convex" else {}
+    return {"features": features} | needed
+
+
+def sgd_labels(wildcards):
+    """Return the columns that tell a run's rows from those of others."""
+    run = SGD[wildcards.run]
+    reduced = "-truncated" if {"rank", "energy", "filter"} & run.keys() else ""
+    methods = {
+        "bn": "SGD",
+        "relu": "SGD without BN",
+        "convex": f"convex{reduced} by SGD",
+    }
+    settings = {key: run[key] for key in ("candidate", "optimizer", "batch_size")}
+    return labels_of(wildcards.run, run, methods[run["network"]]) | settings
+
+
+def sgd_memory(wildcards):
+    run = SGD[wildcards.run]
+    return footprint.sgd(DATASETS[run["dataset"]], run)
+
+
 def convex_histories(wildcards):
     """Return the histories of the convex runs on a dataset."""
     return [
