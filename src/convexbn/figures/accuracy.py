@@ -56,18 +56,7 @@ def _diverged(runs, betas) -> pd.DataFrame:
 
 @plotting.style()
 def draw(table, dataset: str):
-    """Draw test accuracy against training time (left) and against beta (right).
-
-    Parameters
-    ----------
-    table : DataFrame
-        Columns `COLUMNS`.
-    dataset : str
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
+    """Draw test accuracy against training time (left) and against beta (right)."""
     panels = {name: table[table["panel"] == name] for name in ("time", *_BETAS)}
     figure, ((left, right),) = plotting.panels(2, height=3.0)
     for method, rows in plotting.by_method(panels["time"]):

@@ -28,18 +28,7 @@ def table(runs, dataset: str) -> pd.DataFrame:
 
 @plotting.style()
 def draw(table, dataset: str):
-    """Draw one row per method: a dot for each seed, mean and one standard deviation below them.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Columns `COLUMNS`.
-    dataset : str
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
+    """Draw one row per method: a dot for each seed, mean and one standard deviation below them."""
     methods = list(plotting.by_method(table))
     height = {"height": 0.9 + 0.3 * len(methods)}
     figure, (panels,) = plotting.panels(2, sharey=True, width=6.2, **height)

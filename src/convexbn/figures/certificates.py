@@ -64,16 +64,6 @@ def draw(table, dataset: str):
     One column per run, one colour per beta, one line per solve. Time runs through the whole path of
     betas, from the largest down. Lines are what the solver saw; the marker at the end is the
     certificate, full if it meets the tolerance and open if it does not.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Columns `COLUMNS`.
-    dataset : str
-
-    Returns
-    -------
-    matplotlib.figure.Figure
     """
     names = list(table["run"].unique())
     betas = np.sort(table["beta"].unique())[::-1]

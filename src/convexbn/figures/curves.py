@@ -54,18 +54,7 @@ def _over_epochs(history) -> pd.DataFrame:
 
 @plotting.style()
 def draw(table, dataset: str):
-    """Draw accuracies and losses against epochs (top, if anything has them) and time (bottom).
-
-    Parameters
-    ----------
-    table : DataFrame
-        Columns `COLUMNS`.
-    dataset : str
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
+    """Draw accuracies and losses against epochs (top, if anything has them) and time (bottom)."""
     rows = [against for against in AXES if against in set(table["against"])]
     size = {"rows": len(rows), "height": 0.9 + 1.75 * len(rows), "width": plotting.WIDE}
     figure, axes = plotting.panels(len(MEASURES), sharey="col", **size)

@@ -59,18 +59,7 @@ def effective_rank(kind: str, strength: float, spectrum) -> float:
 
 @plotting.style()
 def draw(table, dataset: str):
-    """Draw test accuracy (left) and train accuracy (right) against the effective rank.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Columns `COLUMNS`.
-    dataset : str
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
+    """Draw test accuracy (left) and train accuracy (right) against the effective rank."""
     present = [kind for kind in LOOKS if kind in set(table["kind"])]
     figure, (panels,) = plotting.panels(2, height=2.6)
     for axes, part in zip(panels, PARTS, strict=True):

@@ -55,16 +55,6 @@ def draw(table, dataset: str):
 
     The full rank is the last point, in the colour and marker of the full-rank program. Networks
     trained by SGD are bands.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Columns `COLUMNS`.
-    dataset : str
-
-    Returns
-    -------
-    matplotlib.figure.Figure
     """
     programs, networks = (table[table["kind"] == kind] for kind in ("program", "network"))
     figure, (panels,) = plotting.panels(2, height=3.2)
