@@ -187,7 +187,7 @@ class System:
             self.design.spectrum,
             compliance.diagonal[:, part.columns].to(self.dtype),
             self.sigma * slope.shares(),
-            D.to(self.dtype).mean(dim=0),
+            self.design.open_share[part.gates[part.active]].to(self.dtype),
             left,
             right,
         )
