@@ -80,7 +80,7 @@ def figure_settings(wildcards):
 def claimed_datasets(wildcards):
     """Return the data sets as the statements about them need to know them."""
     return {
-        name: {**entry, "n": footprint.size_of(entry).n}
+        name: {**view_of(name), "n": footprint.size_of(entry).n}
         for name, entry in DATASETS.items()
     }
 
