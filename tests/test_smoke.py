@@ -77,10 +77,9 @@ def test_a_convex_run_is_solved_certified_and_evaluated(features, name, run):
     data = features(name, entry)
     whitening = truncated(whitening_of(data).tensors(), entry)
     gates = sample_gates(whitening.U, entry["gates"], 0)[None]
-    settings = Settings(
-        **{key: entry[key] for key in Settings.__dataclass_fields__.keys() & entry.keys()}
+    made = Run(
+        Settings.of(entry), data, whitening, [0], gates, np.zeros(1), filter=filter_name(entry)
     )
-    made = Run(settings, data, whitening, [0], gates, np.zeros(1), filter=filter_name(entry))
     solutions, _ = solve_run(made)
     assert all(row["converged"] for row in certify_run(made, solutions))
     (row,) = evaluate_run(made, solutions)

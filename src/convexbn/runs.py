@@ -46,6 +46,11 @@ class Settings:
     max_iterations: int = 100_000
     allow_uncertified: bool = False
 
+    @classmethod
+    def of(cls, entry: dict) -> "Settings":
+        """Return the settings of an entry of `convex` in the config."""
+        return cls(**{name: entry[name] for name in cls.__dataclass_fields__.keys() & entry.keys()})
+
     @property
     def descending(self) -> list[float]:
         """The betas in the order they are solved in."""
@@ -120,9 +125,8 @@ class Run:
     def read(cls, features, whitening, gates, entry: dict, device="cpu") -> "Run":
         """Gather a run from the paths of its artifacts and its entry in the config."""
         svd, sampled = load_tensors(whitening), load_tensors(gates)
-        names = Settings.__dataclass_fields__.keys() & entry.keys()
         return cls(
-            settings=Settings(**{name: entry[name] for name in names}),
+            settings=Settings.of(entry),
             features=load_tensors(features),
             whitening=truncated(svd, entry),
             seeds=sampled["seeds"].tolist(),
