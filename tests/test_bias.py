@@ -309,6 +309,7 @@ def test_data_of_one_direction_are_refused():
     ("change", "words"),
     [
         (lambda c: c["bias"]["digits"].update(dataset="mnist"), "names the dataset 'mnist'"),
+        (lambda c: c["bias"]["digits"].update(dataset="patches"), "'patches' of patches"),
         (lambda c: c["bias"]["digits"].update(momentum=1), "1 is greater than or equal to"),
     ],
 )

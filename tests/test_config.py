@@ -9,6 +9,7 @@ from packaging.requirements import Requirement
 from workflow_runs import ROOT, edited, jobs, snakemake
 
 CONFIGS = sorted((ROOT / "config").glob("*.yaml"))
+TILES = {"size": 4, "stride": 4}
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.name)
@@ -73,6 +74,19 @@ def test_a_wrong_config_is_refused_by_name(change, words, tmp_path):
     assert words in output
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda c: c["datasets"]["digits"].update(patches=TILES), "'digits' of patches"),
+        (lambda c: c["benchmark"]["engine"]["tiny"].update(dataset="x"), "names the dataset 'x'"),
+    ],
+)
+def test_a_wrong_benchmark_is_refused_by_name(change, words, tmp_path):
+    config = edited("benchmark-smoke.yaml", change, tmp_path)
+    output = snakemake("--dry-run", "--configfile", config, directory=tmp_path, check=False)
+    assert words in output
+
+
 def test_the_number_1e_3_without_a_point_is_caught(tmp_path):
     """YAML 1.1 reads 1e-3 as a string; the schema says so instead of failing later."""
     text = (ROOT / "config" / "test.yaml").read_text().replace("1.0e-4", "1e-4")
@@ -84,7 +98,7 @@ def test_the_number_1e_3_without_a_point_is_caught(tmp_path):
 def test_images_are_read_once_per_source(tmp_path):
     """Whatever the views of them; the folders of two data sets are two sources."""
     sources = {
-        "tiles": {"source": "cifar10", "patches": {"size": 4, "stride": 4}},
+        "tiles": {"source": "cifar10", "patches": TILES},
         "whole": {"source": "cifar10"},
         "fine": {"source": "cifar100"},
         "coarse": {"source": "cifar100", "labels": "coarse"},

@@ -30,10 +30,17 @@ from scipy.stats import spearmanr
 from torch import nn
 from torch.nn.functional import cosine_similarity
 
-from convexbn.inputs import check_between, check_finite, check_positive, check_same_length
+from convexbn.inputs import (
+    check_between,
+    check_finite,
+    check_momentum,
+    check_positive,
+    check_same_length,
+)
 from convexbn.logs import progress
 from convexbn.losses import LOSSES
 from convexbn.networks import BNNetwork
+from convexbn.schedules import log_spaced
 
 MODELS = ("bn", "whitened")
 BINS = 48  # at most so many rows for the directions of one look: they keep the table small
@@ -74,14 +81,12 @@ class GradientDescent:
         for name in ("width", "iterations", "looks"):
             check_between(name, getattr(self, name), 1, 10**9)
         check_positive("learning_rate", self.learning_rate)
-        if not 0 <= self.momentum < 1:
-            raise ValueError(f"momentum must be in [0, 1), got {self.momentum!r}; 0 is plain")
+        check_momentum(self.momentum)
 
     @property
     def looked_at(self) -> set[int]:
         """The iterations after which the directions are looked at."""
-        spaced = np.geomspace(1, self.iterations, self.looks).round().astype(int)
-        return {*spaced.tolist(), self.iterations}
+        return log_spaced(self.iterations, self.looks)
 
     def run(self, network, X, Y):
         """Train a network in place; yield each iteration and its loss, the start's first.

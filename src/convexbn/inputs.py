@@ -43,6 +43,14 @@ def check_between(name: str, value, low, high) -> None:
         )
 
 
+def check_momentum(value) -> None:
+    """Raise ValueError unless a momentum lies in [0, 1)."""
+    if not 0 <= value < 1:
+        raise ValueError(
+            f"momentum must be in [0, 1), got {value!r}; 0 is plain gradient descent, 0.9 is usual"
+        )
+
+
 def check_same_length(first: str, a, second: str, b) -> None:
     """Raise ValueError unless two arrays have the same number of rows."""
     if len(a) != len(b):

@@ -4,23 +4,15 @@ Every network of a sweep, a member, is one (seed, learning rate, beta). A seed f
 initialization and the order of the samples for all its learning rates and betas: they are paired.
 """
 
-import math
 from dataclasses import dataclass
 from itertools import product
 from typing import NamedTuple
 
-import numpy as np
-
-from convexbn.inputs import check_between, check_choice, check_positive
+from convexbn.inputs import check_between, check_choice, check_momentum, check_positive
+from convexbn.schedules import SCHEDULES, log_spaced
 
 NETWORKS = "bn", "relu", "convex"
 OPTIMIZERS = "sgd", "adam"
-
-# Factor on the learning rate, by the share of training that is done.
-SCHEDULES = {
-    "constant": lambda done: 1.0,
-    "cosine": lambda done: 0.5 * (1 + math.cos(math.pi * done)),
-}
 
 
 class Member(NamedTuple):
@@ -91,8 +83,7 @@ class Sweep:
                 raise ValueError(f"{name} must name at least one value, got none; give one or more")
         for value in (*self.learning_rates, *self.betas):
             check_positive("each learning rate and beta", value)
-        if not 0 <= self.momentum < 1:
-            raise ValueError(f"momentum must be in [0, 1), got {self.momentum!r}; 0.9 is usual")
+        check_momentum(self.momentum)
 
     @classmethod
     def of(cls, entry: dict, seeds) -> "Sweep":
@@ -118,8 +109,7 @@ class Sweep:
     @property
     def evaluated(self) -> set[int]:
         """The epochs after which the networks are evaluated."""
-        spaced = np.geomspace(1, self.epochs, self.evaluations).round().astype(int)
-        return {0, *spaced.tolist(), self.epochs}
+        return {0} | log_spaced(self.epochs, self.evaluations)
 
     def factor(self, done: float) -> float:
         """Return the factor on the learning rate when a share `done` of the training is done."""

@@ -37,11 +37,11 @@ BENCHMARK_FIGURE_MODULES = [
 
 
 for name, case in CASES.items():
-    if case["dataset"] not in DATASETS:
-        raise WorkflowError(
-            f"problem '{name}' names the dataset '{case['dataset']}', which is not in the config; "
-            f"choose one of {', '.join(DATASETS)}, or add it under datasets:"
-        )
+    check_dataset(f"problem '{name}'", case["dataset"], is_whole=True)
+if "columns" in BENCHMARK:
+    check_dataset("columns", BENCHMARK["columns"]["dataset"], is_whole=True)
+for name, sweep in BENCHMARK.get("engine", {}).items():
+    check_dataset(f"engine '{name}'", sweep["dataset"])
 
 
 wildcard_constraints:

@@ -7,16 +7,7 @@ wildcard_constraints:
 
 
 for name, entry in BIAS.items():
-    if entry["dataset"] not in DATASETS:
-        raise WorkflowError(
-            f"bias run '{name}' names the dataset '{entry['dataset']}', which is not in the "
-            f"config; choose one of {', '.join(DATASETS)}, or add it under datasets:"
-        )
-    if "patches" in DATASETS[entry["dataset"]]:
-        raise WorkflowError(
-            f"bias run '{name}' names the dataset '{entry['dataset']}' of patches, and is for "
-            "fully connected networks; name one without patches"
-        )
+    check_dataset(f"bias run '{name}'", entry["dataset"], is_whole=True)
 
 
 rule bias:
@@ -30,6 +21,7 @@ rule bias:
             "losses",
             "networks",
             "normalization",
+            "schedules",
             "whitening",
         ),
     output:

@@ -6,12 +6,22 @@ CONVEX, SGD = config.get("convex", {}), config.get("sgd", {})
 GPU = 0 if config["device"] == "cpu" else 1
 
 
-for name, run in [*CONVEX.items(), *SGD.items()]:
-    if run["dataset"] not in DATASETS:
+def check_dataset(what, dataset, is_whole=False):
+    """Refuse a data set that is not there, or one of patches where whole images are needed."""
+    if dataset not in DATASETS:
         raise WorkflowError(
-            f"run '{name}' names the dataset '{run['dataset']}', which is not in the config; "
+            f"{what} names the dataset '{dataset}', which is not in the config; "
             f"choose one of {', '.join(DATASETS)}, or add it under datasets:"
         )
+    if is_whole and "patches" in DATASETS[dataset]:
+        raise WorkflowError(
+            f"{what} names the dataset '{dataset}' of patches, and is for "
+            "fully connected networks; name one without patches"
+        )
+
+
+for name, run in [*CONVEX.items(), *SGD.items()]:
+    check_dataset(f"run '{name}'", run["dataset"])
 
 
 def images_of(dataset):

@@ -96,11 +96,8 @@ def study_values(kind, study):
     """Return what varies in a study, by data set; refuse a study in which more does."""
     varied, value = VARIED[kind]
     names = config["studies"][kind][study]
-    if unknown := [name for name in names if name not in DATASETS]:
-        raise WorkflowError(
-            f"study '{study}' names the dataset '{unknown[0]}', which is not in the config; "
-            f"choose of {', '.join(DATASETS)}, or add it under datasets:"
-        )
+    for name in names:
+        check_dataset(f"study '{study}'", name)
     entries = [view_of(name) for name in names]
     others = [{key: e[key] for key in e if key != varied} for e in entries]
     values = {name: value(entry) for name, entry in zip(names, entries)}

@@ -13,6 +13,7 @@ SGD_MODULES = [
     "networks",
     "normalization",
     "optimizers",
+    "schedules",
     "sweeps",
     "training",
     "training_data",

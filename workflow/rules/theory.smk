@@ -8,7 +8,7 @@ NETWORK_MODULES = [
     "losses",
     "networks",
     "normalization",
-    "sweeps",
+    "schedules",
     "theory/data",
     "theory/descent",
     "whitening",

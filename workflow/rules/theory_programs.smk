@@ -13,7 +13,7 @@ INTERPOLATION_MODULES = [
     *PROGRAM_MODULES,
     "networks",
     "normalization",
-    "sweeps",
+    "schedules",
     "theory/__init__",
     "theory/descent",
 ]

@@ -17,7 +17,7 @@ import torch
 
 from convexbn.inputs import check_between, check_choice, check_positive
 from convexbn.networks import batch_objective, network_objective, stack
-from convexbn.sweeps import SCHEDULES
+from convexbn.schedules import SCHEDULES, log_spaced
 
 OPTIMIZERS = {
     "adam": torch.optim.Adam,
@@ -58,8 +58,7 @@ class Descent:
     @property
     def looked_at(self) -> set[int]:
         """The numbers of steps after which the objectives are recorded."""
-        spaced = np.geomspace(1, self.steps, self.looks).round().astype(int)
-        return {0, *spaced.tolist(), self.steps}
+        return {0} | log_spaced(self.steps, self.looks)
 
 
 @dataclass(frozen=True)
