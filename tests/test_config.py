@@ -37,6 +37,7 @@ def theorem(config) -> dict:
     [
         (lambda c: c["convex"]["full"].update(seedz=1), "'seedz' was unexpected"),
         (lambda c: c.update(epochs=1), "'epochs' was unexpected"),
+        (lambda c: [c.pop("convex"), c.pop("sgd")], "'convex' is a"),
         (lambda c: c["convex"]["full"].update(tolerance="1e-6"), "'1e-6' is not of type 'number'"),
         (lambda c: c["convex"]["full"].update(dataset="mnist"), "names the dataset 'mnist'"),
         (lambda c: c["convex"]["full"].update(betas=[0.0]), "0.0 is less than or equal to"),
