@@ -131,7 +131,7 @@ def _judged(statement, runs: pd.DataFrame, entry: dict) -> Finding:
     chosen = dict(list(tables.select(runs).groupby("method")))
     missing = [method for method in statement.needed if method not in chosen]
     if missing:
-        return Finding(f"no run that did not diverge of {' and '.join(missing)}", "not run")
+        return Finding(f"no run of {' and '.join(missing)}, or only diverged ones", "not run")
     finding = statement.judge(runs, *(chosen[method] for method in statement.needed))
     return _unless_uncertified(finding, [chosen[method] for method in statement.needed])
 

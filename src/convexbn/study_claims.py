@@ -75,7 +75,7 @@ def _advantage_grows(parts: dict) -> Finding:
     for noise, rows in parts.items():
         chosen = dict(list(tables.select(rows).groupby("method")))
         if missing := [method for method in needed if method not in chosen]:
-            words = f"no run that did not diverge of {' and '.join(missing)} at noise {noise:.0%}"
+            words = f"no run of {' and '.join(missing)} at noise {noise:.0%}, or only diverged ones"
             return Finding(words, "not run")
         truncated, sgd = (chosen[name].set_index("seed")["test_accuracy"] for name in needed)
         differences[noise] = truncated - sgd
