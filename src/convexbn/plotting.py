@@ -9,7 +9,7 @@ import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from convexbn import artifacts
 
@@ -199,6 +199,16 @@ def log_x(axes) -> None:
     axes.xaxis.set_major_locator(LogLocator(subs=(1,) if decades > 1.7 else (1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def log_y(axes) -> None:
+    """Make the y axis of a drawn panel logarithmic, its ticks plain numbers within a decade."""
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    if high < 10 * low:
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_locator(NullLocator())
 
 
 def accuracy_axes(axes, x: str, y: str, log=True) -> None:

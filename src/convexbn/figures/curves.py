@@ -92,4 +92,5 @@ def _label(axes, measure: str, against: str) -> None:
         plotting.accuracy_axes(axes, AXES[against], MEASURES[measure])
     else:
         plotting.log_x(axes)
-        axes.set(xlabel=AXES[against], ylabel=MEASURES[measure], yscale="log")
+        plotting.log_y(axes)
+        axes.set(xlabel=AXES[against], ylabel=MEASURES[measure])

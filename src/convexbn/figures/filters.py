@@ -70,6 +70,8 @@ def draw(table, dataset: str):
             uncertified = tables.not_certified(rows)
             plotting.points(axes, rows["effective_rank"], mean, look, uncertified)
         plotting.accuracy_axes(axes, "effective rank, sum of gains", f"{part} accuracy (%)")
+        if len(ranks := np.unique(table.loc[table["kind"] == HARD, "effective_rank"])):
+            plotting.ticks_at(axes.xaxis, ranks, share=0.12)
     entries = plotting.entries([LOOKS[kind] for kind in present])
     entries += plotting.not_certified(tables.not_certified(table).any())
     plotting.legend(figure, entries)

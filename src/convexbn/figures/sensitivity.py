@@ -104,7 +104,7 @@ def _draw_numbers(axes, rows) -> None:
         plotting.points(axes, x, mean, look, tables.not_certified(some))
         plotting.crosses(axes, x[mean.isna()], look.color)
     plotting.log_x(axes)
-    plotting.ticks_at(axes.xaxis, np.unique(pd.to_numeric(rows["value"])), share=0.14)
+    plotting.ticks_at(axes.xaxis, np.unique(pd.to_numeric(rows["value"])), share=0.2)
 
 
 def _draw_names(axes, rows) -> None:
