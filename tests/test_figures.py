@@ -539,3 +539,17 @@ def test_ticks_keep_the_last_and_leave_room():
 def test_drawing_does_not_wait_for_torch():
     code = "import sys, convexbn.figures, convexbn.claims; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(("losses", "power"), [((0.485, 0.505), False), ((0.02, 0.6), True)])
+def test_losses_within_a_decade_have_plain_ticks(losses, power):
+    figure, ((axes,),) = plotting.panels(1)
+    axes.plot([1, 2], losses)
+    plotting.log_y(axes)
+    figure.canvas.draw()
+    labels = [label.get_text() for label in axes.get_yticklabels(which="both")]
+    low, high = axes.get_ylim()
+    assert axes.get_yscale() == "log"
+    assert any("10^" in label for label in labels) == power
+    if not power:
+        assert sum(low <= float(label) <= high for label in labels if label) >= 3
