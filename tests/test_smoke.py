@@ -20,7 +20,7 @@ CONFIGS = {
     name: yaml.safe_load((ROOT / f"config/{name}.yaml").read_text())
     for name in ("cifar-small", "paper")
 }
-KINDS = {"convex": "convex", "sgd": "sgd", "bias": "bias"}
+KINDS = "convex", "sgd", "bias"
 RUNS = [
     pytest.param(name, run, id=f"{name}-{kind}-{run}")
     for kind in KINDS
