@@ -61,6 +61,8 @@ CASES = [
     (GROUPS, make_features),
     (replace(GROUPS, network="relu", optimizer="adam", schedule="cosine"), make_patches),
     (replace(GROUPS, network="convex", width=None), whitened_features),
+    # Groups of three and one that tune, and then the other seed's.
+    (replace(GROUPS, tuning_seeds=1), make_features),
 ]
 
 

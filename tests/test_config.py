@@ -51,6 +51,8 @@ def theorem(config) -> dict:
         (lambda c: c["studies"]["noise"].update(s=["digits"]), "is too short"),
         (lambda c: c["studies"]["noise"].update(s=["digits", "x"]), "names the dataset 'x'"),
         (lambda c: c["studies"]["noise"].update(s=["digits", "small"]), "differ in 'label_noise'"),
+        (lambda c: c["convex"]["full"].update(tuning_seeds=3), "run 'full': tuning_seeds must be"),
+        (lambda c: c["sgd"]["bn"].update(tuning_seeds=3), "run 'bn': tuning_seeds must be"),
         (lambda c: c["sgd"]["bn"].pop("width"), "'width' is a required property"),
         (lambda c: c["sgd"]["bn"].update(gates=3), "should not be valid"),
         (lambda c: c["sgd"]["program"].update(width=3), "should not be valid"),

@@ -58,6 +58,14 @@ def test_more_work_takes_more_memory(more):
     assert footprint.convex(CIFAR, run | {"rank": 100}) < footprint.convex(CIFAR, run)
 
 
+def test_tuning_with_some_seeds_takes_less_memory():
+    run = {"gates": 128, "seeds": 20, "betas": [1.0] * 20}
+    sweep = {"network": "bn", "width": 2048, "batch_size": 100, "learning_rates": [0.1] * 20} | run
+    tuned = {"tuning_seeds": 1}
+    assert footprint.convex(CIFAR, run | tuned) < footprint.convex(CIFAR, run)
+    assert footprint.sgd(CIFAR, sweep | tuned) < footprint.sgd(CIFAR, sweep)
+
+
 @pytest.mark.parametrize("stage", ["features", "whitening", "gates", "convex"])
 def test_patches_take_memory_as_their_rows_do(stage):
     """Overlapping patches hold every pixel nine times; every row has its activations."""

@@ -122,6 +122,37 @@ def test_clock_runs_from_the_setup_through_the_whole_path(solved):
             assert begin <= at[0] <= at[-1] <= ends[b]
 
 
+def test_seeds_that_do_not_tune_are_solved_for_the_best_beta_alone(run, solutions):
+    tuned = make_run(tuning_seeds=1)
+    found, history = solve_run(tuned)
+    rows = [row for row in evaluate_run(run, solutions) if row["seed"] == SEEDS[0]]
+    best = max(rows, key=lambda row: (row["validation_accuracy"], row["beta"]))["beta"]
+    b = tuned.settings.descending.index(best)
+    assert {name for name in found if "weights" in name} == {
+        *(f"weights.0.{b}" for b in range(3)),
+        f"weights.1.{b}",
+    }
+    for name in ("weights.0.0", "weights.0.1", "weights.0.2"):
+        np.testing.assert_array_equal(found[name], solutions[name])
+    keys = [(SEEDS[0], 2.0), (SEEDS[0], 1.0), (SEEDS[0], 0.5), (SEEDS[1], best)]
+    for rows in (certify_run(tuned, found), evaluate_run(tuned, found)):
+        assert [(row["seed"], row["beta"]) for row in rows] == keys
+    objectives = [c["objective"] for c in certify_run(tuned, found)]
+    expected = {(c["seed"], c["beta"]): c["objective"] for c in certify_run(run, solutions)}
+    assert objectives[-1] == pytest.approx(expected[keys[-1]], rel=1e-6)  # the tolerance
+    # Every solve has its own clock, from the setup on.
+    for seed, beta in keys:
+        s, b = SEEDS.index(seed), tuned.settings.descending.index(beta)
+        at = [row["seconds"] for row in history if (row["seed"], row["beta"]) == (seed, beta)]
+        assert SETUP[s] <= at[0] <= at[-1] <= found["seconds"][s, b] < SETUP[s] + 5
+    assert np.isnan(found["seconds"]).sum() == 2
+
+
+def test_a_run_without_validation_samples_cannot_be_tuned():
+    with pytest.raises(ValueError, match="validation samples, got none"):
+        solve_run(make_run(make_features(validation=0), tuning_seeds=1))
+
+
 def by_hand(run, X, s, W):
     """Return the predictions of a gated network, sample by sample."""
     U = run.whitening.transform(X)

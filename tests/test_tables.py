@@ -93,6 +93,37 @@ def test_a_run_that_is_no_candidate_is_kept_and_never_chosen():
     assert tables.methods(runs[runs["run"] == "s"]).empty
 
 
+def test_methods_says_what_is_at_an_end_of_what_was_tried():
+    def settings(*accuracies):
+        grid = zip((2.0, 1.0, 0.5), accuracies, strict=True)
+        return sgd_rows(*((beta, 0.1, [value], [value], [1.0]) for beta, value in grid))
+
+    def edges(*parts):
+        return tables.methods(pd.concat(parts))["edges"].tolist()
+
+    assert edges(settings(0.2, 0.3, 0.1)) == [""]
+    assert edges(settings(0.2, 0.1, 0.3)) == ["beta"]
+    assert edges(settings(0.3, 0.1, 0.2)) == ["beta"]
+    assert edges(sgd_rows((1.0, 0.1, [0.5], [0.5], [1.0]))) == [""]  # nothing else was tried
+    ranks = {f"k{k}": settings(0.2, 0.3 + k / 100, 0.1).assign(rank=k) for k in (10, 20, 30)}
+    parts = [rows.assign(run=run, method="convex-truncated") for run, rows in ranks.items()]
+    assert edges(*parts) == ["rank"]
+    assert edges(*parts, parts[0].assign(rank=40, run="k40")) == [""]
+
+
+def test_a_setting_that_only_tuning_seeds_have_is_no_run_s_setting():
+    lucky = (1.0, 0.1, [0.9], [0.9], [1.0])
+    tuned = (0.5, 0.1, [0.7, 0.7], [0.7, 0.7], [1.0, 1.0])
+    runs = sgd_rows(lucky, tuned)
+    assert chosen_setting(runs) == (0.5, 0.1)
+    # It is drawn where settings of one beta are compared.
+    by_beta = tables.select(runs, ["method", "beta"])
+    assert by_beta.groupby("beta")["seed"].nunique().to_dict() == {0.5: 2, 1.0: 1}
+    # Another run may have fewer seeds.
+    other = sgd_rows(lucky).assign(run="other")
+    assert set(tables.select(pd.concat([runs, other]))["run"]) == {"other"}
+
+
 def test_candidates_are_known_after_a_round_trip(runs, tmp_path):
     mixed = runs.assign(candidate=runs["run"] != "k5")
     artifacts.write_table(tmp_path / "runs.csv", mixed, {})
@@ -197,6 +228,16 @@ def test_a_setting_s_history_is_its_own(runs, written):
         else:
             assert set(rows["learning_rate"]) == {setting.learning_rate}
             assert rows["beta"].nunique() == 1
+
+
+def test_a_tuned_setting_s_history_leaves_out_the_path_of_the_tuning_seeds(runs, written):
+    convex, sgd = written
+    (setting,) = (row for row in tables.methods(runs).itertuples() if row.method == "convex")
+    tuned = convex[np.isclose(convex["beta"], setting.beta) | (convex["seed"] == 0)]
+    rows = histories.leading_to(setting, tuned, sgd)
+    assert set(rows["beta"]) == {setting.beta}
+    assert rows["seed"].nunique() == setting.seeds > 1
+    assert (convex["beta"] > setting.beta).any()  # or the test could not fail
 
 
 @pytest.mark.parametrize(

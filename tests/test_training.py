@@ -148,6 +148,45 @@ def test_groups_give_what_one_group_gives():
     assert final(grouped_history) == pytest.approx(final(history), rel=1e-5)
 
 
+def test_seeds_that_do_not_tune_take_the_best_setting_and_train_as_ever():
+    features = make_features()
+    history, parameters = train(features, replace(SWEEP, tuning_seeds=1, epochs=10))
+    everything, expected = train(features, replace(SWEEP, epochs=10))
+
+    def final(rows):
+        return {tuple(row.values())[:3]: row for row in rows if row["epoch"] == 10}
+
+    first = [row for row in final(everything).values() if row["seed"] == 0]
+    best = max(first, key=lambda row: row["validation_accuracy"])
+    assert len({row["validation_accuracy"] for row in first}) > 1  # or there would be no choice
+    chosen = (1, best["learning_rate"], best["beta"])
+    members = [member for member in SWEEP.members if member.seed == 0] + [chosen]
+    assert list(final(history)) == members
+    for index, member in enumerate(members):
+        row, other = final(history)[member], final(everything)[member]
+        assert row["objective"] == pytest.approx(other["objective"], rel=1e-5)
+        values = parameters_of(parameters, index, parameters)
+        others = parameters_of(expected, SWEEP.members.index(member), parameters)
+        # Sums of stacks of other sizes are rounded otherwise, over 40 steps.
+        torch.testing.assert_close(values, others, rtol=1e-4, atol=1e-5)
+
+
+def test_where_every_setting_diverged_no_other_seed_is_tried(caplog):
+    sweep = replace(SWEEP, network="relu", learning_rates=(1e6,), tuning_seeds=1)
+    history, _ = train(make_features(), sweep)
+    assert {row["seed"] for row in history} == {0}
+    assert "every setting diverged" in caplog.text
+
+
+def test_tuning_without_validation_samples_is_refused():
+    features = make_features()
+    features |= {
+        f"{name}_validation": features[f"{name}_validation"][:0] for name in ("X", "labels")
+    }
+    with pytest.raises(ValueError, match="validation samples, got none"):
+        train(features, replace(SWEEP, tuning_seeds=1))
+
+
 @pytest.fixture
 def _two_threads():
     threads = torch.get_num_threads()

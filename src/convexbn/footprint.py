@@ -97,13 +97,19 @@ def convex(dataset: dict, run: dict) -> int:
     """Return the MB that solving, certifying or evaluating a run takes."""
     size = size_of(dataset)
     rows, p = size.K * (size.n + size.m), 1 + (run.get("rank") or min(size.K * size.n - 1, size.d))
-    P, solutions = run["gates"], run["seeds"] * len(run["betas"])
+    P, solutions = run["gates"], sum(_networks(run, len(run["betas"])))
     data = rows * (12 * size.d + 12 * p)  # features, and the stored full-rank design; coordinates
     scaled = 8 * rows * p if size.K > 1 or "filter" in run else 0  # by 1 / K, or by the gains
     stored = 8 * (solutions * size.C + run["seeds"]) * p * P  # weights, gates
     terms = {key: run[key] for key in ("loss", "penalty") if key in run}
     working = gated_bytes(size.n, p, P, size.C, size.K, **terms)
     return _INTERPRETER + (data + scaled + _patterns(rows, P) + stored + working) // _MB
+
+
+def _networks(run, settings) -> tuple[int, int]:
+    """Return how many there are of the tuning seeds, in all settings, and of the others, in one."""
+    tuning = run.get("tuning_seeds") or run["seeds"]
+    return tuning * settings, run["seeds"] - tuning
 
 
 def _patterns(rows, P) -> int:
@@ -117,13 +123,13 @@ def sgd(dataset: dict, run: dict) -> int:
     p = 1 + (run.get("rank") or size.d) if is_convex else size.d
     width = run["gates"] * size.C if is_convex else run["width"]
     samples, rows = size.K * (size.n + size.m), size.K * run["batch_size"]
-    sweep = run["seeds"] * len(run["learning_rates"]) * len(run["betas"])
-    together = min(run.get("max_members") or members_in_cache(p, width, rows), sweep)
+    phases = _networks(run, len(run["learning_rates"]) * len(run["betas"]))
+    together = min(run.get("max_members") or members_in_cache(p, width, rows), max(phases))
     tensors = 7 if run.get("optimizer") == "adam" else 5  # of the parameters' shape, at the start
     training = together * step_bytes(p, width, 2 * rows, tensors=tensors)
     data = samples * (8 * size.d + (48 * p if is_convex else 0))  # and the designs in float64
     scores = 16 * together * (size.n + size.m) * size.C + _EVALUATION
-    kept = 8 * sweep * width * (p + size.C + 4)
+    kept = 8 * sum(phases) * width * (p + size.C + 4)
     return _INTERPRETER + (data + training + scores + kept) // _MB
 
 

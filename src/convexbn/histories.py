@@ -11,7 +11,8 @@ _SAME = {"rtol": 1e-9, "atol": 0}  # numbers that were written and read again
 def leading_to(setting, convex: pd.DataFrame, sgd: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of the histories that led to a setting, for all its seeds.
 
-    A certified program is followed along its path of betas, from the largest to the setting's.
+    A certified program is followed along its path of betas, from the largest to the setting's,
+    unless it was tuned: then not all of its seeds have the others, and every beta its own clock.
 
     Parameters
     ----------
@@ -23,9 +24,11 @@ def leading_to(setting, convex: pd.DataFrame, sgd: pd.DataFrame) -> pd.DataFrame
     is_solved = setting.method in tables.SOLVED
     history = convex if is_solved else sgd
     rows = history[(history["dataset"] == setting.dataset) & (history["run"] == setting.run)]
-    if is_solved:
-        return rows[rows["beta"] >= setting.beta * (1 - _SAME["rtol"])]
     same = np.isclose(rows["beta"], setting.beta, **_SAME)
+    if is_solved:
+        path = rows[rows["beta"] >= setting.beta * (1 - _SAME["rtol"])]
+        is_whole = path.groupby("beta")["seed"].nunique().nunique() == 1
+        return path if is_whole else rows[same]
     return rows[same & np.isclose(rows["learning_rate"], setting.learning_rate, **_SAME)]
 
 

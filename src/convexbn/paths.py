@@ -2,9 +2,12 @@
 
 A path is solved from the largest beta to the smallest, each from the solution before it. The
 solutions of a run are kept as tensors `weights.{s}.{b}` (r + 1, P, C) and `dual.{s}.{b}` (n, C), s
-the index of the seed and b that of beta in descending order.
+the index of the seed and b that of beta in descending order. With tuning seeds (see
+:class:`convexbn.runs.Settings`) the other seeds have the chosen beta alone, solved from zero, and
+every solve has a clock of its own.
 """
 
+import logging
 from dataclasses import replace
 
 import numpy as np
@@ -17,8 +20,11 @@ from convexbn.penalties import PENALTIES
 from convexbn.program import adjoint
 from convexbn.runs import Run
 from convexbn.solvers import solve_path
+from convexbn.tuning import best_setting, check_tuning
 
 SPLITS = "train", "validation", "test"
+
+logger = logging.getLogger(__name__)
 
 
 def solve_run(run: Run) -> tuple[dict, list[dict]]:
@@ -28,7 +34,7 @@ def solve_run(run: Run) -> tuple[dict, list[dict]]:
     -------
     solutions : dict of tensors and arrays
         `weights.{s}.{b}`, `dual.{s}.{b}`; per seed and beta `iterations` and `seconds` (S, B), the
-        latter on the path's clock when that beta was solved.
+        latter on the path's clock when that beta was solved (NaN where it was not).
     history : list of dict
         One row per seed, beta and look at the gap: seed, beta, rank, iteration, seconds on the
         path's clock, objective, dual_objective, gap, relative_gap, train_accuracy, test_accuracy,
@@ -38,20 +44,47 @@ def solve_run(run: Run) -> tuple[dict, list[dict]]:
     ------
     UncertifiedError
         If a solution misses the tolerance and the run does not allow that.
+    ValueError
+        If there are tuning seeds, and no validation samples or not so many seeds.
     """
+    tuning_seeds, betas = run.settings.tuning_seeds, run.settings.descending
+    check_tuning(tuning_seeds, len(run.seeds), len(run.features["labels_validation"]))
     solutions, history = {}, []
-    seconds = np.repeat(run.setup_seconds[:, None], len(run.settings.betas), axis=1)
+    seconds = np.full((len(run.seeds), len(betas)), np.nan)
     iterations = np.zeros(seconds.shape, dtype=np.int64)
     _warm_up(run)
-    with progress(total=None, desc=f"{seconds.size} solves, looks at the gap") as bar:
+    with progress(total=None, desc="convex solves, looks at the gap") as bar:
         for s, seed in enumerate(run.seeds):
-            for b, solution in enumerate(_solve_seed(run, s, history, bar)):
+            if s == tuning_seeds:
+                betas = [_best_beta(run, solutions)]
+                logger.info("the seeds that do not tune take beta %g", *betas)
+            for solution, clock in _solve_seed(run, s, betas, history, bar):
                 run.settings.require(solution.certificate, f"seed {seed}, beta {solution.beta:g}")
+                b = run.settings.descending.index(solution.beta)
                 solutions[f"weights.{s}.{b}"] = solution.weights
                 solutions[f"dual.{s}.{b}"] = solution.dual
-                seconds[s, b:] += solution.certificate.seconds
+                seconds[s, b] = clock
                 iterations[s, b] = solution.certificate.iterations
     return solutions | {"seconds": seconds, "iterations": iterations}, history
+
+
+def _best_beta(run: Run, solutions: dict) -> float:
+    """Return the beta at which the seeds solved so far do best on the validation samples."""
+    rows = []
+    for s in range(run.settings.tuning_seeds):
+        validation = run.samples("validation", s)
+        for b, beta in _solved(run, solutions, s):
+            scores = validation.scores(solutions[f"weights.{s}.{b}"].to(run.device))
+            known = accuracy(scores, validation.labels)
+            rows.append({"beta": beta, "validation_accuracy": known})
+    (beta,) = best_setting(rows, ("beta",))
+    return beta
+
+
+def _solved(run: Run, solutions: dict, s: int) -> list[tuple[int, float]]:
+    """Return index and value of the betas that the s-th seed was solved for."""
+    betas = enumerate(run.settings.descending)
+    return [(b, beta) for b, beta in betas if f"weights.{s}.{b}" in solutions]
 
 
 def _warm_up(run: Run) -> None:
@@ -61,11 +94,12 @@ def _warm_up(run: Run) -> None:
     train.scores(adjoint(train.U[0].float(), train.D[0], Y))
 
 
-def _solve_seed(run: Run, s: int, history: list, bar):
-    """Yield the solutions of one path; append to the history what was seen on the way."""
+def _solve_seed(run: Run, s: int, betas: list, history: list, bar):
+    """Yield the solutions of one path, and its clock; append to the history what was seen."""
     train, test = run.samples("train", s), run.samples("test", s)
     test = replace(test, U=test.U.float())  # the curves need no more
-    elapsed, loss = float(run.setup_seconds[s]), run.settings.loss
+    start, loss = float(run.setup_seconds[s]), run.settings.loss
+    elapsed = start
 
     def on_look(look):
         bar.step(f"beta {look.beta:.3g}, relative gap {look.relative_gap:.1e}")
@@ -88,10 +122,11 @@ def _solve_seed(run: Run, s: int, history: list, bar):
         history.append(row)
 
     limits = {"max_iterations": run.settings.max_iterations, "on_look": on_look}
-    Y, betas = run.features["Y_train"], run.settings.betas
+    Y = run.features["Y_train"]
     for solution in solve_path(train.U, train.D, Y, betas, **limits, **run.settings.terms):
         elapsed += solution.certificate.seconds
-        yield replace(solution, weights=solution.weights.cpu(), dual=solution.dual.cpu())
+        yield replace(solution, weights=solution.weights.cpu(), dual=solution.dual.cpu()), elapsed
+        elapsed = elapsed if run.settings.tuning_seeds is None else start
 
 
 def certify_run(run: Run, solutions: dict) -> list[dict]:
@@ -100,7 +135,7 @@ def certify_run(run: Run, solutions: dict) -> list[dict]:
     Returns
     -------
     list of dict
-        One certificate per seed and beta, with both; `seconds` on the path's clock.
+        One certificate per solution, with seed and beta; `seconds` on the path's clock.
 
     Raises
     ------
@@ -110,7 +145,7 @@ def certify_run(run: Run, solutions: dict) -> list[dict]:
     certificates = []
     for s, seed in enumerate(run.seeds):
         train = run.samples("train", s)
-        for b, beta in enumerate(run.settings.descending):
+        for b, beta in _solved(run, solutions, s):
             W, dual = (solutions[f"{name}.{s}.{b}"] for name in ("weights", "dual"))
             Y = run.features["Y_train"]
             certificate = replace(
@@ -129,14 +164,14 @@ def evaluate_run(run: Run, solutions: dict) -> list[dict]:
     Returns
     -------
     list of dict
-        One row per seed and beta: seed, beta, rank, energy, filter, gates, neurons,
+        One row per solution: seed, beta, rank, energy, filter, gates, neurons,
         train_accuracy, validation_accuracy, test_accuracy, train_loss, test_loss (the run's loss
         per sample), and test_nll, test_ece, temperature of :func:`convexbn.evaluation.calibration`.
     """
     rows = []
     for s, seed in enumerate(run.seeds):
         parts = {split: run.samples(split, s) for split in SPLITS}
-        for b, beta in enumerate(run.settings.descending):
+        for b, beta in _solved(run, solutions, s):
             W = torch.as_tensor(solutions[f"weights.{s}.{b}"], device=run.device)
             row = {
                 "seed": seed,

@@ -37,6 +37,9 @@ class Settings:
         Of the solver, per beta.
     allow_uncertified : bool
         Go on with a solution that misses the tolerance, instead of failing.
+    tuning_seeds : int, optional
+        How many of the seeds, the first, solve for every beta; the others only for the one with
+        the best validation accuracy. By default all solve for every one.
     """
 
     betas: tuple
@@ -45,6 +48,7 @@ class Settings:
     penalty: str = "group"
     max_iterations: int = 100_000
     allow_uncertified: bool = False
+    tuning_seeds: int | None = None
 
     @classmethod
     def of(cls, entry: dict) -> "Settings":

@@ -63,7 +63,11 @@ def _rank_grows(parts: dict) -> Finding:
 
 
 def best_ranks(rows: pd.DataFrame) -> pd.Series:
-    """Return the rank with each seed's highest validation accuracy, of equals the smallest."""
+    """Return the rank with each seed's highest validation accuracy, of equals the smallest.
+
+    Of each rank in the setting that :func:`convexbn.tables.select` chooses.
+    """
+    rows = tables.select(rows, ["rank"])
     order = rows.sort_values(["validation_accuracy", "rank"], ascending=[False, True])
     return order.dropna(subset="validation_accuracy").groupby("seed")["rank"].first()
 

@@ -4,12 +4,13 @@ Every network of a sweep, a member, is one (seed, learning rate, beta). A seed f
 initialization and the order of the samples for all its learning rates and betas: they are paired.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import NamedTuple
 
 from convexbn.inputs import check_between, check_choice, check_momentum, check_positive
 from convexbn.schedules import SCHEDULES, log_spaced
+from convexbn.tuning import check_tuning
 
 NETWORKS = "bn", "relu", "convex"
 OPTIMIZERS = "sgd", "adam"
@@ -37,8 +38,9 @@ class Sweep:
         Passes over the data; samples per step, at least 2. An epoch leaves out the samples after
         its last full batch: statistics of a small rest would be noise.
     learning_rates, betas, seeds : sequences
-        Every combination is a member. Learning rates are those of the loss per sample, beta is the
-        weight decay in the paper's units, for a loss summed over the samples.
+        Every combination is a member, unless there are `tuning_seeds`. Learning rates are those of
+        the loss per sample, beta is the weight decay in the paper's units, for a loss summed over
+        the samples.
     momentum : float
         In [0, 1); for "adam" the decay of its first moment (that of its second is 0.999).
     schedule : str
@@ -50,6 +52,9 @@ class Sweep:
         many as a CPU's cache holds (:func:`convexbn.memory.members_in_cache`), on a GPU all.
     optimizer : str
         "sgd" or "adam", with the weight decay in the gradient.
+    tuning_seeds : int, optional
+        How many of the seeds, the first, try every combination; the others are trained only in the
+        one with the best validation accuracy at the end. By default all try every one.
 
     Raises
     ------
@@ -69,6 +74,7 @@ class Sweep:
     evaluations: int = 12
     max_members: int | None = None
     optimizer: str = "sgd"
+    tuning_seeds: int | None = None
 
     def __post_init__(self):
         check_choice("network", self.network, NETWORKS)
@@ -84,6 +90,7 @@ class Sweep:
         for value in (*self.learning_rates, *self.betas):
             check_positive("each learning rate and beta", value)
         check_momentum(self.momentum)
+        check_tuning(self.tuning_seeds, len(self.seeds), validation=True)
 
     @classmethod
     def of(cls, entry: dict, seeds) -> "Sweep":
@@ -101,8 +108,19 @@ class Sweep:
             )
 
     @property
+    def tuning(self) -> "Sweep":
+        """The part of the sweep that tries every combination: all of it, if nothing is tuned."""
+        return replace(self, seeds=self.seeds[: self.tuning_seeds], tuning_seeds=None)
+
+    def remaining(self, learning_rate, beta) -> "Sweep | None":
+        """Return the part that is trained in the chosen setting, None if there is none."""
+        seeds = self.seeds[len(self.tuning.seeds) :]
+        setting = {"learning_rates": (learning_rate,), "betas": (beta,)}
+        return replace(self, seeds=seeds, tuning_seeds=None, **setting) if seeds else None
+
+    @property
     def members(self) -> list[Member]:
-        """All members, the seed changing slowest and beta fastest."""
+        """All combinations, the seed changing slowest and beta fastest."""
         combinations = product(self.seeds, self.learning_rates, self.betas)
         return [Member(int(seed), float(rate), float(beta)) for seed, rate, beta in combinations]
 

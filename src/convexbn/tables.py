@@ -2,7 +2,8 @@
 
 A run tries several settings (run, beta, learning rate), each with several seeds. Settings are
 chosen by their mean validation accuracy and judged by their last epoch or final iterate; the test
-columns are reported, and never choose anything. Runs that are no candidates show how much a
+columns are reported, and never choose anything. A run that was tuned with some of its seeds has the
+others in one setting only, and that is the run's. Runs that are no candidates show how much a
 quantity matters, and are never chosen either.
 """
 
@@ -98,8 +99,9 @@ def select(runs: pd.DataFrame, by=("dataset", "method")) -> pd.DataFrame:
     The best setting has the highest mean validation accuracy over its seeds; of equals, the one
     with the larger beta, then the smaller learning rate, the smaller rank, the first name. A
     setting with a diverged seed (its objective or validation accuracy is not finite) is never
-    chosen, and neither is one of a run that is no candidate. A group without any other setting has
-    no rows in the result.
+    chosen, and neither is one of a run that is no candidate, nor one that fewer seeds have than
+    another setting of its run in the group. A group without any other setting has no rows in the
+    result.
 
     Parameters
     ----------
@@ -120,7 +122,10 @@ def select(runs: pd.DataFrame, by=("dataset", "method")) -> pd.DataFrame:
         score=("validation_accuracy", _mean_of_all),
         loss=("objective", _mean_of_all),
         size=("rank", "max"),
+        seeds=("seed", "nunique"),
     )
+    most = settings.groupby([*dict.fromkeys([*by, "run"])], dropna=False)["seeds"].transform("max")
+    settings = settings[settings["seeds"] == most]
     settings = settings[np.isfinite(settings["score"]) & np.isfinite(settings["loss"])]
     settings = settings.sort_values(
         ["score", "beta", "learning_rate", "size", "run"],
@@ -192,6 +197,9 @@ def _all_certified(column: pd.Series):
 def methods(runs: pd.DataFrame) -> pd.DataFrame:
     """Return one row per dataset and method with a candidate, at the setting chosen on validation.
 
+    Column `edges` names what of the setting is the smallest or the largest that was tried (beta and
+    learning rate by its run, rank by its method): with others the method might do better still.
+
     Raises
     ------
     ValueError
@@ -206,7 +214,21 @@ def methods(runs: pd.DataFrame) -> pd.DataFrame:
             f"for {sorted(missing)}; add smaller learning rates in the config"
         )
     table = summarize(chosen, [*by, *SETTING])
+    table["edges"] = [_edges(setting, candidates(runs)) for setting in table.itertuples()]
     return table.sort_values(by, key=_in_order, ignore_index=True)
+
+
+def _edges(setting, runs) -> str:
+    method = runs[runs["dataset"].eq(setting.dataset) & runs["method"].eq(setting.method)]
+    run = method[method["run"] == setting.run]
+    tried = {"beta": run, "learning_rate": run, "rank": method}
+    ends = {name: (rows[name].min(), rows[name].max()) for name, rows in tried.items()}
+    found = [
+        name
+        for name, (low, high) in ends.items()
+        if low < high and getattr(setting, name) in (low, high)
+    ]
+    return ", ".join(found)
 
 
 def rounded(frame: pd.DataFrame, digits=6) -> pd.DataFrame:

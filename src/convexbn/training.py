@@ -11,6 +11,7 @@ all of them is one batched matrix product; and on a CPU with several threads eac
 of its own, and never waits for another within an epoch.
 """
 
+import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
@@ -26,6 +27,9 @@ from convexbn.logs import progress
 from convexbn.memory import members_in_cache
 from convexbn.sweeps import Sweep
 from convexbn.training_data import TrainingData
+from convexbn.tuning import best_setting, check_tuning
+
+_logger = logging.getLogger(__name__)
 
 
 def train(features: dict, sweep: Sweep, device="cpu", checkpoint=None) -> tuple[list[dict], dict]:
@@ -60,42 +64,72 @@ def train(features: dict, sweep: Sweep, device="cpu", checkpoint=None) -> tuple[
         keeps its rows, with NaN as objective and as measures: the largest of its scores would be
         an arbitrary class.
     parameters : dict of tensors
-        The final networks on the CPU, one slice per member in the order of `sweep.members`: their
-        parameters by name, and for BN `mean` and `variance`, the statistics of the training set.
-        Of "convex" the `weights` of the program, as :class:`convexbn.Solution` has them.
+        The final networks on the CPU, one slice per member in the order of `sweep.members`, those
+        of `sweep.tuning` before those of `sweep.remaining`: their parameters by name, and for BN
+        `mean` and `variance`, the statistics of the training set. Of "convex" the `weights` of the
+        program, as :class:`convexbn.Solution` has them.
 
     Raises
     ------
     ValueError
         If the features hold NaN or do not fit together, a batch has more samples than there are,
-        or the checkpoint is no checkpoint.
+        there are tuning seeds and no validation samples, or the checkpoint is no checkpoint.
     """
     data = TrainingData.read(features, sweep, device)
     check_between("batch_size", sweep.batch_size, 2, len(data.Y))
+    check_tuning(sweep.tuning_seeds, len(sweep.seeds), len(data.labels["validation"]))
     threads = 1 if data.Y.is_cuda else torch.get_num_threads()
-    groups = _groups(sweep, data, threads)
+    groups = _groups(sweep.tuning, data, threads)
     work = _work(features, f"{sweep} {device} {groups}") if checkpoint else ""
     store = Checkpoint(checkpoint, work)
     state = store.load() or {"finished": [], "courses": []}
     finished, saved = state["finished"], state["courses"]
-    names = f"SGD, {len(sweep.members)} networks"
-    with workers(threads) as each, progress(sweep.epochs * len(groups), names) as bar:
+    any_setting = sweep.learning_rates[0], sweep.betas[0]
+    expected = len(groups) + len(_groups(sweep.remaining(*any_setting), data, threads))
+    with workers(threads) as each, progress(sweep.epochs * expected, "SGD, epochs") as bar:
         bar.step(steps=sweep.epochs * len(finished))
-        for group in groups[len(finished) :]:
-            courses = [Course(data, sweep, members) for members in group]
-            for course in courses[: len(saved)]:
-                course.restore(saved.pop(0))
-            bar.step(steps=courses[0].epoch)
-            for words in _run(courses, each if len(courses) > 1 else map):
-                store.save(partial(_state, finished, courses))
-                bar.step(words)
-            finished.append(_joined([(course.rows, course.final()) for course in courses]))
+
+        def train_groups(groups):
+            for group in groups[len(finished) :]:
+                courses = [Course(data, sweep, members) for members in group]
+                for course in courses[: len(saved)]:
+                    course.restore(saved.pop(0))
+                bar.step(steps=courses[0].epoch)
+                for words in _run(courses, each if len(courses) > 1 else map):
+                    store.save(partial(_state, finished, courses))
+                    bar.step(words)
+                finished.append(_joined([(course.rows, course.final()) for course in courses]))
+
+        train_groups(groups)
+        remaining = _remaining(sweep, _rows(finished[: len(groups)]))
+        train_groups(groups + _groups(remaining, data, threads))
     store.remove()
-    return [row for rows, _ in finished for row in rows], _joined(finished)[1]
+    return _rows(finished), _joined(finished)[1]
+
+
+def _rows(finished) -> list[dict]:
+    return [row for rows, _ in finished for row in rows]
+
+
+def _remaining(sweep, rows) -> Sweep | None:
+    """Return what is to be trained after tuning; None if that is nothing."""
+    last = [row for row in rows if row["epoch"] == sweep.epochs]
+    chosen = best_setting(last, ("beta", "learning_rate"))
+    if chosen is None:
+        _logger.warning("every setting diverged with one of the tuning seeds: no others are tried")
+        return None
+    beta, learning_rate = chosen
+    remaining = sweep.remaining(learning_rate, beta)
+    if remaining is not None:
+        words = "the seeds that do not tune take learning rate %g and beta %g"
+        _logger.info(words, learning_rate, beta)
+    return remaining
 
 
 def _groups(sweep, data, threads) -> list[list]:
     """Return the members that are trained together, group by group, in one list per thread."""
+    if sweep is None:
+        return []
     members = sweep.members
     size = sweep.max_members or len(members)
     if sweep.max_members is None and not data.Y.is_cuda:

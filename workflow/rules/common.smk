@@ -1,5 +1,6 @@
 # What several rules need: the run sheet, and the code that a script rests on.
 from convexbn import footprint
+from convexbn.tuning import check_tuning
 
 DATASETS = config["datasets"]
 CONVEX, SGD = config.get("convex", {}), config.get("sgd", {})
@@ -20,8 +21,18 @@ def check_dataset(what, dataset, is_whole=False):
         )
 
 
+def check_seeds(name, run):
+    """Refuse a run that cannot be tuned as it says."""
+    validation = DATASETS[run["dataset"]]["validation"] != 0  # null: all that are left
+    try:
+        check_tuning(run.get("tuning_seeds"), run["seeds"], validation)
+    except ValueError as error:
+        raise WorkflowError(f"run '{name}': {error}")
+
+
 for name, run in [*CONVEX.items(), *SGD.items()]:
     check_dataset(f"run '{name}'", run["dataset"])
+    check_seeds(name, run)
 
 
 def images_of(dataset):

@@ -33,6 +33,7 @@ PATH_MODULES = [
     "evaluation",
     "paths",
     "runs",
+    "tuning",
     "whitening",
 ]
 

@@ -17,6 +17,7 @@ SGD_MODULES = [
     "sweeps",
     "training",
     "training_data",
+    "tuning",
     "whitening",
 ]
 
