@@ -11,6 +11,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
+from convexbn import courses
 from convexbn.architectures import ConvolutionalNetwork
 from convexbn.evaluation import calibration
 from convexbn.networks import BNNetwork, ReLUNetwork, network_objective
@@ -317,6 +318,17 @@ def test_scores_that_overflow_are_a_divergence_too():
     assert parameters["output"].isfinite().all()
     assert math.isnan(history[-1]["objective"])
     assert math.isnan(history[-1]["train_accuracy"])
+
+
+@pytest.mark.parametrize(("rate", "is_diverged"), [(10.0, False), (30.0, True)])
+def test_a_thousand_times_the_first_objective_is_a_divergence(rate, is_diverged, monkeypatch):
+    sweep = Sweep("relu", 4, 1, n, (rate,), (0.1,), (0,), momentum=0.0)
+    _, last = train(make_features(), sweep)[0]
+    assert math.isnan(last["objective"]) == math.isnan(last["test_accuracy"]) == is_diverged
+    monkeypatch.setattr(courses, "DIVERGED", math.inf)
+    first, last = train(make_features(), sweep)[0]
+    assert math.isfinite(last["objective"])
+    assert (last["objective"] > 1e3 * first["objective"]) == is_diverged
 
 
 def test_no_validation_samples_mean_no_validation_accuracy():

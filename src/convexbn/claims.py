@@ -128,12 +128,18 @@ def corrected(findings: dict) -> dict:
 def _judged(statement, runs: pd.DataFrame, entry: dict) -> Finding:
     if entry["source"] not in SIDES:
         return Finding(f"the statement is about CIFAR, these data are {entry['source']}", "not run")
-    chosen = dict(list(tables.select(runs).groupby("method")))
-    missing = [method for method in statement.needed if method not in chosen]
+    chosen, missing = chosen_of(runs, statement.needed)
     if missing:
-        return Finding(f"no run of {' and '.join(missing)}, or only diverged ones", "not run")
-    finding = statement.judge(runs, *(chosen[method] for method in statement.needed))
-    return _unless_uncertified(finding, [chosen[method] for method in statement.needed])
+        return Finding(missing, "not run")
+    return _unless_uncertified(statement.judge(runs, *chosen), chosen)
+
+
+def chosen_of(runs: pd.DataFrame, methods) -> tuple[list, str]:
+    """Return the rows of each method's chosen setting, and which methods have none, in words."""
+    chosen = dict(list(tables.select(runs).groupby("method")))
+    missing = " and ".join(method for method in methods if method not in chosen)
+    found = [chosen[method] for method in methods if method in chosen]
+    return found, missing and f"no run of {missing}, or only diverged ones"
 
 
 def _unless_uncertified(finding, rows) -> Finding:

@@ -6,6 +6,7 @@ that a course is the same whatever other members it has. Its state can be kept a
 
 import logging
 import math
+import sys
 from functools import partial
 
 import torch
@@ -20,6 +21,7 @@ from convexbn.training_data import SPLITS, TrainingData
 
 NETWORKS = {"bn": BNNetwork, "relu": ReLUNetwork}
 CALIBRATION = "test_nll", "test_ece", "temperature"
+DIVERGED = 1e3  # times the objective at the start (Bjorck et al. 2018)
 
 _logger = logging.getLogger(__name__)
 
@@ -98,7 +100,8 @@ class Course:
         rows = []
         for e, member in enumerate(self.members):
             own = {split: scores[split][e].cpu() for split in SPLITS}
-            measures = self._measures(own, member.beta / 2 * float(penalties[e]))
+            limit = DIVERGED * self.rows[e]["objective"] if self.rows else sys.float_info.max
+            measures = self._measures(own, member.beta / 2 * float(penalties[e]), limit)
             when = {"epoch": self.epoch, "seconds": self.seconds[e]}
             width = int(self.network.neurons()[e])
             rows.append({**member._asdict(), "width": width, **when, **measures})
@@ -131,8 +134,11 @@ class Course:
         seeds = orders if len(orders) == 1 else [member.seed for member in self.members]
         return torch.stack([orders[seed] for seed in seeds]).to(self.data.Y.device)
 
-    def _measures(self, scores, penalty) -> dict:
-        """Return what is measured on one member's scores by split; all NaN if it diverged."""
+    def _measures(self, scores, penalty, limit) -> dict:
+        """Return what is measured on one member's scores by split; all NaN if it diverged.
+
+        That is, if its objective is above the limit, or no number at all.
+        """
         data = self.data
         losses = {
             f"{split}_loss": mean_loss(scores[split], data.targets[split])
@@ -142,7 +148,7 @@ class Course:
         for split in SPLITS:
             measures[f"{split}_accuracy"] = accuracy(scores[split], data.labels[split])
         measures |= losses | dict.fromkeys(CALIBRATION, math.nan)
-        if not math.isfinite(measures["objective"]):
+        if not measures["objective"] <= limit:
             return dict.fromkeys(measures, math.nan)
         if self.epoch == self.sweep.epochs:
             test, validation = ((scores[s], data.labels[s]) for s in ("test", "validation"))

@@ -34,7 +34,8 @@ _METHODS_NOTE = (
     "of the scores at the temperature that fits the validation images best. Objectives compare at "
     "equal beta and rank only. The relative gap bounds how far the objective is from the optimum; "
     "what is trained by SGD has no such bound. Seconds are the training time of one seed, with the "
-    "SVD and, on a path, the solves at larger betas; the search over settings is not in them."
+    "SVD and, on a path of all seeds, the solves at larger betas; the search over settings is not "
+    "in them. What of a setting is the smallest or the largest that was tried is named last."
 )
 _THEOREMS_NOTE = (
     "Each row solves the convex program of one small problem of random data; both sides of the "

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from convexbn import significance, tables
-from convexbn.claims import COLUMNS, SIDES, Finding, corrected
+from convexbn.claims import COLUMNS, SIDES, Finding, chosen_of, corrected
 from convexbn.significance import LEVEL, SEEDS
 
 RANKED = ("convex", "convex-truncated")  # programs that differ in their rank
@@ -74,16 +74,14 @@ def best_ranks(rows: pd.DataFrame) -> pd.Series:
 
 def _advantage_grows(parts: dict) -> Finding:
     """Judge whether the advantage of truncation over SGD grows with the label noise."""
-    needed = ("convex-truncated", "SGD")
     differences, used = {}, []
     for noise, rows in parts.items():
-        chosen = dict(list(tables.select(rows).groupby("method")))
-        if missing := [method for method in needed if method not in chosen]:
-            words = f"no run of {' and '.join(missing)} at noise {noise:.0%}, or only diverged ones"
-            return Finding(words, "not run")
-        truncated, sgd = (chosen[name].set_index("seed")["test_accuracy"] for name in needed)
+        chosen, missing = chosen_of(rows, ("convex-truncated", "SGD"))
+        if missing:
+            return Finding(f"at noise {noise:.0%} {missing}", "not run")
+        truncated, sgd = (part.set_index("seed")["test_accuracy"] for part in chosen)
         differences[noise] = truncated - sgd
-        used.append(chosen["convex-truncated"])
+        used.append(chosen[0])
     table = pd.DataFrame(differences).T  # (noise, seeds)
     found = significance.interval(significance.slopes(table.index, table))
     means = ", ".join(f"{100 * d:+.1f} ({x:.0%})" for x, d in table.mean(axis=1).items())

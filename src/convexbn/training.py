@@ -60,9 +60,10 @@ def train(features: dict, sweep: Sweep, device="cpu", checkpoint=None) -> tuple[
         temperature (NaN before; see :func:`convexbn.evaluation.calibration`). Seconds are training
         time per network: of the members trained together, over their number, without evaluation
         and warm-up. The objective is the full-batch one in the paper's units. Evaluation takes the
-        exact statistics of the training set. A network that diverged (its objective is not finite)
-        keeps its rows, with NaN as objective and as measures: the largest of its scores would be
-        an arbitrary class.
+        exact statistics of the training set. A network that diverged (its objective is more than
+        :data:`convexbn.courses.DIVERGED` times that at the start, or not finite) keeps its rows,
+        with NaN as objective and as measures: the largest of its scores would be an arbitrary
+        class.
     parameters : dict of tensors
         The final networks on the CPU, one slice per member in the order of `sweep.members`, those
         of `sweep.tuning` before those of `sweep.remaining`: their parameters by name, and for BN
