@@ -2,7 +2,7 @@
 
 A path is solved from the largest beta to the smallest, each from the solution before it. The
 solutions of a run are kept as tensors `weights.{s}.{b}` (r + 1, P, C) and `dual.{s}.{b}` (n, C), s
-the index of the seed and b that of beta in descending order. With tuning seeds (see
+the index of the seed and b that of beta in descending order. In a tuned run (see `tuning_seeds` of
 :class:`convexbn.runs.Settings`) the other seeds have the chosen beta alone, solved from zero, and
 every solve has a clock of its own.
 """
@@ -126,7 +126,7 @@ def _solve_seed(run: Run, s: int, betas: list, history: list, bar):
     for solution in solve_path(train.U, train.D, Y, betas, **limits, **run.settings.terms):
         elapsed += solution.certificate.seconds
         yield replace(solution, weights=solution.weights.cpu(), dual=solution.dual.cpu()), elapsed
-        elapsed = elapsed if run.settings.tuning_seeds is None else start
+        elapsed = start if run.is_tuned else elapsed
 
 
 def certify_run(run: Run, solutions: dict) -> list[dict]:

@@ -141,6 +141,11 @@ class Run:
         )
 
     @property
+    def is_tuned(self) -> bool:
+        """Whether some of the seeds choose the beta of the others."""
+        return self.settings.tuning_seeds not in (None, len(self.seeds))
+
+    @property
     def patches(self) -> int:
         """Patches per sample, K."""
         X = self.features["X_train"]

@@ -62,8 +62,9 @@ def draw(table, dataset: str):
     """Draw objective and dual bound (top) and the relative duality gap (bottom) against time.
 
     One column per run, one colour per beta, one line per solve. Time runs through the whole path of
-    betas, from the largest down. Lines are what the solver saw; the marker at the end is the
-    certificate, full if it meets the tolerance and open if it does not.
+    betas, from the largest down, unless the run was tuned (see :mod:`convexbn.paths`). Lines are
+    what the solver saw; the marker at the end is the certificate, full if it meets the tolerance
+    and open if it does not.
     """
     names = list(table["run"].unique())
     betas = np.sort(table["beta"].unique())[::-1]
