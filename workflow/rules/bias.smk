@@ -31,6 +31,7 @@ rule bias:
         "<logs>/bias/{bias}.log",
     benchmark:
         "<benchmarks>/bias/{bias}.tsv"
+    priority: LONG
     conda:
         "../../environment.yml"
     threads: config["threads"]

@@ -5,6 +5,7 @@ from convexbn.tuning import check_tuning
 DATASETS = config["datasets"]
 CONVEX, SGD = config.get("convex", {}), config.get("sgd", {})
 GPU = 0 if config["device"] == "cpu" else 1
+LONG = 1  # the priority of long jobs: short ones are left for beside the last of them
 
 
 def check_dataset(what, dataset, is_whole=False):

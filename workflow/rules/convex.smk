@@ -70,6 +70,7 @@ rule solve:
         "<logs>/solve/{run}.log",
     benchmark:
         "<benchmarks>/solve/{run}.tsv"
+    priority: LONG
     conda:
         "../../environment.yml"
     threads: config["threads"]

@@ -33,6 +33,7 @@ rule train_sgd:
         "<logs>/train_sgd/{run}.log",
     benchmark:
         "<benchmarks>/train_sgd/{run}.tsv"
+    priority: LONG
     conda:
         "../../environment.yml"
     threads: config["threads"]
