@@ -11,8 +11,8 @@ _SAME = {"rtol": 1e-9, "atol": 0}  # numbers that were written and read again
 def leading_to(setting, convex: pd.DataFrame, sgd: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of the histories that led to a setting, for all its seeds.
 
-    A certified program is followed along its path of betas, from the largest to the setting's,
-    unless it was tuned: then not all of its seeds have the others, and every beta its own clock.
+    A certified program is followed along its path of betas, from the largest to the setting's. If
+    only the tuning seeds have a path, these are left out: the others went to the setting from zero.
 
     Parameters
     ----------
@@ -24,11 +24,12 @@ def leading_to(setting, convex: pd.DataFrame, sgd: pd.DataFrame) -> pd.DataFrame
     is_solved = setting.method in tables.SOLVED
     history = convex if is_solved else sgd
     rows = history[(history["dataset"] == setting.dataset) & (history["run"] == setting.run)]
-    same = np.isclose(rows["beta"], setting.beta, **_SAME)
+    same = pd.Series(np.isclose(rows["beta"], setting.beta, **_SAME), rows.index)
     if is_solved:
         path = rows[rows["beta"] >= setting.beta * (1 - _SAME["rtol"])]
-        is_whole = path.groupby("beta")["seed"].nunique().nunique() == 1
-        return path if is_whole else rows[same]
+        larger = set(path.loc[~same[path.index], "seed"])
+        is_tuned = larger and larger != set(path["seed"])
+        return rows[same & ~rows["seed"].isin(larger)] if is_tuned else path
     return rows[same & np.isclose(rows["learning_rate"], setting.learning_rate, **_SAME)]
 
 
