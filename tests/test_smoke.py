@@ -33,7 +33,10 @@ of_convex, of_sgd, of_bias = (
 )
 FEW, LOW = {"train": 30, "validation": 10, "test": 10}, 5
 NOT_OF_DATA = {"source", "figures", *FEW}
-HIGHEST = {"rank": LOW, "gates": 4, "width": 4, "epochs": 2, "batch_size": 10, "iterations": 3}
+HIGHEST = {
+    **{"rank": LOW, "gates": 4, "width": 4, "epochs": 2, "batch_size": 10, "iterations": 3},
+    "tuning_seeds": 1,
+}
 
 
 def shrunk(entry) -> dict:

@@ -111,10 +111,9 @@ def test_every_figure_and_table_is_made(finished):
             assert not (figures / dataset).exists()
     assert files(figures / "studies") == with_endings(["samples-digits", "noise-digits"])
     runs = artifacts.read_table(finished / RESULTS / "tables/runs.csv")
-    assert len(runs) == sum(
-        run["seeds"] * len(run["betas"]) * len(run.get("learning_rates", [None]))
-        for run in [*config["convex"].values(), *config["sgd"].values()]
-    )
+    entries = [*config["convex"].values(), *config["sgd"].values()]
+    assert {run.get("tuning_seeds") for run in entries} == {None, 1}
+    assert len(runs) == sum(map(trained, entries))
     methods = artifacts.read_table(finished / RESULTS / "tables/methods.csv")
     assert set(methods.loc[methods["dataset"] == "digits", "method"]) == set(tables.METHODS)
     chosen = set(methods["run"])
@@ -127,6 +126,13 @@ def test_every_figure_and_table_is_made(finished):
     assert unfit
     assert not chosen & unfit
     assert unfit <= set(runs["run"])
+
+
+def trained(run) -> int:
+    """Count what a run trains or solves: all settings with its tuning seeds, one with the others."""
+    settings = len(run["betas"]) * len(run.get("learning_rates", [None]))
+    tuning = run.get("tuning_seeds", run["seeds"])
+    return tuning * settings + run["seeds"] - tuning
 
 
 def files(folder) -> set:
