@@ -129,7 +129,7 @@ def test_every_figure_and_table_is_made(finished):
 
 
 def trained(run) -> int:
-    """Count what a run trains or solves: all settings with its tuning seeds, one with the others."""
+    """Count what a run trains: all settings with its tuning seeds, one with the others."""
     settings = len(run["betas"]) * len(run.get("learning_rates", [None]))
     tuning = run.get("tuning_seeds", run["seeds"])
     return tuning * settings + run["seeds"] - tuning
