@@ -179,6 +179,15 @@ def test_where_every_setting_diverged_no_other_seed_is_tried(caplog):
     assert "every setting diverged" in caplog.text
 
 
+def test_a_sweep_without_tuning_says_nothing_of_it(caplog):
+    features = make_features()
+    features |= {
+        f"{name}_validation": features[f"{name}_validation"][:0] for name in ("X", "labels")
+    }
+    train(features, SWEEP)
+    assert not caplog.text
+
+
 def test_tuning_without_validation_samples_is_refused():
     features = make_features()
     features |= {

@@ -16,6 +16,7 @@ from convexbn.evaluation import targets_of
 from convexbn.gates import activation
 from convexbn.program import forward
 from convexbn.solutions import UncertifiedError
+from convexbn.tuning import is_tuned
 from convexbn.whitening import Whitening, filter_name, truncated
 
 logger = logging.getLogger(__name__)
@@ -143,7 +144,7 @@ class Run:
     @property
     def is_tuned(self) -> bool:
         """Whether some of the seeds choose the beta of the others."""
-        return self.settings.tuning_seeds not in (None, len(self.seeds))
+        return is_tuned(self.settings.tuning_seeds, len(self.seeds))
 
     @property
     def patches(self) -> int:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from convexbn.inputs import check_between, check_choice, check_momentum, check_positive
 from convexbn.schedules import SCHEDULES, log_spaced
-from convexbn.tuning import check_tuning
+from convexbn.tuning import check_tuning, is_tuned
 
 NETWORKS = "bn", "relu", "convex"
 OPTIMIZERS = "sgd", "adam"
@@ -112,11 +112,16 @@ class Sweep:
         """The part of the sweep that tries every combination: all of it, if nothing is tuned."""
         return replace(self, seeds=self.seeds[: self.tuning_seeds], tuning_seeds=None)
 
-    def remaining(self, learning_rate, beta) -> "Sweep | None":
-        """Return the part that is trained in the chosen setting, None if there is none."""
-        seeds = self.seeds[len(self.tuning.seeds) :]
-        setting = {"learning_rates": (learning_rate,), "betas": (beta,)}
-        return replace(self, seeds=seeds, tuning_seeds=None, **setting) if seeds else None
+    @property
+    def is_tuned(self) -> bool:
+        """Whether some of the seeds choose the setting of the others."""
+        return is_tuned(self.tuning_seeds, len(self.seeds))
+
+    def remaining(self, beta, learning_rate) -> "Sweep":
+        """Return the part of a tuned sweep that is trained in the chosen setting."""
+        seeds, setting = self.seeds[self.tuning_seeds :], {"betas": (beta,)}
+        setting["learning_rates"] = (learning_rate,)
+        return replace(self, seeds=seeds, tuning_seeds=None, **setting)
 
     @property
     def members(self) -> list[Member]:

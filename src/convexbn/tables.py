@@ -214,7 +214,8 @@ def methods(runs: pd.DataFrame) -> pd.DataFrame:
             f"for {sorted(missing)}; add smaller learning rates in the config"
         )
     table = summarize(chosen, [*by, *SETTING])
-    table["edges"] = [_edges(setting, candidates(runs)) for setting in table.itertuples()]
+    tried = candidates(runs)
+    table["edges"] = [_edges(setting, tried) for setting in table.itertuples()]
     return table.sort_values(by, key=_in_order, ignore_index=True)
 
 

@@ -85,8 +85,10 @@ def train(features: dict, sweep: Sweep, device="cpu", checkpoint=None) -> tuple[
     store = Checkpoint(checkpoint, work)
     state = store.load() or {"finished": [], "courses": []}
     finished, saved = state["finished"], state["courses"]
-    any_setting = sweep.learning_rates[0], sweep.betas[0]
-    expected = len(groups) + len(_groups(sweep.remaining(*any_setting), data, threads))
+    expected = len(groups)
+    if sweep.is_tuned:
+        like = sweep.remaining(sweep.betas[0], sweep.learning_rates[0])
+        expected += len(_groups(like, data, threads))
     with workers(threads) as each, progress(sweep.epochs * expected, "SGD, epochs") as bar:
         bar.step(steps=sweep.epochs * len(finished))
 
@@ -102,8 +104,8 @@ def train(features: dict, sweep: Sweep, device="cpu", checkpoint=None) -> tuple[
                 finished.append(_joined([(course.rows, course.final()) for course in courses]))
 
         train_groups(groups)
-        remaining = _remaining(sweep, _rows(finished[: len(groups)]))
-        train_groups(groups + _groups(remaining, data, threads))
+        if sweep.is_tuned and (setting := _chosen(sweep, _rows(finished[: len(groups)]))):
+            train_groups(groups + _groups(sweep.remaining(*setting), data, threads))
     store.remove()
     return _rows(finished), _joined(finished)[1]
 
@@ -112,25 +114,19 @@ def _rows(finished) -> list[dict]:
     return [row for rows, _ in finished for row in rows]
 
 
-def _remaining(sweep, rows) -> Sweep | None:
-    """Return what is to be trained after tuning; None if that is nothing."""
+def _chosen(sweep, rows) -> tuple | None:
+    """Return beta and learning rate of the seeds that do not tune; None if all diverged."""
     last = [row for row in rows if row["epoch"] == sweep.epochs]
     chosen = best_setting(last, ("beta", "learning_rate"))
     if chosen is None:
         _logger.warning("every setting diverged with one of the tuning seeds: no others are tried")
-        return None
-    beta, learning_rate = chosen
-    remaining = sweep.remaining(learning_rate, beta)
-    if remaining is not None:
-        words = "the seeds that do not tune take learning rate %g and beta %g"
-        _logger.info(words, learning_rate, beta)
-    return remaining
+    else:
+        _logger.info("the seeds that do not tune take beta %g and learning rate %g", *chosen)
+    return chosen
 
 
 def _groups(sweep, data, threads) -> list[list]:
     """Return the members that are trained together, group by group, in one list per thread."""
-    if sweep is None:
-        return []
     members = sweep.members
     size = sweep.max_members or len(members)
     if sweep.max_members is None and not data.Y.is_cuda:

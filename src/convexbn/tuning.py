@@ -11,6 +11,11 @@ from statistics import fmean
 from convexbn.inputs import check_between
 
 
+def is_tuned(tuning_seeds, seeds) -> bool:
+    """Return whether some of the seeds choose the setting of the others."""
+    return tuning_seeds not in (None, seeds)
+
+
 def check_tuning(tuning_seeds, seeds, validation) -> None:
     """Raise ValueError unless `tuning_seeds` of `seeds` can tune on `validation` samples.
 
@@ -23,7 +28,7 @@ def check_tuning(tuning_seeds, seeds, validation) -> None:
     if tuning_seeds is None:
         return
     check_between("tuning_seeds", tuning_seeds, 1, seeds)
-    if tuning_seeds < seeds and not validation:
+    if is_tuned(tuning_seeds, seeds) and not validation:
         raise ValueError(
             f"{tuning_seeds} of {seeds} seeds are to choose the setting of the others on "
             "validation samples, got none; give the data set some, or leave tuning_seeds out"
