@@ -279,7 +279,9 @@ def test_the_best_rank_of_a_power_law_has_its_exponent():
     values = {"n2500": 2500, "n10000": 10000, "n40000": 40000}
     row = study(runs, "samples", values)
     assert (row["id"], row["verdict"]) == ("E4c", "reproduced")
-    assert "exponent +0.50, 95% interval +0.50 to +0.50" in row["measured"]
+    # Each log k is known to half a step, log(2) / 2, and log n moves by 2 log(4) from end to end.
+    assert "exponent +0.50, 95% interval +0.25 to +0.75" in row["measured"]
+    assert "to the 0.25 that the steps between ranks hide" in row["measured"]
     assert "best k 10 (n = 2,500), 23 (n = 10,000), 40 (n = 40,000)" in row["measured"]
     missed = study(runs.assign(certified=False), "samples", values)
     assert missed["verdict"] == "not resolved"
@@ -290,8 +292,16 @@ def test_a_best_rank_that_stays_or_falls():
     ranks, values = (10, 20, 40), {"n100": 100, "n400": 400}
     same = pd.concat([ranked(100, ranks, [10, 20, 20, 20, 40]), ranked(400, ranks, [20] * 5)])
     assert study(same, "samples", values)["verdict"] == "not resolved"
-    falls = pd.concat([ranked(100, ranks, [40] * 5), ranked(400, ranks, [20, 20, 10, 20, 20])])
+    falls = pd.concat([ranked(100, ranks, [40] * 5), ranked(400, ranks, [10, 10, 20, 10, 10])])
     assert study(falls, "samples", values)["verdict"] == "not reproduced"
+    # One step of the grid, even with every seed, may be a small one between the ranks.
+    step = pd.concat([ranked(100, ranks, [10] * 5), ranked(400, ranks, [20] * 5)])
+    row = study(step, "samples", values)
+    assert row["verdict"] == "not resolved"
+    assert "exponent +0.50, 95% interval -0.00 to +1.00, p = 1" in row["measured"]
+    # So may any step from one rank, the only one that was tried, to another.
+    lonely = pd.concat([ranked(100, [10], [10] * 5), ranked(400, ranks, [40] * 5)])
+    assert study(lonely, "samples", values)["verdict"] == "not resolved"
 
 
 def noisy(gains) -> tuple[pd.DataFrame, dict]:

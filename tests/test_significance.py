@@ -39,6 +39,17 @@ def test_equal_differences_are_certain():
     assert significance.interval([0.0] * 4) == Interval(0.0, 0.0, 0.0, 1.0, 4)
 
 
+def test_what_a_grid_hides_widens_the_interval():
+    values = [1.0, 2, 3, 4, 5]
+    sharp, coarse = significance.interval(values), significance.interval(values, 0.5)
+    assert (coarse.mean, coarse.pairs) == (sharp.mean, sharp.pairs)
+    assert (sharp.low - coarse.low, coarse.high - sharp.high) == pytest.approx((0.5, 0.5))
+    assert coarse.p == pytest.approx(significance.interval([0.5, 1.5, 2.5, 3.5, 4.5]).p, rel=1e-12)
+    # A mean within what the grid hides is no evidence, even of equal values.
+    assert significance.interval([0.5] * 5, 0.6)[1:4] == pytest.approx((-0.1, 1.1, 1.0))
+    assert significance.interval([0.5] * 5, 0.4).p == 0
+
+
 @pytest.mark.parametrize("values", [[], [0.3]])
 def test_fewer_than_two_pairs_say_nothing(values):
     found = significance.interval(values)
@@ -56,6 +67,7 @@ def test_fewer_than_two_pairs_say_nothing(values):
         (-0.01, 0.02, 50, "not resolved"),
         (-0.02, 0.0, 5, "not resolved"),
         (-0.02, -0.001, 5, "not reproduced"),
+        (-0.02, -0.001, 4, "not resolved"),
     ],
 )
 def test_verdict_of_an_interval(low, high, seeds, verdict):

@@ -96,7 +96,13 @@ def test_a_run_that_is_no_candidate_is_kept_and_never_chosen():
 def test_methods_says_what_is_at_an_end_of_what_was_tried():
     def settings(*accuracies):
         grid = zip((2.0, 1.0, 0.5), accuracies, strict=True)
-        return sgd_rows(*((beta, 0.1, [value], [value], [1.0]) for beta, value in grid))
+        rates = (0.2, 0.1, 0.05)
+        rows = [
+            (beta, rate, [value - (rate != 0.1)], [value], [1.0])
+            for beta, value in grid
+            for rate in rates
+        ]
+        return sgd_rows(*rows)
 
     def edges(*parts):
         return tables.methods(pd.concat(parts))["edges"].tolist()
@@ -104,7 +110,7 @@ def test_methods_says_what_is_at_an_end_of_what_was_tried():
     assert edges(settings(0.2, 0.3, 0.1)) == [""]
     assert edges(settings(0.2, 0.1, 0.3)) == ["beta"]
     assert edges(settings(0.3, 0.1, 0.2)) == ["beta"]
-    assert edges(sgd_rows((1.0, 0.1, [0.5], [0.5], [1.0]))) == [""]  # nothing else was tried
+    assert edges(sgd_rows((1.0, 0.1, [0.5], [0.5], [1.0]))) == ["beta, learning_rate"]
     ranks = {f"k{k}": settings(0.2, 0.3 + k / 100, 0.1).assign(rank=k) for k in (10, 20, 30)}
     parts = [rows.assign(run=run, method="convex-truncated") for run, rows in ranks.items()]
     assert edges(*parts) == ["rank"]

@@ -36,11 +36,11 @@ class Interval(NamedTuple):
         p : float, optional
             The p-value adjusted for other tests; by default there are none.
         """
-        if self.pairs < 2 or (p is not None and p > 1 - LEVEL):
+        if self.pairs < SEEDS or (p is not None and p > 1 - LEVEL):
             return "not resolved"
         if self.high < 0:
             return "not reproduced"
-        return "reproduced" if self.low > 0 and self.pairs >= SEEDS else "not resolved"
+        return "reproduced" if self.low > 0 else "not resolved"
 
 
 def differences(first: pd.DataFrame, second: pd.DataFrame, measure="test_accuracy") -> np.ndarray:
@@ -55,12 +55,16 @@ def differences(first: pd.DataFrame, second: pd.DataFrame, measure="test_accurac
     return pairs.dropna().to_numpy(dtype=float)
 
 
-def interval(values) -> Interval:
+def interval(values, resolution=0.0) -> Interval:
     """Return Student's interval and test of the mean of differences, NaN for fewer than two.
 
     Parameters
     ----------
     values : array, shape (pairs,)
+    resolution : float
+        What all values may be wrong by, together and to either side, because they were looked for
+        on a grid: the interval is that much wider at both ends, and the test is of whether the
+        mean may be zero within it.
     """
     values = np.asarray(values, dtype=float)
     n = len(values)
@@ -68,9 +72,10 @@ def interval(values) -> Interval:
     if n < 2:
         return Interval(mean, np.nan, np.nan, np.nan, n)
     error = float(np.std(values, ddof=1) / np.sqrt(n))
-    reach = float(stats.t.ppf((1 + LEVEL) / 2, df=n - 1)) * error
+    reach = float(stats.t.ppf((1 + LEVEL) / 2, df=n - 1)) * error + resolution
+    distance = max(0.0, abs(mean) - resolution)
     # Equal differences are a certain one, or certainly none.
-    size = abs(mean) / error if error > 0 else (np.inf if mean else 0.0)
+    size = distance / error if error > 0 else (np.inf if distance else 0.0)
     return Interval(mean, mean - reach, mean + reach, float(2 * stats.t.sf(size, df=n - 1)), n)
 
 

@@ -56,10 +56,30 @@ def _rank_grows(parts: dict) -> Finding:
     """Judge whether the best k grows with n, as a power of it."""
     ranked = {n: tables.candidates(rows[rows["method"].isin(RANKED)]) for n, rows in parts.items()}
     ranks = pd.DataFrame({n: best_ranks(rows) for n, rows in ranked.items()}).T  # (n, seeds)
-    found = significance.interval(significance.slopes(np.log(ranks.index), np.log(ranks)))
+    log_n = np.log(ranks.index.to_numpy(dtype=float))
+    half_steps = [_half_step(rows["rank"].unique(), ranks.loc[n]) for n, rows in ranked.items()]
+    x = log_n - log_n.mean()
+    # A hair more: a single step from one end to the other is within it, however it is rounded.
+    hidden = (1 + 1e-9) * float(np.abs(x) @ half_steps / (x @ x))
+    found = significance.interval(significance.slopes(log_n, np.log(ranks)), hidden)
     means = ", ".join(f"{k:.0f} (n = {n:,})" for n, k in np.exp(np.log(ranks).mean(axis=1)).items())
-    words = f"best k {means}, geometric mean of the seeds; as a power of n, exponent"
+    words = (
+        f"best k {means}, geometric mean of the seeds; as a power of n, to the {hidden:.2f} that "
+        "the steps between ranks hide, exponent"
+    )
     return _finding(found, 1, words, "", list(ranked.values()))
+
+
+def _half_step(tried, chosen) -> float:
+    """Return how far, in log k, a best rank may be from the chosen ones: half a step of the grid.
+
+    Half the widest step beside one of them; with a single rank nothing is known.
+    """
+    grid = np.sort(tried)
+    places = np.searchsorted(grid, chosen.dropna())
+    steps = np.pad(np.diff(np.log(grid)), 1)  # 0 beyond the ends
+    widest = np.maximum(steps[places], steps[places + 1]).max(initial=0)
+    return float(widest) / 2 if len(grid) > 1 else np.inf
 
 
 def best_ranks(rows: pd.DataFrame) -> pd.Series:

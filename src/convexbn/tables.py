@@ -198,7 +198,8 @@ def methods(runs: pd.DataFrame) -> pd.DataFrame:
     """Return one row per dataset and method with a candidate, at the setting chosen on validation.
 
     Column `edges` names what of the setting is the smallest or the largest that was tried (beta and
-    learning rate by its run, rank by its method): with others the method might do better still.
+    learning rate by its run, where it may be the only one; rank by its method, if it has several):
+    with others the method might do better still.
 
     Raises
     ------
@@ -222,14 +223,11 @@ def methods(runs: pd.DataFrame) -> pd.DataFrame:
 def _edges(setting, runs) -> str:
     method = runs[runs["dataset"].eq(setting.dataset) & runs["method"].eq(setting.method)]
     run = method[method["run"] == setting.run]
-    tried = {"beta": run, "learning_rate": run, "rank": method}
+    tried = {"beta": run, "learning_rate": run}
+    if method["rank"].nunique() > 1:
+        tried["rank"] = method
     ends = {name: (rows[name].min(), rows[name].max()) for name, rows in tried.items()}
-    found = [
-        name
-        for name, (low, high) in ends.items()
-        if low < high and getattr(setting, name) in (low, high)
-    ]
-    return ", ".join(found)
+    return ", ".join(name for name, found in ends.items() if getattr(setting, name) in found)
 
 
 def rounded(frame: pd.DataFrame, digits=6) -> pd.DataFrame:
