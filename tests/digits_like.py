@@ -18,6 +18,7 @@ NETWORKS = {
     "SGD without BN": ("plain", 0.94, np.nan),
     "convex by SGD": ("full-sgd", 0.955, FULL),
     "convex-truncated by SGD": ("k20-sgd", 0.968, 20),
+    "convex-filtered by SGD": ("ridge-sgd", 0.971, FULL),
 }
 
 
@@ -102,7 +103,8 @@ def sgd_history(seeds=3, rates=(0.001, 0.01, 0.1), dataset="digits", epochs=30) 
                             **{"candidate": True, "learning_rate": rate, "beta": beta},
                             **{"optimizer": "sgd", "batch_size": 100, "width": 256},
                             **{"rank": rank, "gates": np.nan if np.isnan(rank) else 128},
-                            **{"filter": "", "epoch": epoch, "seconds": pace * epoch},
+                            **{"filter": FILTERS.get(run.removesuffix("-sgd"), "")},
+                            **{"epoch": epoch, "seconds": pace * epoch},
                             "objective": np.nan if diverged else 500 - 450 * speed,
                             "train_accuracy": min(1, score + 0.03),
                             "validation_accuracy": score + 0.004,

@@ -53,8 +53,8 @@ def test_collect_has_one_row_per_network_and_keeps_diverged_ones(runs):
     keys = ["dataset", "method", "run", "seed", "beta", "learning_rate"]
     assert list(runs.columns) == tables.RUNS
     assert not runs.duplicated(keys).any()
-    assert len(runs) == 7 * 3 * 3 + 4 * 3 * 3 * 3  # convex + SGD: runs, settings, seeds
-    assert runs["objective"].isna().sum() == 4 * 3  # by SGD, one diverging setting each
+    assert len(runs) == 7 * 3 * 3 + 5 * 3 * 3 * 3  # convex + SGD: runs, settings, seeds
+    assert runs["objective"].isna().sum() == 5 * 3  # by SGD, one diverging setting each
 
 
 def test_collect_refuses_no_runs_and_unknown_methods(runs):

@@ -28,6 +28,7 @@ NAMES = {
     "convex-filtered": "filtered",
     "convex by SGD": "full rank by SGD",
     "convex-truncated by SGD": "truncated by SGD",
+    "convex-filtered by SGD": "filtered by SGD",
 }
 
 
@@ -153,7 +154,9 @@ def _unless_uncertified(finding, rows) -> Finding:
 def _advantage(runs, sgd: pd.DataFrame, full: pd.DataFrame) -> Finding:
     """Judge whether SGD beats the full-rank program by at least `ADVANTAGE`."""
     difference = sgd["test_accuracy"].mean() - full["test_accuracy"].mean()
-    measured = f"{100 * difference:+.1f} points: SGD {_mean(sgd)}, full rank {_mean(full)}"
+    found = significance.interval(significance.differences(sgd, full))
+    interval = f", {_ends(found)}" if found.pairs > 1 else ""
+    measured = f"{100 * difference:+.1f} points{interval}: {_means(sgd, full)}"
     # A difference of exactly 4 points counts, whatever the rounding of its two means.
     holds = difference >= ADVANTAGE - 1e-12
     return Finding(measured, "reproduced" if holds else "not reproduced")
@@ -172,32 +175,40 @@ def _paired(runs, better, worse, measure="test_accuracy", sign=1) -> Finding:
     With `sign` -1 less is better, and the difference is worse - better.
     """
     pairs = sign * significance.differences(better, worse, measure)
-    means = ", ".join(f"{_name(rows)} {_mean(rows, measure)}" for rows in (better, worse))
+    means = _means(better, worse, measure=measure)
     found = significance.interval(pairs)
     if found.pairs < 2:
         return Finding(f"{means}; {found.pairs} paired seed(s), no interval", "not resolved")
-    ends = f"{LEVEL:.0%} interval {100 * found.low:+.1f} to {100 * found.high:+.1f}"
-    words = f"{100 * found.mean:+.1f} points, {ends}, p = {found.p:.2g}, {found.pairs} paired seeds"
-    return Finding(f"{words}: {means}", found.verdict(), found)
+    tested = f"p = {found.p:.2g}, {found.pairs} paired seeds"
+    words = f"{100 * found.mean:+.1f} points, {_ends(found)}, {tested}: {means}"
+    return Finding(words, found.verdict(), found)
+
+
+def _ends(found: significance.Interval) -> str:
+    return f"{LEVEL:.0%} interval {100 * found.low:+.1f} to {100 * found.high:+.1f}"
+
+
+def _means(*methods, measure="test_accuracy") -> str:
+    return ", ".join(
+        f"{_name(rows)} {100 * rows[measure].mean():.1f} % ({len(rows)} seeds)" for rows in methods
+    )
 
 
 def _name(rows: pd.DataFrame) -> str:
     """Return a method's name, with what was chosen."""
     first = rows.iloc[0]
+    chosen = [f"beta {first['beta']:g}"]
     if first["method"].startswith("convex-truncated"):
-        return f"{NAMES[first['method']]} (k = {first['rank']:.0f})"
-    if first["method"] == "convex-filtered":
-        return f"filtered ({first['filter']})"
-    return NAMES[first["method"]]
-
-
-def _mean(rows: pd.DataFrame, measure="test_accuracy") -> str:
-    return f"{100 * rows[measure].mean():.1f} % ({len(rows)} seeds)"
+        chosen.insert(0, f"k = {first['rank']:.0f}")
+    elif first["method"].startswith("convex-filtered"):
+        chosen.insert(0, first["filter"])
+    return f"{NAMES[first['method']]} ({', '.join(chosen)})"
 
 
 def _never_above(runs) -> Finding:
     """Judge the certified optimum against every objective that SGD reached on the same program."""
-    pairs = pd.concat([_of_one_program(runs, *methods) for methods in _TWICE])
+    twice = zip(tables.SOLVED, tables.TRAINED, strict=True)
+    pairs = pd.concat([_of_one_program(runs, *methods) for methods in twice])
     if pairs.empty:
         words = "no program trained by SGD with the gates, rank and beta of a certified one"
         return Finding(words, "not run")
@@ -222,11 +233,6 @@ def _of_one_program(runs, solved: str, trained: str) -> pd.DataFrame:
 
 # What tells the programs of a data set apart.
 _PROGRAM = ["seed", "beta", "gates", "rank", "filter"]
-_TWICE = (
-    ("convex", "convex by SGD"),
-    ("convex-truncated", "convex-truncated by SGD"),
-    ("convex-filtered", "convex-truncated by SGD"),
-)
 _ABOVE = f"{LEVEL:.0%} interval of {{}} above 0, paired over at least {SEEDS} seeds"
 
 STATEMENTS = (
@@ -288,7 +294,7 @@ STATEMENTS = (
     ),
     Statement(
         "E4b",
-        "The truncated program is better calibrated than SGD",
+        "The truncated program is better calibrated than SGD, by temperatures set on validation",
         _ABOVE.format("the calibration error of SGD - that of truncated"),
         ("convex-truncated", "SGD"),
         partial(_paired, measure="test_ece", sign=-1),

@@ -37,6 +37,7 @@ LOOKS = {
     "convex-filtered": Look("convex, soft filter", "#029e73", "v"),
     "convex by SGD": Look("convex, full rank, by SGD", "#56b4e9", "P"),
     "convex-truncated by SGD": Look("convex, truncated, by SGD", "#f0a030", "X"),
+    "convex-filtered by SGD": Look("convex, soft filter, by SGD", "#8fd9b6", "<"),
 }
 
 _STYLE = {

@@ -14,7 +14,7 @@ from convexbn import artifacts
 
 NETWORKS = ("SGD", "SGD without BN")
 SOLVED = ("convex", "convex-truncated", "convex-filtered")  # with certificates
-TRAINED = ("convex by SGD", "convex-truncated by SGD")  # the same programs, without
+TRAINED = tuple(f"{method} by SGD" for method in SOLVED)  # the same programs, without
 METHODS = (*NETWORKS, *SOLVED, *TRAINED)
 
 RUNS = [

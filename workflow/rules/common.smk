@@ -98,11 +98,16 @@ def labels_of(name, run, method):
     return {"dataset": run["dataset"], "run": name, "method": method}
 
 
+def program_method(run):
+    """Return what a convex program is called, by what it keeps of the spectrum."""
+    if "filter" in run:
+        return "convex-filtered"
+    return "convex-truncated" if {"rank", "energy"} & run.keys() else "convex"
+
+
 def convex_labels(wildcards):
     run = CONVEX[wildcards.run]
-    is_truncated = "rank" in run or "energy" in run
-    reduced = "-filtered" if "filter" in run else "-truncated" if is_truncated else ""
-    return labels_of(wildcards.run, run, f"convex{reduced}")
+    return labels_of(wildcards.run, run, program_method(run))
 
 
 def evaluation_labels(wildcards):
@@ -146,11 +151,10 @@ def sgd_inputs(wildcards):
 def sgd_labels(wildcards):
     """Return the columns that tell a run's rows from those of others."""
     run = SGD[wildcards.run]
-    reduced = "-truncated" if {"rank", "energy", "filter"} & run.keys() else ""
     methods = {
         "bn": "SGD",
         "relu": "SGD without BN",
-        "convex": f"convex{reduced} by SGD",
+        "convex": f"{program_method(run)} by SGD",
     }
     settings = {key: run[key] for key in ("candidate", "optimizer", "batch_size")}
     return labels_of(wildcards.run, run, methods[run["network"]]) | settings
