@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from test_convex_network import whitened_features
-from test_training import SWEEP, make_features, make_patches
+from test_training import SWEEP, make_features, make_images, make_patches
 
 from convexbn import checkpoints, training
 from convexbn.checkpoints import Checkpoint, fingerprint
@@ -63,6 +63,7 @@ CASES = [
     (replace(GROUPS, network="convex", width=None), whitened_features),
     # Groups of three and one that tune, and then the other seed's.
     (replace(GROUPS, tuning_seeds=1), make_features),
+    (replace(GROUPS, flip=True, shift=1), make_images),
 ]
 
 

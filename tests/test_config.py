@@ -56,6 +56,8 @@ def theorem(config) -> dict:
         (lambda c: c["sgd"]["bn"].pop("width"), "'width' is a required property"),
         (lambda c: c["sgd"]["bn"].update(gates=3), "should not be valid"),
         (lambda c: c["sgd"]["program"].update(width=3), "should not be valid"),
+        (lambda c: c["sgd"]["program"].update(flip=True), "False was expected"),
+        (lambda c: c["sgd"]["bn-patches"].update(shift=1), "with flip or shift, names the dataset"),
         (lambda c: c["sgd"]["program"].pop("gates"), "'gates' is a required property"),
         (lambda c: c["datasets"]["digits"].update(source="mnist"), "'mnist' is not one of"),
         (lambda c: c["theory"].update(widths=[1]), "'widths' was unexpected"),

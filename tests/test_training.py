@@ -13,6 +13,7 @@ from sklearn.datasets import load_digits
 
 from convexbn import courses
 from convexbn.architectures import ConvolutionalNetwork
+from convexbn.augmentation import Augmentation
 from convexbn.evaluation import calibration
 from convexbn.networks import BNNetwork, ReLUNetwork, network_objective
 from convexbn.sweeps import Sweep
@@ -62,13 +63,14 @@ def parameters_of(parameters, index, names):
 def draw(features, sweep, generator):
     """Return the network that a member starts as, alone."""
     X = features["X_train"]
-    top = NETWORKS[sweep.network](d, sweep.width, C, X.size // d, generator)
+    h, outputs = X.shape[-1], features["Y_train"].shape[1]
+    top = NETWORKS[sweep.network](h, sweep.width, outputs, X.size // h, generator)
     return top if X.ndim == 2 else ConvolutionalNetwork(top, K, "average")
 
 
 def optimizer_of(features, sweep, member, network):
     """Return torch's own, with the weight decay that is beta in the paper's units."""
-    rows = features["X_train"].size // d
+    rows = features["X_train"][..., 0].size
     top = getattr(network, "top", network)
     free = [top.w] if sweep.network == "bn" else []
     decayed = [p for p in network.parameters() if all(p is not q for q in free)]
@@ -84,15 +86,23 @@ def torch_training(features, sweep, member):
     """Train one member by autograd with torch's own optimizer and scheduler."""
     X, Y = (torch.as_tensor(features[name]) for name in ("X_train", "Y_train"))
     generator = torch.Generator().manual_seed(member.seed)
+    if sweep.is_augmented:
+        augmentation = Augmentation(*features["image"], flip=sweep.flip, shift=sweep.shift)
     network = draw(features, sweep, generator).double()
     optimizer = optimizer_of(features, sweep, member, network)
     steps = n // sweep.batch_size
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, sweep.epochs * steps)
     for _ in range(sweep.epochs):
         order = torch.randperm(n, generator=generator)
-        for index in order[: steps * sweep.batch_size].split(sweep.batch_size):
+        ways = augmentation.draw(n, generator) if sweep.is_augmented else None
+        for step in range(steps):
+            places = slice(step * sweep.batch_size, (step + 1) * sweep.batch_size)
+            index = order[places]
+            batch = X.index_select(-2, index)
+            if sweep.is_augmented:
+                batch = augmentation(batch, ways[places])
             optimizer.zero_grad()
-            scores = network(X.index_select(-2, index))
+            scores = network(batch)
             (0.5 * (scores - Y[index]).square().sum(dim=1).mean()).backward()
             optimizer.step()
             if sweep.schedule == "cosine":
@@ -218,6 +228,47 @@ def test_threads_with_members_of_their_own_give_what_one_thread_gives(max_member
     if max_members is None:
         order = [(row["epoch"], *tuple(row.values())[:3]) for row in history]
         assert order == [(row["epoch"], *tuple(row.values())[:3]) for row in expected_history]
+
+
+def make_images(dtype=np.float32):
+    """Images of 2 x 3 pixels in two channels, the class in the sum of the second."""
+    features, rng = make_features(dtype, classes=2), np.random.default_rng(2)
+    for split in ("train", "validation", "test"):
+        X = rng.standard_normal((len(features[f"labels_{split}"]), 12)).astype(dtype)
+        X[:, 1::2] += 2 * features[f"labels_{split}"][:, None] - 1
+        features[f"X_{split}"] = X
+    return features | {"image": np.array([2, 3, 2])}
+
+
+def test_augmented_members_are_trained_as_torch_trains_them():
+    features = make_images(np.float64)
+    sweep = replace(SWEEP, flip=True, shift=1)
+    _, parameters = train(features, sweep)
+    for index, member in enumerate(sweep.members):
+        for name, p in torch_training(features, sweep, member).items():
+            torch.testing.assert_close(parameters[name][index], p.data, rtol=1e-9, atol=1e-10)
+
+
+def test_augmentation_is_off_by_default_and_changes_training_alone():
+    features = make_images()
+    history, _ = train(features, SWEEP)
+    augmented, _ = train(features, replace(SWEEP, flip=True))
+    # Evaluated on the images as they are: nothing differs before the first step.
+    assert augmented[0] == history[0]
+    assert augmented[-1]["objective"] != history[-1]["objective"]
+
+
+@pytest.mark.parametrize(
+    ("features", "found"),
+    [
+        (make_features(), r"got none and \(70, 5\)"),
+        (make_features() | {"image": np.array([2, 2, 1])}, r"got 2 x 2 x 1 and \(70, 5\)"),
+        (make_patches() | {"image": np.array([1, 5, 1])}, r"got 1 x 5 x 1 and \(4, 70, 5\)"),
+    ],
+)
+def test_only_whole_images_are_augmented(features, found):
+    with pytest.raises(ValueError, match=found):
+        train(features, replace(SWEEP, flip=True))
 
 
 def test_the_same_seed_twice_is_identical():
@@ -390,6 +441,8 @@ def test_digits_are_learned(network):
         ({"momentum": 1.0}, r"momentum must be in \[0, 1\)"),
         ({"epochs": 0}, "epochs must be from 1"),
         ({"max_members": 0}, "max_members must be from 1"),
+        ({"shift": -1}, "shift must be from 0"),
+        ({"network": "convex", "width": None, "flip": True}, "whitened data, which are no images"),
     ],
 )
 def test_a_sweep_refuses_settings_out_of_range(change, message):

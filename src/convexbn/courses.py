@@ -79,10 +79,10 @@ class Course:
 
     def train_epoch(self) -> None:
         """Make the steps of an epoch."""
-        orders, b = self._orders(), self.sweep.batch_size
-        steps = orders.shape[1] // b
+        draws, b = self._draws(), self.sweep.batch_size
+        steps = draws[0].shape[1] // b
         for step in range(steps):
-            batch = self.data.batch(orders[:, step * b : (step + 1) * b])
+            batch = self.data.batch(*(draw[:, step * b : (step + 1) * b] for draw in draws))
             done = (self.epoch + step / steps) / self.sweep.epochs
             self.optimizer.step(partial(self.gradient, *batch), self.sweep.factor(done))
 
@@ -124,15 +124,21 @@ class Course:
                 names = ", ".join(f"{name} {row[name]:g}" for name in Member._fields)
                 _logger.warning("diverged within %d epochs, kept as NaN: %s", self.epoch, names)
 
-    def _orders(self) -> torch.Tensor:
+    def _draws(self) -> list[torch.Tensor]:
         """Return each member's order of the samples in this epoch, (members, n), drawn on the CPU.
 
-        Where all members have one seed, and so one order, it is returned once: (1, n).
+        And in what ways they are augmented, if they are. Where all members have one seed, and so
+        one order, it is returned once: (1, n).
         """
-        n = len(self.data.Y)
-        orders = {seed: torch.randperm(n, generator=gen) for seed, gen in self.generators.items()}
-        seeds = orders if len(orders) == 1 else [member.seed for member in self.members]
-        return torch.stack([orders[seed] for seed in seeds]).to(self.data.Y.device)
+        n, augmentation = len(self.data.Y), self.data.augmentation
+        draws = {
+            seed: [torch.randperm(n, generator=generator)]
+            + ([augmentation.draw(n, generator)] if augmentation else [])
+            for seed, generator in self.generators.items()
+        }
+        seeds = draws if len(draws) == 1 else [member.seed for member in self.members]
+        each = zip(*(draws[seed] for seed in seeds), strict=True)
+        return [torch.stack(draw).to(self.data.Y.device) for draw in each]
 
     def _measures(self, scores, penalty, limit) -> dict:
         """Return what is measured on one member's scores by split; all NaN if it diverged.

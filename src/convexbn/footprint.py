@@ -128,6 +128,9 @@ def sgd(dataset: dict, run: dict) -> int:
     tensors = 7 if run.get("optimizer") == "adam" else 5  # of the parameters' shape, at the start
     training = together * step_bytes(p, width, 2 * rows, tensors=tensors)
     data = samples * (8 * size.d + (48 * p if is_convex else 0))  # and the designs in float64
+    if run.get("flip") or run.get("shift"):
+        ways = 2 * (2 * run.get("shift", 0) + 1) ** 2
+        data += 8 * size.d * ways + 16 * together * rows * size.d  # where from, and the new images
     scores = 16 * together * (size.n + size.m) * size.C + _EVALUATION
     kept = 8 * sum(phases) * width * (p + size.C + 4)
     return _INTERPRETER + (data + training + scores + kept) // _MB

@@ -34,6 +34,8 @@ class Features:
     labels_train, labels_validation, labels_test : ndarray of int64, shape (n,)
         Positions in the classes asked for, 0 to C - 1. Label noise is in `labels_train`, and so in
         `Y_train`, alone.
+    image : ndarray of int64, shape (3,)
+        Height, width and channels of the whole images.
     """
 
     X_train: np.ndarray
@@ -43,6 +45,7 @@ class Features:
     labels_validation: np.ndarray
     X_test: np.ndarray
     labels_test: np.ndarray
+    image: np.ndarray
 
 
 def prepare(
@@ -119,10 +122,12 @@ def prepare(
         for name, (pixels, _) in subsets.items()
     }
     _normalize(X, normalize)
+    height, width = (side // pool for side in images.train_images.shape[1:3])
+    image = np.array([height, width, X["train"].shape[1] // (height * width)])
     if patches is not None:
-        image_size = [side // pool for side in images.train_images.shape[1:3]]
-        X = {name: _in_patches(subset, image_size, patches) for name, subset in X.items()}
+        X = {name: _in_patches(subset, image, patches) for name, subset in X.items()}
     return Features(
+        image=image,
         Y_train=_encode(labels["train"], len(classes), targets),
         **{f"X_{name}": X[name] for name in sizes},
         **{f"labels_{name}": labels[name] for name in sizes},
@@ -226,11 +231,9 @@ def _inverse_deviation(centred, axis) -> np.ndarray:
     return inverse.astype(np.float32)
 
 
-def _in_patches(X, image_size, view) -> np.ndarray:
-    """Cut feature vectors (n, d) of images of this height and width into patches (K, n, h)."""
-    height, width = image_size
-    channels = X.shape[1] // (height * width)
-    images = X.reshape(len(X), height, width, channels).transpose(0, 3, 1, 2)
+def _in_patches(X, image, view) -> np.ndarray:
+    """Cut feature vectors (n, d) of images of this size into patches (K, n, h)."""
+    images = X.reshape(len(X), *image).transpose(0, 3, 1, 2)
     return convolution.patches(images, **view)
 
 

@@ -55,6 +55,11 @@ class Sweep:
     tuning_seeds : int, optional
         How many of the seeds, the first, try every combination; the others are trained only in the
         one with the best validation accuracy at the end. By default all try every one.
+    flip : bool
+        Whether training images are mirrored at random (see
+        :class:`convexbn.augmentation.Augmentation`). Not for "convex", whose data are whitened.
+    shift : int
+        Pixels that training images are moved by at most, at random; the same holds.
 
     Raises
     ------
@@ -75,6 +80,8 @@ class Sweep:
     max_members: int | None = None
     optimizer: str = "sgd"
     tuning_seeds: int | None = None
+    flip: bool = False
+    shift: int = 0
 
     def __post_init__(self):
         check_choice("network", self.network, NETWORKS)
@@ -91,6 +98,12 @@ class Sweep:
             check_positive("each learning rate and beta", value)
         check_momentum(self.momentum)
         check_tuning(self.tuning_seeds, len(self.seeds), validation=True)
+        check_between("shift", self.shift, 0, 10**9)
+        if self.is_augmented and self.network == "convex":
+            raise ValueError(
+                "the convex program sees whitened data, which are no images to flip or shift; "
+                "leave flip and shift out"
+            )
 
     @classmethod
     def of(cls, entry: dict, seeds) -> "Sweep":
@@ -122,6 +135,11 @@ class Sweep:
         seeds, setting = self.seeds[self.tuning_seeds :], {"betas": (beta,)}
         setting["learning_rates"] = (learning_rate,)
         return replace(self, seeds=seeds, tuning_seeds=None, **setting)
+
+    @property
+    def is_augmented(self) -> bool:
+        """Whether training images are flipped or shifted."""
+        return self.flip or self.shift > 0
 
     @property
     def members(self) -> list[Member]:

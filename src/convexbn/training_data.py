@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from convexbn.augmentation import Augmentation
 from convexbn.evaluation import targets_of
 from convexbn.inputs import check_finite, check_same_length
 from convexbn.normalization import BLOCK
@@ -31,6 +32,8 @@ class TrainingData:
         By seed, shape (h, P), for the convex program; else empty.
     setup_seconds : dict of int to float
         By seed: what was done before the training starts.
+    augmentation : Augmentation or None
+        Of the training images in a batch, if any.
     """
 
     X: dict
@@ -40,6 +43,7 @@ class TrainingData:
     h: int
     gates: dict
     setup_seconds: dict
+    augmentation: Augmentation | None = None
 
     @classmethod
     def read(cls, features: dict, sweep, device) -> "TrainingData":
@@ -48,7 +52,8 @@ class TrainingData:
         Raises
         ------
         ValueError
-            If they hold NaN or do not fit together, or there are no gates for the convex program.
+            If they hold NaN or do not fit together, there are no gates for the convex program, or
+            they are to be augmented and are no whole images.
         """
         samples = {split: _by_sample(f"X_{split}", features[f"X_{split}"]) for split in SPLITS}
         _check(features, samples)
@@ -63,6 +68,7 @@ class TrainingData:
             h=h,
             gates=_gates(features, seeds, h) if sweep.network == "convex" else {},
             setup_seconds=dict(zip(seeds, map(float, seconds), strict=True)),
+            augmentation=_augmentation(features, sweep) if sweep.is_augmented else None,
         )
 
     @property
@@ -84,10 +90,15 @@ class TrainingData:
         """Return the rows of all patches of a split, shape (m K, h)."""
         return self.X[split].view(-1, self.h)
 
-    def batch(self, index) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return rows (e, b K, h) and targets (e, b, C) of the training samples `index` (e, b)."""
+    def batch(self, index, ways=None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return rows (e, b K, h) and targets (e, b, C) of the training samples `index` (e, b).
+
+        With `ways` (e, b) each is augmented in its own.
+        """
         e, flat = len(index), index.flatten()
         X, Y = self.X["train"].index_select(0, flat), self.Y.index_select(0, flat)
+        if ways is not None:
+            X = self.augmentation(X, ways.flatten())
         return X.view(e, -1, self.h), Y.view(e, -1, self.outputs)
 
     @torch.no_grad()
@@ -131,6 +142,18 @@ def _check(features, samples) -> None:
             )
     check_finite("Y_train", features["Y_train"])
     check_same_length("X_train", samples["train"], "Y_train", features["Y_train"])
+
+
+def _augmentation(features, sweep) -> Augmentation:
+    image, found = features.get("image"), tuple(np.shape(features["X_train"]))
+    if image is None or len(found) != 2 or found[1] != np.prod(image):
+        size = "none" if image is None else " x ".join(str(int(side)) for side in image)
+        raise ValueError(
+            "flip and shift need whole images: `image`, their height, width and channels, and "
+            f"X_train of shape (n, height * width * channels), got {size} and {found}; leave them "
+            "out for patches, and prepare the data anew if they were prepared without `image`"
+        )
+    return Augmentation(*map(int, image), flip=sweep.flip, shift=sweep.shift)
 
 
 def _gates(features, seeds, h) -> dict:

@@ -32,7 +32,9 @@ def check_seeds(name, run):
 
 
 for name, run in [*CONVEX.items(), *SGD.items()]:
-    check_dataset(f"run '{name}'", run["dataset"])
+    is_augmented = run.get("flip", False) or run.get("shift", 0) > 0
+    words = f"run '{name}'" + (", with flip or shift," if is_augmented else "")
+    check_dataset(words, run["dataset"], is_whole=is_augmented)
     check_seeds(name, run)
 
 

@@ -1,6 +1,7 @@
 # The same network, trained non-convexly, and the convex program, trained as the paper does.
 
 SGD_MODULES = [
+    "augmentation",
     "checkpoints",
     "convex_network",
     "courses",
