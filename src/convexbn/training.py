@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from importlib.util import find_spec
+from itertools import islice
 
 import torch
 
@@ -91,23 +92,25 @@ def train(features: dict, sweep: Sweep, device="cpu", checkpoint=None) -> tuple[
         expected += len(_groups(like, data, threads))
     with workers(threads) as each, progress(sweep.epochs * expected, "SGD, epochs") as bar:
         bar.step(steps=sweep.epochs * len(finished))
-
-        def train_groups(groups):
-            for group in groups[len(finished) :]:
-                courses = [Course(data, sweep, members) for members in group]
-                for course in courses[: len(saved)]:
-                    course.restore(saved.pop(0))
-                bar.step(steps=courses[0].epoch)
-                for words in _run(courses, each if len(courses) > 1 else map):
-                    store.save(partial(_state, finished, courses))
-                    bar.step(words)
-                finished.append(_joined([(course.rows, course.final()) for course in courses]))
-
-        train_groups(groups)
-        if sweep.is_tuned and (setting := _chosen(sweep, _rows(finished[: len(groups)]))):
-            train_groups(groups + _groups(sweep.remaining(*setting), data, threads))
+        for group in islice(_plan(groups, sweep, data, threads, finished), len(finished), None):
+            courses = [Course(data, sweep, members) for members in group]
+            for course, kept in zip(courses, saved, strict=False):  # of the first, or none
+                course.restore(kept)
+            saved = ()
+            bar.step(steps=courses[0].epoch)
+            for words in _run(courses, each if len(courses) > 1 else map):
+                store.save(partial(_state, finished, courses))
+                bar.step(words)
+            finished.append(_joined([(course.rows, course.final()) for course in courses]))
     store.remove()
     return _rows(finished), _joined(finished)[1]
+
+
+def _plan(groups, sweep, data, threads, finished):
+    """Yield what is trained in turn: the groups that tune, and once they are finished the others."""
+    yield from groups
+    if sweep.is_tuned and (setting := _chosen(sweep, _rows(finished[: len(groups)]))):
+        yield from _groups(sweep.remaining(*setting), data, threads)
 
 
 def _rows(finished) -> list[dict]:

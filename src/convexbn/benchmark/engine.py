@@ -2,7 +2,8 @@
 
 For the BN network with momentum and weight decay on one data set, epochs times networks per second:
 
-    this library      members of a sweep by :func:`convexbn.training.train`
+    this library      members of a sweep by :func:`convexbn.training.train`, each with a seed of
+                      its own: what members of one seed share is not shared here
     DataLoader loop   torch's modules, autograd and optimizer, one network at a time, and batches
                       from `DataLoader(TensorDataset(X, Y), shuffle=True)`
     resident loop     the same, but batches are gathered from the resident tensors by index
@@ -116,8 +117,7 @@ def _table(rates: dict, operations: int) -> pd.DataFrame:
 
 def _engine(features, sizes, count) -> float:
     """Train a sweep of so many networks; return epochs times networks per second."""
-    rates = tuple(np.geomspace(_RATE / 2, _RATE, count))
-    members = {"learning_rates": rates, "betas": (_BETA,), "seeds": (0,)}
+    members = {"learning_rates": (_RATE,), "betas": (_BETA,), "seeds": tuple(range(count))}
     sweep = Sweep("bn", **sizes, **members, momentum=_MOMENTUM, evaluations=1)
     history, _ = train(features, sweep)
     # Seconds are per network: their sum is the time that the sweep took.
