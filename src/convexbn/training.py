@@ -107,7 +107,7 @@ def train(features: dict, sweep: Sweep, device="cpu", checkpoint=None) -> tuple[
 
 
 def _plan(groups, sweep, data, threads, finished):
-    """Yield what is trained in turn: the groups that tune, and when these are `finished` the rest."""
+    """Yield the groups of members in turn: those that tune, and when `finished` the others."""
     yield from groups
     if sweep.is_tuned and (setting := _chosen(sweep, _rows(finished[: len(groups)]))):
         yield from _groups(sweep.remaining(*setting), data, threads)
