@@ -153,6 +153,19 @@ def test_the_state_of_other_work_is_not_used(change, tmp_path, monkeypatch, capl
     assert_same(found, training.train(*other))
 
 
+def test_the_state_that_other_code_came_to_is_not_used(tmp_path, monkeypatch, caplog):
+    features, path = make_features(), tmp_path / "run.checkpoint"
+    module = tmp_path / "code" / "gradients.py"
+    module.parent.mkdir()
+    module.write_text("scale = 2")
+    monkeypatch.setattr(checkpoints, "CODE", module.parent)
+    train_until(2, features, GROUPS, path, monkeypatch)
+    module.write_text("scale = 1")
+    with caplog.at_level(logging.WARNING):
+        training.train(features, GROUPS, checkpoint=path)
+    assert "other settings, data or code: starting anew" in caplog.text
+
+
 @pytest.mark.parametrize("content", [b"", b"notes of mine", b"\x80\x02}q\x00."])
 def test_a_file_that_is_no_checkpoint_is_refused_and_left_alone(content, tmp_path):
     path = tmp_path / "notes"

@@ -13,6 +13,7 @@ from convexbn.artifacts import atomic
 
 EVERY = 30.0  # seconds between two writes, at least
 SHARE = 0.02  # of the time, at most, goes into writing: large states are written less often
+CODE = Path(__file__).parent  # the modules whose work this is
 
 _logger = logging.getLogger(__name__)
 
@@ -39,8 +40,8 @@ class Checkpoint:
     def load(self) -> dict | None:
         """Return the state last saved; None if there is none, or that of other work.
 
-        The state of other work (the config or the data have changed since) is of no use to anyone,
-        and will be overwritten.
+        The state of other work (the config, the data or this package's code have changed since) is
+        of no use to anyone, and will be overwritten.
         """
         if self.path is None or not self.path.exists():
             return None
@@ -52,7 +53,7 @@ class Checkpoint:
                 f"{self.path} is no checkpoint ({error}); remove it, or name another file"
             ) from error
         if work != self.work:
-            _logger.warning("%s is of other settings or data: starting anew", self.path)
+            _logger.warning("%s is of other settings, data or code: starting anew", self.path)
             return None
         _logger.info("going on from %s", self.path)
         return state
@@ -74,8 +75,10 @@ class Checkpoint:
 
 
 def fingerprint(settings: str, arrays: dict) -> str:
-    """Return a text that tells settings and arrays from any others."""
+    """Return a text that tells settings, arrays and the code that works on them from any others."""
     digest = hashlib.blake2b(settings.encode(), digest_size=16)
+    for module in sorted(CODE.glob("*.py")):
+        digest.update(module.name.encode() + module.read_bytes())
     for name, values in sorted(arrays.items()):
         array = np.ascontiguousarray(values)
         digest.update(f"{name} {array.dtype} {array.shape}".encode())

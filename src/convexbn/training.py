@@ -50,7 +50,7 @@ def train(features: dict, sweep: Sweep, device="cpu", checkpoint=None) -> tuple[
         A file for the state of the training, written about every half minute and removed at the
         end. If there is one of this sweep on these data, the training goes on from there, to the
         same numbers as if it had never stopped (on the same machine); one of other settings, data
-        or number of threads is overwritten.
+        code or number of threads is overwritten.
 
     Returns
     -------
