@@ -49,8 +49,8 @@ def train(features: dict, sweep: Sweep, device="cpu", checkpoint=None) -> tuple[
     checkpoint : str or Path, optional
         A file for the state of the training, written about every half minute and removed at the
         end. If there is one of this sweep on these data, the training goes on from there, to the
-        same numbers as if it had never stopped (on the same machine); one of other settings, data
-        code or number of threads is overwritten.
+        same numbers as if it had never stopped (on the same machine); one of other settings,
+        data, code or number of threads is overwritten.
 
     Returns
     -------
