@@ -35,7 +35,7 @@ _METHODS_NOTE = (
     "equal beta and rank only. The relative gap bounds how far the objective is from the optimum; "
     "what is trained by SGD has no such bound. Seconds are the training time of one seed, with the "
     "SVD and, on a path of all seeds, the solves at larger betas; the search over settings is not "
-    "in them. What of a setting is the smallest or the largest that was tried is named last."
+    "in them. Named last is what of a setting is the smallest, the largest or the only value tried."
 )
 _THEOREMS_NOTE = (
     "Each row solves the convex program of one small problem of random data; both sides of the "
