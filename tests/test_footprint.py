@@ -66,6 +66,14 @@ def test_tuning_with_some_seeds_takes_less_memory():
     assert footprint.sgd(CIFAR, sweep | tuned) < footprint.sgd(CIFAR, sweep)
 
 
+def test_augmented_batches_and_their_table_take_memory():
+    run = {"network": "bn", "width": 64, "batch_size": 1000, "learning_rates": [0.1]}
+    run |= {"betas": [1.0], "seeds": 1}
+    more = footprint.sgd(CIFAR, run | {"shift": 4}) - footprint.sgd(CIFAR, run)
+    # A batch of places and of images, padded and not, and 162 rows of places: 16 and 8 bytes each.
+    assert more == pytest.approx(3072 * (16 * 1000 + 8 * 162) / 1e6, abs=1)
+
+
 @pytest.mark.parametrize("stage", ["features", "whitening", "gates", "convex"])
 def test_patches_take_memory_as_their_rows_do(stage):
     """Overlapping patches hold every pixel nine times; every row has its activations."""
