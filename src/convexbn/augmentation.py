@@ -1,7 +1,7 @@
 """Images at random flipped from left to right and shifted, anew in each epoch.
 
 An augmented image is a choice of entries of its feature vector, so that images need not be taken
-apart: one row of a small table per way to flip and shift, and one product of indices per batch.
+apart: a small table has a row for each way to flip and shift, and a batch takes one gather.
 """
 
 from itertools import product
