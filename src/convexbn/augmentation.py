@@ -24,6 +24,8 @@ class Augmentation:
     shift : int
         Move each by up to this many pixels down or up and right or left, all moves equally likely.
         What comes in at the border is 0, as in a random crop of zero-padded images.
+    device : str or torch.device
+        Where the images lie.
 
     Raises
     ------
@@ -31,16 +33,15 @@ class Augmentation:
         If a shift may leave nothing of an image.
     """
 
-    def __init__(self, height, width, channels, *, flip=False, shift=0):
+    def __init__(self, height, width, channels, *, flip=False, shift=0, device="cpu"):
         check_between("shift", shift, 0, min(height, width) - 1)
         pixels = torch.arange(height * width * channels).view(height, width, channels)
         # Beyond the border lies an entry of its own, after those of the image.
         framed = pad(pixels, (0, 0, shift, shift, shift, shift), value=pixels.numel())
         views = (framed, framed.flip(1)) if flip else (framed,)
         ways = product(views, range(2 * shift + 1), range(2 * shift + 1))
-        self.table = torch.stack(
-            [view[i : i + height, j : j + width].flatten() for view, i, j in ways]
-        )  # (ways, H W c)
+        rows = [view[i : i + height, j : j + width].flatten() for view, i, j in ways]
+        self.table = torch.stack(rows).to(device)  # (ways, H W c)
 
     def draw(self, n: int, generator: torch.Generator) -> torch.Tensor:
         """Return for each of n images how it is augmented: a row of the table."""
@@ -48,5 +49,4 @@ class Augmentation:
 
     def __call__(self, X: torch.Tensor, ways: torch.Tensor) -> torch.Tensor:
         """Return images (m, H W c) augmented in these ways (m,)."""
-        self.table = self.table.to(X.device)
         return pad(X, (0, 1)).gather(1, self.table[ways])

@@ -68,7 +68,7 @@ class TrainingData:
             h=h,
             gates=_gates(features, seeds, h) if sweep.network == "convex" else {},
             setup_seconds=dict(zip(seeds, map(float, seconds), strict=True)),
-            augmentation=_augmentation(features, sweep) if sweep.is_augmented else None,
+            augmentation=_augmentation(features, sweep, device) if sweep.is_augmented else None,
         )
 
     @property
@@ -144,7 +144,7 @@ def _check(features, samples) -> None:
     check_same_length("X_train", samples["train"], "Y_train", features["Y_train"])
 
 
-def _augmentation(features, sweep) -> Augmentation:
+def _augmentation(features, sweep, device) -> Augmentation:
     image, found = features.get("image"), tuple(np.shape(features["X_train"]))
     if image is None or len(found) != 2 or found[1] != np.prod(image):
         size = "none" if image is None else " x ".join(str(int(side)) for side in image)
@@ -153,7 +153,8 @@ def _augmentation(features, sweep) -> Augmentation:
             f"X_train of shape (n, height * width * channels), got {size} and {found}; leave them "
             "out for patches, and prepare the data anew if they were prepared without `image`"
         )
-    return Augmentation(*map(int, image), flip=sweep.flip, shift=sweep.shift)
+    ways = {"flip": sweep.flip, "shift": sweep.shift}
+    return Augmentation(*map(int, image), **ways, device=device)
 
 
 def _gates(features, seeds, h) -> dict:
