@@ -4,6 +4,7 @@ import logging
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from test_convex_network import whitened_features
 from test_training import SWEEP, make_features, make_images, make_patches
 
 from convexbn import checkpoints, training
+from convexbn import networks as networks_module
 from convexbn.checkpoints import Checkpoint, fingerprint
 
 # Two groups of three members and one of two, some of them with two seeds; three epochs each.
@@ -154,13 +156,11 @@ def test_the_state_of_other_work_is_not_used(change, tmp_path, monkeypatch, capl
 
 
 def test_the_state_that_other_code_came_to_is_not_used(tmp_path, monkeypatch, caplog):
+    """A module that the engine imports has been edited since."""
     features, path = make_features(), tmp_path / "run.checkpoint"
-    module = tmp_path / "code" / "gradients.py"
-    module.parent.mkdir()
-    module.write_text("scale = 2")
-    monkeypatch.setattr(checkpoints, "CODE", module.parent)
     train_until(2, features, GROUPS, path, monkeypatch)
-    module.write_text("scale = 1")
+    networks, read = Path(networks_module.__file__), Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda p: read(p) + b"#" * (p == networks))
     with caplog.at_level(logging.WARNING):
         training.train(features, GROUPS, checkpoint=path)
     assert "other settings, data or code: starting anew" in caplog.text
@@ -199,16 +199,17 @@ def test_checkpoints_are_written_neither_often_nor_for_long(tmp_path, monkeypatc
     assert written[-1] == 222.0
 
 
-def test_a_fingerprint_tells_settings_names_shapes_and_values_apart():
+def test_a_fingerprint_tells_settings_names_shapes_values_and_code_apart():
     a = np.arange(6.0)
     prints = [
-        fingerprint("s", {"a": a}),
-        fingerprint("t", {"a": a}),
-        fingerprint("s", {"b": a}),
-        fingerprint("s", {"a": a.reshape(2, 3)}),
-        fingerprint("s", {"a": a.astype(np.float32)}),
-        fingerprint("s", {"a": a[::-1]}),
-        fingerprint("s", {"a": a, "e": np.zeros((0, 2))}),
+        fingerprint("s", {"a": a}, checkpoints.__file__),
+        fingerprint("t", {"a": a}, checkpoints.__file__),
+        fingerprint("s", {"b": a}, checkpoints.__file__),
+        fingerprint("s", {"a": a.reshape(2, 3)}, checkpoints.__file__),
+        fingerprint("s", {"a": a.astype(np.float32)}, checkpoints.__file__),
+        fingerprint("s", {"a": a[::-1]}, checkpoints.__file__),
+        fingerprint("s", {"a": a, "e": np.zeros((0, 2))}, checkpoints.__file__),
+        fingerprint("s", {"a": a}, training.__file__),
     ]
     assert len(set(prints)) == len(prints)
-    assert fingerprint("s", {"a": a[::-1][::-1]}) == prints[0]
+    assert fingerprint("s", {"a": a[::-1][::-1]}, checkpoints.__file__) == prints[0]

@@ -42,9 +42,10 @@ cases = (
 @given(*cases)
 def test_scalar_value_is_the_networks_objective(n, extra, seed, beta):
     X, y = draw(n, n - 1 + extra, seed), draw(n, 1, seed + 1)
-    found = closed_form(X, y, beta)
-    assert network_objective(found.network, X, y, beta) == pytest.approx(found.objective, rel=VALUE)
-    assert found.network.w.shape[1] == 2
+    value, network = found = closed_form(X, y, beta)
+    assert network_objective(network, X, y, beta) == pytest.approx(value, rel=VALUE)
+    assert network.w.shape[1] == 2
+    assert (found.objective, found.network) == (value, network)
 
 
 @given(*cases, st.integers(2, 3))

@@ -1,6 +1,5 @@
 """The rules' code inputs, and the whole DAG on the tiny config."""
 
-import ast
 import os
 import re
 import shlex
@@ -17,72 +16,19 @@ from workflow_runs import ROOT, command, edited, jobs, snakemake
 
 from convexbn import artifacts, tables
 
-SOURCE = ROOT / "src" / "convexbn"
+RULES = sorted((ROOT / "workflow" / "rules").glob("*.smk"))
 
 
-def included(path):
-    """Yield a Snakefile and, in order, those that it includes."""
-    yield path
-    for name in re.findall(r'^include: "(.+)"', path.read_text(), re.MULTILINE):
-        yield from included(path.parent / name)
-
-
-RULES = list(included(ROOT / "Snakefile"))[1:]
-
-
-def imported_modules(path) -> set:
-    """Return the modules of the package that a file imports itself, anywhere in it."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("convexbn"):
-            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
-    return {file for name in found for file in [module_file(name)] if file}
-
-
-def module_file(name):
-    path = SOURCE.joinpath(*name.split(".")[1:])
-    candidates = [path.with_suffix(".py")] if path != SOURCE else []
-    return next((file for file in [*candidates, path / "__init__.py"] if file.exists()), None)
-
-
-def all_modules(script) -> set:
-    """Return the modules of the package that a script rests on, directly or not."""
-    found, waiting = {SOURCE / "__init__.py"}, imported_modules(script)
-    while waiting:
-        found |= waiting
-        waiting = {module for file in waiting for module in imported_modules(file)} - found
-    return found
-
-
-def rules_with_scripts():
-    for path in RULES:
-        for rule in path.read_text().split("\nrule ")[1:]:
-            name, script = rule.split(":")[0], re.search(r'"\.\./scripts/(\w+\.py)"', rule)
-            yield pytest.param(rule, ROOT / "workflow/scripts" / script[1], id=name)
-
-
-def listed_modules(rule) -> set:
-    """Return the modules that a rule names, by evaluating its call of `library`.
-
-    Rule files share their constants, and are included in the order of `RULES`.
-    """
-    names = {"library": lambda *modules: ["__init__", "artifacts", "logs", *modules]}
-    text = "".join(rules.read_text() for rules in RULES)
-    for constant in re.findall(r"^[A-Z_]+_MODULES = \[.*?\]$", text, re.MULTILINE | re.DOTALL):
-        exec(constant, names)
-    call = re.search(r"library\(.*?\)", rule, re.DOTALL)[0]
-    return {SOURCE / f"{module}.py" for module in eval(call, names)}
-
-
-@pytest.mark.parametrize(("rule", "script"), list(rules_with_scripts()))
-def test_a_rule_names_the_modules_its_script_rests_on(rule, script):
+def test_every_script_has_a_rule_that_names_the_code_it_rests_on():
     """Snakemake does not see an edited module, unless the rule has it as input."""
-    assert listed_modules(rule) == all_modules(script)
-
-
-def test_every_script_has_a_rule():
-    used = {parameters.values[1].name for parameters in rules_with_scripts()}
-    assert used == {path.name for path in (ROOT / "workflow/scripts").glob("*.py")}
+    scripts = {path.stem for path in (ROOT / "workflow" / "scripts").glob("*.py")}
+    used = set()
+    for rules in RULES:
+        for rule in rules.read_text().split("\nrule ")[1:]:
+            script = re.search(r'"\.\./scripts/(\w+)\.py"', rule)[1]
+            assert f'code=rests_on("{script}")' in rule
+            used.add(script)
+    assert used == scripts
 
 
 CONFIG = ROOT / "config" / "test.yaml"

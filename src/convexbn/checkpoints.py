@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from convexbn.artifacts import atomic
+from convexbn.imports import PACKAGE, closure
 
 EVERY = 30.0  # seconds between two writes, at least
 SHARE = 0.02  # of the time, at most, goes into writing: large states are written less often
-CODE = Path(__file__).parent  # the modules whose work this is
 
 _logger = logging.getLogger(__name__)
 
@@ -74,11 +74,19 @@ class Checkpoint:
             self.path.unlink(missing_ok=True)
 
 
-def fingerprint(settings: str, arrays: dict) -> str:
-    """Return a text that tells settings, arrays and the code that works on them from any others."""
+def fingerprint(settings: str, arrays: dict, code) -> str:
+    """Return a text that tells settings, arrays and the code that works on them from any others.
+
+    Parameters
+    ----------
+    settings : str
+    arrays : dict of arrays
+    code : str or Path
+        The module whose work it is, with all that it rests on (:mod:`convexbn.imports`).
+    """
     digest = hashlib.blake2b(settings.encode(), digest_size=16)
-    for module in sorted(CODE.glob("*.py")):
-        digest.update(module.name.encode() + module.read_bytes())
+    for module in closure(code):
+        digest.update(str(module.relative_to(PACKAGE)).encode() + module.read_bytes())
     for name, values in sorted(arrays.items()):
         array = np.ascontiguousarray(values)
         digest.update(f"{name} {array.dtype} {array.shape}".encode())

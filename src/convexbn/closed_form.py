@@ -17,7 +17,7 @@ and each z has one neuron of its own, whose activation is z, shrunk:
 A deep network's last two layers are such a network on the activations of the hidden layer below.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -28,9 +28,8 @@ from convexbn.neurons import bn_network
 from convexbn.whitening import Whitening, whiten
 
 
-@dataclass(frozen=True)
-class ClosedForm:
-    """The optimal value, and a network in float64 that attains it."""
+class ClosedForm(NamedTuple):
+    """The optimal value, and a network in float64 that attains it; it unpacks in this order."""
 
     objective: float
     network: BNNetwork

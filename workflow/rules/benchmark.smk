@@ -7,34 +7,6 @@ CASES = BENCHMARK.get("problems", {}) | (
 )
 CONTESTANTS = ["convexbn", "pyscnn", "skglm", "celer", "clarabel", "scs"]
 
-BENCHMARK_MODULES = [
-    *SOLVER_MODULES,
-    "benchmark/problems",
-    "whitening",
-]
-PASSES_MODULES = [
-    "benchmark/passes",
-    "benchmark/problems",
-    "benchmark/versions",
-    "certificates",
-    "cones",
-    "dense_cones",
-    "facets",
-    "gates",
-    "inputs",
-    "losses",
-    "memory",
-    "penalties",
-    "program",
-    "whitening",
-]
-BENCHMARK_FIGURE_MODULES = [
-    "benchmark/__init__",
-    "benchmark/figures",
-    "benchmark/tables",
-    "plotting",
-]
-
 
 for name, case in CASES.items():
     check_dataset(f"problem '{name}'", case["dataset"], is_whole=True)
@@ -52,7 +24,7 @@ wildcard_constraints:
 rule benchmark_problem:
     input:
         unpack(benchmark_inputs),
-        code=library(*BENCHMARK_MODULES, "benchmark/peers"),
+        code=rests_on("benchmark_problem"),
     output:
         "<results>/benchmark/problems/{case}.safetensors",
     log:
@@ -74,16 +46,7 @@ rule benchmark_race:
     input:
         problem="<results>/benchmark/problems/{case}.safetensors",
         ours=ours_first,
-        code=library(
-            *BENCHMARK_MODULES,
-            "benchmark/__init__",
-            "benchmark/clocks",
-            "benchmark/contestant",
-            "benchmark/peers",
-            "benchmark/race",
-            "benchmark/tables",
-            "tables",
-        ),
+        code=rests_on("benchmark_race"),
     output:
         "<results>/benchmark/races/{case}.{solver}.csv",
     log:
@@ -111,9 +74,7 @@ rule benchmark_tables:
     input:
         problems=races_of(BENCHMARK.get("problems", {})),
         scaling=races_of(set(CASES) - set(BENCHMARK.get("problems", {}))),
-        code=library(
-            "benchmark/__init__", "benchmark/sheet", "benchmark/tables", "tables"
-        ),
+        code=rests_on("benchmark_tables"),
     output:
         curves="<results>/benchmark/curves.csv",
         times="<results>/benchmark/times.csv",
@@ -136,7 +97,7 @@ rule benchmark_passes:
             f"<results>/benchmark/problems/{name}.safetensors"
             for name in BENCHMARK.get("passes", [])
         ],
-        code=library(*PASSES_MODULES),
+        code=rests_on("benchmark_passes"),
     output:
         passes="<results>/benchmark/passes.csv",
         versions="<results>/benchmark/versions.csv",
@@ -159,7 +120,7 @@ rule benchmark_passes:
 rule plot_benchmark:
     input:
         table="<results>/benchmark/{figure}.csv",
-        code=library(*BENCHMARK_FIGURE_MODULES),
+        code=rests_on("plot_benchmark"),
     output:
         pdf="<results>/figures/benchmark/{figure}.pdf",
         png=report(
@@ -185,7 +146,7 @@ rule benchmark_engine:
             f"<results>/data/{case['dataset']}/features.safetensors"
             for case in BENCHMARK.get("engine", {}).values()
         ],
-        code=library(*SGD_MODULES, "benchmark/engine"),
+        code=rests_on("benchmark_engine"),
     output:
         "<results>/benchmark/engine.csv",
     log:

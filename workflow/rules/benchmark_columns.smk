@@ -1,14 +1,5 @@
 # Column generation against sampled gates.
 
-COLUMNS_MODULES = [
-    *BENCHMARK_MODULES,
-    "benchmark/columns",
-    "plotting",
-    "solvers/column_generation",
-    "solvers/sliding",
-    "solvers/sphere",
-]
-
 
 ruleorder: plot_benchmark_columns > plot_benchmark
 
@@ -17,7 +8,7 @@ rule benchmark_columns:
     input:
         features=lambda wc: columns_input("data/{}/features"),
         whitening=lambda wc: columns_input("whitening/{}"),
-        code=library(*COLUMNS_MODULES),
+        code=rests_on("benchmark_columns"),
     output:
         "<results>/benchmark/columns.csv",
     log:
@@ -39,7 +30,7 @@ rule benchmark_columns:
 rule plot_benchmark_columns:
     input:
         table="<results>/benchmark/columns.csv",
-        code=library(*COLUMNS_MODULES),
+        code=rests_on("plot_benchmark_columns"),
     output:
         pdf="<results>/figures/benchmark/columns.pdf",
         png=report(

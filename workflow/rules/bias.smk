@@ -14,16 +14,7 @@ rule bias:
     input:
         features=lambda wc: f"<results>/data/{BIAS[wc.bias]['dataset']}/features.safetensors",
         whitening=lambda wc: f"<results>/whitening/{BIAS[wc.bias]['dataset']}.safetensors",
-        code=library(
-            "bias",
-            "devices",
-            "inputs",
-            "losses",
-            "networks",
-            "normalization",
-            "schedules",
-            "whitening",
-        ),
+        code=rests_on("bias"),
     output:
         cosines="<results>/bias/{bias}.csv",
         course="<results>/bias/{bias}.course.csv",
@@ -53,14 +44,7 @@ rule plot_bias:
     input:
         cosines="<results>/bias/{bias}.csv",
         course="<results>/bias/{bias}.course.csv",
-        code=library(
-            "bias_claims",
-            "bias_figures",
-            "claims",
-            "plotting",
-            "significance",
-            "tables",
-        ),
+        code=rests_on("plot_bias"),
     output:
         pdf="<results>/figures/bias/{bias}.pdf",
         png=report(

@@ -1,5 +1,5 @@
 # What several rules need: the run sheet, and the code that a script rests on.
-from convexbn import footprint
+from convexbn import dependencies, footprint
 from convexbn.tuning import check_tuning
 
 DATASETS = config["datasets"]
@@ -70,10 +70,9 @@ wildcard_constraints:
     run="|".join({**CONVEX, **SGD}),
 
 
-def library(*modules):
-    """Name the modules that a script rests on: Snakemake does not see what a script imports."""
-    names = ["__init__", "artifacts", "logs", *modules]
-    return [f"{workflow.basedir}/src/convexbn/{name}.py" for name in names]
+def rests_on(script):
+    """Return the modules that a script rests on: Snakemake does not see what a script imports."""
+    return dependencies.rests_on(f"{workflow.basedir}/workflow/scripts/{script}.py")
 
 
 def runs_of(sheet, dataset):

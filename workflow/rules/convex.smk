@@ -1,47 +1,10 @@
 # The convex programs: gates, solutions, certificates, accuracies.
 
-SOLVER_MODULES = [
-    "certificates",
-    "cones",
-    "dense_cones",
-    "facets",
-    "gates",
-    "inputs",
-    "losses",
-    "memory",
-    "penalties",
-    "program",
-    "solutions",
-    "solvers/__init__",
-    "solvers/central_path",
-    "solvers/cone_newton",
-    "solvers/cone_projections",
-    "solvers/interior_point",
-    "solvers/looks",
-    "solvers/mean_field",
-    "solvers/newton",
-    "solvers/passes",
-    "solvers/proximal_point",
-    "solvers/responses",
-    "solvers/second_order_cone",
-    "solvers/semismooth",
-    "solvers/sparsity",
-]
-PATH_MODULES = [
-    *SOLVER_MODULES,
-    "devices",
-    "evaluation",
-    "paths",
-    "runs",
-    "tuning",
-    "whitening",
-]
-
 
 rule sample_gates:
     input:
         unpack(convex_inputs),
-        code=library("gates", "inputs", "whitening"),
+        code=rests_on("sample_gates"),
     output:
         "<results>/gates/{run}.safetensors",
     log:
@@ -62,7 +25,7 @@ rule solve:
     input:
         unpack(convex_inputs),
         gates="<results>/gates/{run}.safetensors",
-        code=library(*PATH_MODULES),
+        code=rests_on("solve"),
     output:
         solutions="<results>/convex/{run}.safetensors",
         history="<results>/convex/{run}.history.csv",
@@ -91,7 +54,7 @@ rule certify:
         unpack(convex_inputs),
         gates="<results>/gates/{run}.safetensors",
         solutions="<results>/convex/{run}.safetensors",
-        code=library(*PATH_MODULES),
+        code=rests_on("certify"),
     output:
         "<results>/certificates/{run}.json",
     log:
@@ -116,7 +79,7 @@ rule evaluate:
         gates="<results>/gates/{run}.safetensors",
         solutions="<results>/convex/{run}.safetensors",
         certificates="<results>/certificates/{run}.json",
-        code=library(*PATH_MODULES),
+        code=rests_on("evaluate"),
     output:
         "<results>/evaluation/{run}.csv",
     log:

@@ -3,7 +3,7 @@
 
 rule ingest:
     input:
-        code=library("cifar", "datasets", "inputs"),
+        code=rests_on("ingest"),
     output:
         "<results>/images/{images}.safetensors",
     log:
@@ -26,9 +26,7 @@ rule ingest:
 rule preprocess:
     input:
         images=lambda wc: f"<results>/images/{images_of(wc.dataset)}.safetensors",
-        code=library(
-            "cifar", "convolution", "datasets", "inputs", "preprocessing", "subsets"
-        ),
+        code=rests_on("preprocess"),
     output:
         "<results>/data/{dataset}/features.safetensors",
     log:
@@ -48,7 +46,7 @@ rule preprocess:
 rule whiten:
     input:
         features="<results>/data/{dataset}/features.safetensors",
-        code=library("inputs", "whitening"),
+        code=rests_on("whiten"),
     output:
         "<results>/whitening/{dataset}.safetensors",
     log:

@@ -11,24 +11,6 @@ FIGURES = {
     "certificates": "7 certificates",
     "spectrum": "8 spectrum",
 }
-DRAWING_MODULES = [
-    "figures/__init__",
-    "figures/accuracy",
-    "figures/calibration",
-    "figures/certificates",
-    "figures/curves",
-    "figures/filters",
-    "figures/rank",
-    "figures/sensitivity",
-    "figures/spectrum",
-    "figures/studies",
-    "histories",
-    "inputs",
-    "plotting",
-    "significance",
-    "tables",
-    "whitening",
-]
 
 
 def figures_of(dataset):

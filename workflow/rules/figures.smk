@@ -6,7 +6,7 @@ rule tabulate:
     input:
         evaluations=[f"<results>/evaluation/{name}.csv" for name in CONVEX],
         sgd=[f"<results>/sgd/{name}.history.csv" for name in SGD],
-        code=library("pages", "tables"),
+        code=rests_on("tabulate"),
     output:
         runs="<results>/tables/runs.csv",
         methods="<results>/tables/methods.csv",
@@ -29,16 +29,7 @@ rule claims:
         unpack(theory_claims),
         bias=bias_courses,
         runs="<results>/tables/runs.csv",
-        code=library(
-            "bias_claims",
-            "claims",
-            "pages",
-            "significance",
-            "study_claims",
-            "tables",
-            "theory/__init__",
-            "theory/claims",
-        ),
+        code=rests_on("claims"),
     output:
         claims="<results>/tables/claims.csv",
         html=report(
@@ -61,7 +52,7 @@ rule claims:
 rule tabulate_spectrum:
     input:
         whitening="<results>/whitening/{dataset}.safetensors",
-        code=library(*DRAWING_MODULES),
+        code=rests_on("tabulate_spectrum"),
     output:
         "<results>/figures/{dataset}/spectrum.csv",
     log:
@@ -78,7 +69,7 @@ rule tabulate_spectrum:
 rule tabulate_figure:
     input:
         unpack(figure_inputs),
-        code=library(*DRAWING_MODULES),
+        code=rests_on("tabulate_figure"),
     output:
         "<results>/figures/{dataset}/{figure}.csv",
     log:
@@ -97,7 +88,7 @@ rule tabulate_figure:
 rule plot_figure:
     input:
         table="<results>/figures/{dataset}/{figure}.csv",
-        code=library(*DRAWING_MODULES),
+        code=rests_on("plot_figure"),
     output:
         pdf="<results>/figures/{dataset}/{figure}.pdf",
         png=report(

@@ -1,32 +1,10 @@
 # The same network, trained non-convexly, and the convex program, trained as the paper does.
 
-SGD_MODULES = [
-    "augmentation",
-    "checkpoints",
-    "convex_network",
-    "courses",
-    "evaluation",
-    "gates",
-    "gradients",
-    "inputs",
-    "losses",
-    "memory",
-    "networks",
-    "normalization",
-    "optimizers",
-    "schedules",
-    "sweeps",
-    "training",
-    "training_data",
-    "tuning",
-    "whitening",
-]
-
 
 rule train_sgd:
     input:
         unpack(sgd_inputs),
-        code=library(*SGD_MODULES, "devices"),
+        code=rests_on("train_sgd"),
     output:
         parameters="<results>/sgd/{run}.safetensors",
         history="<results>/sgd/{run}.history.csv",

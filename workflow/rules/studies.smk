@@ -4,7 +4,7 @@
 rule tabulate_study:
     input:
         runs=["<results>/tables/runs.csv"],
-        code=library(*DRAWING_MODULES),
+        code=rests_on("tabulate_figure"),
     output:
         "<results>/figures/studies/{kind}-{study}.csv",
     log:
@@ -26,7 +26,7 @@ rule tabulate_study:
 rule plot_study:
     input:
         table="<results>/figures/studies/{kind}-{study}.csv",
-        code=library(*DRAWING_MODULES),
+        code=rests_on("plot_figure"),
     output:
         pdf="<results>/figures/studies/{kind}-{study}.pdf",
         png=report(

@@ -2,31 +2,6 @@
 
 PROGRAMS = sorted({entry["program"] for entry in THEORY.get("theorems", {}).values()})
 
-NETWORK_MODULES = [
-    "gates",
-    "inputs",
-    "losses",
-    "networks",
-    "normalization",
-    "schedules",
-    "theory/data",
-    "theory/descent",
-    "whitening",
-]
-PROBLEM_MODULES = [
-    *SOLVER_MODULES,
-    *NETWORK_MODULES,
-    "architectures",
-    "arrangements",
-    "convolution",
-    "hyperplanes",
-    "neurons",
-    "recovery",
-    "theory/__init__",
-    "theory/problems",
-]
-DEPTH_MODULES = [*NETWORK_MODULES, "architectures", "closed_form", "neurons"]
-
 
 include: "theory_programs.smk"
 include: "theory_figures.smk"
@@ -39,7 +14,7 @@ wildcard_constraints:
 
 rule duality:
     input:
-        code=library(*PROBLEM_MODULES, "theory/duality"),
+        code=rests_on("duality"),
     output:
         "<results>/theory/duality/{problem}.csv",
     log:
@@ -60,7 +35,7 @@ rule duality:
 
 rule depth:
     input:
-        code=library(*DEPTH_MODULES, "theory/depth"),
+        code=rests_on("depth"),
     output:
         "<results>/theory/depth.csv",
     log:
@@ -80,7 +55,7 @@ rule depth:
 
 rule theorems:
     input:
-        code=library(*PROBLEM_MODULES, "closed_form", "theory/depth", "theory/theorems"),
+        code=rests_on("theorems"),
     output:
         "<results>/theory/theorems/{program}.csv",
     log:

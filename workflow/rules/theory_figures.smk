@@ -1,17 +1,10 @@
 # The table and the figures of the theory, each drawn from its table alone.
 
-FIGURE_MODULES = [
-    "plotting",
-    "tables",
-    "theory/__init__",
-    "theory/figures",
-]
-
 
 rule tabulate_theorems:
     input:
         theorems=[f"<results>/theory/theorems/{name}.csv" for name in PROGRAMS],
-        code=library("pages", "tables"),
+        code=rests_on("tabulate_theorems"),
     output:
         theorems="<results>/tables/theorems.csv",
         html=report(
@@ -31,7 +24,7 @@ rule tabulate_theorems:
 rule plot_duality:
     input:
         tables=duality_tables,
-        code=library(*FIGURE_MODULES),
+        code=rests_on("plot_theory"),
     output:
         pdf="<results>/figures/theory/duality.pdf",
         png=report(
@@ -54,7 +47,7 @@ rule plot_duality:
 rule plot_depth:
     input:
         tables=["<results>/theory/depth.csv"],
-        code=library(*FIGURE_MODULES),
+        code=rests_on("plot_theory"),
     output:
         pdf="<results>/figures/theory/depth.pdf",
         png=report(
@@ -77,7 +70,7 @@ rule plot_depth:
 rule plot_counting:
     input:
         tables=["<results>/theory/counting.csv"],
-        code=library(*FIGURE_MODULES),
+        code=rests_on("plot_theory"),
     output:
         pdf="<results>/figures/theory/counting.pdf",
         png=report(
@@ -100,7 +93,7 @@ rule plot_counting:
 rule plot_sampling:
     input:
         tables=["<results>/theory/sampling.csv"],
-        code=library(*FIGURE_MODULES),
+        code=rests_on("plot_theory"),
     output:
         pdf="<results>/figures/theory/sampling.pdf",
         png=report(
@@ -123,7 +116,7 @@ rule plot_sampling:
 rule plot_interpolation:
     input:
         tables=["<results>/theory/interpolation.csv"],
-        code=library(*FIGURE_MODULES),
+        code=rests_on("plot_theory"),
     output:
         pdf="<results>/figures/theory/interpolation.pdf",
         png=report(

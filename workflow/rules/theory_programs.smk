@@ -1,27 +1,9 @@
 # The exact program by itself: how many arrangements, how many are enough, and what it learns.
 
-COUNTING_MODULES = [
-    "arrangements",
-    "gates",
-    "hyperplanes",
-    "inputs",
-    "theory/data",
-    "whitening",
-]
-PROGRAM_MODULES = [*SOLVER_MODULES, *COUNTING_MODULES]
-INTERPOLATION_MODULES = [
-    *PROGRAM_MODULES,
-    "networks",
-    "normalization",
-    "schedules",
-    "theory/__init__",
-    "theory/descent",
-]
-
 
 rule counting:
     input:
-        code=library(*COUNTING_MODULES, "theory/counting"),
+        code=rests_on("counting"),
     output:
         "<results>/theory/counting.csv",
     log:
@@ -40,7 +22,7 @@ rule counting:
 
 rule sampling:
     input:
-        code=library(*PROGRAM_MODULES, "theory/sampling"),
+        code=rests_on("sampling"),
     output:
         "<results>/theory/sampling.csv",
     log:
@@ -60,7 +42,7 @@ rule sampling:
 
 rule interpolation:
     input:
-        code=library(*INTERPOLATION_MODULES, "theory/interpolation"),
+        code=rests_on("interpolation"),
     output:
         "<results>/theory/interpolation.csv",
     log:

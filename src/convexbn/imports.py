@@ -1,0 +1,81 @@
+"""Which modules of this package a file rests on, read from its imports.
+
+Neither Snakemake nor a checkpoint sees what a script imports: both ask here which files a result
+depends on, so that an edited module makes it out of date and no other does.
+"""
+
+import ast
+from functools import cache
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+
+
+def closure(path, package: Path = PACKAGE) -> list[Path]:
+    """Return the modules that a file imports from a package, directly or not.
+
+    Imports anywhere in a file count, but for those under `if TYPE_CHECKING:`, which are never made.
+    A package's own `__init__` counts where a name is taken from it, and the outermost one always.
+
+    Parameters
+    ----------
+    path : str or Path
+        A script, or a module of the package, which is then part of the result.
+    package : Path
+        Folder of the package.
+
+    Returns
+    -------
+    list of Path
+        Sorted, without repeats.
+
+    Raises
+    ------
+    ValueError
+        If a name is imported from the outermost package, or from nowhere.
+    """
+    path, found = Path(path), set()
+    waiting = [package / "__init__.py", path]
+    while waiting:
+        module = waiting.pop()
+        if module not in found:
+            found.add(module)
+            waiting += _imported(module, package)
+    return sorted(module for module in found if module.is_relative_to(package))
+
+
+@cache
+def _imported(path: Path, package: Path) -> list[Path]:
+    """Return the modules that a file names in its own imports."""
+    names = []
+    for node in _nodes(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+    own = [name for name in names if name.split(".")[0] == package.name]
+    return [_file(name, package) for name in own]
+
+
+def _nodes(tree):
+    """Yield the nodes of a syntax tree that are run."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
+            yield from (inner for part in node.orelse for inner in _nodes(part))
+        else:
+            yield node
+            yield from _nodes(node)
+
+
+def _file(name: str, package: Path) -> Path:
+    """Return the module that a dotted name is, or that it is taken from."""
+    path = package.joinpath(*name.split(".")[1:])
+    modules = path.with_suffix(".py"), path / "__init__.py"
+    homes = path.parent.with_suffix(".py"), path.parent / "__init__.py"
+    found = next((file for file in (*modules, *homes) if file.exists()), None)
+    if found is None or (found == package / "__init__.py" and found not in modules):
+        raise ValueError(
+            f"expected {name} to be imported from the module that defines it, as {package.name} "
+            "itself looks its names up when they are used; name that module"
+        )
+    return found
