@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from convexbn import tables
+from convexbn.reporting import selection as tables
 
 BETAS = (1.0, 0.1, 0.01)
 FULL = 61

@@ -10,14 +10,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import log_loss
 from torch.nn.functional import cross_entropy
 
-from convexbn.evaluation import (
-    BINS,
-    TEMPERATURES,
-    accuracy,
-    calibration,
-    mean_loss,
-    targets_of,
-)
+from convexbn.evaluation import BINS, TEMPERATURES, accuracy, calibration, mean_loss, targets_of
 
 KEYS = {"test_nll", "test_ece", "temperature"}
 

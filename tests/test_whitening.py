@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
 
-from convexbn.architectures import affine_gates
-from convexbn.gates import activation
-from convexbn.recovery import recover_network
-from convexbn.solutions import Solution
+from convexbn.arrangements.gates import activation
+from convexbn.networks.architectures import affine_gates
+from convexbn.networks.recovery import recover_network
+from convexbn.programs.solutions import Solution
 from convexbn.whitening import Whitening, filter_name, truncated, whiten
 
 EPS = np.finfo(np.float64).eps

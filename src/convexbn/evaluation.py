@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from convexbn.inputs import check_same_length
-from convexbn.losses import LOSSES
+from convexbn.programs.losses import LOSSES
 
 BINS = 15  # of equal width (Guo et al. 2017, Section 2)
 TEMPERATURES = 1e-3, 1e3  # scores that are perfect, or worthless, would take it to 0 or infinity
@@ -69,7 +69,7 @@ def mean_loss(scores, targets, loss: str = "squared") -> float:
     ----------
     scores, targets : array or tensor, shape (n, C)
     loss : str
-        A key of `convexbn.losses.LOSSES`.
+        A key of `convexbn.programs.losses.LOSSES`.
 
     Returns
     -------

@@ -1,5 +1,5 @@
 # This library against its peers. A config without it makes none of it.
-from convexbn.benchmark import sheet
+from convexbn.experiments.benchmark import cases as sheet
 
 BENCHMARK = config.get("benchmark", {})
 CASES = BENCHMARK.get("problems", {}) | (

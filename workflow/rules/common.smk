@@ -1,6 +1,6 @@
 # What several rules need: the run sheet, and the code that a script rests on.
-from convexbn import dependencies, footprint
-from convexbn.tuning import check_tuning
+from convexbn.pipeline import dependencies, footprint
+from convexbn.training.tuning import check_tuning
 
 DATASETS = config["datasets"]
 CONVEX, SGD = config.get("convex", {}), config.get("sgd", {})

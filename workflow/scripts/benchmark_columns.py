@@ -1,13 +1,13 @@
 """Solve the exact ReLU problem by column generation, and over sampled gates."""
 
-from convexbn import logs
+from convexbn.pipeline import logs
 
 logs.start(snakemake.log[0])
 
 import torch
 
-from convexbn.artifacts import load_tensors, provenance, write_table
-from convexbn.benchmark.columns import compare
+from convexbn.experiments.benchmark.columns import compare
+from convexbn.pipeline.artifacts import load_tensors, provenance, write_table
 
 settings, seed = snakemake.params.settings, snakemake.params.seed
 torch.set_num_threads(settings["threads"])

@@ -1,14 +1,14 @@
 """Measure the SGD engine against a DataLoader loop and its matrix products."""
 
-from convexbn import logs
+from convexbn.pipeline import logs
 
 logs.start(snakemake.log[0])
 
 import pandas as pd
 import torch
 
-from convexbn.artifacts import load_tensors, provenance, write_table
-from convexbn.benchmark.engine import compare
+from convexbn.experiments.benchmark.engine import compare
+from convexbn.pipeline.artifacts import load_tensors, provenance, write_table
 
 cases, repeats, threads = (snakemake.params[key] for key in ("cases", "repeats", "threads"))
 torch.set_num_threads(threads)

@@ -1,15 +1,15 @@
 """Time passes over the design, and say what everything ran on."""
 
-from convexbn import logs
+from convexbn.pipeline import logs
 
 logs.start(snakemake.log[0])
 
 import torch
 
-from convexbn.artifacts import provenance, write_table
-from convexbn.benchmark.passes import passes
-from convexbn.benchmark.problems import Problem
-from convexbn.benchmark.versions import versions
+from convexbn.experiments.benchmark.passes import passes
+from convexbn.experiments.benchmark.problems import Problem
+from convexbn.experiments.benchmark.versions import versions
+from convexbn.pipeline.artifacts import provenance, write_table
 
 names, repeats, threads = (snakemake.params[key] for key in ("names", "repeats", "threads"))
 torch.set_num_threads(threads)

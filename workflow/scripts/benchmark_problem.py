@@ -1,12 +1,12 @@
 """Make one problem of the benchmark from its data set."""
 
-from convexbn import logs
+from convexbn.pipeline import logs
 
 logs.start(snakemake.log[0])
 
-from convexbn.artifacts import load_tensors, provenance, save_tensors
-from convexbn.benchmark.peers import check_installed
-from convexbn.benchmark.problems import build
+from convexbn.experiments.benchmark.peers import check_installed
+from convexbn.experiments.benchmark.problems import build
+from convexbn.pipeline.artifacts import load_tensors, provenance, save_tensors
 
 entry, seed = snakemake.params.entry, snakemake.params.seed
 check_installed(entry["peers"])  # now, rather than after half of the races

@@ -1,14 +1,14 @@
 """Measure one solver on one problem."""
 
-from convexbn import logs
+from convexbn.pipeline import logs
 
 logs.start(snakemake.log[0])
 
-from convexbn.artifacts import provenance, write_table
-from convexbn.benchmark.peers import check_installed
-from convexbn.benchmark.problems import Problem
-from convexbn.benchmark.race import measure
-from convexbn.tables import read_all
+from convexbn.experiments.benchmark.peers import check_installed
+from convexbn.experiments.benchmark.problems import Problem
+from convexbn.experiments.benchmark.race import measure
+from convexbn.pipeline.artifacts import provenance, write_table
+from convexbn.reporting.selection import read_all
 
 params, path = snakemake.params, snakemake.input.problem
 check_installed([params.solver])

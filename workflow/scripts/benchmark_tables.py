@@ -1,12 +1,13 @@
 """Collect the races into the tables of the benchmark."""
 
-from convexbn import logs
+from convexbn.pipeline import logs
 
 logs.start(snakemake.log[0])
 
-from convexbn.artifacts import provenance, write_table
-from convexbn.benchmark import sheet, tables
-from convexbn.tables import read_all
+from convexbn.experiments.benchmark import cases as sheet
+from convexbn.experiments.benchmark import tables
+from convexbn.pipeline.artifacts import provenance, write_table
+from convexbn.reporting.selection import read_all
 
 races, accuracies = read_all(snakemake.input.problems), snakemake.params.accuracies
 scaling = snakemake.params.scaling

@@ -1,14 +1,14 @@
 """Train a BN network and its whitened equivalent by gradient descent from the same starts."""
 
-from convexbn import logs
+from convexbn.pipeline import logs
 
 logs.start(snakemake.log[0])
 
 import torch
 
-from convexbn.artifacts import load_tensors, provenance, write_table
-from convexbn.bias import GradientDescent, measure
-from convexbn.devices import pick_device
+from convexbn.experiments.bias.measure import GradientDescent, measure
+from convexbn.pipeline.artifacts import load_tensors, provenance, write_table
+from convexbn.pipeline.devices import pick_device
 from convexbn.whitening import Whitening
 
 torch.set_num_threads(snakemake.threads)

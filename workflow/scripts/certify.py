@@ -1,15 +1,15 @@
 """Have the referee certify a run's solutions, in float64 and from their weights alone."""
 
-from convexbn import logs
+from convexbn.pipeline import logs
 
 logs.start(snakemake.log[0])
 
 import torch
 
-from convexbn.artifacts import load_tensors, provenance, write_document
-from convexbn.devices import pick_device
-from convexbn.paths import certify_run
-from convexbn.runs import Run
+from convexbn.experiments.headline.run import Run
+from convexbn.experiments.headline.stages import certify_run
+from convexbn.pipeline.artifacts import load_tensors, provenance, write_document
+from convexbn.pipeline.devices import pick_device
 
 torch.set_num_threads(snakemake.threads)
 device = pick_device(snakemake.params.device)

@@ -1,13 +1,17 @@
 """Judge the paper's claims on the tables of the theory and of the bias, if any, and of the runs."""
 
-from convexbn import logs
+from convexbn.pipeline import logs
 
 logs.start(snakemake.log[0])
 
 import pandas as pd
 
-from convexbn import artifacts, bias_claims, claims, pages, study_claims, tables
-from convexbn.theory.claims import exactness
+from convexbn.experiments.bias import statements as bias_claims
+from convexbn.experiments.studies import statements as study_claims
+from convexbn.experiments.theory.statements import exactness
+from convexbn.pipeline import artifacts
+from convexbn.reporting import claims, pages
+from convexbn.reporting import selection as tables
 
 datasets, studies = snakemake.params.datasets, snakemake.params.studies
 given = snakemake.input

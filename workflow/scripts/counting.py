@@ -1,11 +1,11 @@
 """Count arrangements: enumerated, by the formula, and found by sampling."""
 
-from convexbn import logs
+from convexbn.pipeline import logs
 
 logs.start(snakemake.log[0])
 
-from convexbn.artifacts import provenance, write_table
-from convexbn.theory.counting import count
+from convexbn.experiments.theory.counting import count
+from convexbn.pipeline.artifacts import provenance, write_table
 
 settings, seed = snakemake.params.settings, snakemake.params.seed
 

@@ -1,16 +1,16 @@
 """Evaluate a run's solutions, and set them beside their certificates."""
 
-from convexbn import logs
+from convexbn.pipeline import logs
 
 logs.start(snakemake.log[0])
 
 import pandas as pd
 import torch
 
-from convexbn.artifacts import load_tensors, provenance, read_document, write_table
-from convexbn.devices import pick_device
-from convexbn.paths import evaluate_run
-from convexbn.runs import Run
+from convexbn.experiments.headline.run import Run
+from convexbn.experiments.headline.stages import evaluate_run
+from convexbn.pipeline.artifacts import load_tensors, provenance, read_document, write_table
+from convexbn.pipeline.devices import pick_device
 
 torch.set_num_threads(snakemake.threads)
 device = pick_device(snakemake.params.device)

@@ -1,13 +1,13 @@
 """Read raw images from their source, once for all data sets that are made from them."""
 
-from convexbn import logs
+from convexbn.pipeline import logs
 
 logs.start(snakemake.log[0])
 
 import os
 
-from convexbn.artifacts import provenance, save_tensors
-from convexbn.datasets import load_images
+from convexbn.data.sources import load_images
+from convexbn.pipeline.artifacts import provenance, save_tensors
 
 source = snakemake.params.source
 folder = snakemake.params.data_dir or os.environ.get("CIFAR_DIR") or None

@@ -1,13 +1,13 @@
 """Learn a function of one feature by the convex program and by descents."""
 
-from convexbn import logs
+from convexbn.pipeline import logs
 
 logs.start(snakemake.log[0])
 
 import torch
 
-from convexbn.artifacts import provenance, write_table
-from convexbn.theory.interpolation import interpolate
+from convexbn.experiments.theory.interpolation import interpolate
+from convexbn.pipeline.artifacts import provenance, write_table
 
 torch.set_num_threads(snakemake.threads)
 settings, seed = snakemake.params.settings, snakemake.params.seed

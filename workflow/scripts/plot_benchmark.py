@@ -1,11 +1,12 @@
 """Draw one figure of the benchmark from its table."""
 
-from convexbn import logs
+from convexbn.pipeline import logs
 
 logs.start(snakemake.log[0])
 
-from convexbn import artifacts, plotting
-from convexbn.benchmark import figures
+from convexbn.experiments.benchmark import figures
+from convexbn.pipeline import artifacts
+from convexbn.reporting import plotting
 
 name = snakemake.params.figure
 figure = figures.FIGURES[name](artifacts.read_table(snakemake.input.table))

@@ -1,11 +1,12 @@
 """Draw column generation against sampled gates."""
 
-from convexbn import logs
+from convexbn.pipeline import logs
 
 logs.start(snakemake.log[0])
 
-from convexbn import artifacts, plotting
-from convexbn.benchmark.columns import draw
+from convexbn.experiments.benchmark.columns import draw
+from convexbn.pipeline import artifacts
+from convexbn.reporting import plotting
 
 figure = draw(artifacts.read_table(snakemake.input.table))
 

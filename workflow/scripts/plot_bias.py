@@ -1,10 +1,12 @@
 """Draw which directions gradient descent turned, in a BN network and on whitened data."""
 
-from convexbn import logs
+from convexbn.pipeline import logs
 
 logs.start(snakemake.log[0])
 
-from convexbn import artifacts, bias_figures, plotting
+from convexbn.experiments.bias import figures as bias_figures
+from convexbn.pipeline import artifacts
+from convexbn.reporting import plotting
 
 name, dataset = snakemake.wildcards.bias, snakemake.params.dataset
 cosines, course = (artifacts.read_table(snakemake.input[key]) for key in ("cosines", "course"))

@@ -1,11 +1,12 @@
 """Draw a figure from its table."""
 
-from convexbn import logs
+from convexbn.pipeline import logs
 
 logs.start(snakemake.log[0])
 
-from convexbn import artifacts, plotting
-from convexbn.figures import FIGURES
+from convexbn.experiments.headline.figures import FIGURES
+from convexbn.pipeline import artifacts
+from convexbn.reporting import plotting
 
 name, settings = snakemake.params.figure, snakemake.params.settings
 figure = FIGURES[name].draw(artifacts.read_table(snakemake.input.table), **settings)

@@ -1,11 +1,13 @@
 """Draw one figure of the theory from its table."""
 
-from convexbn import logs
+from convexbn.pipeline import logs
 
 logs.start(snakemake.log[0])
 
-from convexbn import artifacts, plotting, tables
-from convexbn.theory import figures
+from convexbn.experiments.theory import figures
+from convexbn.pipeline import artifacts
+from convexbn.reporting import plotting
+from convexbn.reporting import selection as tables
 
 name = snakemake.params.figure
 figure = figures.FIGURES[name](tables.read_all(snakemake.input.tables))

@@ -1,12 +1,12 @@
 """Draw the subsets of a data set and turn its images into features and targets."""
 
-from convexbn import logs
+from convexbn.pipeline import logs
 
 logs.start(snakemake.log[0])
 
-from convexbn.artifacts import load_tensors, provenance, read_provenance, save_tensors
-from convexbn.datasets import Images
-from convexbn.preprocessing import prepare
+from convexbn.data.preprocessing import prepare
+from convexbn.data.sources import Images
+from convexbn.pipeline.artifacts import load_tensors, provenance, read_provenance, save_tensors
 
 SUBSETS = ("train", "validation", "test", "classes", "label_noise")
 VIEW = ("color", "pool", "normalize", "patches", "targets")

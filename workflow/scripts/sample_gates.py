@@ -1,6 +1,6 @@
 """Sample the gates of a run, one set per seed."""
 
-from convexbn import logs
+from convexbn.pipeline import logs
 
 logs.start(snakemake.log[0])
 
@@ -8,8 +8,8 @@ import time
 
 import numpy as np
 
-from convexbn.artifacts import load_tensors, provenance, save_tensors
-from convexbn.gates import sample_gates
+from convexbn.arrangements.gates import sample_gates
+from convexbn.pipeline.artifacts import load_tensors, provenance, save_tensors
 from convexbn.whitening import truncated
 
 run, seeds = snakemake.params.run, snakemake.params.seeds

@@ -1,16 +1,16 @@
 """Solve a run's convex programs: all seeds, all weight decays."""
 
-from convexbn import logs
+from convexbn.pipeline import logs
 
 logs.start(snakemake.log[0])
 
 import pandas as pd
 import torch
 
-from convexbn.artifacts import provenance, save_tensors, write_table
-from convexbn.devices import pick_device
-from convexbn.paths import solve_run
-from convexbn.runs import Run
+from convexbn.experiments.headline.run import Run
+from convexbn.experiments.headline.stages import solve_run
+from convexbn.pipeline.artifacts import provenance, save_tensors, write_table
+from convexbn.pipeline.devices import pick_device
 
 torch.set_num_threads(snakemake.threads)
 entry = snakemake.params.run

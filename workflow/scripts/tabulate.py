@@ -1,10 +1,12 @@
 """Collect the runs into one table, and choose each method's setting on validation data."""
 
-from convexbn import logs
+from convexbn.pipeline import logs
 
 logs.start(snakemake.log[0])
 
-from convexbn import artifacts, pages, tables
+from convexbn.pipeline import artifacts
+from convexbn.reporting import pages
+from convexbn.reporting import selection as tables
 
 runs = tables.collect(
     evaluations=tables.read_all(snakemake.input.evaluations),

@@ -1,11 +1,12 @@
 """Make the small table that a figure is drawn from."""
 
-from convexbn import logs
+from convexbn.pipeline import logs
 
 logs.start(snakemake.log[0])
 
-from convexbn import artifacts, tables
-from convexbn.figures import FIGURES
+from convexbn.experiments.headline.figures import FIGURES
+from convexbn.pipeline import artifacts
+from convexbn.reporting import selection as tables
 
 name, settings = snakemake.params.figure, snakemake.params.settings
 read = {key: tables.read_all(paths) for key, paths in snakemake.input.items() if key != "code"}

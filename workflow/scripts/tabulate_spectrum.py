@@ -1,11 +1,12 @@
 """Make the table of singular values, and of the ranks that are used."""
 
-from convexbn import logs
+from convexbn.pipeline import logs
 
 logs.start(snakemake.log[0])
 
-from convexbn import artifacts, tables
-from convexbn.figures import spectrum
+from convexbn.experiments.headline.figures import spectrum
+from convexbn.pipeline import artifacts
+from convexbn.reporting import selection as tables
 from convexbn.whitening import truncated
 
 dataset, runs = snakemake.params.dataset, snakemake.params.runs

@@ -1,13 +1,13 @@
 """Put numbers to the theorems of one program."""
 
-from convexbn import logs
+from convexbn.pipeline import logs
 
 logs.start(snakemake.log[0])
 
 import torch
 
-from convexbn.artifacts import provenance, write_table
-from convexbn.theory.theorems import theorems
+from convexbn.experiments.theory.theorems import theorems
+from convexbn.pipeline.artifacts import provenance, write_table
 
 torch.set_num_threads(snakemake.threads)
 entries, common, seed = (snakemake.params[key] for key in ("entries", "common", "seed"))

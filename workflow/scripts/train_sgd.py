@@ -1,6 +1,6 @@
 """Train the sweep of one run with SGD: all seeds, learning rates and weight decays."""
 
-from convexbn import logs
+from convexbn.pipeline import logs
 
 logs.start(snakemake.log[0])
 
@@ -9,11 +9,11 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from convexbn.artifacts import load_tensors, provenance, save_tensors, write_table
-from convexbn.convex_network import whitened_run
-from convexbn.devices import pick_device
-from convexbn.sweeps import Sweep
-from convexbn.training import train
+from convexbn.networks.gated_program import whitened_run
+from convexbn.pipeline.artifacts import load_tensors, provenance, save_tensors, write_table
+from convexbn.pipeline.devices import pick_device
+from convexbn.training.engine import train
+from convexbn.training.sweeps import Sweep
 
 torch.set_num_threads(snakemake.threads)
 entry, seeds = snakemake.params.run, snakemake.params.seeds

@@ -1,12 +1,12 @@
 """Whiten a data set: one SVD, of which every truncation and filter takes the columns."""
 
-from convexbn import logs
+from convexbn.pipeline import logs
 
 logs.start(snakemake.log[0])
 
 import time
 
-from convexbn.artifacts import load_tensors, provenance, save_tensors
+from convexbn.pipeline.artifacts import load_tensors, provenance, save_tensors
 from convexbn.whitening import whiten
 
 X = load_tensors(snakemake.input.features)["X_train"]

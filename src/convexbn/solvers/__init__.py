@@ -12,15 +12,16 @@ from functools import partial
 
 import torch
 
-from convexbn.certificates import Certificate, checked, make_program, referee
-from convexbn.cones import ConeProgram, GatedCones
 from convexbn.inputs import check_between, check_positive
-from convexbn.program import Program
-from convexbn.solutions import Solution
-from convexbn.solvers import cone_newton, interior_point
-from convexbn.solvers.looks import Stopwatch
-from convexbn.solvers.passes import Design
-from convexbn.solvers.proximal_point import ProximalPoint
+from convexbn.programs.certificates import Certificate, checked, make_program, referee
+from convexbn.programs.gated import Program
+from convexbn.programs.relu import ConeProgram, GatedCones
+from convexbn.programs.solutions import Solution
+from convexbn.solvers.gated.passes import Design
+from convexbn.solvers.gated.proximal_point import ProximalPoint
+from convexbn.solvers.relu import proximal_newton as cone_newton
+from convexbn.solvers.relu_bn import interior_point
+from convexbn.solvers.snapshots import Stopwatch
 
 logger = logging.getLogger(__name__)
 
@@ -101,8 +102,8 @@ def solve_path(
     device : str, optional
         Where to compute; by default where U is.
     on_look : callable, optional
-        Called with a :class:`convexbn.solvers.looks.Look` each time the gap is computed; the time
-        it takes is not counted.
+        Called with a :class:`convexbn.solvers.snapshots.Look` each time the gap is computed; the
+        time it takes is not counted.
 
     Yields
     ------

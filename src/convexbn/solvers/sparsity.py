@@ -13,7 +13,7 @@ could do. They become few in three steps, each as far as the certificate allows:
 
 import torch
 
-from convexbn.cones import ConeProgram
+from convexbn.programs.relu import ConeProgram
 
 _DEPENDENT = 1e-13  # smallest singular value, relative, of independent columns
 _PARALLEL = (1e-3, 1e-5, 1e-7)  # angles up to which blocks may be one

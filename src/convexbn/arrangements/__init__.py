@@ -1,0 +1,1 @@
+"""Activation patterns: by gates, and all of them as cells of hyperplanes."""

@@ -1,0 +1,160 @@
+"""All arrangements of a data set, exactly, by enumerating the cells of its gates' space.
+
+The rows of U cut the space of gates by the planes `{g : u_i^T g = 0}` into cells; inside one, the
+pattern `1[U g >= 0]` does not change (Ergen et al. 2022, Section 2; Cover 1965). **The cells of
+full dimension are enough**: their closures cover the space, so that every neuron s lies in the
+closed cone `(2 D_i - I) U s >= 0` of one, and there `relu(U s) = D_i U s`, because a row with
+`u^T s = 0` adds nothing whichever way it is counted. A gate exactly on a plane can have a pattern
+of its own, but the cone of that pattern is part of the boundary of a cell's.
+
+Every pattern sampled from a continuous distribution is one of these, unless its gate lies within
+rounding, or within the tolerance below, of where planes meet.
+"""
+
+import numpy as np
+
+from convexbn.arrangements.gates import activation, number_of_arrangements
+from convexbn.arrangements.hyperplanes import (
+    check_clear,
+    count_cells,
+    distinct,
+    doubt,
+    interior_points,
+    unit,
+)
+from convexbn.inputs import check_between, check_finite
+
+_LIMIT = 2_000_000
+_TOLERANCE = 1e-11  # far above rounding, far below what happens by chance among millions of cells
+_ENTRIES = 2**22  # of a product with the design that are held at once
+
+
+def enumerate_arrangements(U, limit: int = _LIMIT, *, tolerance: float = _TOLERANCE) -> np.ndarray:
+    """Return the activation patterns `1[U g >= 0]` of all cells of full dimension, each once.
+
+    Parameters
+    ----------
+    U : array, shape (n, r + 1)
+        For a CNN the stacked positions, `U.reshape(K * n, r + 1)`.
+    limit : int
+        More arrangements than this are an error, which comes before the enumeration.
+    tolerance : float
+        Planes of rows coincide, or meet in one line or subspace, if a change of each row by this,
+        relative to its length in columns of equal scale, can make them do so; if it takes more
+        than ten times this, they do not; between is an error. Raise it for data that repeat only
+        to float32 precision.
+
+    Returns
+    -------
+    ndarray of bool, shape (n, P)
+        `activation(U, arrangement_gates(U))`, in lexicographic order of the columns. A row of
+        zeros is always active; without one, column P - 1 - i is the complement of column i.
+
+    Raises
+    ------
+    ValueError
+        If U is not a finite matrix, if there are more than `limit` arrangements, or if rows are
+        neither coincident nor clearly apart.
+    """
+    U = _checked(U)
+    return _patterns(U, arrangement_gates(U, limit, tolerance=tolerance))
+
+
+def arrangement_gates(U, limit: int = _LIMIT, *, tolerance: float = _TOLERANCE) -> np.ndarray:
+    """Return a unit gate inside each cell, in the order of :func:`enumerate_arrangements`.
+
+    Parameters and errors are those of :func:`enumerate_arrangements`. Each gate is clear of every
+    plane of a row other than zero by more than `tolerance`.
+
+    Returns
+    -------
+    ndarray of float64, shape (r + 1, P)
+    """
+    U = _checked(U)
+    check_between("limit", limit, 1, np.inf)
+    _check_tolerance(tolerance)
+    rows, blur, back = _whitened_rows(U, tolerance)
+    keep = distinct(rows, blur)
+    _check_limit(rows[keep], blur[keep], limit)
+    Z = interior_points(rows[keep], blur[keep])  # (q, P)
+    for piece in _pieces(len(rows), Z.shape[1]):
+        check_clear(rows @ Z[:, piece], blur)
+    G = unit(back @ Z)
+    return G[:, _lexicographic(_patterns(U, G))]
+
+
+def _checked(U):
+    """Return U as a float64 matrix."""
+    U = np.asarray(U, dtype=np.float64)
+    if U.ndim != 2 or 0 in U.shape:
+        raise ValueError(
+            f"U must be a matrix (n, r + 1) with at least one row and column, got shape {U.shape}; "
+            "stack the positions (K, n, r + 1) of a CNN to (K n, r + 1)"
+        )
+    check_finite("U", U)
+    return U
+
+
+def _check_tolerance(tolerance):
+    """Raise ValueError unless the tolerance is above rounding and far below 1."""
+    if not 1e-14 <= tolerance <= 1e-3:
+        raise ValueError(
+            f"tolerance must be from 1e-14 to 1e-3, got {tolerance!r}; {_TOLERANCE} suits float64, "
+            "and 1e-6 data that repeat to float32 precision"
+        )
+
+
+def _whitened_rows(U, tolerance):
+    """Return the rows other than zero as unit vectors (n', q), their blur, and the way back.
+
+    With columns and rows of one scale, `E = Q diag(sigma) V^T`, row q_i has for z the plane that
+    row e_i has for the gate `V diag(1/sigma) z`: an invertible map, and cells that are less thin.
+    A change of e_i by `tolerance` is one of q_i by at most `tolerance / sigma_q`.
+    """
+    size = np.abs(U).max(axis=1)
+    E = U[size > 0] / size[size > 0, None]  # a row has no scale: only a row of zeros is zero
+    scale = np.abs(E).max(axis=0, initial=0)
+    scale[scale == 0] = 1
+    E = unit((E / scale).T).T
+    Q, sigma, Vt = np.linalg.svd(E, full_matrices=False)
+    q = np.count_nonzero(sigma > tolerance * np.sqrt(len(E)))  # else a change within tolerance
+    lengths = np.linalg.norm(Q[:, :q], axis=1)
+    blur = tolerance / (lengths * sigma[:q].min(initial=np.inf))
+    return Q[:, :q] / lengths[:, None], blur, Vt[:q].T / sigma[:q] / scale[:, None]
+
+
+def _check_limit(rows, blur, limit):
+    """Raise ValueError if these different planes have more than `limit` cells."""
+    n, q = rows.shape
+    bound = number_of_arrangements(n, q)
+    if bound > limit and count_cells(rows, blur, limit) > limit:
+        raise ValueError(
+            f"expected at most limit = {limit} arrangements, but U, with {n} different directions "
+            f"of rank {q}, has more: up to 2 sum_(k<{q}) binom({n - 1}, k) = {bound}; take fewer "
+            "samples, truncate to a smaller rank, sample with sample_gates, or raise the limit"
+        )
+
+
+def _patterns(U, G):
+    """Return `activation(U, G)`, (n, P), in pieces that bound the memory of the product."""
+    D = np.empty((len(U), G.shape[1]), dtype=bool)
+    for piece in _pieces(len(U), G.shape[1]):
+        D[:, piece] = activation(U, G[:, piece])
+    return D
+
+
+def _pieces(n, P):
+    """Return slices of P columns, each with about _ENTRIES entries in n rows."""
+    step = max(1, _ENTRIES // max(n, 1))
+    return [slice(start, start + step) for start in range(0, P, step)]
+
+
+def _lexicographic(D):
+    """Return the order of the columns of D as binary numbers; raise if two are the same."""
+    packed = np.packbits(D, axis=0)  # (bytes, P)
+    padded = np.pad(packed, ((0, -len(packed) % 8), (0, 0)))
+    words = np.ascontiguousarray(padded.T).view(">u8").astype(np.uint64)  # (P, words)
+    order = np.lexsort(words.T[::-1])
+    if (words[order[1:]] == words[order[:-1]]).all(axis=1).any():
+        raise doubt()
+    return order

@@ -1,0 +1,1 @@
+"""From sources of images to features, targets and patches."""

@@ -1,0 +1,246 @@
+"""From images to features: subsets, colour, pooling, scaling, patches, label noise, targets.
+
+A feature vector is an image flattened row by row, `(H, W, c)` in C order: the channels of pixel
+(0, 0), then those of pixel (0, 1), and so on. For a convolutional network the image is cut into
+what the filters see instead, see :mod:`convexbn.data.patches`.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from convexbn.data import patches as convolution
+from convexbn.data.subsets import draw_stratified, with_noise
+from convexbn.inputs import check_between, check_choice
+
+COLORS = ("rgb", "gray")
+NORMALIZATIONS = ("image", "pixel", "none")
+TARGETS = ("one_hot", "plus_minus")
+
+# Luma of red, green and blue: Recommendation ITU-R BT.601, section 2.5.1.
+_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the solvers and the networks are given.
+
+    Attributes
+    ----------
+    X_train, X_validation, X_test : ndarray of float32, shape (n, d), or (K, n, h) in patches
+    Y_train : ndarray of float32, shape (n, C)
+        One-hot, or +-1; a single column (n, 1) for +-1 and two classes, +1 for the second.
+    labels_train, labels_validation, labels_test : ndarray of int64, shape (n,)
+        Positions in the classes asked for, 0 to C - 1. Label noise is in `labels_train`, and so in
+        `Y_train`, alone.
+    image : ndarray of int64, shape (3,)
+        Height, width and channels of the whole images.
+    """
+
+    X_train: np.ndarray
+    Y_train: np.ndarray
+    labels_train: np.ndarray
+    X_validation: np.ndarray
+    labels_validation: np.ndarray
+    X_test: np.ndarray
+    labels_test: np.ndarray
+    image: np.ndarray
+
+
+def prepare(
+    images,
+    *,
+    train,
+    validation,
+    test,
+    classes=None,
+    color="rgb",
+    pool=1,
+    normalize="image",
+    patches=None,
+    label_noise=0.0,
+    targets="one_hot",
+    seed,
+) -> Features:
+    """Draw stratified subsets of a data set and turn them into features and targets.
+
+    Training and validation samples are disjoint and come from the training images; test samples
+    come from the official test images or, where there are none, from what is left of the training
+    images. Subsets are drawn in the order train, validation, test, and "all that is left" last;
+    in each, the classes have their share of what is left at that moment, to within one sample.
+    Within a subset samples are in random order, so its first k are a random sample too.
+
+    Parameters
+    ----------
+    images : convexbn.data.sources.Images
+    train, validation, test : int or None
+        Number of samples. None for all that is left (in at most one of the subsets that are drawn
+        from the same images).
+    classes : list of str, optional
+        Keep only these classes, labelled 0 to C - 1 in this order; None for all.
+    color : {"rgb", "gray"}
+        "gray" is the luma of ITU-R BT.601. "rgb" keeps the channels as they are (gray stays gray).
+    pool : int
+        Average blocks of pool x pool pixels.
+    normalize : {"image", "pixel", "none"}
+        After scaling intensities to [0, 1]: "image" subtracts each image's own mean and divides by
+        its own standard deviation; "pixel" does so for each feature with the mean and standard
+        deviation over the training subset. What is constant becomes 0.
+    patches : dict, optional
+        `size`, `stride` and `padding` of :func:`convexbn.data.patches.patches`, to cut the images
+        into at the end; zeros are padded to normalized images. None leaves them whole.
+    label_noise : float
+        Share, in [0, 1), of the training labels that are replaced by other classes, see
+        :func:`convexbn.data.subsets.with_noise`. Which samples are drawn, and the labels of
+        validation and test, do not depend on it.
+    targets : {"one_hot", "plus_minus"}
+    seed : int
+
+    Raises
+    ------
+    ValueError
+        For an unknown class or option, an empty class, a pool that does not divide the height and
+        width, patches larger than the image, or more samples than there are.
+    """
+    check_choice("color", color, COLORS)
+    check_choice("normalize", normalize, NORMALIZATIONS)
+    check_choice("targets", targets, TARGETS)
+    check_between("seed", seed, 0, 2**32 - 1)
+    _check_pool(pool, images.train_images.shape[1:3])
+    classes = _check_classes(classes, images.classes)
+    sizes = {"train": train, "validation": validation, "test": test}
+    # The official test split and the noise have generators of their own: neither the test subset
+    # nor the noise moves with the sizes of the others.
+    *drawing, noise = np.random.default_rng(seed).spawn(3)
+    subsets = _draw_subsets(images, sizes, classes, drawing)
+    labels = {name: labels for name, (_, labels) in subsets.items()}
+    labels["train"] = with_noise(labels["train"], label_noise, len(classes), noise)
+    _check_no_empty_class(labels["train"], classes)
+    X = {
+        name: _intensities(pixels, images.white, color, pool)
+        for name, (pixels, _) in subsets.items()
+    }
+    _normalize(X, normalize)
+    height, width = (side // pool for side in images.train_images.shape[1:3])
+    image = np.array([height, width, X["train"].shape[1] // (height * width)])
+    if patches is not None:
+        X = {name: _in_patches(subset, image, patches) for name, subset in X.items()}
+    return Features(
+        image=image,
+        Y_train=_encode(labels["train"], len(classes), targets),
+        **{f"X_{name}": X[name] for name in sizes},
+        **{f"labels_{name}": labels[name] for name in sizes},
+    )
+
+
+def _draw_subsets(images, sizes, classes, generators) -> dict:
+    """Return the images and labels of each subset, those of official splits drawn separately."""
+    if len(images.test_labels):
+        sources = [
+            (images.train_images, images.train_labels, ["train", "validation"]),
+            (images.test_images, images.test_labels, ["test"]),
+        ]
+    else:
+        sources = [(images.train_images, images.train_labels, list(sizes))]
+    subsets = {}
+    for (pixels, labels, names), generator in zip(sources, generators, strict=False):
+        labels = _relabel(labels, images.classes, classes)
+        rows = draw_stratified(labels, {name: sizes[name] for name in names}, classes, generator)
+        subsets |= {name: (pixels[chosen], labels[chosen]) for name, chosen in rows.items()}
+    return subsets
+
+
+def _check_pool(pool, image_size) -> None:
+    height, width = image_size
+    check_between("pool", pool, 1, min(height, width))
+    if height % pool or width % pool:
+        raise ValueError(
+            f"pool must divide the height and width of the images, {height} x {width}, got {pool}; "
+            "choose a common divisor"
+        )
+
+
+def _check_classes(wanted, known) -> list:
+    """Return the classes to keep, in order."""
+    wanted = list(known if wanted is None else wanted)
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        raise ValueError(
+            f"classes {unknown} are unknown; this data set has {', '.join(map(repr, known))}"
+        )
+    if len(wanted) < 2 or len(set(wanted)) < len(wanted):
+        raise ValueError(f"classes must be at least two different names, got {wanted}")
+    return wanted
+
+
+def _relabel(labels, known, wanted) -> np.ndarray:
+    """Turn positions in `known` into positions in `wanted`, -1 for classes left out."""
+    position = np.full(len(known), -1, dtype=np.int64)
+    position[[known.index(name) for name in wanted]] = np.arange(len(wanted))
+    return position[labels]
+
+
+def _check_no_empty_class(labels, classes) -> None:
+    empty = np.setdiff1d(np.arange(len(classes)), labels)
+    if len(empty):
+        raise ValueError(
+            f"every class needs a training sample, but {len(labels)} samples hold none of "
+            f"{', '.join(classes[label] for label in empty)}; ask for more, or leave these classes "
+            "out with classes"
+        )
+
+
+def _intensities(images, white, color, pool) -> np.ndarray:
+    """Turn uint8 (n, H, W, c) into features in [0, 1], float32 (n, d)."""
+    if color == "gray" and images.shape[-1] == 3:
+        # Channel by channel: a matrix product may round equal pixels differently.
+        images = sum(images[..., c : c + 1] * weight for c, weight in enumerate(_LUMA))
+    blocks = (images[:, i::pool, j::pool] for i in range(pool) for j in range(pool))
+    total = next(blocks).astype(np.float32, order="C")  # (n, H / pool, W / pool, c)
+    for block in blocks:
+        total += block
+    total /= np.float32(white * pool**2)
+    return total.reshape(len(images), math.prod(total.shape[1:]))
+
+
+def _normalize(X, normalize) -> None:
+    """Normalize the subsets `X`, a dict of (n, d) arrays, in place.
+
+    Means are taken in float64, so that what is constant becomes exactly 0.
+    """
+    if normalize == "image":
+        for subset in X.values():
+            subset -= subset.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
+            subset *= _inverse_deviation(subset, axis=1)
+    elif normalize == "pixel":
+        mean = X["train"].mean(axis=0, dtype=np.float64).astype(np.float32)
+        for subset in X.values():
+            subset -= mean
+        scale = _inverse_deviation(X["train"], axis=0)
+        for subset in X.values():
+            subset *= scale
+
+
+def _inverse_deviation(centred, axis) -> np.ndarray:
+    """Return 1 / standard deviation along an axis of centred data, and 0 where that is 0."""
+    summed = {0: "ij,ij->j", 1: "ij,ij->i"}[axis]
+    squares = np.einsum(summed, centred, centred, dtype=np.float64)
+    deviation = np.expand_dims(np.sqrt(squares / centred.shape[axis]), axis)
+    inverse = np.divide(1, deviation, out=np.zeros_like(deviation), where=deviation > 0)
+    return inverse.astype(np.float32)
+
+
+def _in_patches(X, image, view) -> np.ndarray:
+    """Cut feature vectors (n, d) of images of this size into patches (K, n, h)."""
+    images = X.reshape(len(X), *image).transpose(0, 3, 1, 2)
+    return convolution.patches(images, **view)
+
+
+def _encode(labels, C, targets) -> np.ndarray:
+    """Turn labels (n,) into targets (n, C), or (n, 1) for +-1 and two classes."""
+    hot = np.eye(C, dtype=np.float32)[labels]
+    if targets == "one_hot":
+        return hot
+    signs = 2 * hot - 1
+    return np.ascontiguousarray(signs[:, 1:]) if C == 2 else signs

@@ -1,0 +1,165 @@
+"""Column generation against sampled gates: the exact ReLU network on real images.
+
+The exact program over P sampled arrangements bounds the network's optimum from above, and comes
+down slowly as P grows: a neuron can only be where a gate was drawn. Column generation
+(:func:`convexbn.solvers.columns.column_generation.train_exact`) makes the neurons that it needs.
+Both are asked for the same network on the same data; the lower objective is the better network, and
+a relative excess is that over the lowest that any of them has found.
+"""
+
+import logging
+
+import numpy as np
+import pandas as pd
+from matplotlib.lines import Line2D
+
+from convexbn.arrangements.gates import activation
+from convexbn.experiments.benchmark.problems import Problem, build
+from convexbn.programs.certificates import certify
+from convexbn.reporting import plotting
+from convexbn.solvers import solve
+from convexbn.solvers.columns.column_generation import train_exact
+
+logger = logging.getLogger(__name__)
+
+GENERATED, SAMPLED = "generated", "sampled"
+COLUMNS = [
+    *("n", "rank", "share", "beta", "method", "gates", "seconds", "neurons", "objective"),
+    *("relative_gap", "converged", "last", "relative_excess"),
+]
+LOWEST = 1e-7  # relative excesses below the resolution of the tolerances are drawn here
+_LOOKS = {
+    GENERATED: plotting.Look("column generation", "#0173b2", "o"),
+    SAMPLED: plotting.Look("exact program over $P$ sampled gates", "#d55e00", "s"),
+}
+
+
+def compare(settings: dict, features: dict, whitening: dict, seed: int) -> pd.DataFrame:
+    """Solve the exact problem both ways, for several weight decays.
+
+    Parameters
+    ----------
+    settings : dict
+        `n`, `rank`, `betas` (shares of the largest sensible one), `gates` (values of P),
+        `tolerance`, and `starts` of the search for neurons. Of the targets the first column counts.
+    features, whitening : dict of ndarray
+        Artifacts of the data set.
+    seed : int
+        Of gates and starts.
+
+    Returns
+    -------
+    DataFrame
+        Columns `COLUMNS`: a row per round of column generation, and one per P. `last` marks the
+        rows of finished solves, `relative_gap` of column generation is the conditional one before,
+        and that on the cones of its neurons there.
+    """
+    entry = {"model": "relu", "gates": max(settings["gates"]), "outputs": 1}
+    entry |= {name: settings[name] for name in ("n", "rank")}
+    tables = []
+    for share in settings["betas"]:
+        problem = build(entry | {"beta": share}, features, whitening, seed)
+        rows = [*_generated(problem, settings, seed), *_sampled(problem, settings)]
+        table = pd.DataFrame(rows).assign(share=share, beta=problem.beta)
+        table["relative_excess"] = table["objective"] / table["objective"].min() - 1
+        tables.append(table)
+    table = pd.concat(tables, ignore_index=True)
+    return table.assign(n=settings["n"], rank=settings["rank"])[COLUMNS]
+
+
+def _generated(problem: Problem, settings: dict, seed: int) -> list[dict]:
+    """Return a row per round, judged by the referee outside the clock."""
+    rows = []
+
+    def judge(look):
+        D = activation(problem.U, look.weights.sum(0).numpy())
+        data = (problem.U, D, problem.Y, problem.beta, look.weights)
+        objective = certify(*data, model="relu").objective
+        neurons = int((look.weights.norm(dim=1) > 0).sum())
+        rows.append(_row(GENERATED, neurons, look.seconds, neurons, objective, look.relative_gap))
+
+    options = {"tol": settings["tolerance"], "starts": settings["starts"], "seed": seed}
+    solution = train_exact(problem.U, problem.Y, problem.beta, on_look=judge, **options)
+    return [*rows, _finished(GENERATED, solution.neurons, solution)]
+
+
+def _sampled(problem: Problem, settings: dict) -> list[dict]:
+    """Return a row per number of gates; these are nested."""
+    rows = []
+    for P in settings["gates"]:
+        D, tol = problem.D[:, :P], settings["tolerance"]
+        solution = solve(problem.U, D, problem.Y, problem.beta, model="relu", tol=tol)
+        rows.append(_finished(SAMPLED, P, solution))
+    return rows
+
+
+def _finished(method, gates, solution) -> dict:
+    certificate = solution.certificate
+    logger.info("%s, %d gates: %s", method, gates, certificate)
+    found = (certificate.seconds, solution.neurons, certificate.objective)
+    row = _row(method, gates, *found, certificate.relative_gap)
+    return row | {"converged": certificate.converged, "last": True}
+
+
+def _row(method, gates, seconds, neurons, objective, relative_gap) -> dict:
+    names = ("method", "gates", "seconds", "neurons", "objective", "relative_gap")
+    values = (method, gates, seconds, neurons, objective, relative_gap)
+    return dict(zip(names, values, strict=True)) | {"converged": False, "last": False}
+
+
+@plotting.style()
+def draw(table):
+    """Draw the relative excess against time (left) and gates (right), a row per weight decay.
+
+    Column generation is drawn by the lowest objective so far, from round to round; its number of
+    gates is that of its neurons. Sampled gates that are not certified are open marks.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns `COLUMNS`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    shares = table["share"].unique()
+    size = {"rows": len(shares), "height": 0.6 + 1.9 * len(shares), "sharey": True}
+    figure, axes = plotting.panels(2, **size)
+    for panels, share in zip(axes, shares, strict=True):
+        rows = table[table["share"] == share]
+        for axis, measure in zip(panels, ("seconds", "gates"), strict=True):
+            _generated_line(axis, rows[rows["method"] == GENERATED], measure)
+            _sampled_marks(axis, rows[rows["method"] == SAMPLED], measure)
+            axis.set(yscale="log")
+            plotting.log_x(axis)
+        panels[0].set_ylabel(f"relative excess\n$\\beta$ = {share:g} $\\beta_{{\\max}}$")
+    axes[-1, 0].set_xlabel("seconds")
+    axes[-1, 1].set_xlabel("gates $P$, or neurons generated")
+    first = table.iloc[0]
+    figure.suptitle(f"$n$ = {first['n']}, rank {first['rank']}")
+    entries = [Line2D([], [], label=a, color=b, marker=c) for a, b, c in _LOOKS.values()]
+    plotting.legend(figure, [*entries, *plotting.not_certified(_uncertified(table).any())])
+    return figure
+
+
+def _generated_line(axes, rows, measure) -> None:
+    """Draw rounds as a line, and where it ended as a mark."""
+    rows = rows[rows["neurons"] > 0]
+    _, color, marker = _LOOKS[GENERATED]
+    best = np.minimum.accumulate(rows["relative_excess"].clip(lower=LOWEST))
+    axes.plot(rows[measure].clip(lower=1e-3), best, color=color)
+    axes.plot(rows[measure].iloc[-1], best.iloc[-1], color=color, marker=marker)
+
+
+def _sampled_marks(axes, rows, measure) -> None:
+    _, color, marker = _LOOKS[SAMPLED]
+    axes.plot(rows[measure], rows["relative_excess"], color=color, linestyle=":")
+    for open_mark, some in rows.groupby(_uncertified(rows)):
+        face = "white" if open_mark else color
+        style = {"marker": marker, "linestyle": "none", "markerfacecolor": face}
+        axes.plot(some[measure], some["relative_excess"], color=color, **style)
+
+
+def _uncertified(table):
+    return table["last"] & ~table["converged"]

@@ -1,0 +1,73 @@
+"""The process in which one solver solves one problem, run as `python -m` with this module.
+
+Warm-up and preparation (the peer's imports, compilation, its own copy of the data) come before the
+clock starts; memory is counted from before the preparation.
+"""
+
+import gc
+import json
+import logging
+import sys
+from contextlib import suppress
+from multiprocessing.connection import Connection
+
+import psutil
+import torch
+
+from convexbn.experiments.benchmark.clocks import Recorder, Stopped, peak_memory
+from convexbn.experiments.benchmark.peers import SOLVERS
+from convexbn.experiments.benchmark.problems import Problem, small
+
+
+class _Rehearsal:
+    """Stands for the judge in the warm-up, and has soon seen enough."""
+
+    def __init__(self, points=3):
+        self._left = points
+
+    def send(self, message):
+        """Take no notice."""
+
+    def recv(self):
+        """Go on for some points."""
+        self._left -= 1
+        return self._left > 0
+
+
+def compete(connection, path, solver, settings) -> None:
+    """Solve the problem stored at `path`, showing points over the connection.
+
+    Parameters
+    ----------
+    connection : multiprocessing.connection.Connection
+        To the judge: ("start", resident bytes), then for each point what
+        :meth:`convexbn.experiments.benchmark.clocks.Recorder.show` sends, then ("end", peak bytes);
+        or ("failed", why).
+    path : str
+    solver : str
+        One of `convexbn.experiments.benchmark.peers.SOLVERS`.
+    settings : dict
+        `model` of the problem, `threads`, and the `tolerance` to which this library solves.
+    """
+    torch.set_num_threads(settings["threads"])
+    problem = Problem.read(path, settings["model"])
+    prepare, tolerance = SOLVERS[solver].prepare, settings["tolerance"]
+    with suppress(Stopped):
+        prepare(small(problem.model, problem.shape[-1]), tolerance)(Recorder(_Rehearsal()))
+    gc.collect()
+    level = psutil.Process().memory_info().rss
+    try:
+        run = prepare(problem, tolerance)
+        connection.send(("start", level))
+        with suppress(Stopped):
+            run(Recorder(connection))
+        connection.send(("end", peak_memory()))
+    except MemoryError:
+        connection.send(("failed", "out of memory"))
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.WARNING)
+    descriptor, *names, encoded = sys.argv[1:]
+    with Connection(int(descriptor)) as judge:
+        compete(judge, *names, json.loads(encoded))

@@ -1,0 +1,261 @@
+"""This library and its peers behind one interface.
+
+`SOLVERS[name].prepare(problem, tolerance)` brings a problem into the form that the solver works on
+and returns a function that solves it and shows points to a
+:class:`convexbn.experiments.benchmark.clocks.Recorder`. Peers are imported only there: none of them
+comes with the package. A solver with callbacks shows its iterates; one without solves anew for each
+of its tolerances, and each end is a point.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
+
+import numpy as np
+
+from convexbn.inputs import check_choice
+from convexbn.solvers import solve
+
+# Of the solvers without callbacks, from rough to as fine as their precision allows; each in the
+# units of its own stopping rule.
+_CLARABEL = (1e-2, 1e-4, 1e-6, 1e-8)
+_SCS = (1e-3, 1e-5, 1e-7)
+_GROUP_LASSO = (1e-2, 1e-4, 1e-6, 1e-8)
+_LAGRANGIAN = (1e-6, 1e-8, 1e-10)  # the first is its default, the next is lost in float32
+_FOREVER = 10**9  # iterations: the time limit ends a solve
+
+
+@dataclass(frozen=True)
+class Solver:
+    """A contestant.
+
+    Attributes
+    ----------
+    prepare : callable
+        (problem, tolerance) to the function that solves it; `tolerance` is for this library alone.
+    module : str
+        What has to be importable.
+    package : str
+        The name it is installed under.
+    """
+
+    prepare: Callable
+    module: str
+    package: str
+
+
+def check_installed(names) -> None:
+    """Refuse solvers that are unknown or not installed.
+
+    Raises
+    ------
+    ValueError
+        If a solver is unknown.
+    ModuleNotFoundError
+        If a peer is not installed; the message says how to install it.
+    """
+    for name in names:
+        check_choice("solver", name, SOLVERS)
+        if find_spec(SOLVERS[name].module) is None:
+            raise ModuleNotFoundError(
+                f"solver {name!r} is {SOLVERS[name].package}, which is not installed: "
+                "pip install -r requirements-benchmark.lock, or take the solver out of the config"
+            )
+
+
+def _ours(problem, tolerance):
+    data, model = (problem.U, problem.D, problem.Y, problem.beta), problem.model
+
+    def run(recorder):
+        def show(look):
+            recorder.show(lambda: look.weights.cpu().numpy())
+
+        solution = solve(*data, model=model, tol=tolerance, on_look=show)
+        witness = {"dual": solution.dual, "multipliers": solution.multipliers}
+        witness = {name: value for name, value in witness.items() if value is not None}
+        recorder.show(lambda: solution.weights, final=True, **witness)
+
+    return run
+
+
+def _pyscnn(problem, tolerance):
+    """Return R-FISTA for the gated program, the augmented Lagrangian for the exact one.
+
+    What pyscnn's `optimize_model` does, less its conversion of the data to lists and its sorting
+    of patterns. Its objective is ours over n C; unitized columns, its default, are what U has.
+    """
+    import lab
+    from scnn.private import interface, models
+
+    interface.set_device("cpu", "float32", 0)
+    tensors = (problem.U, problem.Y, problem.D, problem.G)
+    U, Y, D, G = (lab.tensor(a.astype(np.float32), dtype=lab.get_dtype()) for a in tensors)
+    build = models.ConvexMLP if problem.model == "gated" else partial(models.AL_MLP, delta=1000)
+    p, C = U.shape[1], Y.shape[1]
+
+    def solve_to(tolerance, recorder):
+        procedure, regularizer = _pyscnn_procedure(problem, tolerance)
+        model = build(p, D, G, "einsum", regularizer=regularizer, c=C)
+
+        def show(model, X, y):
+            recorder.show(lambda: _pyscnn_weights(model))
+            return model
+
+        start, nothing = (lambda model: model), ([], [], [])
+        logger = logging.getLogger("scnn")
+        done = procedure(logger, model, start, (U, Y), (U, Y), nothing, callback=show)
+        recorder.show(lambda: _pyscnn_weights(done[1]), final=True)
+
+    return _each_tolerance(solve_to, (0.0,) if problem.model == "gated" else _LAGRANGIAN)
+
+
+def _pyscnn_procedure(problem, tolerance):
+    """Return pyscnn's default solver and regularizer for a problem."""
+    from scnn import models, solvers
+    from scnn.metrics import Metrics
+    from scnn.private import interface
+    from scnn.regularizers import NeuronGL1
+
+    n, _, _, C = problem.shape
+    regularizer = NeuronGL1(problem.beta / (n * C))
+    if problem.model == "gated":
+        model = models.ConvexGatedReLU(problem.G, C)
+        solver = solvers.RFISTA(model, max_iters=_FOREVER, tol=tolerance)
+    else:
+        model = models.ConvexReLU(problem.G, C)
+        solver = solvers.AL(model, _FOREVER, _FOREVER, tol=tolerance, constraint_tol=tolerance)
+    procedure = interface.build_optimizer(solver, regularizer, Metrics())
+    return procedure, interface.build_internal_regularizer(regularizer)
+
+
+def _pyscnn_weights(model):
+    """Return weights (C, P, p) or (2, 1, P, p) in our order."""
+    weights = np.array(model.weights)
+    return weights.transpose(2, 1, 0) if weights.ndim == 3 else weights[:, 0].transpose(0, 2, 1)
+
+
+def _each_tolerance(solve_to, tolerances):
+    """Return a function that solves anew for each tolerance."""
+
+    def run(recorder):
+        for tolerance in tolerances:
+            recorder.restart()
+            solve_to(tolerance, recorder)
+
+    return run
+
+
+def _each_output(problem, fit, tolerances):
+    """Return a function that fits the outputs, which are problems of their own, in turn.
+
+    Parameters
+    ----------
+    fit : callable
+        (y, tolerance) to weights (p, P, 1) or (2, p, P), and their dual variables by name.
+    """
+
+    def solve_to(tolerance, recorder):
+        found = [fit(y, tolerance) for y in problem.Y.T]
+        weights, witness = found[0]
+        if problem.model == "gated":
+            weights = np.concatenate([block for block, _ in found], axis=2)
+        recorder.show(lambda: weights, final=True, **witness)
+
+    return _each_tolerance(solve_to, tolerances)
+
+
+def _cvxpy(problem, _, solver, options, tolerances):
+    """Return an interior-point (Clarabel) or a first-order cone solver (SCS) behind CVXPY.
+
+    The clock runs for what its users wait for: compilation and solve.
+    """
+    fit = _cvxpy_gated(problem) if problem.model == "gated" else _cvxpy_relu(problem)
+
+    def fit_to(y, tolerance):
+        settings = dict.fromkeys(options, tolerance)
+        return fit(y, lambda program: program.solve(solver=solver, **settings))
+
+    return _each_output(problem, fit_to, tolerances)
+
+
+def _cvxpy_gated(problem):
+    import cvxpy as cp
+
+    A, (_, p, P, _) = problem.design(), problem.shape
+
+    def fit(y, solve):
+        W = cp.Variable((p, P))
+        loss = 0.5 * cp.sum_squares(A @ cp.vec(W, order="F") - y)
+        solve(cp.Problem(cp.Minimize(loss + problem.beta * cp.sum(cp.norm(W, 2, axis=0)))))
+        return W.value[..., None], {}
+
+    return fit
+
+
+def _cvxpy_relu(problem):
+    import cvxpy as cp
+
+    A, U, (_, p, P, _) = problem.design(), problem.U, problem.shape
+    signs = np.where(problem.D, 1.0, -1.0)  # (n, P)
+
+    def fit(y, solve):
+        s, t = cp.Variable((p, P)), cp.Variable((p, P))
+        loss = 0.5 * cp.sum_squares(A @ cp.vec(s - t, order="F") - y)
+        norms = cp.sum(cp.norm(s, 2, axis=0)) + cp.sum(cp.norm(t, 2, axis=0))
+        inside = [cp.multiply(signs, U @ block) >= 0 for block in (s, t)]
+        solve(cp.Problem(cp.Minimize(loss + problem.beta * norms), inside))
+        multipliers = np.stack([cone.dual_value.T for cone in inside]).clip(0)
+        return np.stack([s.value, t.value]), {"multipliers": multipliers}
+
+    return fit
+
+
+def _skglm(problem, _):
+    """Return working sets with block coordinate descent on the formed design, in float64."""
+    from skglm.datafits import QuadraticGroup
+    from skglm.penalties import WeightedGroupL2
+    from skglm.solvers import GroupBCD
+    from skglm.utils.data import grp_converter
+
+    A, (n, p, P, _) = problem.design(), problem.shape
+    indices, pointers = grp_converter(p, P * p)
+    alpha = problem.beta / n
+    datafit = QuadraticGroup(pointers, indices)
+    penalty = WeightedGroupL2(alpha, np.ones(P), pointers, indices)
+
+    def fit(y, tolerance):
+        solver = GroupBCD(max_iter=_FOREVER, tol=tolerance * alpha)
+        weights, *_ = solver.solve(A, y, datafit, penalty, run_checks=False)
+        return weights.reshape(P, p).T[..., None], {}
+
+    return _each_output(problem, fit, _GROUP_LASSO)
+
+
+def _celer(problem, _):
+    """Return dual extrapolation with working sets on the formed design, in float64."""
+    from celer import GroupLasso
+
+    A, (n, p, P, _) = problem.design(), problem.shape
+
+    def fit(y, tolerance):
+        model = GroupLasso(p, problem.beta / n, tol=tolerance, fit_intercept=False)
+        weights = model.fit(A, y).coef_
+        return weights.reshape(P, p).T[..., None], {}
+
+    return _each_output(problem, fit, _GROUP_LASSO)
+
+
+_CLARABEL_OPTIONS = ("tol_gap_abs", "tol_gap_rel", "tol_feas")
+_clarabel = partial(_cvxpy, solver="CLARABEL", options=_CLARABEL_OPTIONS, tolerances=_CLARABEL)
+_scs = partial(_cvxpy, solver="SCS", options=("eps_abs", "eps_rel"), tolerances=_SCS)
+
+SOLVERS = {
+    "convexbn": Solver(_ours, "convexbn", "convexbn"),
+    "pyscnn": Solver(_pyscnn, "scnn", "pyscnn"),
+    "skglm": Solver(_skglm, "skglm", "skglm"),
+    "celer": Solver(_celer, "celer", "celer"),
+    "clarabel": Solver(_clarabel, "clarabel", "cvxpy with Clarabel"),
+    "scs": Solver(_scs, "scs", "cvxpy with SCS"),
+}

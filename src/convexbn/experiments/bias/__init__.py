@@ -1,0 +1,1 @@
+"""The bias of gradient descent towards the large singular directions."""

@@ -1,0 +1,1 @@
+"""The paper's headline: certified convex programs against SGD on images."""

@@ -1,0 +1,32 @@
+"""One module per figure: `table`, from the big tables to its tidy one, and `draw`, from that alone.
+
+`draw(table, dataset)` takes a DataFrame with the module's `COLUMNS` and the name of the data set,
+and returns a matplotlib Figure. The tidy tables are small and are kept beside the figures, which
+can be drawn again from them without what was expensive. Accuracies are fractions in the tables and
+percent in the figures. Lines are means over the seeds and bands one standard deviation to each
+side; an open marker is a solve without certificate.
+"""
+
+from convexbn.experiments.headline.figures import (
+    accuracy,
+    calibration,
+    certificates,
+    curves,
+    filters,
+    rank,
+    sensitivity,
+    spectrum,
+)
+from convexbn.experiments.studies import figures as studies
+
+FIGURES = {
+    "accuracy": accuracy,
+    "rank": rank,
+    "curves": curves,
+    "filters": filters,
+    "sensitivity": sensitivity,
+    "calibration": calibration,
+    "certificates": certificates,
+    "spectrum": spectrum,
+    "studies": studies,
+}

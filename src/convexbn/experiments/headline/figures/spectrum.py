@@ -1,0 +1,61 @@
+"""The singular values of the data, and the energy that each rank keeps."""
+
+import numpy as np
+import pandas as pd
+
+from convexbn.reporting import plotting
+from convexbn.reporting.plotting import PERCENT
+
+COLUMNS = ["rank", "singular_value", "energy", "used"]
+
+
+def table(singular_values, ranks: dict) -> pd.DataFrame:
+    """Return what the figure shows, in the columns `COLUMNS`, one row per singular value.
+
+    Parameters
+    ----------
+    singular_values : array, shape (r,)
+        Descending.
+    ranks : dict
+        The truncation rank of each run, None for the full rank; these are `used`.
+    """
+    full = len(singular_values)
+    squares = np.square(singular_values, dtype=np.float64)
+    rank = np.arange(1, full + 1)
+    used = np.isin(rank, [full if k is None else k for k in ranks.values()])
+    columns = (rank, singular_values, np.cumsum(squares) / squares.sum(), used)
+    return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
+
+
+@plotting.style()
+def draw(table, dataset: str):
+    """Draw the singular values of the centred data (left) and the energy each rank keeps (right).
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns `COLUMNS`; the used ranks are marked in both panels.
+    dataset : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    used = table[table["used"]]
+    is_full = used["rank"] == len(table)
+    methods = {"convex-truncated": used[~is_full], "convex": used[is_full]}
+    figure, (panels,) = plotting.panels(2, height=2.8)
+    for axes, column, scale in zip(panels, ("singular_value", "energy"), (1, PERCENT), strict=True):
+        axes.plot(table["rank"], scale * table[column], color="0.3")
+        for method, rows in methods.items():
+            none = np.zeros(len(rows), dtype=bool)  # is uncertified: this is no solve
+            plotting.points(axes, rows["rank"], scale * rows[column], plotting.look(method), none)
+        plotting.log_x(axes)
+        plotting.ticks_at(axes.xaxis, np.unique([1, *used["rank"]]))
+    panels[0].set(xlabel="index", ylabel="singular value", yscale="log")
+    panels[1].set(xlabel="rank $k$ kept", ylabel="energy kept (%)")
+    plotting.energy_scale(panels[1], used["rank"].to_numpy(), used["energy"].to_numpy())
+    shown = [method for method in methods if len(methods[method])]
+    plotting.legend(figure, plotting.handles(shown[::-1], linestyle="none"))
+    figure.suptitle(dataset)
+    return figure

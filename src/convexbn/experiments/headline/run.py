@@ -1,0 +1,172 @@
+"""What a run of the convex program is: its settings, its data, and its samples as it sees them.
+
+A run sees whole images as the whitened design U, (n, r + 1). Images cut into patches are a
+convolutional network's: BN normalizes over the K n rows of all patches, so that these are whitened
+together, and the average over the K positions makes `U_k / K`, (K, n, r + 1), the design.
+"""
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from convexbn.arrangements.gates import activation
+from convexbn.evaluation import targets_of
+from convexbn.pipeline.artifacts import load_tensors
+from convexbn.programs.gated import forward
+from convexbn.programs.solutions import UncertifiedError
+from convexbn.training.tuning import is_tuned
+from convexbn.whitening import Whitening, filter_name, truncated
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run asks for.
+
+    Attributes
+    ----------
+    betas : sequence of float
+        Weight decays, in the paper's units.
+    tolerance : float
+        Relative duality gap that each solution must reach.
+    loss, penalty : str
+        As for :func:`convexbn.solve`.
+    max_iterations : int
+        Of the solver, per beta.
+    allow_uncertified : bool
+        Go on with a solution that misses the tolerance, instead of failing.
+    tuning_seeds : int, optional
+        How many of the seeds, the first, solve for every beta; the others only for the one with
+        the best validation accuracy. By default all solve for every one.
+    """
+
+    betas: tuple
+    tolerance: float
+    loss: str = "squared"
+    penalty: str = "group"
+    max_iterations: int = 100_000
+    allow_uncertified: bool = False
+    tuning_seeds: int | None = None
+
+    @classmethod
+    def of(cls, entry: dict) -> "Settings":
+        """Return the settings of an entry of `convex` in the config."""
+        return cls(**{name: entry[name] for name in cls.__dataclass_fields__.keys() & entry.keys()})
+
+    @property
+    def descending(self) -> list[float]:
+        """The betas in the order they are solved in."""
+        return sorted(self.betas, reverse=True)
+
+    @property
+    def terms(self) -> dict:
+        """The terms of the program and its tolerance, as the public functions take them."""
+        return {"loss": self.loss, "penalty": self.penalty, "tol": self.tolerance}
+
+    def require(self, certificate, where: str) -> None:
+        """Raise UncertifiedError for a missed tolerance, unless the run allows it."""
+        if certificate.converged:
+            return
+        message = (
+            f"{where}: relative gap {certificate.relative_gap:.2e} instead of at most "
+            f"{self.tolerance:.0e} ({certificate.reason}); raise the tolerance, or "
+            "max_iterations if these were too few, or set allow_uncertified: true to have it drawn "
+            "with a mark"
+        )
+        if not self.allow_uncertified:
+            raise UncertifiedError(message)
+        logger.warning(message)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Whitened samples of one split under one seed's gates, K = 1 patch each if they are whole."""
+
+    U: torch.Tensor  # (K, m, r + 1), divided by K
+    D: torch.Tensor  # (K, m, P), bool
+    labels: np.ndarray  # (m,)
+    targets: np.ndarray  # (m, C)
+
+    def scores(self, W) -> torch.Tensor:
+        """Return the predictions (m, C) of weights W (r + 1, P, C), in their precision."""
+        rows = forward(self.U.to(W.dtype).flatten(0, 1), self.D.flatten(0, 1), W)
+        return rows.unflatten(0, self.U.shape[:2]).sum(dim=0).cpu()
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run and the data it works on.
+
+    Attributes
+    ----------
+    settings : Settings
+    features : dict of ndarray
+        The features artifact.
+    whitening : Whitening
+        Truncated or filtered as the run wants it.
+    seeds : list of int
+        One path each.
+    gates : ndarray, shape (S, r + 1, P)
+    setup_seconds : ndarray, shape (S,)
+        What it took to come here, SVD and gates: the paths' clocks start there.
+    device : str
+    filter : str
+        As tables name it, see :func:`convexbn.whitening.filter_name`.
+    """
+
+    settings: Settings
+    features: dict
+    whitening: Whitening
+    seeds: list[int]
+    gates: np.ndarray
+    setup_seconds: np.ndarray
+    device: str = "cpu"
+    filter: str = ""
+
+    @classmethod
+    def read(cls, features, whitening, gates, entry: dict, device="cpu") -> "Run":
+        """Gather a run from the paths of its artifacts and its entry in the config."""
+        svd, sampled = load_tensors(whitening), load_tensors(gates)
+        return cls(
+            settings=Settings.of(entry),
+            features=load_tensors(features),
+            whitening=truncated(svd, entry),
+            seeds=sampled["seeds"].tolist(),
+            gates=sampled["gates"],
+            setup_seconds=svd["seconds"] + sampled["seconds"],
+            device=device,
+            filter=filter_name(entry),
+        )
+
+    @property
+    def is_tuned(self) -> bool:
+        """Whether some of the seeds choose the beta of the others."""
+        return is_tuned(self.settings.tuning_seeds, len(self.seeds))
+
+    @property
+    def patches(self) -> int:
+        """Patches per sample, K."""
+        X = self.features["X_train"]
+        return len(X) if X.ndim == 3 else 1
+
+    def samples(self, split: str, s: int) -> Samples:
+        """Return one split, "train", "validation" or "test", under the gates of the s-th seed."""
+        K, labels = self.patches, self.features[f"labels_{split}"]
+        rows = torch.as_tensor(self._coordinates(split), device=self.device)  # (K m, r + 1)
+        D = activation(rows, torch.as_tensor(self.gates[s], device=self.device))
+        return Samples(
+            U=(rows / K if K > 1 else rows).unflatten(0, (K, len(labels))),
+            D=D.unflatten(0, (K, len(labels))),
+            labels=labels,
+            targets=targets_of(labels, self.features),
+        )
+
+    def _coordinates(self, split) -> np.ndarray:
+        # Those of the training samples are at hand, and orthonormal to the last digit.
+        if split == "train":
+            return self.whitening.U
+        U = self.whitening.transform(self.features[f"X_{split}"])
+        return U.reshape(-1, U.shape[-1])

@@ -1,0 +1,1 @@
+"""How the headline moves with the number of samples and with label noise."""

@@ -1,0 +1,121 @@
+"""How the best rank, and the advantage of truncation, move with the number of samples or noise.
+
+A study is a list of data sets that differ only in the number of training samples, or only in the
+share of wrong training labels.
+"""
+
+import numpy as np
+import pandas as pd
+
+from convexbn.reporting import plotting, significance
+from convexbn.reporting import selection as tables
+from convexbn.reporting.plotting import PERCENT
+
+TRUNCATED, FULL, SGD = METHODS = "convex-truncated", "convex", "SGD"
+# Of each kind of study: what varies, its scale, and the panels.
+KINDS = {
+    "samples": ("training images $n$", 1, ("rank", "accuracy", "difference")),
+    "noise": ("wrong training labels (%)", PERCENT, ("rank", "accuracy", "difference", "ece")),
+}
+LABELS = {
+    "rank": "best rank $k$",
+    "accuracy": "test accuracy (%)",
+    "difference": "truncated $-$ SGD\n(points, 95 % interval)",
+    "ece": "calibration error\n(percentage points)",
+}
+COLUMNS = ["panel", "method", "x", "mean", "reach", "seeds", "certified"]
+
+
+def table(runs, values: dict, kind: str) -> pd.DataFrame:
+    """Return what the figure shows, in the columns `COLUMNS`, at the chosen settings.
+
+    Panel "rank" has the best rank; "accuracy" and "ece" have means of the seeds, with their
+    standard deviation as `reach`; "difference" is the paired mean of truncated - SGD, with half of
+    its confidence interval as `reach`.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        Columns `tables.RUNS`.
+    values : dict
+        What varies, by the name of the data set.
+    kind : {"samples", "noise"}
+    """
+    rows = []
+    for dataset, x in values.items():
+        chosen = dict(list(tables.select(runs[runs["dataset"] == dataset]).groupby("method")))
+        rows += [row | {"x": x} for row in _rows({m: chosen[m] for m in METHODS if m in chosen})]
+    found = pd.DataFrame(rows, columns=COLUMNS).sort_values("x", kind="stable", ignore_index=True)
+    return found[found["panel"].isin(KINDS[kind][2])]
+
+
+def _rows(chosen: dict):
+    """Yield the rows of one data set."""
+    for method, rows in chosen.items():
+        uncertified = tables.not_certified(rows).any()
+        known = {"method": method, "certified": not uncertified, "seeds": len(rows)}
+        for panel, measure in (("accuracy", "test_accuracy"), ("ece", "test_ece")):
+            mean, std = rows[measure].mean(), rows[measure].std()
+            yield {"panel": panel, "mean": mean, "reach": std, **known}
+        if method == TRUNCATED:
+            yield {"panel": "rank", "mean": rows["rank"].iloc[0], "reach": np.nan, **known}
+    if TRUNCATED in chosen and SGD in chosen:
+        pairs = significance.differences(chosen[TRUNCATED], chosen[SGD])
+        found = significance.interval(pairs)
+        known = {"method": TRUNCATED, "seeds": found.pairs}
+        known["certified"] = not tables.not_certified(chosen[TRUNCATED]).any()
+        yield {"panel": "difference", "mean": found.mean, "reach": found.high - found.mean, **known}
+
+
+@plotting.style()
+def draw(table, title: str, kind: str):
+    """Draw a study: best rank, accuracies, their paired difference, and calibration for noise.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns `COLUMNS`.
+    title, kind : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    label, scale, names = KINDS[kind]
+    columns = 3 if len(names) == 3 else 2
+    rows = len(names) // columns
+    width = plotting.WIDE if columns == 3 else plotting.WIDTH
+    figure, axes = plotting.panels(columns, rows=rows, width=width, height=0.6 + 2.0 * rows)
+    for panel, name in zip(axes.flat, names, strict=True):
+        some = table[table["panel"] == name].assign(x=lambda rows: scale * rows["x"])
+        _draw(panel, some, name)
+        panel.set(xlabel=label, ylabel=LABELS[name])
+        if kind == "samples":
+            plotting.log_x(panel)
+            plotting.ticks_at(panel.xaxis, np.unique(table["x"]), share=0.14)
+        else:
+            panel.set_xticks(scale * np.unique(table["x"]))
+    methods = [method for method, _ in plotting.by_method(table)]
+    missed = table["certified"].eq(False).any()
+    plotting.legend(figure, plotting.handles(methods) + plotting.not_certified(missed))
+    figure.suptitle(title)
+    return figure
+
+
+def _draw(axes, rows, name: str) -> None:
+    scale = 1 if name == "rank" else PERCENT
+    for method, some in plotting.by_method(rows):
+        look, mean, reach = plotting.look(method), scale * some["mean"], scale * some["reach"]
+        uncertified = tables.not_certified(some)
+        if name == "difference":
+            style = {"ecolor": look.color, "elinewidth": 1.2, "capsize": 2}
+            axes.errorbar(some["x"], mean, reach, fmt="none", **style)
+            axes.axhline(0, color="0.3", linewidth=0.8)
+        else:
+            plotting.band(axes, some["x"], mean, reach, look.color)
+        plotting.points(axes, some["x"], mean, look, uncertified)
+    if name == "rank":
+        axes.set_yscale("log")
+        ranks = np.unique(rows["mean"])
+        if len(ranks):
+            plotting.ticks_at(axes.yaxis, ranks, share=0.08)

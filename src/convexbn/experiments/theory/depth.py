@@ -1,0 +1,70 @@
+"""The closed form against trained networks of several depths.
+
+With as many features as samples, or more, the training problem has a closed form, and it is the
+same for every depth: any hidden layers whose activations, centred, keep rank n - 1 allow the two
+topmost layers to reach it (Ergen et al. 2022, closed-form and deep-network theorems). Weight decay
+acts on the last BN layer and the output layer; all layers are trained.
+"""
+
+import numpy as np
+import pandas as pd
+import torch
+
+from convexbn.experiments.theory.data import regression
+from convexbn.networks.architectures import DeepBNNetwork
+from convexbn.networks.closed_form import closed_form
+from convexbn.training.descent import Descent, descend
+
+COLUMNS = ["depth", "n", "d", "width", "beta", "optimum", "trial", "seed", "iteration"]
+COLUMNS += ["objective", "relative_excess"]
+
+
+def depths(settings: dict, seed: int) -> pd.DataFrame:
+    """Train networks of several depths, all on the same data.
+
+    Parameters
+    ----------
+    settings : dict
+        `n`, `d` (at least n - 1), `width` of every layer, `depths` (2: one hidden layer), `beta`,
+        `descent`, `looks`.
+    seed : int
+        Of the data; trial i starts from seed `seed + i`.
+
+    Returns
+    -------
+    DataFrame
+        Columns `COLUMNS`, one row per depth, trial and recorded iteration.
+    """
+    n, d, width, beta = (settings[name] for name in ("n", "d", "width", "beta"))
+    X, y = regression(n, d, seed)
+    optimum = closed_form(X, y, beta).objective
+    tables = []
+    for depth in settings["depths"]:
+        widths = [d, *[width] * (depth - 1)]
+        table = _curves(draw_all(widths, 1, n, settings["descent"]["trials"], seed), X, y, settings)
+        tables.append(table.assign(depth=depth))
+    table = pd.concat(tables, ignore_index=True)
+    table = table.assign(n=n, d=d, width=width, beta=beta, optimum=optimum)
+    table["seed"] = seed + table["trial"]
+    table["relative_excess"] = table["objective"] / optimum - 1
+    return table[COLUMNS]
+
+
+def draw_all(widths, C: int, n: int, trials: int, seed: int) -> list[DeepBNNetwork]:
+    """Return random networks with layers of `widths` (d, m_1, ..., m), one seed per trial."""
+    seeds = range(seed, seed + trials)
+    return [DeepBNNetwork.draw(widths, C, n, torch.Generator().manual_seed(s)) for s in seeds]
+
+
+def _curves(networks, X, y, settings: dict) -> pd.DataFrame:
+    """Return columns trial, iteration and objective of a descent."""
+    descent = Descent(**settings["descent"], looks=settings["looks"])
+    done = descend(networks, X, y, settings["beta"], descent)
+    looks, trials = done.curves.shape
+    return pd.DataFrame(
+        {
+            "trial": np.tile(np.arange(trials), looks),
+            "iteration": np.repeat(done.iterations, trials),
+            "objective": done.curves.ravel(),
+        }
+    )

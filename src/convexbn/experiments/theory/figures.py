@@ -1,0 +1,280 @@
+"""One function per figure of the theory: its table in, a matplotlib Figure out.
+
+Networks trained by descent are grey, one mark or line per trial; convex optima are blue lines. A
+relative excess is (objective - optimum) / optimum: by strong duality it is never negative.
+"""
+
+import numpy as np
+from matplotlib.lines import Line2D
+
+from convexbn.experiments.theory import NEAR
+from convexbn.reporting import plotting
+
+LOWEST = 1e-8  # excesses that rounding made zero or negative are drawn here on the log axis
+TRIAL, CONVEX = plotting.look("SGD").color, plotting.look("convex").color
+GATED = "#cc78bc"  # apart from the blue in lightness too
+SAMPLES = "#d55e00"
+
+PROGRAMS = {
+    "relu": "fully connected",
+    "gated": "gated",
+    "cnn": "convolutional",
+    "bn_after_relu": "BN after ReLU",
+}
+OPTIMIZERS = {"adam": "Adam", "gd": "gradient descent", "momentum": "gradient descent, momentum"}
+
+
+@plotting.style()
+def duality(table):
+    """Draw every trial against its width: objective (top), relative excess (bottom).
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns `convexbn.experiments.theory.duality.COLUMNS`; one column of panels per program.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    problems = table["problem"].unique()
+    figure, axes = plotting.panels(len(problems), rows=2, height=4.0, sharex="col")
+    for (top, bottom), problem in zip(axes.T, problems, strict=True):
+        rows = table[table["problem"] == problem]
+        first = rows.iloc[0]
+        width = _spread(rows)
+        trial = {"color": TRIAL, "linestyle": "none", "marker": "o", "alpha": 0.6, "markersize": 3}
+        top.plot(width, rows["objective"], **trial, markeredgewidth=0)
+        top.axhline(first["optimum"], color=CONVEX)
+        bottom.plot(width, _shown(rows["relative_excess"]), **trial, markeredgewidth=0)
+        _near(bottom)
+        for panel in (top, bottom):
+            panel.axvline(first["neurons"], color=CONVEX, linestyle=":", linewidth=1)
+            _widths(panel, rows["width"])
+        top.set_title(
+            f"{PROGRAMS[first['program']]}\n$n$ = {first['n']}, $P$ = {first['arrangements']}"
+        )
+        bottom.set_xlabel("neurons $m$")
+    axes[0, 0].set_ylabel("training objective")
+    axes[1, 0].set_ylabel("relative excess\nover the optimum")
+    plotting.legend(figure, [_trial(marker="o"), _optimum(), _critical(), _near_entry()], 2)
+    return figure
+
+
+def _spread(rows):
+    """Return the widths, moved apart by trial so that equal objectives do not hide each other."""
+    places = (rows["trial"] + 0.5) / (rows["trial"].max() + 1) - 0.5
+    return rows["width"] * 2 ** (0.5 * places)
+
+
+def _widths(axes, widths) -> None:
+    axes.set_xscale("log")
+    plotting.ticks_at(axes.xaxis, np.unique(widths))
+
+
+@plotting.style()
+def depth(table):
+    """Draw each trial's objective (top) and relative excess (bottom) against the iteration.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns `convexbn.experiments.theory.depth.COLUMNS`; one column of panels per depth.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    depths, first = np.unique(table["depth"]), table.iloc[0]
+    figure, axes = plotting.panels(
+        len(depths),
+        rows=2,
+        height=3.8,
+        sharex=True,
+        sharey="row",
+        width=plotting.width(len(depths)),
+    )
+    for (top, bottom), layers in zip(axes.T, depths, strict=True):
+        rows = table[table["depth"] == layers]
+        for _, trial in rows.groupby("trial"):
+            line = {"color": TRIAL, "linewidth": 0.8, "alpha": 0.6}
+            iteration = trial["iteration"] + 1  # the start, on a logarithmic axis
+            top.plot(iteration, trial["objective"], **line)
+            bottom.plot(iteration, _shown(trial["relative_excess"]), **line)
+        top.axhline(rows["optimum"].iloc[0], color=CONVEX)
+        _near(bottom)
+        top.set_title(f"{layers} layers")
+        bottom.set_xlabel("iteration + 1")
+        plotting.log_x(bottom)
+    figure.suptitle("$n$ = {n:.0f}, $d$ = {d:.0f}, {width:.0f} neurons a layer".format(**first))
+    axes[0, 0].set(ylabel="training objective", yscale="log")
+    axes[1, 0].set_ylabel("relative excess\nover the optimum")
+    plotting.legend(figure, [_trial(), _optimum("closed form"), _near_entry()])
+    return figure
+
+
+@plotting.style()
+def counting(table):
+    """Draw the number of arrangements against n (left) and against sampled gates (right).
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns `convexbn.experiments.theory.counting.COLUMNS`. The right panel shows the largest n
+        that all ranks have.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    ranks = np.unique(table["rank"])
+    colors = dict(zip(ranks, plotting.gradient(len(ranks)), strict=True))
+    largest = table.groupby("rank")["n"].max().min()
+    figure, ((left, right),) = plotting.panels(2, height=3.0)
+    for rank, color in colors.items():
+        rows = table[table["rank"] == rank]
+        kinds = dict(list(rows.groupby("kind")))
+        formula, counted = kinds["formula"], kinds["enumerated"]
+        left.plot(formula["n"], formula["arrangements"], color=color)
+        left.plot(counted["n"], counted["arrangements"], "o", color=color)
+        found = kinds["sampled"].query("n == @largest")
+        right.plot(found["draws"], found["arrangements"], "s-", color=color, markersize=3)
+        right.axhline(counted.query("n == @largest")["arrangements"].item(), color=color, ls="--")
+    for axes, label in ((left, "samples $n$"), (right, "gates drawn")):
+        axes.set(xlabel=label, ylabel="arrangements", yscale="log")
+        plotting.log_x(axes)
+    plotting.ticks_at(left.xaxis, np.unique(table["n"]))
+    right.set_title(f"$n$ = {largest}")
+    entries = [Line2D([], [], color=c, label=f"rank {k}") for k, c in colors.items()]
+    entries += [
+        Line2D([], [], color="0.3", label="formula"),
+        plotting.mark("enumerated", "o"),
+        Line2D([], [], color="0.3", marker="s", markersize=3, label="found by sampling"),
+        Line2D([], [], color="0.3", linestyle="--", label="all there are"),
+    ]
+    plotting.legend(figure, entries)
+    return figure
+
+
+@plotting.style()
+def sampling(table):
+    """Draw the optimum over P sampled arrangements (left), and its excess over all (right).
+
+    Lines are means over draws, bands reach from the lowest to the highest draw. An excess smaller
+    than the duality gaps of the solves is drawn at the largest of these, as no more is known.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns `convexbn.experiments.theory.sampling.COLUMNS`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    resolved = table["relative_gap"].max()
+    figure, ((left, right),) = plotting.panels(2, height=2.8)
+    for model, (_, color, marker) in _MODELS.items():
+        rows = table[table["model"] == model]
+        _range(left, rows, rows["objective"], color, marker)
+        left.axhline(rows["optimum"].iloc[0], color=color, linestyle="--")
+        some = rows[rows["gates"] < rows["arrangements"]]
+        _range(right, some, some["relative_excess"].clip(lower=resolved), color, marker)
+    right.axhline(resolved, color="0.3", linestyle=":")
+    for axes in (left, right):
+        axes.set_xlabel("arrangements sampled $P$")
+        plotting.log_x(axes)
+        plotting.ticks_at(axes.xaxis, np.unique(table["gates"]))
+    right.set_xlim(left.get_xlim())
+    left.set_ylabel("optimal objective")
+    right.set(ylabel="relative excess over\nall arrangements", yscale="log")
+    entries = [Line2D([], [], label=a, color=b, marker=c) for a, b, c in _MODELS.values()]
+    total = table["arrangements"].iloc[0]
+    entries.append(Line2D([], [], color="0.3", ls="--", label=f"all {total} arrangements"))
+    entries.append(Line2D([], [], color="0.3", ls=":", label="largest relative duality gap"))
+    plotting.legend(figure, entries, at_most=2)
+    return figure
+
+
+_MODELS = {
+    "relu": ("ReLU network (cone constraints)", CONVEX, "o"),
+    "gated": ("gated network", GATED, "v"),
+}
+
+
+def _range(axes, rows, values, color, marker) -> None:
+    """Draw mean, lowest and highest of the values for each number of gates."""
+    summary = values.groupby(rows["gates"]).agg(["mean", "min", "max"])
+    axes.plot(summary.index, summary["mean"], color=color, marker=marker)
+    low, high = summary["min"], summary["max"]
+    axes.fill_between(summary.index, low, high, color=color, alpha=0.18, linewidth=0)
+
+
+@plotting.style()
+def interpolation(table):
+    """Draw the functions that the convex program and the trained networks learn of one feature.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns `convexbn.experiments.theory.interpolation.COLUMNS`; one panel per optimizer.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    data, convex = (table[table["kind"] == kind] for kind in ("data", "convex"))
+    optimizers = [kind for kind in table["kind"].unique() if kind in OPTIMIZERS]
+    figure, (panels,) = plotting.panels(len(optimizers), height=2.8, sharey=True)
+    for axes, optimizer in zip(panels, optimizers, strict=True):
+        trials = table[table["kind"] == optimizer]
+        for _, trial in trials.groupby("trial"):
+            axes.plot(trial["x"], trial["y"], color=TRIAL, linewidth=0.8, alpha=0.6)
+        axes.plot(convex["x"], convex["y"], color=CONVEX, linewidth=1.8)
+        axes.plot(data["x"], data["y"], "o", color=SAMPLES, zorder=3)
+        low, high = trials["objective"].min(), trials["objective"].max()
+        axes.set_title(f"{OPTIMIZERS[optimizer]}\nobjectives {low:.4g} to {high:.4g}")
+        axes.set_xlabel("$x$")
+    panels[0].set_ylabel("$f(x)$")
+    best = convex["objective"].iloc[0]
+    data_points = Line2D([], [], color=SAMPLES, marker="o", linestyle="none", label="samples")
+    plotting.legend(figure, [data_points, _optimum(f"convex program: {best:.4g}"), _trial()])
+    return figure
+
+
+def _shown(excess):
+    return excess.clip(lower=LOWEST)
+
+
+def _near(axes) -> None:
+    axes.axhline(NEAR, color="0.3", linestyle="--", linewidth=1)
+    axes.set_yscale("log")
+
+
+def _near_entry() -> Line2D:
+    return Line2D([], [], color="0.3", linestyle="--", linewidth=1, label=f"excess {NEAR:g}")
+
+
+def _trial(**line) -> Line2D:
+    line = {"linewidth": 0.8, "markersize": 3, **line}
+    if "marker" in line:
+        line["linestyle"] = "none"
+    return Line2D([], [], color=TRIAL, label="trained networks, one per start", **line)
+
+
+def _optimum(label="convex optimum") -> Line2D:
+    return Line2D([], [], color=CONVEX, label=label)
+
+
+def _critical() -> Line2D:
+    line = {"color": CONVEX, "linestyle": ":", "linewidth": 1}
+    return Line2D([], [], **line, label="neurons of the convex optimum")
+
+
+FIGURES = {
+    "duality": duality,
+    "depth": depth,
+    "counting": counting,
+    "sampling": sampling,
+    "interpolation": interpolation,
+}

@@ -1,0 +1,151 @@
+"""The theorems as statements that a run checks by itself, from the tables of the theory."""
+
+import math
+
+import pandas as pd
+
+from convexbn.experiments.theory import NEAR
+from convexbn.reporting.claims import COLUMNS
+
+EXACT = 1e-6  # relative: what counts as equal, and as certified
+
+
+def exactness(tables: dict) -> pd.DataFrame:
+    """Judge the theorems.
+
+    Parameters
+    ----------
+    tables : dict
+        DataFrames "theorems", "duality", "depth" and "counting"; or empty, for a run without the
+        theory, of which there is nothing to say.
+
+    Returns
+    -------
+    DataFrame
+        Columns `convexbn.reporting.claims.COLUMNS`. A statement on solves that are not certified is
+        "not resolved".
+    """
+    rows = []
+    for name, statement, expected, judge in _STATEMENTS if tables else ():
+        holds, measured = judge(tables)
+        verdict = "reproduced" if holds else "not reproduced"
+        rows.append((name, "synthetic", statement, expected, measured, verdict))
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    missed = int((~tables["theorems"]["certified"]).sum()) if tables else 0
+    if missed:
+        resting = table["id"].isin(_RESTING)
+        table.loc[resting, "measured"] += f"; {missed} row(s) not certified"
+        table.loc[resting, "verdict"] = "not resolved"
+    return table
+
+
+def _recovered(tables) -> tuple[bool, str]:
+    return _largest(tables["theorems"], "relative_difference")
+
+
+def _round_trip(tables) -> tuple[bool, str]:
+    return _largest(tables["theorems"], "round_trip_difference")
+
+
+def _largest(theorems, measure: str) -> tuple[bool, str]:
+    """Judge whether a measure of every theorem is at most `EXACT`; name the worst."""
+    values = theorems[measure].fillna(math.inf)
+    worst = theorems.loc[values.idxmax(), "id"]
+    words = f"{values.max():.1e} at most ({worst}), {len(theorems)} programs"
+    return bool((values <= EXACT).all()), words
+
+
+def _never_below(tables) -> tuple[bool, str]:
+    """Judge whether every trained network is at or above the optimum."""
+    best = tables["theorems"]["relative_excess"]
+    excess = pd.concat([best, tables["duality"]["relative_excess"], _ends(tables["depth"])])
+    words = f"lowest relative excess {excess.min():+.1e}, {len(excess)} trained networks"
+    return bool((excess >= -EXACT).all()), words
+
+
+def _reached(tables) -> tuple[bool, str]:
+    """Judge whether the best trial at the largest width reaches the optimum, for each problem."""
+    duality = tables["duality"]
+    widest = duality[duality["width"] == duality.groupby("problem")["width"].transform("max")]
+    best = widest.groupby("problem")["relative_excess"].min()
+    ends = _ends(tables["depth"])
+    best = pd.concat([best, ends.groupby(tables["depth"].loc[ends.index, "depth"]).min()])
+    best.index = [name if isinstance(name, str) else f"depth {name}" for name in best.index]
+    words = f"relative excess {best.max():.1e} at most ({best.idxmax()}), {len(best)} problems"
+    return bool((best <= NEAR).all()), words
+
+
+def _ends(depth) -> pd.Series:
+    """Return the relative excess of each deep network at the end of its training."""
+    return depth.loc[depth["iteration"] == depth["iteration"].max(), "relative_excess"]
+
+
+def _certified(tables) -> tuple[bool, str]:
+    solved = tables["theorems"].query("program != 'closed_form'")
+    gap, violation = solved["relative_gap"], solved["violation"]
+    words = f"relative gap {gap.max():.1e} and violation {violation.max():.1e} at most"
+    return bool((gap <= EXACT).all() and (violation <= EXACT).all()), words
+
+
+def _closed(tables) -> tuple[bool, str]:
+    closed = tables["theorems"].query("program == 'closed_form'")
+    if closed.empty:
+        return False, "no closed form in the config"
+    return _largest(closed, "relative_gap")
+
+
+def _counted(tables) -> tuple[bool, str]:
+    """Judge whether enumeration and formula agree on every design."""
+    kinds = tables["counting"].query("kind != 'sampled'")
+    wide = kinds.pivot(index=["rank", "n"], columns="kind", values="arrangements")
+    equal = wide["enumerated"] == wide["formula"]
+    words = f"{equal.sum()} of {len(equal)} equal, up to {wide['enumerated'].max():,} arrangements"
+    return bool(equal.all()), words
+
+
+_RESTING = ("E1a", "E1b", "E1c")  # the statements that rest on the convex optimum
+
+_STATEMENTS = (
+    (
+        "E1a",
+        "The network recovered from a convex solution has the convex optimum as its objective",
+        f"relative difference <= {EXACT:.0e}",
+        _recovered,
+    ),
+    (
+        "E1b",
+        "No trained network comes below the convex optimum",
+        f"relative excess >= -{EXACT:.0e}",
+        _never_below,
+    ),
+    (
+        "E1c",
+        "Wide networks trained from many random starts reach the convex optimum",
+        f"best relative excess <= {NEAR:.0e} at the largest width",
+        _reached,
+    ),
+    (
+        "E1d",
+        "The convex solutions are feasible and certified",
+        f"relative gap and constraint violation <= {EXACT:.0e}",
+        _certified,
+    ),
+    (
+        "E1e",
+        "With centred data of rank n - 1 the optimum is a closed form, for every depth",
+        f"relative distance from the exact program's dual bound <= {EXACT:.0e}",
+        _closed,
+    ),
+    (
+        "E1f",
+        "There are 2 sum_(k<=r) binom(n-1, k) arrangements of n points of rank r",
+        "enumeration and formula equal",
+        _counted,
+    ),
+    (
+        "E1g",
+        "The way back from the recovered network to blocks of the program keeps the objective",
+        f"relative difference <= {EXACT:.0e}",
+        _round_trip,
+    ),
+)

@@ -1,0 +1,261 @@
+"""The paper's other networks, built from the two-layer ones of :mod:`convexbn.networks.two_layer`.
+
+With `BN_j(z) = gamma_j zbar + alpha_j / sqrt(n)` and n the rows over which BN normalizes:
+
+    gated            f(X) = sum_j 1[u(X) g_j >= 0] BN_j(X w_j) v_j^T      fixed gates g_j
+    BN after ReLU    f(X) = sum_j BN_j(relu(X w_j)) v_j^T
+    convolutional    f(X) = sum_k sum_j relu(BN_j(X_k w_j)) v_j^T         patches X_k (n, h)
+    deep             f(X) = sum_j relu(BN_j(A w_j)) v_j^T,  A = relu(BN(... relu(BN(X W_1)) ...))
+
+(Ergen et al. 2022; two layers and deep ones, vector outputs, CNNs, and BN placed after ReLU). A
+convolutional network is any two-layer network on the rows of all patches (BN normalizes over
+samples and positions), whose outputs are pooled over the positions: pooling commutes with the
+linear output layer. Weight decay acts on the last BN layer and the output layer.
+"""
+
+import math
+from itertools import pairwise
+
+import torch
+from torch import nn
+
+from convexbn.arrangements.gates import activation
+from convexbn.inputs import check_between, check_choice
+from convexbn.networks.normalization import linear_statistics, normalize, relu_statistics
+from convexbn.networks.two_layer import BNNetwork, TwoLayerNetwork
+
+# What happens to the outputs (..., K, n, C) at the K positions.
+POOLING = {"sum": torch.sum, "average": torch.mean}
+
+
+class GatedBNNetwork(BNNetwork):
+    """The BN network whose neurons are switched by fixed gates instead of by their own sign.
+
+    Parameters
+    ----------
+    gates : array or tensor, shape (d + 1, m)
+        Neuron j is on for a sample x where `[x - centre, 1] gates[:, j] >= 0`; see
+        :func:`affine_gates`.
+    centre : array or tensor, shape (d,)
+        Near the mean of the data, so that a common offset costs no digits.
+    C, n, generator
+        As for :class:`convexbn.networks.two_layer.TwoLayerNetwork`.
+    """
+
+    def __init__(self, gates, centre, C: int, n: int, generator: torch.Generator):
+        gates = torch.as_tensor(gates, dtype=torch.float64)
+        centre = torch.as_tensor(centre, dtype=torch.float64)
+        if gates.ndim != 2 or centre.shape != (len(gates) - 1,):
+            raise ValueError(
+                "gates and centre must have shapes (d + 1, m) and (d,), got "
+                f"{tuple(gates.shape)} and {tuple(centre.shape)}; give one gate per column, the "
+                "factor of the constant 1 last"
+            )
+        super().__init__(len(gates) - 1, gates.shape[1], C, n, generator)
+        self.register_buffer("gates", gates)
+        self.register_buffer("centre", centre)
+
+    def mask(self, X) -> torch.Tensor:
+        """Return which neuron is on for which row of X (n, d), bool of shape (n, m)."""
+        centred = X - self.centre.unsqueeze(-2)
+        affine = torch.cat([centred, torch.ones_like(centred[..., :1])], dim=-1)
+        return activation(affine, self.gates)
+
+    def hidden(self, X, statistics=None) -> torch.Tensor:
+        """Return the activations of the neurons, shape (n, m)."""
+        return self.mask(X) * self.normalized(X, statistics)
+
+
+def affine_gates(G, whitening) -> torch.Tensor:
+    """Take gates on the whitened design to gates on `[x - mean, 1]`, which are the same there.
+
+    Parameters
+    ----------
+    G : array, shape (r + 1, m)
+        On for a sample x where `u(x) g >= 0`, `u(x) = [(x - mean) V diag(1/sigma), 1/sqrt(n)]`.
+    whitening : Whitening
+
+    Returns
+    -------
+    Tensor of float64, shape (d + 1, m)
+        For :class:`GatedBNNetwork` with `centre = whitening.mean`.
+    """
+    G = torch.as_tensor(G, dtype=torch.float64)
+    directions = torch.as_tensor(whitening.directions)
+    return torch.cat([directions @ G[:-1], G[-1:] / math.sqrt(len(whitening.U))])
+
+
+class BNAfterReLUNetwork(BNNetwork):
+    """The network that normalizes after ReLU; a positive factor on `w_j` changes nothing in f."""
+
+    def hidden(self, X, statistics=None) -> torch.Tensor:
+        """Return the activations of the neurons, shape (n, m)."""
+        return self.normalized(X, statistics)
+
+    def normalized(self, X, statistics=None) -> torch.Tensor:
+        """Return what BN makes of the rectified first layer, shape (n, m)."""
+        return normalize(torch.relu(X @ self.w), self.weight, self.bias, statistics)
+
+    def statistics(self, X) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return mean and biased variance (m,) of each neuron's `relu(X w)`, X of shape (n, d)."""
+        return relu_statistics(X, self.w)
+
+
+def _of_top(name) -> property:
+    return property(lambda network: getattr(network.top, name))
+
+
+class TopNetwork(nn.Module):
+    """What networks around a two-layer network `top` have of it: sizes, scale and weight decay.
+
+    Parameters
+    ----------
+    top : TwoLayerNetwork
+        Its `n` is the number of rows over which its BN normalizes.
+    """
+
+    n, w, output, v, scale = map(_of_top, ("n", "w", "output", "v", "scale"))
+    decay, squares, penalty = map(_of_top, ("decay", "squares", "penalty"))
+
+    def __init__(self, top: TwoLayerNetwork):
+        super().__init__()
+        self.top = top
+
+    @property
+    def decayed(self) -> tuple[str, ...]:
+        """Names of the parameters that weight decay acts on."""
+        return tuple(f"top.{name}" for name in self.top.decayed)
+
+
+class ConvolutionalNetwork(TopNetwork):
+    """A two-layer network on each of K patches, pooled over them: a CNN with one filter layer.
+
+    Parameters
+    ----------
+    top : TwoLayerNetwork
+        On rows of patches (d = h); its `n` is K times the number of training samples.
+    K : int
+        Patches per sample, see :func:`convexbn.data.patches.patches`.
+    pooling : {"sum", "average"}
+    """
+
+    def __init__(self, top, K: int, pooling: str = "sum"):
+        super().__init__(top)
+        check_between("K", K, 1, top.n)
+        check_choice("pooling", pooling, POOLING)
+        if top.n % K:
+            raise ValueError(
+                f"the network's n counts the rows of all patches, so it must be a multiple of "
+                f"K = {K}, got {top.n}; build it with n = K times the number of samples"
+            )
+        self.K, self.pooling = K, pooling
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Shape (K, n, h) of the training samples' patches."""
+        return self.K, self.n // self.K, self.top.input_shape[1]
+
+    def decay(self, beta):
+        """Return the weight decay on the mean loss that is `beta` in the paper's units.
+
+        The mean is over the samples, of which there are K times fewer than rows.
+        """
+        return self.K * self.top.decay(beta)
+
+    def forward(self, X, statistics=None) -> torch.Tensor:
+        """Return f(X), shape (n, C), of patches X (K, n, h), at statistics over all K n rows."""
+        return self._pool(self.top(X.flatten(-3, -2), statistics))
+
+    def statistics(self, X):
+        """Return the statistics of `top` over the rows of all patches X (K, n, h)."""
+        return self.top.statistics(X.flatten(-3, -2))
+
+    @torch.no_grad()
+    def predict(self, X, statistics) -> torch.Tensor:
+        """Return f(X), shape (n, C), at the given statistics, in blocks of rows."""
+        return self._pool(self.top.predict(X.flatten(-3, -2), statistics))
+
+    def _pool(self, outputs):
+        return POOLING[self.pooling](outputs.unflatten(-2, (self.K, -1)), dim=-3)
+
+
+class BNLayer(nn.Module):
+    """A hidden layer `relu(BN(X w))`: w (d, m), and weight, bias (m,) from 1 and 0, in float32.
+
+    `w ~ N(0, 2/d)` is drawn by the generator, as in
+    :class:`convexbn.networks.two_layer.TwoLayerNetwork`.
+    """
+
+    def __init__(self, d: int, m: int, generator: torch.Generator):
+        super().__init__()
+        self.w = nn.Parameter((2 / d) ** 0.5 * torch.randn(d, m, generator=generator))
+        self.weight = nn.Parameter(torch.ones(m))
+        self.bias = nn.Parameter(torch.zeros(m))
+
+    def forward(self, X, statistics=None) -> torch.Tensor:
+        """Return the activations (n, m) of X (n, d)."""
+        return torch.relu(normalize(X @ self.w, self.weight, self.bias, statistics))
+
+    def statistics(self, X) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return mean and biased variance (m,) of each pre-activation over the rows of X."""
+        return linear_statistics(X, self.w)
+
+
+class DeepBNNetwork(TopNetwork):
+    """Hidden BN-ReLU layers with a two-layer network on top; decay acts on the top alone.
+
+    Parameters
+    ----------
+    hidden : sequence of BNLayer
+        From the data upward, any number.
+    top : TwoLayerNetwork
+        On the activations of the last of them.
+    """
+
+    def __init__(self, hidden, top: TwoLayerNetwork):
+        super().__init__(top)
+        self.layers = nn.ModuleList(hidden)
+        for below, above in pairwise([*self.layers, top]):
+            if below.w.shape[-1] != above.w.shape[-2]:
+                raise ValueError(
+                    f"each layer must take as many features as the one below has neurons, got a "
+                    f"layer of {below.w.shape[-1]} neurons below one of {above.w.shape[-2]} "
+                    "features; choose equal sizes"
+                )
+
+    @classmethod
+    def draw(cls, widths, C: int, n: int, generator: torch.Generator) -> "DeepBNNetwork":
+        """Draw a deep BN-ReLU network with `widths = (d, m_1, ..., m)`, m those of the top."""
+        hidden = [BNLayer(d, m, generator) for d, m in pairwise(widths[:-1])]
+        return cls(hidden, BNNetwork(*widths[-2:], C, n, generator))
+
+    @property
+    def input_shape(self) -> tuple[int, int]:
+        """Shape (n, d) of the training samples."""
+        return self.n, [*self.layers, self.top][0].w.shape[-2]
+
+    def activations(self, X, statistics=None) -> torch.Tensor:
+        """Return the activations (n, m) of the last hidden layer, what `top` works on."""
+        for k, layer in enumerate(self.layers):
+            X = layer(X, None if statistics is None else statistics[k])
+        return X
+
+    def forward(self, X, statistics=None) -> torch.Tensor:
+        """Return f(X), shape (n, C), with one pair of statistics per layer, the top's last."""
+        top = None if statistics is None else statistics[-1]
+        return self.top(self.activations(X, statistics), top)
+
+    @torch.no_grad()
+    def statistics(self, X) -> list:
+        """Return each layer's statistics over all rows of X (n, d), the top's last."""
+        found = []
+        for layer in self.layers:
+            found.append(layer.statistics(X))
+            X = layer(X, found[-1])
+        return [*found, self.top.statistics(X)]
+
+    @torch.no_grad()
+    def predict(self, X, statistics) -> torch.Tensor:
+        """Return f(X), shape (n, C), at the given statistics."""
+        top = statistics[-1]
+        return self.top.predict(self.activations(X, statistics), top)

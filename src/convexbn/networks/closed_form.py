@@ -1,0 +1,110 @@
+"""The optimal network of high-dimensional data, without solving anything.
+
+    min  1/2 ||f(X) - Y||^2 + beta/2 sum_j (gamma_j^2 + alpha_j^2 + ||v_j||^2)
+
+for BN-ReLU networks f, where the centred X has rank n - 1 (Ergen et al. 2022, the theorems on
+closed-form solutions for scalar and for one-hot targets). Then the whitened U is orthogonal,
+n x n, and every z >= 0 is the activation of a neuron, at the price `||U^T z|| = ||z||`. The targets
+are a difference (scalar y) or a row (one-hot Y) of vectors z >= 0 of disjoint supports,
+
+    y = y_+ - (-y)_+,   or the columns of Y,
+
+and each z has one neuron of its own, whose activation is z, shrunk:
+
+    p* = sum_z  beta ||z|| - beta^2/2  if ||z|| > beta,  else  ||z||^2/2,
+    activation (1 - beta/||z||)_+ z.
+
+A deep network's last two layers are such a network on the activations of the hidden layer below.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from convexbn.inputs import check_finite, check_positive, check_same_length
+from convexbn.networks.neurons import bn_network
+from convexbn.networks.two_layer import BNNetwork
+from convexbn.whitening import Whitening, whiten
+
+
+class ClosedForm(NamedTuple):
+    """The optimal value, and a network in float64 that attains it; it unpacks in this order."""
+
+    objective: float
+    network: BNNetwork
+
+
+def closed_form(X, Y, beta) -> ClosedForm:
+    """Return the optimum of the squared loss for a BN-ReLU network on high-dimensional data.
+
+    Parameters
+    ----------
+    X : array or tensor, shape (n, d)
+        Whose centred rows have rank n - 1. For a deep network the activations of its last hidden
+        layer, with the optimum over the last BN layer and the output layer; the network then goes
+        on top, `DeepBNNetwork(hidden, network)`.
+    Y : array or tensor, shape (n,), (n, 1) or (n, C)
+        One output of any sign; or several, with entries >= 0, at most one non-zero per row and
+        at least one per column (one-hot labels).
+    beta : float
+        Weight decay.
+
+    Returns
+    -------
+    ClosedForm
+        Its network has two neurons for one output, one for each sign, or one per class.
+
+    Raises
+    ------
+    ValueError
+        If the centred X has another rank, Y is of neither kind or has an empty class, an input is
+        not finite, lengths do not match, or beta <= 0.
+    """
+    check_positive("beta", beta)
+    X, Y = (torch.as_tensor(a).detach().cpu().numpy() for a in (X, Y))
+    Y = Y.astype(np.float64)
+    check_finite("Y", Y)
+    Z, directions = _parts(Y)
+    check_same_length("X", X, "Y", Y)
+    whitening = whiten(X)
+    _check_rank(whitening)
+    norms = np.linalg.norm(Z, axis=0)
+    values = np.where(norms > beta, beta * norms - beta**2 / 2, norms**2 / 2)
+    shrunk = Z * np.maximum(1 - beta / np.maximum(norms, beta), 0)
+    network = bn_network(torch.as_tensor(whitening.U.T @ shrunk), directions, whitening)
+    return ClosedForm(float(values.sum()), network)
+
+
+def _parts(Y) -> tuple[np.ndarray, torch.Tensor]:
+    """Return the vectors z >= 0 (n, m) that make up Y, and where they go in f: (m, C)."""
+    if Y.ndim == 1 or (Y.ndim == 2 and Y.shape[1] == 1):
+        y = Y.reshape(-1, 1)
+        return np.hstack([y, -y]).clip(min=0), torch.tensor([[1.0], [-1.0]], dtype=torch.float64)
+    _check_one_hot(Y)
+    return Y, torch.eye(Y.shape[1], dtype=torch.float64)
+
+
+def _check_one_hot(Y) -> None:
+    if Y.ndim != 2 or (Y < 0).any() or ((Y != 0).sum(axis=1) > 1).any():
+        raise ValueError(
+            "Y must be one output, of shape (n,) or (n, 1), or have entries >= 0 and at most one "
+            f"non-zero per row (one-hot labels), got an array of shape {Y.shape} that has not; "
+            "for other targets solve the convex program"
+        )
+    empty = np.flatnonzero((Y == 0).all(axis=0))
+    if len(empty):
+        raise ValueError(
+            f"each column of Y must have a sample, but class(es) {empty.tolist()} are empty; drop "
+            "their columns"
+        )
+
+
+def _check_rank(whitening: Whitening) -> None:
+    n, rank = len(whitening.U), whitening.rank
+    if rank != n - 1:
+        raise ValueError(
+            f"the closed form needs centred data of rank n - 1 = {n - 1}, got rank {rank}; take at "
+            "least n - 1 features (for a deep network: neurons in the last hidden layer), drop "
+            "repeated samples, or solve the convex program"
+        )

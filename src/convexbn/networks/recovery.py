@@ -1,0 +1,265 @@
+"""From a solution of a convex program to the BN network that it stands for, and back.
+
+A block of a ReLU program is one neuron (:mod:`convexbn.networks.neurons`), those of the second set
+with a negative output weight. A gated block `W_i` (r + 1, C) is one neuron per class, each with its
+own column; under the nuclear norm it is one neuron per singular value, `W_i = sum_k s_k b_k^T` with
+orthonormal b_k, `||W_i||_* = sum_k ||s_k||`, and b_k the direction of the output weights.
+
+The way back takes the neuron's `s = [gamma q / ||q||; alpha]`, `q = diag(sigma) V^T w`, to the
+block `s v^T`, whose norm `||s|| ||v|| <= (gamma^2 + alpha^2 + ||v||^2) / 2`: the convex objective
+at the blocks of any network is at most the network's.
+"""
+
+from functools import singledispatch
+
+import numpy as np
+import torch
+from torch import nn
+
+from convexbn.arrangements.gates import activation
+from convexbn.inputs import check_choice, check_finite
+from convexbn.networks.architectures import BNAfterReLUNetwork, ConvolutionalNetwork, GatedBNNetwork
+from convexbn.networks.neurons import (
+    after_relu_network,
+    bn_network,
+    data_matrix,
+    gated_network,
+    rectified_spread,
+)
+from convexbn.networks.normalization import inverse_root
+from convexbn.networks.two_layer import BNNetwork
+
+_MODELS = "relu", "gated", "relu_bn"
+
+
+def recover_network(solution, whitening, *, gates=None, patches=None, pooling="sum") -> nn.Module:
+    """Return the BN network whose training objective is the solution's convex objective.
+
+    Parameters
+    ----------
+    solution : Solution
+        Of :func:`convexbn.solve`; its weights, model and penalty are used.
+    whitening : Whitening
+        Of the training data, for a CNN of the rows of all patches. For the model "relu_bn" the
+        training data X (n, d) themselves.
+    gates : array or tensor, shape (r + 1, P)
+        For the model "gated": the gates that made the patterns.
+    patches : int, optional
+        The number K of positions, for a CNN; `whitening.U` then has K n rows.
+    pooling : {"sum", "average"}
+        Over the positions. "average" is the program whose design is U / K.
+
+    Returns
+    -------
+    Module in float64, on the CPU
+        With one neuron per non-zero block (gated: and class, or singular value under the nuclear
+        norm); one zero neuron if there is none. A BNNetwork for "relu", GatedBNNetwork for
+        "gated", BNAfterReLUNetwork for "relu_bn"; inside a ConvolutionalNetwork if patches is
+        given. `network_objective` takes them.
+
+    Raises
+    ------
+    ValueError
+        If the model is unknown, the weights do not fit the whitening or the gates, gates are
+        missing or not called for, or BN after ReLU is combined with patches.
+    """
+    check_choice("model", solution.model, _MODELS)
+    weights = torch.as_tensor(solution.weights).detach().to("cpu", torch.float64)
+    check_finite("weights", weights)
+    _check_options(solution.model, gates, patches)
+    match solution.model:
+        case "relu":
+            network = bn_network(*_signed_blocks(weights), whitening)
+        case "relu_bn":
+            network = after_relu_network(*_signed_blocks(weights), whitening)
+        case "gated":
+            network = gated_network(*_gated_blocks(weights, solution.penalty, gates), whitening)
+    return network if patches is None else ConvolutionalNetwork(network, patches, pooling)
+
+
+def _signed_blocks(weights):
+    """Return the non-zero blocks (p, m) of weights (2, p, P), and their signs (m, 1)."""
+    if weights.ndim != 3 or len(weights) != 2:
+        raise ValueError(
+            "the weights of a ReLU model must have shape (2, r + 1, P), one set per sign, got "
+            f"{tuple(weights.shape)}; hand in the solution as `solve` returned it"
+        )
+    blocks = torch.cat([*weights], dim=1)  # (p, 2 P)
+    signs = blocks.new_ones(weights.shape[2]).repeat(2)
+    signs[weights.shape[2] :] = -1
+    kept = _nonzero(blocks.norm(dim=0))
+    return blocks[:, kept], signs[kept, None]
+
+
+def _nonzero(norms) -> torch.Tensor:
+    """Return the indices of the neurons to make, the first where all blocks are zero."""
+    kept = norms.nonzero().flatten()
+    return kept if len(kept) else kept.new_zeros(1)
+
+
+def _gated_blocks(W, penalty, gates):
+    """Return blocks (r + 1, m), directions (m, C) and gates (r + 1, m) of the neurons."""
+    check_choice("penalty", penalty, _SPLITS)
+    gates = torch.as_tensor(gates, dtype=torch.float64)
+    if W.ndim != 3 or gates.shape != W.shape[:2]:
+        raise ValueError(
+            "weights and gates must have shapes (r + 1, P, C) and (r + 1, P), got "
+            f"{tuple(W.shape)} and {tuple(gates.shape)}; give the gates that the patterns D of "
+            "this solution came from"
+        )
+    S, directions, gate = _SPLITS[penalty](W)
+    return S, directions, gates[:, gate]
+
+
+def _class_neurons(W):
+    """Return blocks (r + 1, m), directions e_c (m, C) and gates (m,): one per gate and class."""
+    C = W.shape[2]
+    kept = _nonzero(W.norm(dim=0).flatten())
+    eye = torch.eye(C, dtype=W.dtype)
+    return W.flatten(1)[:, kept], eye[kept % C], kept // C
+
+
+def _singular_neurons(W):
+    """Return blocks (r + 1, m), directions (m, C) and gates (m,): one per singular value."""
+    left, values, right = torch.linalg.svd(W.transpose(0, 1), full_matrices=False)
+    # What an SVD leaves of a zero singular value is rounding of the largest.
+    rounding = torch.finfo(W.dtype).eps * max(W.shape[0], W.shape[2]) * values[:, :1]
+    kept = _nonzero((values * (values > rounding)).flatten())
+    gate, k = kept // values.shape[1], kept % values.shape[1]
+    return (left[gate, :, k] * values[gate, k, None]).T, right[gate, k], gate
+
+
+# How a gated block becomes neurons.
+_SPLITS = {"group": _class_neurons, "nuclear": _singular_neurons}
+
+
+@singledispatch
+def network_blocks(network, X, whitening) -> tuple[np.ndarray, np.ndarray]:
+    """Return the patterns and the weights of the convex program that a network stands for.
+
+    Parameters
+    ----------
+    network : BNNetwork, GatedBNNetwork, BNAfterReLUNetwork, or one of the first two in a
+        ConvolutionalNetwork
+        BN-ReLU networks and BN after ReLU with one output.
+    X : array or tensor, shape (n, d), or (K, n, h) for a CNN
+        The training samples.
+    whitening : Whitening
+        Of these samples (of all rows of patches); for BN after ReLU it is not looked at.
+
+    Returns
+    -------
+    D : ndarray of bool, shape (n, m) or (K, n, m)
+        One pattern per neuron.
+    weights : ndarray, shape (2, r + 1, m), (2, d + 1, m) or gated (r + 1, m, C)
+        The objective of the program (under the nuclear norm where neurons have several outputs)
+        at these weights is at most the network's, and equal where the network is balanced,
+        `gamma^2 + alpha^2 = ||v||^2`.
+
+    Raises
+    ------
+    ValueError
+        If there is no program of this kind of network, or the whitening is not that of X.
+    """
+    raise ValueError(
+        f"there is no way back from a {type(network).__name__}; give a BN network, gated or not, "
+        "in a ConvolutionalNetwork or not, or one with BN after ReLU; of a deep network, its top "
+        "with the activations of the last hidden layer"
+    )
+
+
+@network_blocks.register
+def _(network: BNNetwork, X, whitening):
+    S = _pre_activations(network, X, whitening)
+    return activation(whitening.U, S.numpy()), _by_sign(S, _single_output(network)).numpy()
+
+
+@network_blocks.register
+def _(network: GatedBNNetwork, X, whitening):
+    S, v = _pre_activations(network, X, whitening), network.v.detach().double()
+    D = network.mask(torch.as_tensor(X, dtype=torch.float64))
+    return D.numpy(), (S[:, :, None] * v).numpy()
+
+
+@network_blocks.register
+def _(network: BNAfterReLUNetwork, X, whitening):
+    w, v = _first_layer(network), _single_output(network)
+    X = data_matrix(X, len(w))
+    gamma, alpha = network.gamma.detach().double(), network.alpha.detach().double()
+    spread, mean = rectified_spread(X, w), torch.relu(X @ w).mean(dim=0)
+    size = gamma.abs() * _inverse_norm(spread, mean, len(X))
+    # A negative gamma changes the sign of the whole neuron: w itself must stay in its cone.
+    sign = torch.where(gamma < 0, -1.0, 1.0)
+    blocks = torch.cat([size * w, (sign * alpha)[None]])  # (d + 1, m)
+    return activation(X, w).numpy(), _by_sign(blocks, sign * v).numpy()
+
+
+@network_blocks.register
+def _(network: ConvolutionalNetwork, X, whitening):
+    X = torch.as_tensor(X)
+    D, weights = network_blocks(network.top, X.flatten(0, 1), whitening)
+    return D.reshape(*X.shape[:2], -1), weights
+
+
+def _pre_activations(network, X, whitening) -> torch.Tensor:
+    """Return the neurons' `s = [gamma q / ||q||; alpha]`, shape (r + 1, m)."""
+    w = _first_layer(network)
+    q = torch.as_tensor(whitening.singular_values[:, None] * whitening.V.T) @ w
+    _check_spans(data_matrix(X, len(w)) @ w, torch.as_tensor(whitening.U[:, :-1]) @ q)
+    mean = torch.as_tensor(whitening.mean) @ w
+    unit = q * _inverse_norm(q.norm(dim=0), mean, len(whitening.U))
+    return torch.cat([network.gamma.detach() * unit, network.alpha.detach()[None]]).double()
+
+
+def _inverse_norm(norms, mean, n) -> torch.Tensor:
+    """Return 1 / norms, and 0 where the network takes what it normalizes for constant."""
+    return inverse_root(norms.square() / n, mean) / n**0.5
+
+
+def _first_layer(network) -> torch.Tensor:
+    """Return the first layer's weights (d, m)."""
+    if network.w.ndim != 2:
+        raise ValueError(
+            f"a stack of networks of shape {tuple(network.w.shape)} has no one way back; give one "
+            "network of it"
+        )
+    return network.w.detach().double()
+
+
+def _single_output(network) -> torch.Tensor:
+    """Return the output weights (m,) of a network with one output."""
+    if network.output.shape[-1] != 1:
+        raise ValueError(
+            "the exact ReLU programs have one output, and the network has "
+            f"{network.output.shape[-1]}; take a gated network, or one network per output"
+        )
+    return network.v.detach().double()[:, 0]
+
+
+def _by_sign(blocks, v) -> torch.Tensor:
+    """Put each block times |v| in the first set, or the second where v < 0: (2, p, m)."""
+    return torch.stack([blocks * v.clamp_min(0), blocks * (-v).clamp_min(0)])
+
+
+def _check_spans(Z, whitened) -> None:
+    """Raise unless the centred pre-activations Z (n, m) are what the whitening makes of them."""
+    if Z.shape == whitened.shape:
+        error = (Z - Z.mean(dim=0) - whitened).norm(dim=0)
+        # Rounding is relative to Z, which a common offset of the samples can make large.
+        if (error <= 1e-6 * Z.norm(dim=0)).all():
+            return
+    raise ValueError(
+        "the network's pre-activations are not in the span of the whitened design; give the "
+        "training data X with their own whitening, at full rank"
+    )
+
+
+def _check_options(model, gates, patches) -> None:
+    if (model == "gated") != (gates is not None):
+        raise ValueError(
+            f"gates belong to the model 'gated' and to no other, got model {model!r} "
+            f"{'without' if gates is None else 'with'} gates; give the gates that made the "
+            "patterns D, or none"
+        )
+    if model == "relu_bn" and patches is not None:
+        raise ValueError("BN after ReLU has no convolutional program here; leave patches out")

@@ -1,0 +1,147 @@
+"""How much memory the stages need, from the config alone: what the rules ask of a scheduler.
+
+Upper estimates in MB (10^6 bytes): the largest arrays that live at the same time, plus what the
+interpreter and PyTorch take. Imports nothing heavy, as every Snakemake process reads it.
+"""
+
+from dataclasses import dataclass
+from math import prod
+
+from convexbn.programs.memory import gated_bytes, members_in_cache, step_bytes
+
+_MB = 10**6
+_INTERPRETER = 700  # with PyTorch
+_PRODUCT = 64 * 2**20  # bytes of the product of design and gates, see gates.CHUNK_BYTES
+_EVALUATION = 7 * 4 * 2**22  # bytes of blocks of hidden values, see normalization.BLOCK
+_VIEW = {"size": None, "stride": 1, "padding": 0}  # of patches, with what is taken by default
+
+# Per source: images to train on, images held out, (H, W, channels), classes.
+_SOURCES = {
+    "digits": (1_797, 0, (8, 8, 1), 10),
+    "cifar10": (50_000, 10_000, (32, 32, 3), 10),
+    "cifar100": (50_000, 10_000, (32, 32, 3), 100),
+    # Not known before it is read: as large as CIFAR, unless the config says otherwise.
+    "image_folder": (50_000, 10_000, (64, 64, 3), 100),
+}
+
+
+@dataclass(frozen=True)
+class Size:
+    """Sizes of a data set: n training samples, m others, d features, C outputs.
+
+    In patches, a sample has K of them, each with d features: h of the other modules.
+    """
+
+    n: int
+    m: int
+    d: int
+    C: int
+    K: int = 1
+
+
+def size_of(dataset: dict) -> Size:
+    """Return the sizes of a data set from its entry in the config."""
+    available, held_out, (height, width, channels), classes = _SOURCES[dataset["source"]]
+    if dataset.get("size"):
+        height, width = dataset["size"]
+    if dataset.get("labels") == "coarse":
+        classes = 20
+    if dataset.get("color") == "gray":
+        channels = 1
+    validation = dataset["validation"] or 0
+    test = dataset["test"] or held_out or available
+    n = dataset["train"] or available - validation
+    C = len(dataset.get("classes") or range(classes))
+    K, pixels = _patches((height // dataset["pool"], width // dataset["pool"]), dataset)
+    return Size(n, validation + test, channels * pixels, C, K)
+
+
+def _patches(image, dataset) -> tuple[int, int]:
+    """Return the numbers of an image's patches, 1 if it is whole, and of the pixels in each."""
+    view = dataset.get("patches")
+    if view is None:
+        return 1, prod(image)
+    size, stride, padding = (view.get(key, default) for key, default in _VIEW.items())
+    return prod(1 + (side + 2 * padding - size) // stride for side in image), size**2
+
+
+def images(dataset: dict) -> int:
+    """Return the MB that reading or preparing the images takes."""
+    available, held_out, shape, _ = _SOURCES[dataset["source"]]
+    pixels = (available + held_out) * prod(shape)
+    return _INTERPRETER + pixels * 12 // _MB  # bytes, and floats of the images and the features
+
+
+def features(dataset: dict) -> int:
+    """Return the MB that preparing the features takes: besides the images, patches thrice."""
+    size = size_of(dataset)
+    cut = 12 * size.K * (size.n + size.m) * size.d if "patches" in dataset else 0
+    return images(dataset) + cut // _MB
+
+
+def whitening(dataset: dict) -> int:
+    """Return the MB that the SVD takes: the data, their centred copy, U, LAPACK's two."""
+    size = size_of(dataset)
+    return _INTERPRETER + (5 * size.K * size.n * size.d + 4 * size.d**2) * 8 // _MB
+
+
+def gates(dataset: dict, run: dict) -> int:
+    """Return the MB that sampling takes: the design, gates and what they give on every sample."""
+    size = size_of(dataset)
+    rows, P, designs = size.K * size.n, run["gates"], 3 if "filter" in run else 2
+    numbers = size.d * (designs * rows + 2 * run["seeds"] * P)
+    return _INTERPRETER + (_patterns(rows, P) + rows * P // 4 + 8 * numbers) // _MB
+
+
+def convex(dataset: dict, run: dict) -> int:
+    """Return the MB that solving, certifying or evaluating a run takes."""
+    size = size_of(dataset)
+    rows, p = size.K * (size.n + size.m), 1 + (run.get("rank") or min(size.K * size.n - 1, size.d))
+    P, solutions = run["gates"], sum(_networks(run, len(run["betas"])))
+    data = rows * (12 * size.d + 12 * p)  # features, and the stored full-rank design; coordinates
+    scaled = 8 * rows * p if size.K > 1 or "filter" in run else 0  # by 1 / K, or by the gains
+    stored = 8 * (solutions * size.C + run["seeds"]) * p * P  # weights, gates
+    terms = {key: run[key] for key in ("loss", "penalty") if key in run}
+    working = gated_bytes(size.n, p, P, size.C, size.K, **terms)
+    return _INTERPRETER + (data + scaled + _patterns(rows, P) + stored + working) // _MB
+
+
+def _networks(run, settings) -> tuple[int, int]:
+    """Return how many there are of the tuning seeds, in all settings, and of the others, in one."""
+    tuning = run.get("tuning_seeds") or run["seeds"]
+    return tuning * settings, run["seeds"] - tuning
+
+
+def _patterns(rows, P) -> int:
+    """Return the bytes that the activations of P gates take: twice, and a piece as numbers."""
+    return 2 * rows * P + min(_PRODUCT, 8 * rows * P)
+
+
+def sgd(dataset: dict, run: dict) -> int:
+    """Return the MB that training a sweep takes, see :class:`convexbn.training.sweeps.Sweep`."""
+    size, is_convex = size_of(dataset), run["network"] == "convex"
+    p = 1 + (run.get("rank") or size.d) if is_convex else size.d
+    width = run["gates"] * size.C if is_convex else run["width"]
+    samples, rows = size.K * (size.n + size.m), size.K * run["batch_size"]
+    phases = _networks(run, len(run["learning_rates"]) * len(run["betas"]))
+    together = min(run.get("max_members") or members_in_cache(p, width, rows), max(phases))
+    tensors = 7 if run.get("optimizer") == "adam" else 5  # of the parameters' shape, at the start
+    training = together * step_bytes(p, width, 2 * rows, tensors=tensors)
+    data = samples * (8 * size.d + (48 * p if is_convex else 0))  # and the designs in float64
+    if run.get("flip") or run.get("shift"):
+        ways = 2 * (2 * run.get("shift", 0) + 1) ** 2
+        data += 8 * size.d * ways + 16 * together * rows * size.d  # where from, and the new images
+    scores = 16 * together * (size.n + size.m) * size.C + _EVALUATION
+    kept = 8 * sum(phases) * width * (p + size.C + 4)
+    return _INTERPRETER + (data + training + scores + kept) // _MB
+
+
+def bias(dataset: dict, run: dict) -> int:
+    """Return the MB that full-batch gradient descent takes, most of it for its float64 check."""
+    size = size_of(dataset)
+    data = (32 * size.n + 4 * size.m) * size.d  # in both precisions, and the stored design
+    hidden = 72 * size.n * run["width"]  # what autograd keeps, and makes on its way back
+    gaps = min(hidden, 600 * _MB)  # that these leave in the heap, as long as they are small
+    weights = 80 * size.d * run["width"] + 16 * size.d**2
+    libraries = 250  # pandas, SciPy, and torch.optim, which imports a compiler
+    return _INTERPRETER + libraries + (data + hidden + gaps + weights) // _MB

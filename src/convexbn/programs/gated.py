@@ -1,0 +1,172 @@
+"""The gated convex program, its passes over the design and its dual.
+
+    min_W  L(sum_i D_i U W_i, Y) + beta R(W)
+
+over blocks W_i (r+1, C), one per gate (Ergen et al. 2022, Section 2; gates as in Mishkin, Sahiner
+and Pilanci 2022). A convolutional network with K patches per sample sums the predictions over them:
+`sum_{i,k} D_ik U_k W_i`. The design `A = [D_1 U, ..., D_P U]` is never formed. The dual is
+
+    max_V  -L*(-V)   subject to   R*(A^T V) <= beta,
+
+R* the dual norm of the penalty (per class, `||U^T D_i v_c|| <= beta`; nuclear, the spectral norm of
+`U^T D_i V`), so any residual, scaled until it is feasible, bounds the optimum from below.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from convexbn.programs.losses import Squared
+from convexbn.programs.memory import pass_rows
+from convexbn.programs.penalties import Group
+
+
+def forward(U, D, W) -> torch.Tensor:
+    """Return `sum_i D_i U W_i`, the predictions.
+
+    Parameters
+    ----------
+    U : Tensor, shape (n, r + 1)
+    D : Tensor of bool, shape (n, P)
+    W : Tensor, shape (r + 1, P, C)
+
+    Returns
+    -------
+    Tensor, shape (n, C)
+    """
+    wide, narrow, swapped = _narrow_last(U, D)
+    blocks = W.transpose(0, 1) if swapped else W  # (wide, narrow, C)
+    C, columns = W.shape[2], blocks.reshape(len(blocks), -1)
+    out = W.new_empty(len(U), C)
+    for rows in _chunks(U, D, W):
+        projected = (_numbers(wide[rows], W) @ columns).unflatten(1, (-1, C))  # (rows, narrow, C)
+        out[rows] = torch.einsum("nk,nkc->nc", _numbers(narrow[rows], W), projected)
+    return out
+
+
+def adjoint(U, D, V) -> torch.Tensor:
+    """Return the blocks `U^T D_i V`, the adjoint of :func:`forward`.
+
+    Parameters
+    ----------
+    U : Tensor, shape (n, r + 1)
+    D : Tensor of bool, shape (n, P)
+    V : Tensor, shape (n, C)
+
+    Returns
+    -------
+    Tensor, shape (r + 1, P, C)
+    """
+    wide, narrow, swapped = _narrow_last(U, D)
+    C = V.shape[1]
+    out = V.new_zeros(wide.shape[1], narrow.shape[1] * C)
+    for rows in _chunks(U, D, V):
+        scaled = _numbers(narrow[rows], V)[:, :, None] * V[rows, None]  # (rows, narrow, C)
+        out.addmm_(_numbers(wide[rows], V).T, scaled.flatten(1))
+    out = out.unflatten(1, (-1, C))
+    return out.transpose(0, 1).contiguous() if swapped else out
+
+
+def _narrow_last(U, D):
+    """Order the two factors so that the intermediate of a pass, (n, narrow, C), is the smaller one.
+
+    `sum_i D_i U W_i` is `sum_{a,i} U[:, a] D[:, i] W[a, i]`: U and D play the same part in it.
+    """
+    swapped = U.shape[1] < D.shape[1]
+    return (D, U, True) if swapped else (U, D, False)
+
+
+def _chunks(U, D, like):
+    """Yield slices of samples, as many at once as :mod:`convexbn.programs.memory` allows a pass."""
+    p, P, C, size = U.shape[1], D.shape[1], like.shape[-1], like.element_size()
+    step = pass_rows(p, P, C, size, like.device.type)
+    for start in range(0, len(U), step):
+        yield slice(start, start + step)
+
+
+def _numbers(block, like) -> torch.Tensor:
+    """Return a block of U or D in the precision of another tensor.
+
+    Masks are kept as bytes: for the matrix product they have to become floats, and from bits in
+    PyTorch this takes ten times as long.
+    """
+    # Booleans are bytes of 0 and 1, and PyTorch converts bytes several times faster.
+    return (block.view(torch.uint8) if block.dtype == torch.bool else block).to(like.dtype)
+
+
+@dataclass(frozen=True)
+class Program:
+    """One instance of the gated program, on one device and in one precision.
+
+    Attributes
+    ----------
+    U : Tensor, shape (K n, r + 1)
+        Of the K patches of each sample one below the other; K = 1 without convolution.
+    D : Tensor of bool, shape (K n, P)
+    Y : Tensor, shape (n, C)
+    beta : float
+        Weight decay of the network, weight of the penalty here.
+    loss : Squared or another of `convexbn.programs.losses.LOSSES`
+    penalty : Group or another of `convexbn.programs.penalties.PENALTIES`
+    """
+
+    U: torch.Tensor
+    D: torch.Tensor
+    Y: torch.Tensor
+    beta: float
+    loss: Squared
+    penalty: Group
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape (r + 1, P, C) of the weights."""
+        return self.U.shape[1], self.D.shape[1], self.Y.shape[1]
+
+    @property
+    def patches(self) -> int:
+        """Patches per sample, K."""
+        return len(self.U) // len(self.Y)
+
+    def forward(self, W) -> torch.Tensor:
+        """Return the predictions (n, C) of weights (r + 1, P, C)."""
+        return pooled(forward(self.U, self.D, W), self.patches)
+
+    def adjoint(self, V) -> torch.Tensor:
+        """Return the blocks `sum_k U_k^T D_ik V`, shape (r + 1, P, C)."""
+        return adjoint(self.U, self.D, V.repeat(self.patches, 1))
+
+    def objective(self, W, F) -> float:
+        """Return the objective at W, whose predictions are F."""
+        return float(self.loss.value(F, self.Y) + self.beta * self.penalty.value(W))
+
+    def dual_objective(self, V, T) -> float:
+        """Return the dual objective at V scaled into feasibility, T its blocks `A^T V`."""
+        return scaled_dual(self, V, self.penalty.dual_norm(T))
+
+    def judge(self, W, dual=None) -> tuple[float, float, float]:
+        """Return objective, dual bound and violation (there are no constraints) of weights W.
+
+        The bound is that of a dual variable (n, C); without one, that of the weights' residual.
+        """
+        F = self.forward(W)
+        V = self.loss.negative_gradient(F, self.Y) if dual is None else dual
+        return self.objective(W, F), self.dual_objective(V, self.adjoint(V)), 0.0
+
+    def beta_max(self) -> float:
+        """Return the smallest beta at which the zero weights are optimal."""
+        V = self.loss.negative_gradient(torch.zeros_like(self.Y), self.Y)
+        return float(self.penalty.dual_norm(self.adjoint(V)).max())
+
+
+def pooled(F, patches) -> torch.Tensor:
+    """Sum what (K n, C) predicts for each patch over a sample's patches, shape (n, C)."""
+    return F.reshape(patches, -1, F.shape[1]).sum(0)
+
+
+def scaled_dual(program, V, norms) -> float:
+    """Return the dual objective at V (n, C) scaled into feasibility, norms (C,) or (1,) its own."""
+    # One unit of rounding inside the limit, so that the scaled point is feasible as computed.
+    room = program.beta * (1 - torch.finfo(V.dtype).eps)
+    limit = room / norms.clamp_min(torch.finfo(V.dtype).tiny)
+    scaled = V * program.loss.best_scale(V, program.Y, limit)
+    return float(program.loss.dual_value(scaled, program.Y))

@@ -1,0 +1,220 @@
+"""How many bytes solving takes, and what would fit where they are not there.
+
+Upper bounds of what lives at the same time besides the inputs themselves, for n samples, blocks of
+p = r + 1 weights, P gates, C outputs and K patches. The gated program takes
+
+    K n (16 p + (1 + c + k) P) + 8 V n C + w p P C + pass + (4 k + 9) K n m + (4 k + 40) m^2:
+
+its design in float64, float32 and summed over patches; masks as bytes, once on the device, once for
+each class that selects candidates of its own (c = C; with the nuclear norm 1), once for each part
+of the Newton system at work; V vectors like the predictions; w bytes per weight for the solver's
+iterates and the referee's; the intermediate of one pass (:func:`pass_bytes`). The preconditioner
+has m directions, with their Gram matrix, in each of k parts (C where the cross-entropy couples
+columns whose norms are apart, else 1), and some copies of them while it is made. Near the optimum m
+is far below the number of gates. But at first every block can be active, so that there is nothing
+less to go by than all of them, P, or P min(p, C) singular values; with p eigenvectors of the
+design more where the loss is not quadratic.
+
+The exact program of the ReLU network takes, with d = 2 P p, the most dimensions that the active
+faces can have (again far fewer at the optimum), and j = min(2 P, 4 (n + 1)),
+
+    8 (R P K n + F P p^2 + S p (K n + P)) + batch + max(24 K n d + 24 min(n, d)^2, 64 j^2):
+
+R vectors of signs and multipliers per arrangement, F factors per block, S copies of design and
+weights, the activations of one batch of projections, and then the larger of a Newton system and
+the singular value decomposition that makes the solution sparse. With BN after the ReLU designs
+and constraints are formed, and factorized in each step: with p one larger for the bias,
+
+    8 (G P n (p + 1) + H P n + F P (p + 1)^2 + 2 n^2) + 64 j^2.
+
+To all comes what the libraries take for themselves, `OVERHEAD`. What a step of SGD goes over
+decides how many networks of a sweep are trained together. Imports nothing heavy:
+:mod:`convexbn.pipeline.footprint` uses the formulas too.
+"""
+
+import os
+from pathlib import Path
+
+# Bytes that the intermediates of one pass over the design may take: in the cache of a CPU, while a
+# GPU wants few large products. With one thread 2 to 16 MiB are alike; with several, each product
+# waits for all threads, and where others use the cores too, 2 MiB take seven times as long as 16.
+PASS_BYTES, PASS_BYTES_ON_GPU = 16 * 2**20, 256 * 2**20
+# But not fewer samples at once than these, as every product of a pass reads all blocks.
+PASS_ROWS = 512
+# Bytes that a step of SGD on all networks trained together may go over: in the cache of a CPU.
+CACHE_BYTES = 32 * 2**20
+HIDDEN_VALUES = 4  # arrays of a batch's hidden values in a step
+
+# The constants of the formulas, measured by tests/test_memory.py.
+OVERHEAD = 32 * 2**20
+WEIGHT_BYTES = {"group": 96, "nuclear": 160}  # w
+PREDICTION_VECTORS = 30  # V
+ROW_VECTORS, DENSE_ROW_VECTORS = 16, 24  # R, H
+BLOCK_FACTORS = 24  # F
+DESIGN_COPIES = 6  # S
+DENSE_DESIGNS = 18  # G
+BATCH_BYTES = 2 * 2**26  # twice that of the projections on cones
+
+
+def pass_rows(p, P, C, size=4, device="cpu") -> int:
+    """Return how many samples a pass over the design takes at once; `size` is that of a number."""
+    budget = PASS_BYTES if device == "cpu" else PASS_BYTES_ON_GPU
+    return max(PASS_ROWS, budget // _pass_row(p, P, C, size))
+
+
+def pass_bytes(n, p, P, C, size=8, device="cpu") -> int:
+    """Return the bytes of the intermediates of one pass over n samples."""
+    return min(n, pass_rows(p, P, C, size, device)) * _pass_row(p, P, C, size)
+
+
+def _pass_row(p, P, C, size) -> int:
+    """Return the bytes that one sample takes: the masks as numbers, and (narrow, C) of products."""
+    return size * (P + min(p, P) * (1 + C))
+
+
+def gated_bytes(n, p, P, C, patches=1, *, loss="squared", penalty="group", device="cpu") -> int:
+    """Return an upper bound of the bytes that solving the gated program takes besides its inputs.
+
+    Parameters
+    ----------
+    n, p, P, C, patches : int
+        Samples, r + 1, gates, outputs, patches per sample.
+    loss : {"squared", "logistic", "squared_hinge", "cross_entropy"}
+    penalty : {"group", "nuclear"}
+    device : {"cpu", "cuda"}
+    """
+    rows, group = patches * n, penalty == "group"
+    selections = C if group else 1  # c
+    parts = C if group and loss == "cross_entropy" else 1  # k
+    directions = P * (1 if group else min(p, C)) + (0 if loss == "squared" else p)  # m
+    held = rows * (16 * p + (1 + selections + parts) * P) + 8 * PREDICTION_VECTORS * n * C
+    weights = WEIGHT_BYTES[penalty] * p * P * C
+    newton = (4 * parts + 9) * rows * directions + (4 * parts + 40) * directions**2
+    return OVERHEAD + held + weights + newton + pass_bytes(rows, p, P, C, device=device)
+
+
+def exact_bytes(n, p, P, patches=1, *, model="relu") -> int:
+    """Return an upper bound of the bytes that solving an exact program takes.
+
+    Parameters
+    ----------
+    n, p, P, patches : int
+        Samples, columns of the design, arrangements, patches per sample.
+    model : {"relu", "relu_bn"}
+    """
+    rows, fewest = patches * n, 64 * min(2 * P, 4 * (n + 1)) ** 2
+    if model == "relu_bn":
+        p = p + 1
+        matrices = DENSE_DESIGNS * P * rows * p + BLOCK_FACTORS * P * p**2 + 2 * n**2
+        return OVERHEAD + 8 * (matrices + DENSE_ROW_VECTORS * P * rows) + fewest
+    held = ROW_VECTORS * P * rows + BLOCK_FACTORS * P * p**2 + DESIGN_COPIES * p * (rows + P)
+    batch = min(BATCH_BYTES, 2 * 8 * 2 * P * rows)
+    faces = 2 * P * p  # d
+    newton = 24 * (rows * faces + min(n, faces) ** 2)
+    return OVERHEAD + 8 * held + batch + max(newton, fewest)
+
+
+def step_bytes(h, width, rows, size=4, tensors=2) -> int:
+    """Return the bytes that a step of SGD goes over, for one network of one hidden layer.
+
+    Parameters
+    ----------
+    h, width, rows : int
+        Features, hidden units, rows of a batch.
+    size : int
+        Of a number.
+    tensors : int
+        Of the shape of the parameters: these and the optimizer's.
+    """
+    return size * width * (tensors * h + HIDDEN_VALUES * rows)
+
+
+def members_in_cache(h, width, rows, size=4) -> int:
+    """Return how many networks of a sweep are best trained together on a CPU, see `step_bytes`.
+
+    Batched steps share the time that it takes to call each operation. But what a step goes over
+    should stay in the cache until the next one.
+    """
+    return max(1, CACHE_BYTES // step_bytes(h, width, rows, size))
+
+
+def available(device="cpu") -> int | None:
+    """Return the bytes that are free on a device, or None where the system does not say.
+
+    On Linux memory that only caches files counts as free.
+    """
+    if str(device).startswith("cuda"):
+        import torch
+
+        reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + reserved  # what PyTorch holds and does not use
+    status = Path("/proc/meminfo")
+    if status.exists():
+        lines = (line.split() for line in status.read_text().splitlines())
+        return next((1024 * int(line[1]) for line in lines if line[0] == "MemAvailable:"), None)
+    if "SC_AVPHYS_PAGES" in os.sysconf_names:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return None
+
+
+def check(n, p, P, C, patches=1, *, model="gated", device=None, budget=None, **terms) -> None:
+    """Raise ValueError, before anything large is allocated, for a program that does not fit.
+
+    Parameters
+    ----------
+    n, p, P, C, patches : int
+        As for :func:`gated_bytes`.
+    model : {"gated", "relu", "relu_bn"}
+    device : str or torch.device or None
+        None is the CPU.
+    budget : int, optional
+        Bytes that may be used; by default what is free on the device.
+    **terms
+        `loss` and `penalty` of :func:`gated_bytes`.
+
+    Raises
+    ------
+    ValueError
+        Saying what is needed, what there is, and the largest P and n that would fit.
+    """
+    device = str(device or "cpu")
+    free = available(device) if budget is None else budget
+
+    def needed(n, P):
+        if model != "gated":
+            return exact_bytes(n, p, P, patches, model=model)
+        return gated_bytes(n, p, P, C, patches, device=device, **terms)
+
+    if free is None or needed(n, P) <= free:
+        return
+    gates = _largest(lambda value: needed(n, value) <= free, P)
+    samples = _largest(lambda value: needed(value, P) <= free, n)
+    raise ValueError(
+        f"n = {n}, r + 1 = {p}, P = {P}, C = {C}"
+        + (f", {patches} patches" if patches > 1 else "")
+        + f" need up to {_readable(needed(n, P))}, and {_readable(free)} are free on {device}; "
+        + _advice(gates, samples)
+    )
+
+
+def _largest(fits, high: int) -> int:
+    """Return the largest whole number below `high` that fits, 0 if none does, by bisection."""
+    low = 0
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
+
+
+def _advice(gates, samples) -> str:
+    options = [f"P = {gates} gates" if gates else "", f"n = {samples} samples" if samples else ""]
+    fitting = " or ".join(option for option in options if option)
+    return f"{fitting} would fit" if fitting else "lower r, or take a device with more memory"
+
+
+def _readable(size) -> str:
+    """Return bytes in the largest unit that leaves a whole number of them."""
+    for unit, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if size >= unit:
+            return f"{size / unit:.1f} {name}"
+    return f"{size} bytes"

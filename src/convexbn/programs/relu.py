@@ -1,0 +1,186 @@
+"""The exact programs of ReLU networks with one output: blocks confined to cones.
+
+    min  L(sum_i A_i (s_i - t_i), y) + beta sum_i (||s_i|| + ||t_i||)
+    s.t. K_i s_i >= 0,  K_i t_i >= 0
+
+with one pair of blocks per arrangement D_i (Ergen et al. 2022, Section 2). For the ReLU after BN,
+on the whitened design U,
+
+    A_i = D_i U,   K_i = (2 D_i - I) U:
+
+inside its cone a block is the ReLU neuron `relu(U s)`. A convolutional network sums A_i over its K
+patches and has the constraints of every patch. For BN after the ReLU see
+:mod:`convexbn.programs.relu_bn`.
+
+The dual is `max_v -L*(-v)` such that for each i and both signs there are multipliers lam >= 0 with
+`||+-A_i^T v + K_i^T lam|| <= beta`. So v, with any multipliers, scaled until that holds, bounds the
+optimum from below.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+
+from convexbn.programs import gated
+from convexbn.programs.losses import Loss
+
+
+@dataclass(frozen=True)
+class ConeProgram(ABC):
+    """One instance of an exact program, in float64 on one device.
+
+    Attributes
+    ----------
+    Y : Tensor, shape (n, 1)
+    beta : float
+        Weight decay of the network, weight of the norms here.
+    loss : Loss
+        One that has a Hessian.
+    """
+
+    Y: torch.Tensor
+    beta: float
+    loss: Loss
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, int, int]:
+        """Shape (2, p, P) of the weights."""
+
+    @property
+    @abstractmethod
+    def constraints(self) -> int:
+        """Number of constraints of each block, h."""
+
+    @abstractmethod
+    def forward(self, x) -> torch.Tensor:
+        """Return the predictions (n, 1) of blocks (2, P, p)."""
+
+    @abstractmethod
+    def scores(self, x, block) -> torch.Tensor:
+        """Return `A_i x_j`, shape (n, k), of each row of x (k, p) and its arrangement i (k,)."""
+
+    @abstractmethod
+    def adjoint(self, V) -> torch.Tensor:
+        """Return the blocks `A_i^T v`, `-A_i^T v`, shape (2, P, p), of v (n, 1)."""
+
+    @abstractmethod
+    def activations(self, x, block) -> torch.Tensor:
+        """Return `K_i x_j`, shape (k, h), of each row of x (k, p) and its arrangement i (k,)."""
+
+    @abstractmethod
+    def forces(self, multipliers) -> torch.Tensor:
+        """Return `K_i^T lam`, shape (2, P, p), of multipliers (2, P, h)."""
+
+    def blocks(self, W) -> torch.Tensor:
+        """Return weights (2, p, P) as blocks (2, P, p)."""
+        return W.transpose(1, 2)
+
+    def weights(self, x) -> torch.Tensor:
+        """Return blocks (2, P, p) as weights (2, p, P)."""
+        return x.transpose(1, 2)
+
+    def normed(self, x) -> torch.Tensor:
+        """Return the part of blocks (2, P, p) that the norm is of: all of it."""
+        return x
+
+    def dual_norms(self, V, multipliers) -> torch.Tensor:
+        """Return the norms of `+-A_i^T v + K_i^T lam`, shape (2, P)."""
+        return torch.linalg.vector_norm(self.adjoint(V) + self.forces(multipliers), dim=-1)
+
+    def objective(self, x, F) -> float:
+        """Return the objective at x, whose predictions are F."""
+        norms = torch.linalg.vector_norm(self.normed(x), dim=-1)
+        return float(self.loss.value(F, self.Y) + self.beta * norms.sum())
+
+    def violation(self, x) -> float:
+        """Return the largest violation of a constraint, relative to the largest target."""
+        largest = max(float(self.Y.abs().max()), torch.finfo(x.dtype).tiny)
+        sign, block = x.any(dim=-1).nonzero(as_tuple=True)
+        if len(block) == 0:
+            return 0.0
+        return max(0.0, -float(self.activations(x[sign, block], block).min())) / largest
+
+    def judge(self, W, multipliers=None) -> tuple[float, float, float]:
+        """Return objective, dual bound and violation of weights W (2, p, P).
+
+        Without multipliers the bound is that of the program without constraints: valid, and loose.
+        """
+        x = self.blocks(W)
+        if multipliers is None:
+            multipliers = x.new_zeros(*x.shape[:2], self.constraints)
+        F = self.forward(x)
+        V = self.loss.negative_gradient(F, self.Y)
+        norms = self.dual_norms(V, multipliers).max().reshape(1)
+        return self.objective(x, F), gated.scaled_dual(self, V, norms), self.violation(x)
+
+
+@dataclass(frozen=True)
+class GatedCones(ConeProgram):
+    """The exact program of a BN-ReLU network, whose designs and constraints are never formed.
+
+    Attributes
+    ----------
+    U : Tensor, shape (K n, p)
+        Of the K patches of each sample one below the other; K = 1 without convolution.
+    D : Tensor of bool, shape (K n, P)
+    """
+
+    U: torch.Tensor
+    D: torch.Tensor
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return 2, self.U.shape[1], self.D.shape[1]
+
+    @property
+    def constraints(self) -> int:
+        return len(self.rows)
+
+    @property
+    def patches(self) -> int:
+        """Patches per sample, K."""
+        return len(self.U) // len(self.Y)
+
+    @cached_property
+    def _bounding(self) -> torch.Tensor:
+        # A sample at the origin is in every cone.
+        return torch.linalg.vector_norm(self.U, dim=1) > 0
+
+    @cached_property
+    def rows(self) -> torch.Tensor:
+        """The rows of U that bound cones, (h, p)."""
+        return self.U if self._bounding.all() else self.U[self._bounding]
+
+    @cached_property
+    def signs(self) -> torch.Tensor:
+        """The signs of the rows of each arrangement's constraints, +-1, shape (P, h)."""
+        return 2 * self.D[self._bounding].T.to(self.U.dtype, copy=True) - 1
+
+    def forward(self, x) -> torch.Tensor:
+        present = x.any(dim=-1).any(dim=0)
+        if not present.any():
+            return torch.zeros_like(self.Y)
+        W = (x[0] - x[1])[present].T[:, :, None]
+        return gated.pooled(gated.forward(self.U, self.D[:, present], W), self.patches)
+
+    def scores(self, x, block) -> torch.Tensor:
+        scores = self.D[:, block] * (self.U @ x.T)  # (K n, k)
+        return scores.view(self.patches, len(self.Y), len(x)).sum(dim=0)
+
+    def adjoint(self, V) -> torch.Tensor:
+        T = gated.adjoint(self.U, self.D, V.repeat(self.patches, 1))[..., 0].T
+        return torch.stack([T, -T])
+
+    def activations(self, x, block) -> torch.Tensor:
+        return (x @ self.rows.T) * self.signs[block]
+
+    def forces(self, multipliers) -> torch.Tensor:
+        return (self.signs * multipliers) @ self.rows
+
+
+def relu_program(U, D, Y, beta, loss) -> GatedCones:
+    """Build the exact program of a BN-ReLU network; U (K, n, p) in float64, D (K, n, P)."""
+    return GatedCones(Y, beta, loss, U.flatten(0, 1), D.flatten(0, 1))

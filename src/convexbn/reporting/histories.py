@@ -1,0 +1,79 @@
+"""What runs wrote on their way: the rows of a chosen setting, and their means over the seeds."""
+
+import numpy as np
+import pandas as pd
+
+from convexbn.reporting import selection as tables
+
+_SAME = {"rtol": 1e-9, "atol": 0}  # numbers that were written and read again
+
+
+def leading_to(setting, convex: pd.DataFrame, sgd: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the histories that led to a setting, for all its seeds.
+
+    A certified program is followed along its path of betas, from the largest to the setting's. If
+    only the tuning seeds have a path, these are left out: the others went to the setting from zero.
+
+    Parameters
+    ----------
+    setting : named tuple
+        A row of :func:`convexbn.reporting.selection.methods`.
+    convex, sgd : DataFrame
+        Histories of the convex and the SGD runs; the one not needed may be empty.
+    """
+    is_solved = setting.method in tables.SOLVED
+    history = convex if is_solved else sgd
+    rows = history[(history["dataset"] == setting.dataset) & (history["run"] == setting.run)]
+    same = pd.Series(np.isclose(rows["beta"], setting.beta, **_SAME), rows.index)
+    if is_solved:
+        path = rows[rows["beta"] >= setting.beta * (1 - _SAME["rtol"])]
+        larger = set(path.loc[~same[path.index], "seed"])
+        is_tuned = larger and larger != set(path["seed"])
+        return rows[same & ~rows["seed"].isin(larger)] if is_tuned else path
+    return rows[same & np.isclose(rows["learning_rate"], setting.learning_rate, **_SAME)]
+
+
+def over_time(history: pd.DataFrame, measures, looks=None) -> pd.DataFrame:
+    """Return mean and standard deviation of measures over the seeds, against training time.
+
+    Seeds reach a checkpoint at different times and may stop at different ones. Each seed's curve
+    is interpolated linearly in the logarithm of time at every seed's checkpoints, from the moment
+    all have one; a seed that has stopped keeps its last value.
+
+    Parameters
+    ----------
+    history : DataFrame
+        Columns seed, seconds and `measures`, one setting. Checkpoints at zero seconds are not on a
+        logarithmic axis and are left out.
+    measures : sequence of str
+    looks : int, optional
+        About how many of the checkpoints to keep, the first and the last among them; by default
+        all.
+
+    Returns
+    -------
+    DataFrame
+        Columns seconds, and `{measure}_mean`, `{measure}_std` (ddof 1, NaN for one seed) for each.
+    """
+    started = history[history["seconds"] > 0].sort_values("seconds", kind="stable")
+    seeds = [seed for _, seed in started.groupby("seed")]
+    start = max(seed["seconds"].iloc[0] for seed in seeds)
+    seconds = thinned(np.unique(started.loc[started["seconds"] >= start, "seconds"]), looks)
+    columns = {"seconds": seconds}
+    for name in measures:
+        curves = pd.DataFrame(
+            [np.interp(np.log(seconds), np.log(seed["seconds"]), seed[name]) for seed in seeds]
+        )
+        columns |= {f"{name}_mean": curves.mean(), f"{name}_std": curves.std()}
+    return pd.DataFrame(columns)
+
+
+def thinned(rows, looks):
+    """Return about `looks` of the rows (array or DataFrame), evenly, the first and last among them.
+
+    All of them if `looks` is None.
+    """
+    if looks is None or len(rows) <= looks:
+        return rows
+    kept = np.unique(np.linspace(0, len(rows) - 1, looks).round().astype(int))
+    return rows[kept] if isinstance(rows, np.ndarray) else rows.iloc[kept]

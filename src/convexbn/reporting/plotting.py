@@ -1,0 +1,280 @@
+"""How figures look: one style, one colour, marker and label per method, and how they are saved."""
+
+import json
+from math import ceil
+from typing import NamedTuple
+
+import matplotlib
+import numpy as np
+import seaborn as sns
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
+
+from convexbn.pipeline import artifacts
+
+WIDTH = 5.5  # inches, the text width of a one-column page
+WIDE = 7.2  # of figures with many panels side by side
+PERCENT = 100  # accuracies are fractions in the tables and percent in the figures
+
+
+class Look(NamedTuple):
+    """How a method is drawn everywhere."""
+
+    label: str
+    color: str
+    marker: str
+
+
+# Greys for the networks trained by SGD, strong colours for the certified convex programs and paler
+# ones of the same hue for those programs trained by SGD: apart in lightness as well as in hue, so
+# that they stay apart for the colour-blind and in print.
+LOOKS = {
+    "SGD": Look("SGD with BN", "#222222", "s"),
+    "SGD without BN": Look("SGD without BN", "#949494", "D"),
+    "convex": Look("convex, full rank", "#0173b2", "o"),
+    "convex-truncated": Look("convex, truncated", "#d55e00", "^"),
+    "convex-filtered": Look("convex, soft filter", "#029e73", "v"),
+    "convex by SGD": Look("convex, full rank, by SGD", "#56b4e9", "P"),
+    "convex-truncated by SGD": Look("convex, truncated, by SGD", "#f0a030", "X"),
+    "convex-filtered by SGD": Look("convex, soft filter, by SGD", "#8fd9b6", "<"),
+}
+
+_STYLE = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "figure.titlesize": 9,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib: the same figure everywhere
+    "mathtext.fontset": "dejavusans",
+    "axes.linewidth": 0.8,
+    "axes.edgecolor": "0.3",
+    "axes.grid": True,
+    "grid.color": "0.9",
+    "grid.linewidth": 0.6,
+    "xtick.major.size": 3,
+    "ytick.major.size": 3,
+    "xtick.minor.size": 1.5,
+    "ytick.minor.size": 1.5,
+    "xtick.major.width": 0.8,
+    "ytick.major.width": 0.8,
+    "xtick.minor.width": 0.5,
+    "ytick.minor.width": 0.5,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 4,
+    "lines.markeredgewidth": 1,
+    "pdf.fonttype": 42,  # text stays text
+}
+
+
+def style():
+    """Return a context in which figures are drawn in the project's style; also a decorator."""
+    return matplotlib.rc_context({**sns.axes_style("ticks"), **_STYLE})
+
+
+def look(method: str) -> Look:
+    """Return how a method is drawn.
+
+    Raises
+    ------
+    ValueError
+        If the method has no look yet.
+    """
+    if method not in LOOKS:
+        raise ValueError(
+            f"method must be one of {list(LOOKS)}, got {method!r}; give it a label, colour and "
+            "marker in plotting.LOOKS"
+        )
+    return LOOKS[method]
+
+
+def panels(columns: int, rows=1, width=WIDTH, height=2.5, **options):
+    """Return an empty figure and its axes, shape (rows, columns)."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, **options)
+    sns.despine(figure)
+    return figure, axes
+
+
+def band(axes, x, mean, std, color, **line) -> None:
+    """Draw a mean as a line and one standard deviation to both sides as a band.
+
+    A NaN standard deviation (a single seed) draws no band.
+    """
+    axes.plot(x, mean, color=color, **line)
+    axes.fill_between(x, mean - std, mean + std, color=color, alpha=0.18, linewidth=0)
+
+
+def level(axes, mean, std, color) -> None:
+    """Draw what does not depend on x: a dashed line, and one standard deviation as a band."""
+    axes.axhline(mean, color=color, linestyle="--")
+    axes.axhspan(mean - std, mean + std, color=color, alpha=0.18, linewidth=0)
+
+
+def points(axes, x, y, shown: Look, uncertified) -> None:
+    """Draw points in a look's colour and marker, open where a solve is not certified.
+
+    Parameters
+    ----------
+    x, y : Series or array, shape (n,)
+    shown : Look
+    uncertified : Series or array of bool, shape (n,)
+    """
+    _, color, marker = shown
+    for mask, face in ((~uncertified, color), (uncertified, "white")):
+        if mask.any():
+            open_or_full = {"markerfacecolor": face, "linestyle": "none", "zorder": 3}
+            axes.plot(x[mask], y[mask], color=color, marker=marker, **open_or_full)
+
+
+def crosses(axes, x, color) -> None:
+    """Mark at the foot of a panel where there is nothing to draw, as every network diverged."""
+    cross = {"marker": "x", "color": color, "clip_on": False, "linestyle": "none"}
+    if len(x):
+        axes.plot(x, np.full(len(x), 0.03), transform=axes.get_xaxis_transform(), **cross)
+
+
+def by_method(rows):
+    """Yield each method of a table with its rows, in the order of `LOOKS`."""
+    for method in sorted(set(rows["method"]), key=list(LOOKS).index):
+        yield method, rows[rows["method"] == method]
+
+
+def handles(methods, **line) -> list[Line2D]:
+    """Return legend entries for methods; `line` overrides how their lines look."""
+    return entries([look(method) for method in methods], **line)
+
+
+def entries(looks, **line) -> list[Line2D]:
+    """Return legend entries for looks; `line` overrides how their lines look."""
+    return [
+        Line2D([], [], **{"label": label, "color": color, "marker": marker, **line})
+        for label, color, marker in looks
+    ]
+
+
+def mark(label: str, marker: str, **options) -> Line2D:
+    """Return the legend entry of a marker that every method may have."""
+    return Line2D([], [], label=label, marker=marker, color="0.3", linestyle="none", **options)
+
+
+def not_certified(present: bool) -> list[Line2D]:
+    """Return the legend entry of the open marker, if one is in the figure."""
+    return [mark("not certified", "o", markerfacecolor="white")] if present else []
+
+
+def levels(panels, rows) -> list[Line2D]:
+    """Draw published test accuracies (see `tables.published`) as dotted lines; return entries."""
+    drawn = []
+    for row in rows.itertuples():
+        label, color, _ = look(row.method)
+        dotted = {"color": color, "linestyle": ":", "label": f"{label}, published ({row.source})"}
+        for axes in panels:
+            axes.axhline(PERCENT * row.test_accuracy, **dotted)
+        drawn.append(Line2D([], [], **dotted))
+    return drawn
+
+
+def legend(figure, handles, at_most=4) -> None:
+    """Put one legend for all panels below them, in rows of `at_most` entries or fewer."""
+    rows = ceil(len(handles) / at_most)
+    figure.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=ceil(len(handles) / rows),
+        handlelength=2.2,
+        columnspacing=1.6,
+    )
+
+
+def log_x(axes) -> None:
+    """Make the x axis of a drawn panel logarithmic, its ticks plain numbers at any range."""
+    axes.set_xscale("log", nonpositive="mask")
+    low, high = axes.get_xlim()
+    decades = np.log10(high / low)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1,) if decades > 1.7 else (1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def log_y(axes) -> None:
+    """Make the y axis of a drawn panel logarithmic, its ticks plain numbers within a decade."""
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    if high < 10 * low:
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_locator(NullLocator())
+
+
+def accuracy_axes(axes, x: str, y: str, log=True) -> None:
+    """Label a drawn panel of accuracies in percent, its x axis logarithmic by default."""
+    if log:
+        log_x(axes)
+    low, high = axes.get_ylim()
+    # A deviation can reach beyond what an accuracy can be.
+    axes.set(xlabel=x, ylabel=y, ylim=(max(low, -1), min(high, PERCENT + 1)))
+
+
+def energy_scale(axes, ranks, energy) -> None:
+    """Label above a drawn panel of ranks the share of energy that each of them keeps."""
+    top = axes.secondary_xaxis("top")
+    top.spines["top"].set_visible(False)
+    top.tick_params(length=0)
+    top.set_xlim(axes.get_xlim())
+    shares = [f"{PERCENT * share:.1f}" for share in energy]
+    ticks_at(top.xaxis, ranks, shares, share=0.12)
+    top.set_xlabel("energy kept (%)")
+
+
+def ticks_at(axis, values, labels=None, share=0.09) -> None:
+    """Put the ticks of a logarithmic axis at given values, as many as can be labelled.
+
+    Parameters
+    ----------
+    axis : matplotlib.axis.Axis
+    values : sequence of float
+        Ascending and positive.
+    labels : sequence of str, optional
+        The values themselves by default.
+    share : float
+        Smallest distance between two labels as a share of the axis. The last value is always
+        labelled.
+    """
+    low, high = np.log(axis.get_view_interval())
+    place = np.log(np.asarray(values, dtype=float))
+    kept = [len(place) - 1]
+    for i in reversed(range(len(place) - 1)):
+        if place[kept[0]] - place[i] >= share * (high - low):
+            kept.insert(0, i)
+    texts = [f"{value:g}" for value in values] if labels is None else list(labels)
+    axis.set_ticks([], minor=True)
+    axis.set_ticks([values[i] for i in kept], [texts[i] for i in kept])
+
+
+def save(figure: Figure, pdf, png, provenance: dict) -> None:
+    """Write a figure as PDF and PNG with its provenance inside; same figure, same bytes."""
+    words = json.dumps(provenance, sort_keys=True)
+    # The date is left out on purpose: it would make each drawing a different file.
+    metadata = {
+        "pdf": {"Keywords": words, "CreationDate": None},
+        "png": {"Provenance": words},
+    }
+    for kind, path in (("pdf", pdf), ("png", png)):
+        with style(), artifacts.atomic(path) as partial:
+            figure.savefig(partial, format=kind, dpi=300, metadata=metadata[kind])
+
+
+def gradient(count: int) -> list:
+    """Return `count` colours of rising lightness, for values that have an order."""
+    return sns.color_palette("viridis", count)
+
+
+def width(columns: int) -> float:
+    """Return the width in inches of a figure with many columns of panels."""
+    return max(WIDTH, 1.35 * columns)

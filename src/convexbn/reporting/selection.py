@@ -1,0 +1,264 @@
+"""From the runs' own tables to the numbers of the report.
+
+A run tries several settings (run, beta, learning rate), each with several seeds. Settings are
+chosen by their mean validation accuracy and judged by their last epoch or final iterate; the test
+columns are reported, and never choose anything. A run that was tuned with some of its seeds has the
+others in one setting only, and that is the run's. Runs that are no candidates show how much a
+quantity matters, and are never chosen either.
+"""
+
+import numpy as np
+import pandas as pd
+
+from convexbn.pipeline import artifacts
+
+NETWORKS = ("SGD", "SGD without BN")
+SOLVED = ("convex", "convex-truncated", "convex-filtered")  # with certificates
+TRAINED = tuple(f"{method} by SGD" for method in SOLVED)  # the same programs, without
+METHODS = (*NETWORKS, *SOLVED, *TRAINED)
+
+RUNS = [
+    *("dataset", "run", "method", "candidate", "seed", "beta", "learning_rate", "optimizer"),
+    *("batch_size", "rank", "energy", "filter", "gates"),
+    *("train_accuracy", "validation_accuracy", "test_accuracy", "train_loss", "test_loss"),
+    *("test_nll", "test_ece", "temperature"),
+    *("objective", "relative_gap", "certified", "neurons", "seconds"),
+]
+SETTING = ["run", "beta", "learning_rate"]
+# What a run fixes for all its settings, as far as it has them.
+SIZES = ["rank", "energy", "filter", "gates", "optimizer", "batch_size"]
+MEASURES = [
+    *("validation_accuracy", "test_accuracy", "train_accuracy", "train_loss", "test_loss"),
+    *("test_nll", "test_ece", "objective", "relative_gap", "neurons", "seconds"),
+]
+
+
+def read_all(paths) -> pd.DataFrame:
+    """Read tables of one schema and stack them; no paths give an empty table."""
+    table = _stack([artifacts.read_table(path) for path in paths])
+    return _unfiltered(table) if "filter" in table else table
+
+
+def _unfiltered(table: pd.DataFrame) -> pd.DataFrame:
+    """Give what has no filter the name "", which a .csv does not tell from a missing value."""
+    return table.assign(filter=table["filter"].where(table["filter"].notna(), ""))
+
+
+def _stack(frames) -> pd.DataFrame:
+    # Empty frames are left out because their untyped columns would change the others' types.
+    frames = [frame for frame in frames if len(frame)]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def collect(evaluations: pd.DataFrame, sgd: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per run, seed and setting, in the columns `RUNS`.
+
+    Parameters
+    ----------
+    evaluations : DataFrame
+        Final iterates of the convex runs, already in the columns `RUNS`.
+    sgd : DataFrame
+        Histories of the SGD runs; the last epoch of each is kept, whatever its accuracy.
+
+    Raises
+    ------
+    ValueError
+        If both are empty, or a method is unknown.
+    """
+    runs = _stack([evaluations, _last_epochs(sgd) if len(sgd) else sgd])
+    if runs.empty:
+        raise ValueError("expected at least one run to tabulate, got none; add one to the config")
+    unknown = sorted(set(runs["method"]) - set(METHODS))
+    if unknown:
+        raise ValueError(
+            f"method must be one of {METHODS}, got {unknown}; add it to tables.METHODS"
+        )
+    order = ["dataset", "method", "run", "beta", "learning_rate", "seed"]
+    runs = runs.reindex(columns=RUNS).sort_values(order, key=_in_order, ignore_index=True)
+    return _unfiltered(runs).assign(candidate=runs["candidate"].ne(False))
+
+
+def _last_epochs(sgd: pd.DataFrame) -> pd.DataFrame:
+    networks = sgd.sort_values("epoch").groupby(["dataset", "seed", *SETTING], dropna=False)
+    return networks.tail(1).rename(columns={"width": "neurons"})
+
+
+def _in_order(column: pd.Series) -> pd.Series:
+    """Sort methods as `METHODS` lists them and everything else as usual."""
+    return column.map(METHODS.index) if column.name == "method" else column
+
+
+def not_certified(rows: pd.DataFrame) -> pd.Series:
+    """Return which rows are convex solves that missed their tolerance; never true for SGD."""
+    return rows["certified"].eq(False)
+
+
+def select(runs: pd.DataFrame, by=("dataset", "method")) -> pd.DataFrame:
+    """Return the rows (all seeds) of the best setting in each group.
+
+    The best setting has the highest mean validation accuracy over its seeds; of equals, the one
+    with the larger beta, then the smaller learning rate, the smaller rank, the first name. A
+    setting with a diverged seed (its objective or validation accuracy is not finite) is never
+    chosen, and neither is one of a run that is no candidate, nor one that fewer seeds have than
+    another setting of its run in the group. A group without any other setting has no rows in the
+    result.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        Columns `RUNS`.
+    by : sequence of str
+        Columns whose values make a group, for example ("method", "beta").
+
+    Raises
+    ------
+    ValueError
+        If the settings of a method that did not diverge have no validation accuracy.
+    """
+    runs = candidates(runs)
+    _check_validation(runs)
+    keys = list(dict.fromkeys([*by, *SETTING]))
+    settings = runs.groupby(keys, dropna=False, as_index=False).agg(
+        score=("validation_accuracy", _mean_of_all),
+        loss=("objective", _mean_of_all),
+        size=("rank", "max"),
+        seeds=("seed", "nunique"),
+    )
+    most = settings.groupby([*dict.fromkeys([*by, "run"])], dropna=False)["seeds"].transform("max")
+    settings = settings[settings["seeds"] == most]
+    settings = settings[np.isfinite(settings["score"]) & np.isfinite(settings["loss"])]
+    settings = settings.sort_values(
+        ["score", "beta", "learning_rate", "size", "run"],
+        ascending=[False, False, True, True, True],
+    )
+    best = settings.groupby(list(by), dropna=False).head(1)
+    return runs.merge(best[keys], on=keys)
+
+
+def candidates(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of runs that may be chosen as their method's setting."""
+    return runs[runs["candidate"].ne(False)]
+
+
+def programs(runs: pd.DataFrame, methods=SOLVED) -> pd.DataFrame:
+    """Return the rows of some convex programs, of which there must be one.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    rows = runs[runs["method"].isin(methods)]
+    if rows.empty:
+        raise ValueError(
+            "expected at least one convex run to draw, got none; add one to the config"
+        )
+    return rows
+
+
+def _mean_of_all(column: pd.Series) -> float:
+    """Mean that a single NaN makes NaN, rounded so that the order of the seeds breaks no tie."""
+    return round(column.mean(skipna=False), 12)
+
+
+def _check_validation(runs: pd.DataFrame) -> None:
+    stable = runs[np.isfinite(runs["objective"])]
+    for (dataset, method), rows in stable.groupby(["dataset", "method"]):
+        if rows["validation_accuracy"].isna().all():
+            raise ValueError(
+                f"expected validation accuracies to choose a setting of {method!r} on {dataset!r}, "
+                "got none; give the dataset some `validation` images in the config"
+            )
+
+
+def summarize(rows: pd.DataFrame, by) -> pd.DataFrame:
+    """Return mean and standard deviation (ddof 1, NaN for one seed) of `MEASURES` in each group.
+
+    Returns
+    -------
+    DataFrame
+        Columns `by`; those of `SIZES` that are not among them; seeds (their number); certified
+        (True if every solve of the group is, NaN for SGD); `{measure}_mean` and `{measure}_std` for
+        each of `MEASURES`.
+    """
+    groups = rows.groupby(list(by), dropna=False)
+    spread = groups[MEASURES].agg(["mean", "std"])
+    spread.columns = [f"{measure}_{statistic}" for measure, statistic in spread.columns]
+    sizes = groups[[column for column in SIZES if column not in by]].first()
+    certified = groups["certified"].agg(_all_certified).astype(object)
+    seeds = groups["seed"].nunique().rename("seeds")
+    return pd.concat([sizes, seeds, certified, spread], axis=1).reset_index()
+
+
+def _all_certified(column: pd.Series):
+    return bool(column.eq(True).all()) if column.notna().any() else np.nan
+
+
+def methods(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per dataset and method with a candidate, at the setting chosen on validation.
+
+    Column `edges` names what of the setting is the smallest or the largest that was tried (beta and
+    learning rate by its run, where it may be the only one; rank by its method, if it has several):
+    with others the method might do better still.
+
+    Raises
+    ------
+    ValueError
+        If there is no validation data, or every setting of a method diverged.
+    """
+    by = ["dataset", "method"]
+    chosen = select(runs, by)
+    missing = set(candidates(runs).groupby(by).groups) - set(chosen.groupby(by).groups)
+    if missing:
+        raise ValueError(
+            "expected a setting without a diverged seed for each dataset and method, found none "
+            f"for {sorted(missing)}; add smaller learning rates in the config"
+        )
+    table = summarize(chosen, [*by, *SETTING])
+    tried = candidates(runs)
+    table["edges"] = [_edges(setting, tried) for setting in table.itertuples()]
+    return table.sort_values(by, key=_in_order, ignore_index=True)
+
+
+def _edges(setting, runs) -> str:
+    method = runs[runs["dataset"].eq(setting.dataset) & runs["method"].eq(setting.method)]
+    run = method[method["run"] == setting.run]
+    tried = {"beta": run, "learning_rate": run}
+    if method["rank"].nunique() > 1:
+        tried["rank"] = method
+    ends = {name: (rows[name].min(), rows[name].max()) for name, rows in tried.items()}
+    return ", ".join(name for name, found in ends.items() if getattr(setting, name) in found)
+
+
+def rounded(frame: pd.DataFrame, digits=6) -> pd.DataFrame:
+    """Return a table with its numbers rounded to significant digits, more than a figure can show.
+
+    Files that are kept beside the figures stay small, and readable.
+    """
+    floats = frame.select_dtypes("float")
+    columns = {
+        name: [float(f"{value:.{digits}g}") for value in floats[name]] for name in floats.columns
+    }
+    return frame.assign(**columns)
+
+
+def published(frame: pd.DataFrame, dataset: str) -> pd.DataFrame:
+    """Return the published accuracies of a dataset, as the user entered them.
+
+    Raises
+    ------
+    ValueError
+        If an accuracy is not a fraction, or a row does not name its method and source.
+    """
+    for row in frame.itertuples():
+        if row.method not in METHODS or not isinstance(row.source, str):
+            raise ValueError(
+                f"expected a method of {METHODS} and a source in the published values, "
+                f"got {row.method!r} and {row.source!r}"
+            )
+        if not 0 <= row.test_accuracy <= 1:
+            raise ValueError(
+                "expected test_accuracy as a fraction from 0 to 1 in the published values, "
+                f"got {row.test_accuracy}; divide percentages by 100"
+            )
+    return frame[frame["dataset"] == dataset] if len(frame) else frame

@@ -1,0 +1,1 @@
+"""The exact problem without a list of patterns: neurons on demand."""

@@ -1,0 +1,289 @@
+"""The exact problem of the ReLU network without a list of arrangements: neurons on demand.
+
+    min over m, s_j and signs   L(sum_j +- relu(U s_j), y) + beta sum_j ||s_j||
+
+is the exact program over all arrangements (Ergen et al. 2022, Section 2), whose number grows with
+n^r. Its neurons are few. So they are generated (Rosset et al. 2007, "l1 regularization in infinite
+dimensional feature spaces"; Bach 2017, "Breaking the curse of dimensionality with convex neural
+networks"), and moved (Denoyelle et al. 2019, the sliding Frank-Wolfe algorithm):
+
+1. with the residual v, neurons with `|v^T relu(U w)| > beta` are searched for on the unit sphere
+   (:mod:`convexbn.solvers.columns.sphere`) and join;
+2. a lasso gives all neurons their lengths, and drops some;
+3. all neurons slide to a joint optimum (:mod:`convexbn.solvers.columns.sliding`) with the kinks of
+   the ReLU rounded off, less and less as fewer violators are found;
+4. those that became parallel are merged, those that became zero dropped.
+
+What is known of the result. Its objective is an upper bound of the optimum. Scaled by the largest
+`|v^T relu(U w)|`, v is a dual point, and its value a lower bound *if* the search found the largest:
+it is a search from many starts, no proof, and the bound is conditional on it. Certified by the
+referee, without that condition, is optimality on the cones of the neurons' own patterns, by the
+multipliers of :mod:`convexbn.solvers.relu.projections`.
+"""
+
+import logging
+import math
+from dataclasses import dataclass, replace
+
+import torch
+
+from convexbn.arrangements.gates import activation
+from convexbn.inputs import check_between, check_positive
+from convexbn.programs.certificates import make_program, referee
+from convexbn.programs.gated import scaled_dual
+from convexbn.programs.solutions import Solution
+from convexbn.solvers.columns.sliding import Design, shrink, slide
+from convexbn.solvers.columns.sphere import search
+from convexbn.solvers.relu.projections import Projections
+from convexbn.solvers.snapshots import Look, Stopwatch
+
+logger = logging.getLogger(__name__)
+
+_SOFTEST, _HARDEST = 1e-1, 1e-9  # rounding of the ReLU, relative to a typical pre-activation
+_SHARPER = 0.1  # from one rounding to the next
+_JOIN = 32  # neurons that join in a round
+_QUICK, _ALL = 64, 10**9  # candidates that a quick search, and a thorough one, refines
+_POOL = 256  # candidates that are starts of later searches
+_CONFIRMATIONS = 2  # further searches before the search is held to be through
+_MORE = 4  # times as many starts in these
+_ROUNDS = 200
+_PROGRESS = 1e-2  # fall of the objective worth another round, relative to the rounding
+_ROOM = 1e-3  # rise of the objective for fewer neurons, likewise
+_ZERO = 1e-9  # length of a neuron, relative to the longest
+_SHARES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-6)  # lengths up to which they may be dropped
+_ANGLES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)  # up to which neurons may be merged
+
+
+def train_exact(
+    U, y, beta, *, loss="squared", tol=1e-6, seed=0, starts=256, device=None, on_look=None
+) -> Solution:
+    """Train a BN-ReLU network with any number of neurons by column generation.
+
+    Parameters
+    ----------
+    U : array or tensor, shape (n, r + 1), or (K, n, r + 1) for a CNN with sum pooling
+        Whitened design, see :func:`convexbn.whiten`.
+    y : array or tensor, shape (n,) or (n, 1)
+    beta : float
+        Weight decay, in the paper's units.
+    loss : {"squared", "logistic", "squared_hinge"}
+    tol : float
+        Relative gap to reach.
+    seed : int
+        Of the search's random starts.
+    starts : int
+        Random starts of a search; before it ends, the search starts from four times as many, twice.
+        With more of them the bound depends less on luck.
+    device : str, optional
+        Where to compute; by default where U is.
+    on_look : callable, optional
+        Called with a :class:`convexbn.solvers.snapshots.Look` each round, whose `dual_objective` is
+        the conditional bound; the time it takes is not counted.
+
+    Returns
+    -------
+    Solution
+        Of model "relu": weights (2, r + 1, m), one block per neuron, and the program's patterns
+        are the neurons' own, `D = activation(U, weights.sum(0))`. Its certificate is relative to
+        the cones of these patterns. `certificate.reason` says the largest violation of the dual
+        constraint that was found on the whole sphere, and the gap to the exact optimum *if* there
+        is no larger one: the search cannot prove that. `converged` asks for both gaps.
+
+    Raises
+    ------
+    ValueError
+        For NaN, lengths that do not match, beta <= 0, an unknown name: see the message.
+    """
+    check_positive("tol", tol)
+    check_between("starts", starts, 1, 10**6)
+    terms = {"model": "relu", "loss": loss, "penalty": "group"}
+    given, U = U, torch.as_tensor(U, dtype=torch.float64, device=device)
+    any_pattern = torch.ones(*U.shape[:-1], 1, dtype=torch.bool, device=U.device)
+    program = make_program(U, any_pattern, y, beta, **terms)
+    design = Design(U.flatten(0, -2), program.Y, program.beta, program.loss)
+    watch = Stopwatch()
+    found = _Generation(design, tol, starts, seed, watch, on_look or (lambda look: None)).run()
+    weights = found.weights
+    program = make_program(U, activation(U, weights.sum(0)), program.Y, beta, **terms)
+    V = program.loss.negative_gradient(program.forward(program.blocks(weights)), program.Y)
+    multipliers = _best_multipliers(program, V)
+    certificate = found.judged(referee(program, weights, tol, multipliers=multipliers))
+    certificate = replace(certificate, seconds=watch.seconds)
+    logger.info("beta %.3g: %s", beta, certificate.reason)
+    if not torch.is_tensor(given):
+        weights, multipliers = weights.cpu().numpy(), multipliers.cpu().numpy()
+    return Solution(weights, certificate, float(beta), **terms, multipliers=multipliers)
+
+
+def _best_multipliers(program, V) -> torch.Tensor:
+    """Return the multipliers (2, P, h) with the least dual norms: the best neurons of each cone."""
+    cones, Z = Projections(program), program.adjoint(V).flatten(0, 1)
+    cones(Z, torch.arange(len(Z), device=Z.device), 0.0)
+    return cones.multipliers()
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Neurons, and what the search over the sphere says of them.
+
+    Attributes
+    ----------
+    S : Tensor, shape (m, p)
+    signs : Tensor, shape (m,)
+    objective, bound : float
+        `bound` is conditional on the search.
+    violation : float
+        Largest `|v^T relu(U w)| / beta - 1` found.
+    rounds, searched : int
+        `searched`: random starts of all searches with these neurons.
+    through : bool
+        Whether the gap is within the tolerance and no search found more.
+    """
+
+    S: torch.Tensor
+    signs: torch.Tensor
+    objective: float
+    bound: float
+    violation: float
+    rounds: int
+    searched: int
+    through: bool = False
+
+    @property
+    def gap(self) -> float:
+        """Relative gap to the conditional bound."""
+        return (self.objective - self.bound) / self.objective if self.objective else 0.0
+
+    @property
+    def weights(self) -> torch.Tensor:
+        """Weights (2, p, m) of model "relu"; one block of zeros if there is no neuron."""
+        if len(self.S) == 0:
+            return self.S.new_zeros(2, self.S.shape[1], 1)
+        return torch.stack([torch.where(self.signs == sign, self.S.T, 0) for sign in (1, -1)])
+
+    def judged(self, certificate):
+        """Return the certificate on the neurons' cones with what the search says of the others."""
+        reason = (
+            f"{certificate.reason} on the cones of the {len(self.S)} neurons; on the whole sphere "
+            f"a search from {self.searched} starts found the dual constraint violated by at most "
+            f"{max(self.violation, 0):.1e} of beta: if no neuron violates it by more, the relative "
+            f"gap to the exact optimum is {self.gap:.1e} (not certified); stopped by "
+            f"{'tolerance' if self.through else 'precision'} after {self.rounds} rounds"
+        )
+        met = certificate.converged and self.through
+        return replace(certificate, iterations=self.rounds, converged=met, reason=reason)
+
+
+class _Generation:
+    """The loop: search, join, shrink, slide, merge."""
+
+    def __init__(self, design: Design, tol, starts, seed, watch, on_look):
+        self.design, self.tol, self.starts = design, tol, starts
+        self.watch, self.on_look = watch, on_look
+        self.generator = torch.Generator().manual_seed(seed)
+        self.pool = design.rows[:0]
+
+    def run(self) -> _Found:
+        """Return the neurons with the lowest objective."""
+        design, softness, last, best = self.design, _SOFTEST, math.inf, None
+        S, signs = design.rows[:0], design.rows[:0, 0]
+        for rounds in range(_ROUNDS):
+            found, candidates = self._searched(S, signs, rounds, softness, self.tol / 2)
+            best = found if best is None or found.objective < best.objective else best
+            if found.through:
+                return found
+            W, sides, heights = candidates
+            joining = heights > design.beta * (1 + max(self.tol, softness) * _SHARPER)
+            stale = found.objective > (1 - _PROGRESS * softness) * last
+            last = found.objective
+            if stale or not joining.any():
+                softness, last = _SHARPER * softness, math.inf
+            if softness < _HARDEST:
+                break
+            S, signs = self._joined(S, signs, W[joining], sides[joining])
+            if len(S):
+                S = slide(design, S, signs, softness)
+                S, signs = self._merged(S, signs, _ROOM * softness)
+        return self._searched(best.S, best.signs, best.rounds, 0.0, self.tol)[0]
+
+    def _searched(self, S, signs, rounds, softness, enough) -> tuple[_Found, tuple]:
+        """Return what a search says of the neurons, and the violators.
+
+        Where it finds none, or the gap is `enough`, larger searches have to agree.
+        """
+        design, highest, searched = self.design, 0.0, 0
+        V = design.residual(S, signs)
+        for starts, refined in self.searches:
+            candidates = self._search(V, S, starts, refined)
+            searched += starts
+            highest = max([highest, *candidates[2].tolist()])
+            found = self._found(S, signs, V, highest, rounds, searched)
+            joins = highest > design.beta * (1 + max(self.tol, softness) * _SHARPER)
+            if found.gap > enough and (joins or refined == _ALL):
+                break
+        else:
+            found = replace(found, through=True)
+        F = design.predictions(S, signs)
+        seen = (self.watch.seconds, found.objective, found.bound, lambda: found.weights, F)
+        with self.watch.paused():
+            self.on_look(Look(design.beta, rounds, *seen))
+        return found, candidates
+
+    @property
+    def searches(self):
+        """Starts, and how many of them are refined, of searches that go on until one finds."""
+        thorough = [(self.starts, _ALL), *[(_MORE * self.starts, _ALL)] * _CONFIRMATIONS]
+        return [(self.starts, _QUICK), *thorough]
+
+    def _search(self, V, S, starts, refined):
+        """Search from new starts, the neurons, and what the last thorough search has found."""
+        rows, V = self.design.rows, V.repeat(self.design.patches, 1)
+        known = torch.cat([S, self.pool])
+        W, *rest = search(rows, V, self.design.beta, starts, self.generator, known, refined)
+        if refined == _ALL:
+            self.pool = W[:_POOL]
+        return W[:_JOIN], *(part[:_JOIN] for part in rest)
+
+    def _found(self, S, signs, V, highest, rounds, searched) -> _Found:
+        design = self.design
+        norm = V.new_tensor([max(highest, design.beta)])
+        objective, bound = design.objective(S, signs), scaled_dual(design, V, norm)
+        return _Found(S, signs, objective, bound, highest / design.beta - 1, rounds, searched)
+
+    def _joined(self, S, signs, W, sides):
+        """Return the neurons with those that join, all at their best lengths."""
+        lengths = torch.linalg.vector_norm(S, dim=1)
+        units, signs = torch.cat([S / lengths[:, None], W]), torch.cat([signs, sides])
+        if len(W) == 0:
+            return S, signs
+        lengths = shrink(self.design, units, signs, torch.cat([lengths, lengths.new_zeros(len(W))]))
+        kept = lengths > _ZERO * lengths.max()
+        return (lengths[:, None] * units)[kept], signs[kept]
+
+    def _merged(self, S, signs, room):
+        """Return fewer neurons, where the objective is no more than a share `room` higher."""
+        limit = (1 + room) * self.design.objective(S, signs)
+        for angle in _ANGLES:
+            fewer = _merged(S, signs, angle)
+            if self.design.objective(*fewer) <= limit:
+                S, signs = fewer
+                break
+        lengths = torch.linalg.vector_norm(S, dim=1)
+        for share in _SHARES:
+            kept = lengths > share * lengths.max()
+            if self.design.objective(S[kept], signs[kept]) <= limit:
+                return S[kept], signs[kept]
+        return S, signs
+
+
+def _merged(S, signs, angle):
+    """Return neurons (k, p) and signs with those of one sign and direction as one, their sum."""
+    lengths = torch.linalg.vector_norm(S, dim=1)
+    order = lengths.argsort(descending=True)
+    S, signs, lengths = S[order], signs[order], lengths[order]
+    units = S / lengths[:, None].clamp_min(torch.finfo(S.dtype).tiny)
+    alike = (torch.cdist(units, units) <= angle) & (signs[:, None] == signs)
+    leaders = alike.to(torch.int8).argmax(dim=1)  # the first, itself at the latest
+    sums = torch.zeros_like(S).index_add_(0, leaders, S)
+    kept = leaders.unique()
+    return sums[kept], signs[kept]

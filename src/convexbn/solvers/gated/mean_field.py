@@ -1,0 +1,140 @@
+"""The preconditioner of the Newton systems: all gates alike, but for the active directions.
+
+The generalized Hessian of a dual subproblem in the columns of one part is
+
+    C + sigma sum_i A_i (a_i I + b_i q_i q_i^T) A_i^T,      A_i = sum_k D_ik U_k,
+
+C the compliance of the loss. A gate is open for about half of the samples, whichever these are:
+with the mean field `A_i ~ p_i sum_k U_k` in the identity's part, and what it lacks of the trace
+made up for by a multiple of the identity, the sum has the eigenvectors of the design. The
+directions q_i, whose weight grows with sigma, are kept as they are. Conjugate gradients then
+need a handful of iterations, whatever sigma.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from convexbn.programs.gated import Program, pooled
+
+LARGEST = 1024  # columns of a design that is not orthonormal: its eigenvectors cost their cube
+_PROBES = 4
+_ORTHONORMAL = 1e-3  # a preconditioner needs no more
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """The design summed over patches: orthonormal `basis` (n, p) times `values` (p,), squared."""
+
+    basis: torch.Tensor
+    values: torch.Tensor
+    leverage: float  # mean squared length of the rows of all patches of a sample
+
+    @classmethod
+    def of(cls, program: Program) -> "Spectrum":
+        """Find it for a program; empty where it would cost more than it saves."""
+        U = pooled(program.U, program.patches)
+        leverage = float(program.U.square().sum()) / len(U)
+        if _is_orthonormal(U):
+            return cls(U, torch.ones_like(U[0]), leverage)
+        if U.shape[1] > LARGEST:
+            return cls(U[:, :0], U[0, :0], leverage)
+        values, vectors = torch.linalg.eigh(U.T @ U)
+        kept = values > values.amax() * 10 * len(values) * torch.finfo(U.dtype).eps
+        values, vectors = values[kept], vectors[:, kept]
+        return cls(U @ (vectors / values.sqrt()), values, leverage)
+
+
+def _is_orthonormal(U) -> bool:
+    """Return whether `U^T U = I`, as far as a few random vectors can tell."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(U.shape[1], _PROBES, generator=generator).to(U)
+    distance = torch.linalg.matrix_norm(U.T @ (U @ x) - x)
+    return bool(distance <= _ORTHONORMAL * torch.linalg.matrix_norm(x))
+
+
+class MeanField:
+    """The preconditioner of one part, with the columns (n, c) that it works on.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+    compliance : Tensor, shape (n, c)
+        Diagonal of C.
+    shares : Tensor, shape (a,)
+        The a_i of the active gates, times sigma.
+    open_share : Tensor, shape (a,)
+        For which share of the samples each gate is open, p_i.
+    left, right : Tensor, shape (n, m) and (c, m)
+        The factors of the directions `A_i q_i`, times the square roots of sigma and b_i.
+    """
+
+    def __init__(self, spectrum, compliance, shares, open_share, left, right):
+        self.left, self.right = left, right
+        mean = float((shares * open_share.square()).sum())
+        rest = float((shares * open_share * (1 - open_share)).sum()) * spectrum.leverage
+        diagonal = compliance + rest
+        self.root = diagonal.sqrt()
+        basis, weights = spectrum.basis.to(left), mean * spectrum.values.to(left)
+        if diagonal.shape[1] == 1 and basis.shape[1] <= LARGEST and _varies(diagonal):
+            self.left = torch.cat([basis * weights.sqrt(), left], dim=1)
+            self.right = torch.cat([torch.ones_like(weights)[None], right], dim=1)
+            basis, weights = basis[:, :0], weights[:0]
+        # Else C is taken to be a multiple of the identity where it meets the mean field.
+        self.basis, weights = basis, weights[:, None] / diagonal.mean(dim=0)  # (p, c)
+        self.damping = weights / (1 + weights)
+        self._factor()
+
+    def _factor(self) -> None:
+        """Prepare Woodbury's identity for the directions, column by column of the predictions."""
+        m = self.left.shape[1]
+        gram = torch.zeros(m, m, dtype=torch.float64, device=self.left.device)
+        for root, damping, right in zip(self.root.T, self.damping.T, self.right, strict=True):
+            scaled = self.left * (right / root[:, None])
+            inner = self.basis.T @ scaled  # (p, m)
+            gram += scaled.T @ scaled - inner.T @ (damping[:, None] * inner)
+        # In float64: its entries grow with sigma, and 1 must remain visible beside them, as must
+        # what the rounding of the directions, which grows with the trace, would make indefinite.
+        gram.diagonal().add_(1 + torch.finfo(self.left.dtype).eps * float(gram.trace()))
+        self.factor = torch.linalg.cholesky(gram).to(self.left.dtype)
+
+    def _base(self, r) -> torch.Tensor:
+        r = r / self.root
+        return (r - self.basis @ (self.damping * (self.basis.T @ r))) / self.root
+
+    def __call__(self, r) -> torch.Tensor:
+        """Return the preconditioned residual of r (n, c)."""
+        z = self._base(r)
+        along = ((self.left.T @ z) * self.right.T).sum(dim=1, keepdim=True)  # (m, 1)
+        share = torch.cholesky_solve(along, self.factor)
+        return z - self._base(self.left @ (share * self.right.T))
+
+
+def _varies(diagonal) -> bool:
+    return bool(diagonal.amax() > 1.01 * diagonal.amin())
+
+
+def conjugate_gradients(apply, precondition, b, tol, max_iterations) -> tuple[torch.Tensor, int]:
+    """Solve `H x = b` until the residual is `tol` of b; return x and the number of iterations.
+
+    Parameters
+    ----------
+    apply, precondition : callable
+        Symmetric positive definite maps of (n, c) tensors.
+    b : Tensor, shape (n, c)
+    tol : float
+    max_iterations : int
+    """
+    x, r = torch.zeros_like(b), b
+    direction, energy = None, None
+    limit = tol * float(torch.linalg.vector_norm(b))
+    for iteration in range(max_iterations):
+        z = precondition(r)
+        previous, energy = energy, float((r * z).sum())
+        direction = z if direction is None else z + (energy / previous) * direction
+        image = apply(direction)
+        length = energy / float((direction * image).sum())
+        x, r = x + length * direction, r - length * image
+        if float(torch.linalg.vector_norm(r)) <= limit:
+            return x, iteration + 1
+    return x, max_iterations

@@ -1,0 +1,127 @@
+"""The passes over the design that Newton's method makes, of some gates and in two precisions.
+
+In float64 for iterates and gradients, and in float32 for Newton's directions and for bounds of the
+dual norms, which need no more.
+"""
+
+import math
+from dataclasses import replace
+
+import torch
+
+from convexbn.programs.gated import Program
+from convexbn.solvers.gated.mean_field import LARGEST, MeanField, Spectrum
+
+_ROUNDING = 1e-5  # what float32 can be wrong by in the norm of a block
+_EDGE = 1.1  # largest dual norm to start from, in units of beta
+_PULL = 40.0  # first guess of s, relative to what is to be gained, of a design of norm 1
+_NEAR = 0.05  # relative accuracy of what is to be gained
+_SECANTS = 8
+
+
+class Design:
+    """The passes over the design that the Systems make, in float64 and in float32.
+
+    The same for every beta of a path.
+
+    Attributes
+    ----------
+    norm : float
+        Lipschitz constant of each block of `A^T V` in V.
+    spectrum : Spectrum
+    open_share : Tensor, shape (P,)
+        For which share of the samples each gate is open.
+    """
+
+    def __init__(self, program: Program):
+        self.program, self.norm = program, _norm(program)
+        self.rounded = replace(program, U=program.U.float())
+        self.spectrum = Spectrum.of(self.rounded)
+        self.open_share = (program.D.sum(dim=0) / len(program.D)).float()
+
+    def _of(self, D, dtype) -> Program:
+        program = self.program if dtype == torch.float64 else self.rounded
+        return program if D is None else replace(program, D=D)
+
+    def forward(self, D, W) -> torch.Tensor:
+        """Return the predictions of blocks W (r + 1, a, c) of gates with masks D (K n, a)."""
+        if W.shape[1] == 0:
+            return W.new_zeros(len(self.program.Y), W.shape[2])
+        return self._of(D, W.dtype).forward(W)
+
+    def adjoint(self, D, V) -> torch.Tensor:
+        """Return the blocks `A_i^T V` of gates with masks D (K n, a)."""
+        if D.shape[1] == 0:
+            return V.new_zeros(self.program.U.shape[1], 0, V.shape[1])
+        return self._of(D, V.dtype).adjoint(V)
+
+    def masks(self, gates) -> torch.Tensor:
+        """Return the masks (K n, a) of some gates."""
+        return self.program.D[:, gates]
+
+    def single(self, D, directions) -> torch.Tensor:
+        """Return each gate's own predictions (n, a) of its direction (r + 1, a)."""
+        single = (self._of(D, directions.dtype).U @ directions) * D
+        return single.unflatten(0, (self.program.patches, -1)).sum(dim=0)
+
+    def mean_field_dual(self, V, compliance, beta) -> torch.Tensor:
+        """Return a dual variable nearer to the optimum than V, that of zero weights.
+
+        It answers to weights `W_i = s A_i^T V`, the same s for all, in the mean field:
+        `(C + s sum_i A_i A_i^T) V' = C V`. As s grows V' shrinks, first along the large directions
+        of the design; s is where the largest dual norm comes down to `_EDGE` beta.
+
+        Parameters
+        ----------
+        V : Tensor, shape (n, c)
+        compliance : Diagonal or Shares of :mod:`convexbn.solvers.gated.loss_prox`
+            C.
+        beta : float
+        """
+        size = float(self.bounds(V).amax()) / (_EDGE * beta)
+        if size <= 1:
+            return V
+        right, diagonal = compliance(V).float(), compliance.diagonal.float()
+        # size / (size at s) - 1 is nearly a power of s: of its logarithms, secants find the goal.
+        goal = math.log(size - 1)
+        x, slope, points = goal + math.log(_PULL / self.norm**2), 0.9, []
+        for _ in range(_SECANTS):
+            found = self._mean_field(diagonal, math.exp(x))(right).double()
+            left = float(self.bounds(found).amax()) / (_EDGE * beta)
+            points.append((x, math.log(max(size / left - 1, 1e-6))))
+            if abs(points[-1][1] - goal) < _NEAR:
+                break
+            if len(points) > 1:
+                (x0, y0), (x1, y1) = points[-2:]
+                slope = min(2.0, max(0.3, (y1 - y0) / (x1 - x0)))
+            x += (goal - points[-1][1]) / slope
+        return found
+
+    def _mean_field(self, diagonal, s) -> MeanField:
+        """Return the inverse of `C + s sum_i A_i A_i^T`, s summed over the gates."""
+        n, c = diagonal.shape
+        shares = diagonal.new_full((self.program.shape[1],), s / self.program.shape[1])
+        none = diagonal.new_zeros(n, 0), diagonal.new_zeros(c, 0)
+        return MeanField(self.spectrum, diagonal, shares, self.open_share, *none)
+
+    def bounds(self, V) -> torch.Tensor:
+        """Return upper bounds (P,) of the dual norms of all blocks of `A^T V`, in float32."""
+        size = torch.linalg.vector_norm(V)
+        unit = (V / size.clamp_min(torch.finfo(V.dtype).tiny)).float()
+        norms = self.program.penalty.block_norms(self.rounded.adjoint(unit)).amax(dim=1)
+        return (norms.double() + _ROUNDING * self.norm) * size
+
+
+def _norm(program: Program) -> float:
+    """Bound the spectral norm of `[U_1, ..., U_K]`, which bounds that of every `A_i`.
+
+    Exact where the columns of U are orthonormal, up to a factor, or few.
+    """
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(program.U.shape[1], generator=generator, dtype=torch.float64).to(program.U)
+    image = program.U.T @ (program.U @ x)
+    size = float(torch.linalg.vector_norm(image) / torch.linalg.vector_norm(x))
+    if float(torch.linalg.vector_norm(image - size * x)) > 1e-6 * float(x.norm()) * size:
+        few = program.U.shape[1] <= LARGEST
+        size = float(torch.linalg.matrix_norm(program.U.T @ program.U, 2 if few else torch.inf))
+    return math.sqrt(size * program.patches) or 1.0

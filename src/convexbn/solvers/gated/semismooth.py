@@ -1,0 +1,279 @@
+"""Semismooth Newton steps for the dual subproblems of the proximal point method.
+
+With the centre W^k and step sigma, a subproblem of the gated program is, in the dual variable V,
+
+    min_V  l(V) + 1/(2 sigma) ||prox(W^k + sigma A^T V)||^2,
+
+prox the proximal map of sigma beta R, and l the loss's part
+(:mod:`convexbn.solvers.gated.loss_prox`). Its gradient is `A prox(Z) - F(V)`, its generalized
+Hessian `C + sigma A prox'(Z) A^T`; the optimum V gives the next centre prox(Z) (Rockafellar 1976;
+Li, Sun and Toh 2018 for the lasso). Only blocks with a dual norm above beta, or in the centre, take
+part: a System keeps those that can.
+
+For a loss and a penalty that do not couple classes each class is a System of its own.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from convexbn.solvers.gated.loss_prox import RESPONSES
+from convexbn.solvers.gated.mean_field import MeanField, conjugate_gradients
+
+_IDLE = 0.2  # share of blocks that may be carried along idly, before norms are computed anew
+_FORCING = 0.05  # relative residual of a Newton system
+_CG_LIMIT = 60
+_SLOPE = 0.1  # share of the slope that the line search may leave
+_HALVINGS = 25
+_DAMPING = 1.0  # rho times sigma, of a design of norm 1
+
+
+@dataclass
+class Part:
+    """The candidate blocks of the columns whose norms belong together.
+
+    Attributes
+    ----------
+    columns : slice
+        Of those of the System.
+    bounds, ends : Tensor, shape (P,)
+        Of the dual norms of all blocks of `A^T V`, here and at the end of the Newton direction.
+    gates : Tensor of int, shape (a,)
+        The candidates.
+    D : Tensor of bool, shape (K n, a)
+    center : Tensor, shape (r + 1, a, c)
+        W^k.
+    T : Tensor, shape (r + 1, a, c)
+        `A^T V`.
+    blocks : Tensor, shape (r + 1, a, c)
+        `prox(W^k + sigma T)`.
+    active : Tensor of bool, shape (a,)
+        Which of them are not zero.
+    open : Tensor of bool, shape (K n, active)
+        Their masks.
+    """
+
+    columns: slice
+    bounds: torch.Tensor
+    gates: torch.Tensor
+    D: torch.Tensor
+    center: torch.Tensor
+    T: torch.Tensor
+    blocks: torch.Tensor
+    active: torch.Tensor
+    open: torch.Tensor | None = None
+    ends: torch.Tensor | None = None
+
+
+class System:
+    """A subproblem, and where the Newton method on it is.
+
+    Attributes
+    ----------
+    V, F : Tensor, shape (n, c)
+        Dual variable and predictions of the blocks prox(Z), in float64.
+    residual : float
+        Norm of the gradient.
+    dtype : torch.dtype
+        Of the Newton systems: float32 until that is not enough.
+    """
+
+    def __init__(self, program, design, columns, W, sigma):
+        self.design, self.columns, self.sigma = design, columns, sigma
+        self.Y, self.beta = program.Y[:, columns], program.beta
+        self.penalty, self.loss = program.penalty, program.loss
+        self.response = RESPONSES[self.loss.name]
+        self.dtype = torch.float32
+        self.rho = _DAMPING / self.scaled_sigma if self.response.damped else 0.0
+        self._begin(W[:, :, columns])
+
+    @property
+    def scaled_sigma(self) -> float:
+        """Sigma for a design of norm 1."""
+        return self.sigma * self.design.norm**2
+
+    def _begin(self, W) -> None:
+        self.F = self.center = self.start = self.predictions = self.design.forward(None, W)
+        self.V = self.loss.negative_gradient(self.F, self.Y)
+        if not bool(W.any()):
+            terms = self.response.compliance(self.loss, self.F, self.Y, self.rho), self.beta
+            self.V = self.response.project(self.design.mean_field_dual(self.V, *terms))
+            self.predictions = self._response(self.V, self.start)
+        self.residual = 0.0  # W minimizes the subproblem of a step of no length
+        c = W.shape[2]
+        width = 1 if self.penalty.by_column else c
+        self.parts = [self._part(W, slice(j, j + width)) for j in range(0, c, width)]
+
+    def _part(self, W, columns) -> Part:
+        W, V = W[:, :, columns], self.V[:, columns]
+        bounds = self.design.bounds(V)
+        active = (W != 0).any(dim=2).any(dim=0)
+        gates = (active | (bounds > self.beta)).nonzero()[:, 0]
+        D = self.design.masks(gates)
+        T = self.design.adjoint(D, V)
+        bounds[gates] = self.penalty.block_norms(T).amax(dim=1)
+        return Part(columns, bounds, gates, D, W[:, gates], T, W[:, gates], active[gates])
+
+    def _evaluate(self) -> None:
+        """Compute the blocks prox(Z), their predictions, and the gradient."""
+        F = torch.zeros_like(self.V)
+        for part in self.parts:
+            Z = part.center + self.sigma * part.T
+            part.blocks = self.penalty.prox(Z, self.sigma * self.beta)
+            part.active = (part.blocks != 0).any(dim=2).any(dim=0)
+            part.bounds[part.gates] = self.penalty.block_norms(part.T).amax(dim=1)
+            part.open = part.D[:, part.active]
+            blocks = part.blocks[:, part.active]
+            F[:, part.columns] = self.design.forward(part.open, blocks)
+        self.F = F
+        self.start = self.predictions = self._response(self.V, self.start)
+        self.gradient = self.response.project(F - self.predictions)
+        self.residual = float(torch.linalg.vector_norm(self.gradient))
+
+    def _response(self, V, start) -> torch.Tensor:
+        return self.response.predictions(V, self.Y, self.center, self.rho, start)
+
+    def recentre(self, growth: float) -> None:
+        """Make the proximal step that the subproblem's solution is; the next one is longer."""
+        self.center = self.F
+        for part in self.parts:
+            part.center = part.blocks
+        self.sigma, self.rho = self.sigma * growth, self.rho / growth
+        self._evaluate()
+
+    def newton_step(self) -> None:
+        """Make a Newton step, with a line search on the slope of the convex subproblem."""
+        if self.residual == 0:
+            return
+        direction = self._direction()
+        self._ends(direction)
+        images = [self.design.adjoint(p.D, direction[:, p.columns]) for p in self.parts]
+        length = self._search(direction, images)
+        self.V = self.V + length * direction
+        for part, image in zip(self.parts, images, strict=True):
+            part.T = part.T + length * image
+            part.bounds = part.bounds + length * (part.ends - part.bounds)
+        self._evaluate()
+
+    def _direction(self) -> torch.Tensor:
+        """Solve the Newton system by conjugate gradients, in the precision `dtype`."""
+        compliance = self.response.compliance(self.loss, self.predictions, self.Y, self.rho)
+        pieces = [self._piece(part, compliance) for part in self.parts]
+        project = self.response.project
+
+        def apply(x):
+            out = compliance(x)
+            for part, (D, slope, _) in zip(self.parts, pieces, strict=True):
+                blocks = slope(self.design.adjoint(D, x[:, part.columns]))
+                out[:, part.columns] += self.sigma * self.design.forward(D, blocks)
+            return project(out)
+
+        def precondition(r):
+            columns = [f(r[:, p.columns]) for p, (_, _, f) in zip(self.parts, pieces, strict=True)]
+            return project(torch.cat(columns, dim=1))
+
+        right = (-self.gradient / self.residual).to(self.dtype)
+        x, _ = conjugate_gradients(apply, precondition, right, _FORCING, _CG_LIMIT)
+        return self.response.project(x.double() * self.residual)
+
+    def _piece(self, part, compliance):
+        """Return masks and slope of the active blocks, and the preconditioner of their part."""
+        Z = part.center + self.sigma * part.T
+        D = part.open
+        slope = self.penalty.slope(Z[:, part.active], self.sigma * self.beta, self.dtype)
+        left, right, gates = slope.directions()
+        left = math.sqrt(self.sigma) * self.design.single(D[:, gates], left)
+        mean_field = MeanField(
+            self.design.spectrum,
+            compliance.diagonal[:, part.columns].to(self.dtype),
+            self.sigma * slope.shares(),
+            self.design.open_share[part.gates[part.active]].to(self.dtype),
+            left,
+            right,
+        )
+        return D, slope, mean_field
+
+    def _ends(self, direction) -> None:
+        """Bound the norms at the end of a direction, and take in all blocks on the way there.
+
+        The norms are convex: between two points they are at most what they are at the worse one.
+        """
+        for part in self.parts:
+            step = direction[:, part.columns]
+            part.ends = part.bounds + self.design.norm * torch.linalg.vector_norm(step)
+            idle = int((part.ends > self.beta).sum()) - int(part.active.sum())
+            if idle > _IDLE * len(part.bounds):
+                part.ends = self.design.bounds(self.V[:, part.columns] + step)
+            self._select(part)
+
+    def _select(self, part) -> None:
+        """Take in the blocks with a dual norm above beta, here or there, and let go of others."""
+        held = torch.zeros_like(part.bounds, dtype=torch.bool)
+        held[part.gates] = (part.center != 0).any(dim=2).any(dim=0) | part.active
+        wanted = held | (torch.maximum(part.bounds, part.ends) > self.beta)
+        kept = wanted[part.gates]
+        known = torch.zeros_like(wanted)
+        known[part.gates] = True
+        new = (wanted & ~known).nonzero()[:, 0]
+        D = self.design.masks(new)
+        T = self.design.adjoint(D, self.V[:, part.columns])
+        part.blocks = None  # of other gates now
+        part.gates = torch.cat([part.gates[kept], new])
+        part.D = torch.cat([part.D[:, kept], D], dim=1)
+        part.T = torch.cat([part.T[:, kept], T], dim=1)
+        part.center = torch.cat([part.center[:, kept], torch.zeros_like(T)], dim=1)
+
+    def _slope(self, direction, images, length) -> float:
+        """Return the derivative of the subproblem along a direction."""
+        F = self._response(self.V + length * direction, self.start)
+        slope = -float((F * direction).sum())
+        for part, image in zip(self.parts, images, strict=True):
+            Z = part.center + self.sigma * (part.T + length * image)
+            slope += float((self.penalty.prox(Z, self.sigma * self.beta) * image).sum())
+        return slope
+
+    def _search(self, direction, images) -> float:
+        """Return a length in (0, 1] at which the slope is small, or not yet positive."""
+        first = float((self.gradient * direction).sum())
+        low, high, at_low, at_high = 0.0, 1.0, first, self._slope(direction, images, 1.0)
+        if at_high <= -_SLOPE * first:
+            return 1.0
+        for _ in range(_HALVINGS):
+            # The secant, kept away from the ends.
+            share = at_low / (at_low - at_high) if at_high > at_low else 0.5
+            middle = low + (high - low) * min(0.9, max(0.1, share))
+            slope = self._slope(direction, images, middle)
+            if abs(slope) <= _SLOPE * abs(first):
+                return middle
+            if slope < 0:
+                low, at_low = middle, slope
+            else:
+                high, at_high = middle, slope
+        return low or high
+
+    def objective(self) -> float:
+        """Return the objective of the blocks prox(Z)."""
+        penalties = [float(self.penalty.value(part.blocks)) for part in self.parts]
+        return float(self.loss.value(self.F, self.Y)) + self.beta * sum(penalties)
+
+    def dual_bound(self, exact: bool) -> tuple[float, torch.Tensor]:
+        """Return the dual objective at a point near V, scaled until it is feasible; and the point.
+
+        The point is the negative gradient at F(V), which is in the domain of the dual. How far it
+        is from V is added to the norms of the blocks; of the candidates they are computed, if
+        they are to be `exact`.
+        """
+        V = self.loss.negative_gradient(self.predictions, self.Y)
+        norms = torch.stack([self._dual_norm(p, V[:, p.columns], exact) for p in self.parts])
+        limit = self.beta / norms.clamp_min(torch.finfo(V.dtype).tiny)
+        scaled = V * self.loss.best_scale(V, self.Y, limit)
+        return float(self.loss.dual_value(scaled, self.Y)), V
+
+    def _dual_norm(self, part, V, exact) -> torch.Tensor:
+        distance = torch.linalg.vector_norm(V - self.V[:, part.columns])
+        norms = part.bounds + self.design.norm * distance
+        if exact:
+            T = self.design.adjoint(part.D, V)
+            norms[part.gates] = self.penalty.block_norms(T).amax(dim=1)
+        return norms.amax()

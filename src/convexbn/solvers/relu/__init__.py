@@ -1,0 +1,1 @@
+"""The exact program of the ReLU network: proximal steps that Newton's method solves."""

@@ -1,0 +1,177 @@
+"""Projections on the cones of many arrangements at once, remembered from one call to the next.
+
+The projection of z on `{s: K s >= 0}` is `z + K^T lam` with the multipliers lam of
+
+    min_{lam >= 0} ||z + K^T lam||,
+
+at most p of which are positive. The active-set method of Lawson and Hanson (Solving Least Squares
+Problems, 1974, chapter 23) finds them: the constraint that is violated most joins the support, and
+those whose multipliers would turn negative leave it. Each call starts from the supports of the one
+before, so that near the optimum of a program one or two iterations do. The norm falls with each
+iteration, and every lam >= 0 bounds that of the projection from above: blocks whose norm is seen to
+be within a limit need no more work.
+"""
+
+import torch
+
+from convexbn.programs.relu import GatedCones
+
+_RIDGE = 1e-15  # of the Gram matrices of unit normals: near parallel ones keep them definite
+_INSIDE = 1e-14  # violation that is rounding, relative to ||z|| and multipliers: above the ridge
+_SETTLED = 0.3  # share of finished projections at which the others go on alone
+_ROUNDS = 50  # iterations per dimension at most
+_BATCH_BYTES = 2**26  # for the activations of the blocks that are projected at once
+
+
+class Projections:
+    """The supports and multipliers of all blocks, those of the second set after the first.
+
+    Attributes
+    ----------
+    rows : Tensor of int, shape (2 P, p)
+        Constraints in the support of each block, in no order.
+    used : Tensor of bool, shape (2 P, p)
+        Which of these entries count.
+    lam : Tensor, shape (2 P, p)
+        Multipliers of unit normals; zero where not used.
+    forces : Tensor, shape (2 P, p)
+        `K^T lam`.
+    """
+
+    def __init__(self, program: GatedCones):
+        _, p, P = program.shape
+        self.signs, self.lengths = program.signs, torch.linalg.vector_norm(program.rows, dim=1)
+        self.units = program.rows / self.lengths[:, None]  # (h, p)
+        self.rows = torch.zeros(2 * P, p, dtype=torch.long, device=program.U.device)
+        self.used = torch.zeros_like(self.rows, dtype=torch.bool)
+        self.lam, self.forces = self.units.new_zeros(2, 2 * P, p)
+
+    def __call__(self, z, which, limit) -> torch.Tensor:
+        """Return the projections of z (k, p) on the cones of some blocks (k,).
+
+        Where their norm is at most `limit`, they are only bounded by it.
+        """
+        size = max(1, _BATCH_BYTES // (8 * self.signs.shape[1]))
+        batches = zip(z.split(size), which.split(size), strict=True)
+        found = [_Batch(self, *batch).run(limit) for batch in batches]
+        return torch.cat(found)
+
+    def normals(self, which) -> torch.Tensor:
+        """Return the inner unit normals of the supports of some blocks, shape (k, p, p)."""
+        signs = self.signs[(which % len(self.signs))[:, None], self.rows[which]] * self.used[which]
+        return self.units[self.rows[which]] * signs[..., None]
+
+    def multipliers(self) -> torch.Tensor:
+        """Return the multipliers of all constraints, shape (2, P, h)."""
+        P, h = self.signs.shape
+        full = self.lam.new_zeros(2 * P, h)
+        full.scatter_add_(1, self.rows, self.lam / self.lengths[self.rows])
+        return full.view(2, P, h)
+
+
+def gram(normals, used) -> torch.Tensor:
+    """Return the Gram matrices (k, p, p) of normals, the identity where they are not used."""
+    products = normals @ normals.mT
+    products.diagonal(dim1=1, dim2=2).add_(torch.where(used, _RIDGE, 1.0))
+    return products
+
+
+class _Batch:
+    """Projections under way: those of z (k, p) on the cones of some blocks (k,)."""
+
+    def __init__(self, cones: Projections, z, which):
+        self.cones, self.z, self.which = cones, z, which
+        self.arrangement = which % len(cones.signs)
+        self.rows, self.used, self.lam = (a[which] for a in (cones.rows, cones.used, cones.lam))
+        self.normals = cones.normals(which)
+        self.gram = gram(self.normals, self.used)
+        self.newest = torch.full_like(which, -1)  # the entry that joined in the last iteration
+        self.place = torch.arange(len(z), device=z.device)
+        self.done = torch.zeros_like(which, dtype=torch.bool)
+
+    def run(self, limit) -> torch.Tensor:
+        out = torch.empty_like(self.z)
+        for _ in range(_ROUNDS * self.z.shape[1]):
+            if len(self.z) == 0:
+                return out
+            s = self._iterate(limit)
+            if self.done.sum() >= _SETTLED * len(self.done):
+                self._settle(out, s, self.done)
+        # Rounding has made a cycle: feasible or not, they bound the projections' norms.
+        self._settle(out, self.z + self._forces(), torch.ones_like(self.done))
+        return out
+
+    def _iterate(self, limit) -> torch.Tensor:
+        goal = self._goal()
+        leaving = self.used & (goal <= 0)
+        blocked = leaving.any(dim=1)
+        if blocked.any():
+            self._retreat(goal, leaving)
+        else:
+            self.lam = goal
+        s = self.z + self._forces()
+        self.done |= ~blocked & (torch.linalg.vector_norm(s, dim=1) <= limit)
+        self.newest = torch.full_like(self.newest, -1)
+        self._join(s, (~blocked & ~self.done).nonzero()[:, 0])
+        return s
+
+    def _goal(self) -> torch.Tensor:
+        """Return the best multipliers (k, p) of the supports, whatever their signs."""
+        m = 1 + int(self.used.any(dim=0).nonzero().amax()) if self.used.any() else 1
+        factor = torch.linalg.cholesky_ex(self.gram[:, :m, :m]).L
+        pull = -(self.normals[:, :m] @ self.z[..., None])
+        goal = torch.zeros_like(self.lam)
+        goal[:, :m] = torch.cholesky_solve(pull, factor)[..., 0]
+        return (goal * self.used).nan_to_num_(0, 0, 0)
+
+    def _retreat(self, goal, leaving):
+        """Go towards the goal until a multiplier is zero, and drop it."""
+        rate = self.lam / (self.lam - goal).clamp_min(torch.finfo(goal.dtype).tiny)
+        length = rate.masked_fill(~leaving, 1.0).amin(dim=1, keepdim=True)
+        self.lam = self.lam + length * (goal - self.lam)
+        # What joined with nothing gained would join again for ever.
+        newest = self.newest.clamp_min(0)[:, None]
+        dropped = leaving & (rate <= length)
+        back = (dropped.gather(1, newest) & (length <= 0))[:, 0]
+        self.done |= back & (self.newest >= 0)
+        k, entry = dropped.nonzero(as_tuple=True)
+        self.lam[k, entry], self.used[k, entry], self.normals[k, entry] = 0.0, False, 0.0
+        self.gram[k, entry], self.gram[k, :, entry] = 0.0, 0.0
+        self.gram[k, entry, entry] = 1.0
+
+    def _forces(self) -> torch.Tensor:
+        return (self.lam[:, None] @ self.normals)[:, 0]
+
+    def _join(self, s, k):
+        """Let the constraints that s violates most join; where there is none, all is done."""
+        if len(k) == 0:
+            return
+        cones, arrangement = self.cones, self.arrangement[k]
+        c = (s[k] @ cones.units.T).mul_(cones.signs[arrangement])  # (k, h)
+        # The supports' own are zero but for rounding.
+        zero = torch.zeros_like(self.lam[k]).masked_fill_(~self.used[k], -torch.inf)
+        worst, row = c.scatter_reduce_(1, self.rows[k], zero, "amax").min(dim=1)
+        size = torch.maximum(torch.linalg.vector_norm(self.z[k], dim=1), self.lam[k].amax(dim=1))
+        inside = worst >= -_INSIDE * size
+        inside |= self.used[k].all(dim=1)
+        self.done[k[inside]] = True
+        k, row, arrangement = k[~inside], row[~inside], arrangement[~inside]
+        entry = (~self.used[k]).to(torch.int8).argmax(dim=1)
+        normal = cones.units[row] * cones.signs[arrangement, row][:, None]
+        products = (self.normals[k] @ normal[..., None])[..., 0]
+        self.gram[k, entry], self.gram[k, :, entry] = products, products
+        self.gram[k, entry, entry] = 1.0 + _RIDGE
+        self.rows[k, entry], self.used[k, entry] = row, True
+        self.normals[k, entry], self.newest[k] = normal, entry
+
+    def _settle(self, out, s, done):
+        """Store what is done, and go on with the rest."""
+        which = self.which[done]
+        out[self.place[done]] = s[done]
+        self.cones.rows[which], self.cones.used[which] = self.rows[done], self.used[done]
+        self.cones.lam[which] = self.lam[done]
+        self.cones.forces[which] = (s - self.z)[done]
+        for name in ("z", "which", "arrangement", "rows", "used", "lam", "normals", "gram"):
+            setattr(self, name, getattr(self, name)[~done])
+        self.newest, self.place = self.newest[~done], self.place[~done]
+        self.done = self.done[~done]

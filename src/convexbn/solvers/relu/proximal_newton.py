@@ -1,0 +1,222 @@
+"""A proximal method for the exact programs, each step of which Newton's method finds.
+
+With x the blocks of both signs and g the norms and cones, the proximal point method takes
+
+    x <- argmin_x L(A x) + g(x) + ||x - x_old||^2 / (2 sigma),         sigma <- 4 sigma,
+
+and ends in few steps, however large the norm of A. The minimum is
+`sigma prox(x_old / sigma + A^T v)` for the v = -L'(F) whose predictions F are its own:
+
+    R(F) = F - A sigma prox(x_old / sigma + A^T v) = 0.
+
+The proximal map of a block projects on its cone and takes beta off the length. It is piecewise
+smooth: its derivative at s = z + K^T lam lives in the face of the cone that s is in,
+
+    J = (1 - beta / ||s||) I + beta / ||s||^3 s s^T     where the normals of lam's support vanish,
+
+so that a step of the semismooth Newton method, `(I + sigma A J A^T L'') dF = -R`, costs a matrix
+of n rows and one column per dimension of the active faces. These are few: cones of cells are thin.
+The convex function of v whose gradient R is (the dual of the proximal step) decides on the length.
+After Li, Sun and Toh (2018), "A highly efficient semismooth Newton augmented Lagrangian method for
+solving lasso problems"; here Newton's method is for F instead of v, whose domain is all of R^n.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from convexbn.programs.gated import scaled_dual
+from convexbn.programs.relu import GatedCones
+from convexbn.solvers.relu.projections import Projections, gram
+from convexbn.solvers.snapshots import Look
+from convexbn.solvers.sparsity import sparsest
+
+_SIGMA = 8.0  # of the first step, in units of one over the loss's curvature
+_GROWTH, _SHRINK = 4.0, 64.0  # after a step, and where there is none
+_LARGEST = 1e8  # sigma, in the same units: rounding of the projections grows with it
+_ROUGH = 0.1  # accuracy of a proximal step, relative to its own size and to the gap
+_FINEST = 1e-13  # accuracy that rounding leaves, in units of ||L'(0)||
+_NEWTON_STEPS = 30  # per proximal step
+_HALVINGS = 20
+_ROOM = 10  # what is left of the tolerance for making the solution sparse
+_PROGRESS = 0.9  # of gap or violation: what counts as progress
+_PATIENCE_WITHIN = 2  # proximal steps without progress once within the tolerance
+_PATIENCE = 30  # proximal steps without progress before the precision is held to be exhausted
+
+
+@dataclass
+class State:
+    """Where a solve goes on: blocks x (2, P, p), predictions F (n, 1) and what is projected on."""
+
+    x: torch.Tensor
+    F: torch.Tensor
+    cones: Projections
+
+    @classmethod
+    def at(cls, program: GatedCones, W) -> "State":
+        """Begin at weights W (2, p, P)."""
+        x = program.blocks(W).contiguous()
+        return cls(x, program.forward(x), Projections(program))
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What Newton's method knows at predictions F (n, 1).
+
+    Attributes
+    ----------
+    F, V : Tensor, shape (n, 1)
+    value : float
+        Of the dual of the proximal step.
+    residual : Tensor, shape (n, 1)
+        `F - A x`.
+    active : Tensor of int, shape (k,)
+        Blocks of x that are not zero, those of the second set after the first.
+    s : Tensor, shape (k, p)
+        Their projections.
+    x : Tensor, shape (2, P, p)
+    """
+
+    F: torch.Tensor
+    V: torch.Tensor
+    value: float
+    residual: torch.Tensor
+    active: torch.Tensor
+    s: torch.Tensor
+    x: torch.Tensor
+
+
+def minimize(program: GatedCones, state: State, tol, max_iterations, watch, on_look) -> tuple:
+    """Iterate from `state`, and update it, until relative gap and violation are within `tol`.
+
+    Parameters, and what is returned, are those of
+    :func:`convexbn.solvers.relu_bn.interior_point.minimize`; an iteration is a step of Newton's
+    method, and `on_look` is called after each proximal step.
+    """
+    size = float(torch.linalg.vector_norm(program.loss.negative_gradient(0 * state.F, program.Y)))
+    unit = 1 / program.loss.lipschitz
+    sigma = _SIGMA * unit
+    least = mark = math.inf
+    best, iteration, stale, stopped = None, 0, 0, ""
+    while not stopped:
+        look, error = _look(program, state, iteration, watch)
+        with watch.paused():
+            on_look(look)
+        if best is None or error < least:
+            best, least = (state.x, state.cones.multipliers()), error
+        mark, stale = (error, 0) if error < _PROGRESS * mark else (mark, stale + 1)
+        if error <= tol / _ROOM or (least <= tol and stale >= _PATIENCE_WITHIN):
+            stopped = "tolerance"
+        elif iteration >= max_iterations:
+            stopped = "iterations"
+        elif stale >= _PATIENCE:
+            stopped = "precision"
+        else:
+            limit = min(_NEWTON_STEPS, max_iterations - iteration)
+            wanted = min(_SIGMA * unit / sigma * size, error * program.beta)
+            accuracy = max(_ROUGH * wanted, _FINEST * size)
+            steps, reached = _proximal_step(program, state, sigma, accuracy, limit)
+            iteration += steps
+            sigma = min(_GROWTH * sigma, _LARGEST * unit) if reached else sigma / _SHRINK
+    x, multipliers = best
+    x = sparsest(program, x, multipliers, tol) if least <= tol else x
+    return x, multipliers, iteration, stopped
+
+
+def _look(program, state, iteration, watch) -> tuple[Look, float]:
+    """Return what is seen at the blocks of a state, and how far they are from a certificate."""
+    x = state.x
+    F = program.forward(x)
+    V = program.loss.negative_gradient(F, program.Y)
+    T = program.adjoint(V) + state.cones.forces.view_as(x)
+    dual = scaled_dual(program, V, torch.linalg.vector_norm(T, dim=-1).max().reshape(1))
+    objective = program.objective(x, F)
+    W = program.weights(x)
+    look = Look(program.beta, iteration, watch.seconds, objective, dual, lambda: W, F)
+    return look, max(look.relative_gap, program.violation(x))
+
+
+def _proximal_step(program, state, sigma, accuracy, limit) -> tuple[int, bool]:
+    """Move a state to its proximal point; return steps of Newton's method, and whether they did."""
+    trial, steps = _trial(program, state, sigma, state.F), 0
+    while steps < limit and float(torch.linalg.vector_norm(trial.residual)) > accuracy:
+        better = _searched(program, state, sigma, trial)
+        if better is None:
+            return max(1, steps), False
+        trial, steps = better, steps + 1
+    state.x, state.F = trial.x, trial.F
+    # No step at all counts as one: with it, all solves end.
+    return max(1, steps), steps < limit
+
+
+def _searched(program, state, sigma, trial) -> Trial | None:
+    """Return the trial at the end of a Newton step, halved until the dual's value falls."""
+    loss, Y = program.loss, program.Y
+    hessian = loss.hessian(trial.F, Y)
+    step = _newton_step(program, state.cones, sigma, trial, hessian)
+    slope = float((trial.residual * hessian * step).sum())
+    rounding = 1e-14 * (abs(trial.value) + abs(float(loss.value(trial.F, Y))))
+    for halving in range(_HALVINGS):
+        length = 0.5**halving
+        there = _trial(program, state, sigma, trial.F + length * step)
+        if there.value <= trial.value + 1e-4 * length * slope + rounding:
+            return there
+    return None
+
+
+def _trial(program, state, sigma, F) -> Trial:
+    """Evaluate the dual of the proximal step, and its gradient, at predictions F."""
+    V = program.loss.negative_gradient(F, program.Y)
+    T, anchor = program.adjoint(V).flatten(0, 1), state.x.flatten(0, 1)  # (2 P, p)
+    bounds = torch.linalg.vector_norm(T + state.cones.forces, dim=1)
+    which = ((bounds > program.beta) | anchor.any(dim=1)).nonzero()[:, 0]
+    s = state.cones(T[which] + anchor[which] / sigma, which, program.beta)
+    lengths = torch.linalg.vector_norm(s, dim=1)
+    present = lengths > program.beta
+    active, s, excess = which[present], s[present], lengths[present] - program.beta
+    x = torch.zeros_like(anchor)
+    x[active] = sigma * (excess / lengths[present])[:, None] * s
+    x = x.view_as(state.x)
+    conjugate = -(F * V).sum() - program.loss.value(F, program.Y)
+    value = float(conjugate + sigma / 2 * excess.square().sum())
+    return Trial(F, V, value, F - program.forward(x), active, s, x)
+
+
+def _newton_step(program, cones, sigma, trial, hessian) -> torch.Tensor:
+    """Return dF (n, 1) with `(I + sigma A J A^T L'') dF = -R`."""
+    directions, owner = _roots(program, cones, trial)
+    half = math.sqrt(sigma) * program.scores(directions, owner)  # (n, d), half half^T = A J A^T
+    root = hessian.sqrt()
+    columns, right = root * half, -root * trial.residual
+    if columns.shape[1] < len(right):
+        shared = torch.cholesky_solve(columns.T @ right, _factor(columns.T @ columns))
+    else:
+        shared = columns.T @ torch.cholesky_solve(right, _factor(columns @ columns.T))
+    return -trial.residual - half @ shared
+
+
+def _factor(M) -> torch.Tensor:
+    """Return the Cholesky factor of I + M; M is overwritten."""
+    M.diagonal().add_(1)
+    return torch.linalg.cholesky(M)
+
+
+def _roots(program, cones, trial) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the rows (d, p) of square roots of all J, and whose arrangement's each is (d,).
+
+    With an orthonormal basis N of the face, `J = N (a I + (1 - a) m m^T) N^T`, where
+    `a = 1 - beta / ||s||` and `m = N^T s / ||s||`.
+    """
+    active, used = trial.active, cones.used[trial.active]
+    normals = cones.normals(active)
+    factor = torch.linalg.cholesky(gram(normals, used))
+    across = normals.mT @ torch.cholesky_solve(normals, factor)
+    basis = torch.linalg.eigh(across).eigenvectors  # the face's first, (k, p, p)
+    lengths = torch.linalg.vector_norm(trial.s, dim=1)[:, None]
+    root = (1 - program.beta / lengths).sqrt()[..., None]  # (k, 1, 1)
+    unit = (trial.s / lengths)[..., None]
+    roots = root * basis + (1 - root) * unit * (basis.mT @ unit).mT
+    _, p, P = program.shape
+    face = torch.arange(p, device=used.device) < p - used.sum(dim=1, keepdim=True)  # (k, p)
+    return roots.mT[face], (active % P)[:, None].expand(-1, p)[face]

@@ -1,0 +1,1 @@
+"""Gradient descent: whole sweeps of minibatch SGD, and full batches from many starts."""

@@ -1,0 +1,169 @@
+"""The data of a sweep on the device: a sample's patches side by side, so that batches are rows."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from convexbn.evaluation import targets_of
+from convexbn.inputs import check_finite, check_same_length
+from convexbn.networks.normalization import BLOCK
+from convexbn.training.augmentation import Augmentation
+
+SPLITS = "train", "validation", "test"
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What :func:`convexbn.training.engine.train` works on.
+
+    Attributes
+    ----------
+    X : dict of str to Tensor
+        Of each split, shape (m, K h): the K patches of a sample one after the other; K = 1 for
+        features without patches.
+    Y : Tensor, shape (n, C)
+    labels : dict of str to ndarray
+    targets : dict of str to ndarray
+        Of the training and the test labels, shape (m, C).
+    h : int
+        Entries of a patch, or all features.
+    gates : dict of int to Tensor
+        By seed, shape (h, P), for the convex program; else empty.
+    setup_seconds : dict of int to float
+        By seed: what was done before the training starts.
+    augmentation : Augmentation or None
+        Of the training images in a batch, if any.
+    """
+
+    X: dict
+    Y: torch.Tensor
+    labels: dict
+    targets: dict
+    h: int
+    gates: dict
+    setup_seconds: dict
+    augmentation: Augmentation | None = None
+
+    @classmethod
+    def read(cls, features: dict, sweep, device) -> "TrainingData":
+        """Check the arrays that a training takes, and put them on the device.
+
+        Raises
+        ------
+        ValueError
+            If they hold NaN or do not fit together, there are no gates for the convex program, or
+            they are to be augmented and are no whole images.
+        """
+        samples = {split: _by_sample(f"X_{split}", features[f"X_{split}"]) for split in SPLITS}
+        _check(features, samples)
+        labels = {split: np.asarray(features[f"labels_{split}"]) for split in SPLITS}
+        h, seeds = samples["train"].shape[-1], sweep.seeds
+        seconds = features.get("setup_seconds", np.zeros(len(seeds)))
+        return cls(
+            X={split: X.flatten(1).to(device) for split, X in samples.items()},
+            Y=torch.as_tensor(features["Y_train"]).to(device),
+            labels=labels,
+            targets={split: targets_of(labels[split], features) for split in ("train", "test")},
+            h=h,
+            gates=_gates(features, seeds, h) if sweep.network == "convex" else {},
+            setup_seconds=dict(zip(seeds, map(float, seconds), strict=True)),
+            augmentation=_augmentation(features, sweep, device) if sweep.is_augmented else None,
+        )
+
+    @property
+    def patches(self) -> int:
+        """Patches per sample, K."""
+        return self.X["train"].shape[1] // self.h
+
+    @property
+    def outputs(self) -> int:
+        """Outputs, C."""
+        return self.Y.shape[1]
+
+    @property
+    def units(self) -> int:
+        """Units of the convex program, one per gate and output: P C."""
+        return self.outputs * next(iter(self.gates.values())).shape[1]
+
+    def rows(self, split: str) -> torch.Tensor:
+        """Return the rows of all patches of a split, shape (m K, h)."""
+        return self.X[split].view(-1, self.h)
+
+    def batch(self, index, ways=None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return rows (e, b K, h) and targets (e, b, C) of the training samples `index` (e, b).
+
+        With `ways` (e, b) each is augmented in its own.
+        """
+        e, flat = len(index), index.flatten()
+        X, Y = self.X["train"].index_select(0, flat), self.Y.index_select(0, flat)
+        if ways is not None:
+            X = self.augmentation(X, ways.flatten())
+        return X.view(e, -1, self.h), Y.view(e, -1, self.outputs)
+
+    @torch.no_grad()
+    def scores(self, network, split: str, statistics) -> torch.Tensor:
+        """Return what a stack says of a split, shape (e, m, C), in blocks that fit the cache."""
+        hidden = max(p.numel() for p in network.parameters()) // self.h  # of a row
+        samples = max(1, BLOCK // (hidden * self.patches))
+        return torch.cat(
+            [
+                network(X.view(-1, self.h), statistics)  # (e, m K, C)
+                .unflatten(-2, (len(X), self.patches))
+                .mean(-2)
+                for X in self.X[split].split(samples)
+            ],
+            dim=-2,
+        )
+
+
+def _by_sample(name, X) -> torch.Tensor:
+    """Return features (m, d) as they are, and patches (K, m, h) in the order (m, K, h)."""
+    X = torch.as_tensor(X)
+    if X.ndim not in (2, 3):
+        raise ValueError(
+            f"{name} must have shape (n, d), or (K, n, h) for patches, got {tuple(X.shape)}; see "
+            "convexbn.patches"
+        )
+    return X if X.ndim == 2 else X.transpose(0, 1)
+
+
+def _check(features, samples) -> None:
+    shape = samples["train"].shape[1:]
+    for split, X in samples.items():
+        labels = features[f"labels_{split}"]
+        check_finite(f"X_{split}", X)
+        check_finite(f"labels_{split}", labels)
+        check_same_length(f"X_{split}", X, f"labels_{split}", labels)
+        if X.shape[1:] != shape:
+            raise ValueError(
+                f"X_{split} must have samples of the shape that they have in training, "
+                f"{tuple(shape)}, got {tuple(X.shape[1:])}; prepare all splits in one way"
+            )
+    check_finite("Y_train", features["Y_train"])
+    check_same_length("X_train", samples["train"], "Y_train", features["Y_train"])
+
+
+def _augmentation(features, sweep, device) -> Augmentation:
+    image, found = features.get("image"), tuple(np.shape(features["X_train"]))
+    if image is None or len(found) != 2 or found[1] != np.prod(image):
+        size = "none" if image is None else " x ".join(str(int(side)) for side in image)
+        raise ValueError(
+            "flip and shift need whole images: `image`, their height, width and channels, and "
+            f"X_train of shape (n, height * width * channels), got {size} and {found}; leave them "
+            "out for patches, and prepare the data anew if they were prepared without `image`"
+        )
+    ways = {"flip": sweep.flip, "shift": sweep.shift}
+    return Augmentation(*map(int, image), **ways, device=device)
+
+
+def _gates(features, seeds, h) -> dict:
+    """Return the gates of each seed, (h, P)."""
+    gates = features.get("gates")
+    if gates is None or gates.ndim != 3 or gates.shape[:2] != (len(seeds), h):
+        found = "none" if gates is None else f"shape {tuple(gates.shape)}"
+        raise ValueError(
+            f"the convex program needs gates of shape ({len(seeds)}, {h}, P), one set for each "
+            f"seed, got {found}; make the features by convex_network.whitened"
+        )
+    return dict(zip(seeds, map(torch.as_tensor, gates), strict=True))

@@ -1,0 +1,159 @@
+"""What a sweep of networks is: its members, and how they are trained. Imports nothing heavy.
+
+Every network of a sweep, a member, is one (seed, learning rate, beta). A seed fixes the
+initialization and the order of the samples for all its learning rates and betas: they are paired.
+"""
+
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import NamedTuple
+
+from convexbn.inputs import check_between, check_choice, check_momentum, check_positive
+from convexbn.training.schedules import SCHEDULES, log_spaced
+from convexbn.training.tuning import check_tuning, is_tuned
+
+NETWORKS = "bn", "relu", "convex"
+OPTIMIZERS = "sgd", "adam"
+
+
+class Member(NamedTuple):
+    """What tells one network of a sweep from another; beta is in the paper's units."""
+
+    seed: int
+    learning_rate: float
+    beta: float
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep of networks.
+
+    Parameters
+    ----------
+    network : str
+        "bn"; "relu", the same without BN; or "convex", the gated convex program itself.
+    width : int or None
+        Neurons; None for "convex", whose gates come with the data.
+    epochs, batch_size : int
+        Passes over the data; samples per step, at least 2. An epoch leaves out the samples after
+        its last full batch: statistics of a small rest would be noise.
+    learning_rates, betas, seeds : sequences
+        Every combination is a member, unless there are `tuning_seeds`. Learning rates are those of
+        the loss per sample, beta is the weight decay in the paper's units, for a loss summed over
+        the samples.
+    momentum : float
+        In [0, 1); for "adam" the decay of its first moment (that of its second is 0.999).
+    schedule : str
+        "constant", or "cosine": down to zero at the end of training.
+    evaluations : int
+        About how many epochs are evaluated besides epoch 0, log-spaced, the last always.
+    max_members : int, optional
+        How many are trained together at most; the results are the same to rounding. By default as
+        many as a CPU's cache holds (:func:`convexbn.programs.memory.members_in_cache`), on a GPU
+        all.
+    optimizer : str
+        "sgd" or "adam", with the weight decay in the gradient.
+    tuning_seeds : int, optional
+        How many of the seeds, the first, try every combination; the others are trained only in the
+        one with the best validation accuracy at the end. By default all try every one.
+    flip : bool
+        Whether training images are mirrored at random (see
+        :class:`convexbn.training.augmentation.Augmentation`). Not for "convex", whose data are
+        whitened.
+    shift : int
+        Pixels that training images are moved by at most, at random; the same holds.
+
+    Raises
+    ------
+    ValueError
+        If a setting is out of its range.
+    """
+
+    network: str
+    width: int | None
+    epochs: int
+    batch_size: int
+    learning_rates: tuple
+    betas: tuple
+    seeds: tuple
+    momentum: float = 0.9
+    schedule: str = "constant"
+    evaluations: int = 12
+    max_members: int | None = None
+    optimizer: str = "sgd"
+    tuning_seeds: int | None = None
+    flip: bool = False
+    shift: int = 0
+
+    def __post_init__(self):
+        check_choice("network", self.network, NETWORKS)
+        check_choice("schedule", self.schedule, SCHEDULES)
+        check_choice("optimizer", self.optimizer, OPTIMIZERS)
+        self._check_width()
+        for name in ("epochs", "evaluations", "max_members"):
+            if (value := getattr(self, name)) is not None:
+                check_between(name, value, 1, 10**9)
+        for name in ("learning_rates", "betas", "seeds"):
+            if len(getattr(self, name)) == 0:
+                raise ValueError(f"{name} must name at least one value, got none; give one or more")
+        for value in (*self.learning_rates, *self.betas):
+            check_positive("each learning rate and beta", value)
+        check_momentum(self.momentum)
+        check_tuning(self.tuning_seeds, len(self.seeds), validation=True)
+        check_between("shift", self.shift, 0, 10**9)
+        if self.is_augmented and self.network == "convex":
+            raise ValueError(
+                "the convex program sees whitened data, which are no images to flip or shift; "
+                "leave flip and shift out"
+            )
+
+    @classmethod
+    def of(cls, entry: dict, seeds) -> "Sweep":
+        """Return the sweep of an entry of `sgd` in the config, its repetitions with these seeds."""
+        given = {name: entry[name] for name in cls.__dataclass_fields__.keys() & entry.keys()}
+        return cls(**{"width": None, **given, "seeds": tuple(seeds)})
+
+    def _check_width(self):
+        if self.network != "convex":
+            check_between("width", self.width, 1, 10**9)
+        elif self.width is not None:
+            raise ValueError(
+                f"the convex program has no width, got {self.width!r}; leave it out, its size is "
+                "that of its gates"
+            )
+
+    @property
+    def tuning(self) -> "Sweep":
+        """The part of the sweep that tries every combination: all of it, if nothing is tuned."""
+        return replace(self, seeds=self.seeds[: self.tuning_seeds], tuning_seeds=None)
+
+    @property
+    def is_tuned(self) -> bool:
+        """Whether some of the seeds choose the setting of the others."""
+        return is_tuned(self.tuning_seeds, len(self.seeds))
+
+    def remaining(self, beta, learning_rate) -> "Sweep":
+        """Return the part of a tuned sweep that is trained in the chosen setting."""
+        seeds, setting = self.seeds[self.tuning_seeds :], {"betas": (beta,)}
+        setting["learning_rates"] = (learning_rate,)
+        return replace(self, seeds=seeds, tuning_seeds=None, **setting)
+
+    @property
+    def is_augmented(self) -> bool:
+        """Whether training images are flipped or shifted."""
+        return self.flip or self.shift > 0
+
+    @property
+    def members(self) -> list[Member]:
+        """All combinations, the seed changing slowest and beta fastest."""
+        combinations = product(self.seeds, self.learning_rates, self.betas)
+        return [Member(int(seed), float(rate), float(beta)) for seed, rate, beta in combinations]
+
+    @property
+    def evaluated(self) -> set[int]:
+        """The epochs after which the networks are evaluated."""
+        return {0} | log_spaced(self.epochs, self.evaluations)
+
+    def factor(self, done: float) -> float:
+        """Return the factor on the learning rate when a share `done` of the training is done."""
+        return SCHEDULES[self.schedule](done)

@@ -1,0 +1,108 @@
+"""Student's paired interval and test, Holm's correction and slopes: independent answers."""
+
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from convexbn.reporting import significance
+from convexbn.reporting.significance import Interval
+
+
+def test_interval_is_students():
+    # Mean 3, standard error sqrt(2.5 / 5), and 2.776445 is the tabulated t quantile (.975, 4 df).
+    found = significance.interval([1.0, 2, 3, 4, 5])
+    assert found[:3] == pytest.approx((3, 3 - 2.776445 * 0.5**0.5, 3 + 2.776445 * 0.5**0.5))
+    assert found.pairs == 5
+
+
+@pytest.mark.parametrize("n", [2, 5, 30])
+def test_interval_and_p_are_scipys(n):
+    values = np.random.default_rng(n).normal(0.3, 1, n)
+    expected = stats.ttest_1samp(values, 0)
+    found = significance.interval(values)
+    assert found.p == pytest.approx(expected.pvalue, rel=1e-10)
+    assert found[1:3] == pytest.approx(tuple(expected.confidence_interval(0.95)), rel=1e-10)
+
+
+def test_p_below_the_level_and_an_interval_without_zero_are_one_thing():
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        found = significance.interval(rng.normal(0.7, 1, 6))
+        assert (found.p < 1 - significance.LEVEL) == (found.low > 0 or found.high < 0)
+
+
+def test_equal_differences_are_certain():
+    assert significance.interval([0.5] * 4) == Interval(0.5, 0.5, 0.5, 0.0, 4)
+    assert significance.interval([0.0] * 4) == Interval(0.0, 0.0, 0.0, 1.0, 4)
+
+
+def test_what_a_grid_hides_widens_the_interval():
+    values = [1.0, 2, 3, 4, 5]
+    sharp, coarse = significance.interval(values), significance.interval(values, 0.5)
+    assert (coarse.mean, coarse.pairs) == (sharp.mean, sharp.pairs)
+    assert (sharp.low - coarse.low, coarse.high - sharp.high) == pytest.approx((0.5, 0.5))
+    assert coarse.p == pytest.approx(significance.interval([0.5, 1.5, 2.5, 3.5, 4.5]).p, rel=1e-12)
+    # A mean within what the grid hides is no evidence, even of equal values.
+    assert significance.interval([0.5] * 5, 0.6)[1:4] == pytest.approx((-0.1, 1.1, 1.0))
+    assert significance.interval([0.5] * 5, 0.4).p == 0
+
+
+@pytest.mark.parametrize("values", [[], [0.3]])
+def test_fewer_than_two_pairs_say_nothing(values):
+    found = significance.interval(values)
+    assert found.pairs == len(values)
+    assert np.isnan([found.low, found.high, found.p]).all()
+    assert found.verdict() == "not resolved"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "seeds", "verdict"),
+    [
+        (0.001, 0.02, 5, "reproduced"),
+        (0.001, 0.02, 4, "not resolved"),
+        (0.0, 0.02, 5, "not resolved"),
+        (-0.01, 0.02, 50, "not resolved"),
+        (-0.02, 0.0, 5, "not resolved"),
+        (-0.02, -0.001, 5, "not reproduced"),
+        (-0.02, -0.001, 4, "not resolved"),
+    ],
+)
+def test_verdict_of_an_interval(low, high, seeds, verdict):
+    found = Interval((low + high) / 2, low, high, 0.01, seeds)
+    assert found.verdict() == verdict
+    assert found.verdict(0.049) == verdict
+    assert found.verdict(0.051) == "not resolved"  # an adjusted p-value can only take away
+
+
+def test_differences_are_of_equal_seeds():
+    first = pd.DataFrame({"seed": [3, 1, 2], "test_accuracy": [0.3, 0.1, np.nan]})
+    second = pd.DataFrame({"seed": [1, 2, 3, 4], "test_accuracy": [0.5, 0.5, 0.1, 0.9]})
+    found = significance.differences(first, second)
+    assert sorted(found) == pytest.approx([-0.4, 0.2])
+
+
+def closed_bonferroni(p) -> list[float]:
+    """The p-values of all tests that contain a hypothesis, Bonferroni's each; the largest."""
+    m = len(p)
+    sets = [s for size in range(1, m + 1) for s in combinations(range(m), size)]
+    return [max(min(1, len(s) * min(p[j] for j in s)) for s in sets if i in s) for i in range(m)]
+
+
+@pytest.mark.parametrize("m", [1, 2, 3, 6])
+def test_holm_is_the_closure_of_bonferroni(m):
+    for seed in range(20):
+        p = np.random.default_rng(seed).random(m) ** 3
+        np.testing.assert_allclose(significance.holm(p), closed_bonferroni(p), rtol=1e-12)
+
+
+def test_slopes_are_numpys():
+    rng = np.random.default_rng(0)
+    x, values = rng.random(5), pd.DataFrame(rng.random((5, 3)))
+    np.testing.assert_allclose(significance.slopes(x, values), np.polyfit(x, values, 1)[0])
+    values.loc[2, 1] = np.nan
+    np.testing.assert_allclose(
+        significance.slopes(x, values), np.polyfit(x, values[[0, 2]].to_numpy(), 1)[0]
+    )

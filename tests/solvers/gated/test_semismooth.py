@@ -1,0 +1,524 @@
+"""The proximal point method's parts against dense matrices, differences and theorems."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import instances
+import numpy as np
+import pytest
+import torch
+from loss_draws import draw, inside
+from sklearn.datasets import load_digits
+
+from convexbn.arrangements.gates import activation, sample_gates
+from convexbn.data.patches import patches
+from convexbn.programs.certificates import make_program
+from convexbn.programs.gated import pooled
+from convexbn.programs.losses import LOSSES
+from convexbn.programs.penalties import PENALTIES
+from convexbn.solvers import solve
+from convexbn.solvers.gated import mean_field
+from convexbn.solvers.gated.loss_prox import RESPONSES
+from convexbn.solvers.gated.mean_field import MeanField, Spectrum, conjugate_gradients
+from convexbn.solvers.gated.passes import Design
+from convexbn.solvers.gated.semismooth import System
+from convexbn.whitening import whiten
+
+ALL = list(LOSSES)
+DAMPED = [name for name in ALL if RESPONSES[name].damped]
+ROUNDING = 1e-12  # float64, sums of up to some hundred terms of size one
+
+
+def normal(*shape, seed=0):
+    return torch.as_tensor(np.random.default_rng(seed).standard_normal(shape))
+
+
+# --- responses ------------------------------------------------------------------------------------
+
+
+def drawn(name, rho, seed=0, n=40, C=3, size=1.0):
+    """Return targets, centre, and a dual variable; outside of the loss's own domain if damped."""
+    center, Y = draw(name, seed, n, C, size=size)
+    outside = min(rho, 1.0) * size * normal(n, C, seed=(seed, 5))
+    return Y, center, RESPONSES[name].project(inside(name, seed, Y) + outside)
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("rho", [1e-7, 1e-3, 1.0, 100.0])
+@pytest.mark.parametrize("size", [0.1, 1.0, 30.0])
+@pytest.mark.parametrize("cold", [True, False])
+def test_predictions_obey_the_gradient_condition(name, rho, size, cold):
+    """`grad L(F) + V + rho (F - F0) = 0`, whatever the start."""
+    response, (Y, center, V) = RESPONSES[name], drawn(name, rho, size=size)
+    start = 50 * normal(*Y.shape, seed=9) if cold else center
+    F = response.predictions(V, Y, center, rho, start)
+    pull = rho * response.project(F - center)
+    left = V + pull - LOSSES[name].negative_gradient(F, Y)
+    # Newton's steps end at 1e-12 of F, whose slope is at most 2 + rho.
+    terms = 1 + size + float(pull.abs().max()) + 3 * float(F.abs().max())
+    assert float(left.abs().max()) <= 2e-12 * (1 + rho) * terms
+
+
+def test_squared_loss_needs_no_damping():
+    Y, center, V = drawn("squared", 1.0)
+    F = RESPONSES["squared"].predictions(V, Y, center, 0.0, center)
+    torch.testing.assert_close(LOSSES["squared"].negative_gradient(F, Y), V, rtol=0, atol=ROUNDING)
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("rho", [0.01, 1.0])
+def test_compliance_is_the_derivative_of_the_predictions(name, rho):
+    """`dF = -(L'' + rho)^{-1} dV`."""
+    loss, response, (Y, center, V) = LOSSES[name], RESPONSES[name], drawn(name, rho)
+    step = response.project(normal(*Y.shape, seed=6))
+    h = 1e-6
+    ahead, back = (response.predictions(V + t * step, Y, center, rho, center) for t in (h, -h))
+    F = response.predictions(V, Y, center, rho, center)
+    ours = response.project(response.compliance(loss, F, Y, rho)(step))
+    # Rounding of 1e-14 over h; a third derivative of the order of 1 / rho^3, times h squared.
+    torch.testing.assert_close(ours, (back - ahead) / (2 * h), rtol=1e-5, atol=1e-5)
+    single = response.compliance(loss, F, Y, rho)(step.float())
+    assert single.dtype == torch.float32
+    torch.testing.assert_close(response.project(single).double(), ours, rtol=1e-4, atol=1e-4 / rho)
+
+
+@pytest.mark.parametrize("rho", [1e-6, 0.1, 10.0])
+def test_compliance_of_shares_is_the_inverse_matrix(rho):
+    """On rows that sum to zero: `(diag(s) - s s^T + rho)` times it is the identity."""
+    share = (3 * normal(30, 4)).softmax(dim=1)
+    x = RESPONSES["cross_entropy"].project(normal(30, 4, seed=1))
+    loss, F = LOSSES["cross_entropy"], share.log()
+    compliance = RESPONSES["cross_entropy"].compliance(loss, F, None, rho)
+    for s, ours, row in zip(share, compliance(x), x, strict=True):
+        hessian = torch.diag(s) - torch.outer(s, s) + rho * torch.eye(4, dtype=s.dtype)
+        expected = torch.linalg.solve(hessian, row)
+        torch.testing.assert_close(ours, expected, rtol=1e-8, atol=1e-8)
+    # Its diagonal stands for the curvature's mean over the three directions that sum to zero.
+    basis = torch.linalg.svd(torch.ones(1, 4, dtype=torch.float64)).Vh[1:]
+    for s, diagonal in zip(share, compliance.diagonal, strict=True):
+        mean = torch.trace(basis @ (torch.diag(s) - torch.outer(s, s)) @ basis.T) / 3
+        torch.testing.assert_close(diagonal, (1 / (mean + rho)).expand(4), rtol=1e-12, atol=0)
+
+
+def test_entropy_does_not_see_constants():
+    """A constant added to the rows of centre or start changes nothing; rows of F sum to zero."""
+    response, (Y, center, V) = RESPONSES["cross_entropy"], drawn("cross_entropy", 0.1)
+    shift = normal(len(Y), 1, seed=8)
+    F = response.predictions(V, Y, center, 0.1, center)
+    moved = response.predictions(V, Y, center + shift, 0.1, center - shift)
+    torch.testing.assert_close(F, moved, rtol=0, atol=1e-11)
+    torch.testing.assert_close(F.sum(dim=1), torch.zeros(len(Y)).double(), rtol=0, atol=1e-11)
+
+
+# --- conjugate gradients --------------------------------------------------------------------------
+
+
+def positive(size, seed=0, weight=1.0):
+    A = normal(size, size, seed=seed)
+    return weight * A @ A.T / size + torch.eye(size)
+
+
+@pytest.mark.parametrize("kind", ["none", "diagonal", "inverse"])
+def test_conjugate_gradients_solve(kind):
+    H, b = positive(30, weight=100.0), normal(10, 3, seed=1)
+    H = H * torch.outer(*[torch.logspace(-1, 1, 30).double()] * 2)  # badly scaled
+    inverses = {"none": torch.eye(30).double(), "diagonal": torch.diag(1 / H.diag())}
+    inverse = inverses.get(kind, torch.linalg.inv(H))
+    calls = []
+
+    def apply(x):
+        calls.append(x)
+        return (H @ x.flatten()).reshape(10, 3)
+
+    def precondition(r):
+        return (inverse @ r.flatten()).reshape(10, 3)
+
+    x, iterations = conjugate_gradients(apply, precondition, b, 1e-10, 300)
+    assert iterations == len(calls) < 300
+    residual = apply(x) - b
+    # The residual is updated rather than computed: rounding times the condition number.
+    assert float(residual.norm()) <= 1.1e-10 * float(b.norm())
+    exact = torch.linalg.solve(H, b.flatten()).reshape(10, 3)
+    torch.testing.assert_close(x, exact, rtol=1e-6, atol=1e-6)
+    if kind == "inverse":
+        assert iterations == 1
+
+
+def test_conjugate_gradients_stop_early():
+    H, b = positive(30, weight=100.0), normal(30, 1)
+    errors = []
+    exact = torch.linalg.solve(H, b)
+    for limit in range(1, 12):
+        x, iterations = conjugate_gradients(lambda x: H @ x, lambda r: r, b, 1e-14, limit)
+        assert iterations == limit
+        errors.append(float(((x - exact) * (H @ (x - exact))).sum()))
+    assert errors == sorted(errors, reverse=True)  # each minimizes the energy over more
+
+
+# --- the preconditioner ---------------------------------------------------------------------------
+
+
+def make(seed=0, n=12, d=3, P=5, C=3, K=1, share=0.1, whitened=True, **terms):
+    """Return a program; of K patches per sample, and of a design that is not orthonormal."""
+    terms = {"model": "gated", "loss": "squared", "penalty": "group"} | terms
+    problem = instances.make(seed, K * n, d, P, C, share)
+    problem = instances.with_targets(problem, terms["loss"])
+    U = problem.U if whitened else problem.U @ np.diag(np.linspace(0.5, 2, problem.U.shape[1]))
+    U, D = U.reshape(K, n, -1), problem.D.reshape(K, n, -1)
+    program = make_program(U, D, problem.Y[:n], 1.0, **terms)
+    return replace(program, beta=share * program.beta_max())
+
+
+def as_matrix(apply, n, c):
+    units = torch.eye(n * c, dtype=torch.float64).reshape(-1, n, c)
+    return torch.stack([apply(unit).flatten() for unit in units], dim=1)
+
+
+@pytest.mark.parametrize("K", [1, 3])
+@pytest.mark.parametrize("whitened", [True, False])
+def test_spectrum_is_that_of_the_pooled_design(K, whitened):
+    program = make(K=K, whitened=whitened)
+    spectrum, U = Spectrum.of(program), pooled(program.U, K)
+    basis = spectrum.basis
+    torch.testing.assert_close((basis * spectrum.values) @ basis.T, U @ U.T)
+    unit = torch.eye(basis.shape[1], dtype=torch.float64)
+    torch.testing.assert_close(basis.T @ basis, unit, rtol=0, atol=1e-10)
+    rows = program.U.square().sum(dim=1).reshape(K, -1).sum(dim=0)
+    assert spectrum.leverage == pytest.approx(float(rows.mean()), rel=ROUNDING)
+
+
+def test_spectrum_leaves_out_what_the_design_does_not_span(monkeypatch):
+    program = make()
+    twice = replace(program, U=torch.cat([program.U, program.U], dim=1))
+    spectrum, U = Spectrum.of(twice), program.U
+    assert spectrum.basis.shape == U.shape
+    torch.testing.assert_close((spectrum.basis * spectrum.values) @ spectrum.basis.T, 2 * U @ U.T)
+    monkeypatch.setattr(mean_field, "LARGEST", 3)
+    assert Spectrum.of(twice).basis.shape == (len(U), 0)  # too dear
+
+
+def expected_hessian(program, compliance, shares, open_share, left, right):
+    """Return the mean of the Hessian over masks that are open at random, without directions.
+
+    `E[D_k D_l] = p^2`, and p for the same patch of the same sample.
+    """
+    U, K, (n, c) = program.U, program.patches, compliance.shape
+    blocks = U.unflatten(0, (K, n))
+    own = torch.diag(blocks.square().sum(dim=(0, 2)))
+    summed = blocks.sum(dim=0)
+    H = sum(
+        a * (p**2 * summed @ summed.T + p * (1 - p) * own)
+        for a, p in zip(shares, open_share, strict=True)
+    )
+    H = torch.diag(compliance.flatten()) + torch.kron(H, torch.eye(c, dtype=torch.float64))
+    F = (left[:, None] * right[None]).flatten(0, 1)  # (n c, m)
+    return H + F @ F.T
+
+
+def equal_rows(program):
+    """Return the program with rows of length one."""
+    return replace(program, U=program.U / program.U.norm(dim=1, keepdim=True))
+
+
+@pytest.mark.parametrize(
+    ("c", "varying"), [(1, False), (1, True), (3, False)], ids=["one", "varying", "several"]
+)
+@pytest.mark.parametrize("K", [1, 2])
+@pytest.mark.parametrize("m", [0, 4])
+def test_preconditioner_inverts_the_mean_field(c, varying, K, m):
+    """Of rows of the same length, the mean Hessian over random masks is inverted exactly."""
+    program, rng = equal_rows(make(K=K)), np.random.default_rng(0)
+    n = len(program.Y)
+    compliance = torch.full((n, c), 0.7, dtype=torch.float64)
+    if varying:
+        compliance = torch.as_tensor(rng.uniform(0.1, 5, (n, c)))
+    shares, open_share = torch.as_tensor(rng.random((2, 6)))
+    left, right = 3 * normal(n, m), normal(c, m, seed=1)
+    ours = MeanField(Spectrum.of(program), compliance, 8 * shares, open_share, left, right)
+    H = expected_hessian(program, compliance, 8 * shares, open_share, left, right)
+    # The jitter of the directions, among them the mean field itself if C varies.
+    atol = 1e-3 if m or varying else 1e-10
+    product = as_matrix(ours, n, c) @ H
+    torch.testing.assert_close(product, torch.eye(n * c).double(), rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("c", [1, 3])
+@pytest.mark.parametrize("whitened", [True, False])
+@pytest.mark.parametrize("sigma", [1e-3, 1.0, 1e6])
+def test_preconditioner_is_symmetric_and_positive_definite(c, whitened, sigma):
+    program, rng = make(whitened=whitened, K=2), np.random.default_rng(1)
+    n = len(program.Y)
+    compliance = torch.as_tensor(rng.uniform(0.01, 10, (n, c)))
+    shares, open_share = torch.as_tensor(rng.random((2, 6)))
+    left, right = np.sqrt(sigma) * normal(n, 5), normal(c, 5, seed=1)
+    left[:, 4], right[:, 4] = left[:, 3], right[:, 3]  # a gate twice
+    ours = MeanField(Spectrum.of(program), compliance, sigma * shares, open_share, left, right)
+    matrix = as_matrix(ours, n, c)
+    # Woodbury's identity subtracts what is left of 1 / compliance, from numbers of that size.
+    torch.testing.assert_close(matrix, matrix.T, rtol=0, atol=1e-8)
+    assert float(torch.linalg.eigvalsh(matrix).min()) > 0
+
+
+@pytest.mark.parametrize("sigma", [1e6, 1e12])
+def test_directions_that_repeat_each_other_are_no_obstacle_in_float32(sigma):
+    """Their Gram matrix has rank one; beside sigma its 1 is far below the rounding of float32."""
+    program = make(n=200, d=20)
+    n, spectrum = 200, Spectrum.of(replace(program, U=program.U.float()))
+    shares = torch.zeros(0)
+    left = np.float32(np.sqrt(sigma)) * normal(n, 1).float() * torch.linspace(0.5, 1.5, 5)
+    right = torch.ones(1, 5)
+    r = normal(n, 1, seed=3).float()
+    z = MeanField(spectrum, torch.ones(n, 1), shares, shares, left, right)(r)
+    assert z.dtype == torch.float32
+    # Across the direction nothing changes, along it next to nothing is left.
+    unit = left[:, :1] / left[:, :1].norm()
+    across = r - unit * (unit.T @ r)
+    torch.testing.assert_close(z, across, rtol=0, atol=2e-3)
+
+
+# --- passes ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("K", [1, 3])
+@pytest.mark.parametrize("whitened", [True, False])
+def test_norm_is_reached_by_no_block_but_that_of_equal_patches(K, whitened):
+    program = make(K=K, whitened=whitened)
+    design, blocks = Design(program), program.U.unflatten(0, (K, -1))
+    for D in np.random.default_rng(0).random((20, K, len(program.Y))) < 0.7:
+        A = (blocks * torch.as_tensor(D)[:, :, None]).sum(dim=0)
+        assert float(torch.linalg.matrix_norm(A, 2)) <= design.norm * (1 + ROUNDING)
+    same = replace(program, U=blocks[:1].repeat(K, 1, 1).flatten(0, 1))
+    reached = float(torch.linalg.matrix_norm(K * blocks[0], 2))
+    # A design counts as orthonormal, and all its singular values as equal, up to 1e-6.
+    assert reached <= Design(same).norm * (1 + ROUNDING) <= reached * 1.00001
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("size", [1e-30, 1.0, 1e30])
+def test_bounds_of_the_dual_norms(penalty, size):
+    """Never below, and above by no more than float32 warrants; also beyond its range."""
+    program = make(n=60, d=8, P=20, penalty=penalty)
+    design, V = Design(program), size * normal(60, 3)
+    norms = program.penalty.block_norms(program.adjoint(V)).amax(dim=1)
+    bounds = design.bounds(V)
+    assert (bounds >= norms).all()
+    assert (bounds <= norms + 1e-4 * design.norm * V.norm()).all()
+
+
+# --- the subproblem -------------------------------------------------------------------------------
+
+CASES = [
+    *[(loss, penalty, 1) for loss in ALL for penalty in PENALTIES],
+    ("squared", "group", 2),
+    ("cross_entropy", "nuclear", 2),
+]
+cases = pytest.mark.parametrize(("loss", "penalty", "K"), CASES)
+
+
+def begin(program, W=None, sigma=5.0):
+    """Return the System of all classes, from weights W or zero, in float64."""
+    W = torch.zeros(program.shape, dtype=torch.float64) if W is None else W
+    system = System(program, Design(program), slice(0, program.shape[2]), W, sigma)
+    system.dtype = torch.float64
+    return system
+
+
+def spread(system, program, name) -> torch.Tensor:
+    """Return the blocks that the parts of a System have, as weights (r + 1, P, C)."""
+    W = torch.zeros(program.shape, dtype=torch.float64)
+    for part in system.parts:
+        columns = torch.arange(program.shape[2])[part.columns]
+        W[:, part.gates[:, None], columns] = getattr(part, name)
+    return W
+
+
+def psi(system, program, V) -> float:
+    """Return the subproblem's value at V, of all gates and with the conjugate by its definition."""
+    W, sigma, rho = spread(system, program, "center"), system.sigma, system.rho
+    center = program.forward(W)
+    F = system.response.predictions(V, program.Y, center, rho, center)
+    apart = system.response.project(F - center) if rho else F - center
+    conjugate = program.loss.value(F, program.Y) + (V * F).sum() + rho / 2 * apart.square().sum()
+    blocks = program.penalty.prox(W + sigma * program.adjoint(V), sigma * program.beta)
+    return float(blocks.square().sum() / (2 * sigma) - conjugate)
+
+
+@cases
+@pytest.mark.parametrize("share", [0.01, 0.3, 0.8])
+def test_it_starts_at_the_edge_of_what_is_feasible(loss, penalty, K, share):
+    """The mean-field dual point: of zero weights' own the largest norm is 1 / share times beta."""
+    program = make(loss=loss, penalty=penalty, K=K)
+    program = replace(program, beta=share * program.beta_max())
+    T = program.adjoint(begin(program).V)
+    largest = float(program.penalty.block_norms(T).max()) / program.beta
+    # 1.1; the secants end within 5 % of it.
+    assert 1.04 <= largest <= 1.16
+
+
+def test_near_the_largest_beta_it_starts_from_zero_weights_own_dual_point():
+    program = make()
+    program = replace(program, beta=0.95 * program.beta_max())
+    assert torch.equal(begin(program).V, program.Y)
+
+
+def steps(system, count=12, every=4):
+    """Make Newton steps, with a proximal step now and then; yield after each."""
+    for step in range(count):
+        if step % every == 0:
+            system.recentre(3.0)
+        system.newton_step()
+        yield step
+
+
+@cases
+def test_gradient_is_that_of_the_subproblem(loss, penalty, K):
+    program = make(3, loss=loss, penalty=penalty, K=K)
+    system = begin(program)
+    for step in steps(system, 6, every=3):
+        S = system.response.project(normal(*program.Y.shape, seed=step))
+        h = 1e-5
+        ahead, back = (psi(system, program, system.V + t * S) for t in (h, -h))
+        # Rounding of 1e-14 over h; where a block vanishes, or a hinge has its kink, h times a jump.
+        slope = float((system.gradient * S).sum())
+        assert slope == pytest.approx((ahead - back) / (2 * h), rel=1e-4, abs=1e-4)
+
+
+@cases
+def test_newton_steps_never_raise_the_subproblem(loss, penalty, K):
+    program = make(4, loss=loss, penalty=penalty, K=K, share=0.03)
+    system = begin(program, normal(*program.shape))
+    system.recentre(3.0)
+    value = psi(system, program, system.V)
+    for step in range(10):
+        before, value = value, None
+        system.newton_step()
+        value = psi(system, program, system.V)
+        assert value <= before + ROUNDING * (1 + abs(before))
+        if step % 4 == 3:
+            system.recentre(3.0)
+            value = psi(system, program, system.V)
+
+
+@cases
+def test_candidates_know_what_all_gates_would(loss, penalty, K):
+    """T, F, blocks and gradient of the candidates are those of the whole program; bounds hold."""
+    program = make(5, n=30, P=25, loss=loss, penalty=penalty, K=K, share=0.3)
+    system = begin(program, 0.1 * normal(program.shape[0], 25, 3))
+    for _ in steps(system):
+        T = program.adjoint(system.V)
+        norms = program.penalty.block_norms(T)
+        for part in system.parts:
+            assert len(part.gates.unique()) == len(part.gates)
+            assert torch.equal(part.D, program.D[:, part.gates])
+            largest = program.penalty.block_norms(T[:, :, part.columns]).amax(dim=1)
+            assert (part.bounds >= largest * (1 - ROUNDING)).all()
+            torch.testing.assert_close(part.T, T[:, part.gates, part.columns], rtol=0, atol=1e-11)
+        W = spread(system, program, "center")
+        Z = W + system.sigma * T
+        blocks = program.penalty.prox(Z, system.sigma * program.beta)
+        torch.testing.assert_close(spread(system, program, "blocks"), blocks, rtol=0, atol=1e-9)
+        torch.testing.assert_close(system.F, program.forward(blocks), rtol=0, atol=1e-9)
+        assert norms.max() > 0
+        value = program.objective(blocks, system.F)
+        assert system.objective() == pytest.approx(value, rel=1e-9)
+
+
+@pytest.mark.parametrize("idle", [0.0, 0.2, 1.0])
+def test_candidates_leave_and_return(monkeypatch, idle):
+    """A run in which gates are let go of and taken in again ends where one of all gates does."""
+    monkeypatch.setattr("convexbn.solvers.gated.semismooth._IDLE", idle)
+    program = make(6, n=60, d=5, P=60, C=1, share=0.4)
+    system = begin(program, 0.3 * normal(program.shape[0], 60, 1), sigma=1.0)
+    (part,) = system.parts
+    history = [set(part.gates.tolist())]
+    for _ in steps(system, 24, every=4):
+        history.append(set(part.gates.tolist()))
+        T = program.adjoint(system.V)
+        torch.testing.assert_close(part.T, T[:, part.gates], rtol=0, atol=1e-11)
+        assert (part.bounds >= program.penalty.block_norms(T).amax(dim=1) * (1 - ROUNDING)).all()
+    left = set().union(*(a - b for a, b in pairwise(history)))
+    assert left  # some gates were let go of
+    dual, _ = system.dual_bound(exact=True)
+    assert system.objective() - dual <= 1e-6 * system.objective()
+    if idle < 1:
+        assert len(part.gates) < 60
+
+
+@cases
+def test_solved_subproblem_is_the_proximal_step(loss, penalty, K):
+    """Its blocks minimize `L + beta R + |W - W^k|^2 / (2 sigma) + rho/2 |A W - A W^k|^2`.
+
+    By the condition of optimality: they are the prox of W^k less sigma times the slope of the rest.
+    """
+    program = make(7, loss=loss, penalty=penalty, K=K)
+    system = begin(program, 0.2 * normal(*program.shape), sigma=2.0)
+    for growth in (1.0, 3.0):
+        sigma, rho = system.sigma, system.rho
+        before = spread(system, program, "blocks")
+        system.recentre(growth)
+        assert system.sigma == pytest.approx(growth * sigma)
+        assert system.rho == pytest.approx(rho / growth)
+        torch.testing.assert_close(spread(system, program, "center"), before, rtol=0, atol=0)
+        for _ in range(40):
+            system.newton_step()
+            if system.residual < 1e-11:
+                break
+        W, center = spread(system, program, "blocks"), spread(system, program, "center")
+        F, F0 = program.forward(W), program.forward(center)
+        V = program.loss.negative_gradient(F, program.Y)
+        V = V - system.rho * system.response.project(F - F0)
+        Z = center + system.sigma * program.adjoint(V)
+        expected = program.penalty.prox(Z, system.sigma * program.beta)
+        torch.testing.assert_close(W, expected, rtol=0, atol=1e-8)
+        assert W.any()
+
+
+@cases
+def test_dual_bounds_are_below_the_optimum(loss, penalty, K):
+    program = make(8, n=20, P=15, loss=loss, penalty=penalty, K=K)
+    U, D = (a.unflatten(0, (K, -1)).numpy() for a in (program.U, program.D))
+    terms = {"loss": loss, "penalty": penalty}
+    optimum = solve(U, D, program.Y.numpy(), program.beta, tol=1e-9, **terms).certificate
+    assert optimum.converged
+    system, best = begin(program), 0.0
+    for _ in steps(system, 24, every=3):
+        rough, point = system.dual_bound(exact=False)
+        exact, same = system.dual_bound(exact=True)
+        assert torch.equal(point, same)
+        # What is known of the point without its norms is less than with all of them.
+        whole = program.dual_objective(point, program.adjoint(point))
+        assert rough <= exact * (1 + ROUNDING)
+        assert exact <= whole * (1 + ROUNDING) <= optimum.objective * (1 + 2 * ROUNDING)
+        assert system.objective() >= optimum.dual_objective
+        best = max(best, exact)
+    assert best >= optimum.objective * 0.99
+
+
+# --- the method -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("loss", "penalty"), [(loss, "group") for loss in ALL] + [("squared", "nuclear")]
+)
+def test_few_rounds_are_enough(loss, penalty):
+    """Down to a beta at which the digits are fitted, from nothing."""
+    X, labels = load_digits(return_X_y=True)
+    U = whiten(X[:300]).U
+    D = activation(U, sample_gates(U, 20, 0))
+    Y = np.eye(10)[labels[:300]]
+    Y = Y if loss in ("squared", "cross_entropy") else 2 * Y - 1
+    certificate = solve(U, D, Y, 0.01, loss=loss, penalty=penalty).certificate
+    assert certificate.converged
+    assert certificate.iterations < 60  # a first-order method takes thousands
+
+
+def test_few_rounds_are_enough_for_patches():
+    """Of the patches of images, whose design is far from orthonormal when it is pooled."""
+    rng = np.random.default_rng(0)
+    images = rng.standard_normal((60, 1, 6, 6)) + np.linspace(0, 3, 6)
+    U = whiten(patches(images, 3, stride=3).reshape(-1, 9)).U
+    D = activation(U, sample_gates(U, 30, 0))
+    U, D = U.reshape(4, 60, -1), D.reshape(4, 60, -1)
+    certificate = solve(U, D, rng.choice([-1.0, 1.0], 60), 1e-2, loss="logistic").certificate
+    assert certificate.converged
+    assert certificate.iterations < 60

@@ -1,0 +1,564 @@
+"""The solver against CVXPY, closed forms, the network it stands for, and its own promises."""
+
+import time
+from dataclasses import replace
+
+import instances
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.datasets import load_digits
+
+from convexbn.arrangements.gates import activation, sample_gates
+from convexbn.programs.certificates import certify
+from convexbn.programs.gated import forward
+from convexbn.solvers import solve, solve_path
+from convexbn.solvers.gated import proximal_point
+from convexbn.solvers.snapshots import Look
+from convexbn.whitening import whiten
+
+LOOKS = 1000  # no problem here needs a tenth of them
+
+
+class Watcher:
+    """Keeps the looks at the gap; fails rather than wait for a solver that never ends."""
+
+    def __init__(self, pause=0.0):
+        self.looks, self.pause = [], pause
+
+    def __call__(self, look):
+        time.sleep(self.pause)
+        assert look.weights is not None  # put together when they are asked for, of this round
+        self.looks.append(look)
+        assert len(self.looks) < LOOKS, "the solver looks again and again without an end"
+
+
+def solved(problem, **options):
+    return solve(*problem.data, **{"on_look": Watcher()} | options)
+
+
+def predictions(problem, solution):
+    return instances.dense(problem.U, problem.D) @ instances.flat(solution.weights)
+
+
+# --- the optimum ----------------------------------------------------------------------------------
+
+
+@settings(max_examples=25)
+@given(
+    seed=st.integers(0, 10**6),
+    n=st.integers(3, 25),
+    d=st.integers(1, 6),
+    P=st.integers(1, 9),
+    C=st.integers(1, 3),
+    share=st.floats(0.05, 0.95),
+)
+def test_optimum_is_that_of_an_interior_point_method(seed, n, d, P, C, share):
+    problem = instances.make(seed, n, d, P, C, share)
+    value, _ = instances.interior_point(*problem.data)
+    certificate = solved(problem, tol=1e-8).certificate
+    assert certificate.converged, certificate.reason
+    # Both are within 1e-8 of the optimum, relative; Clarabel also absolute, and in feasibility.
+    assert certificate.objective == pytest.approx(value, rel=1e-7, abs=1e-7)
+
+
+@pytest.mark.parametrize("penalty", ["group", "nuclear"])
+@pytest.mark.parametrize("loss", ["squared", "logistic", "squared_hinge", "cross_entropy"])
+@settings(max_examples=4)
+@given(seed=st.integers(0, 10**6), share=st.floats(0.05, 0.5))
+def test_optimum_of_every_loss_and_penalty(loss, penalty, seed, share):
+    problem = instances.with_targets(instances.make(seed, n=12, d=2, P=4, C=3, share=share), loss)
+    value, _ = instances.interior_point(*problem.data, loss, penalty)
+    solution = solved(problem, loss=loss, penalty=penalty, tol=1e-7)
+    assert solution.certificate.converged, solution.certificate.reason
+    # Clarabel is within 1e-8, we are within 1e-7.
+    assert solution.certificate.objective == pytest.approx(value, rel=1e-6)
+    terms = {"loss": loss, "penalty": penalty}
+    judged = certify(*problem.data, solution.weights, dual=solution.dual, **terms)
+    assert judged.gap == solution.certificate.gap
+
+
+def test_neurons_with_vector_outputs_are_fewer():
+    """One nuclear-norm block of rank one is one neuron; per class it takes one neuron each."""
+    problem = instances.make(9, C=3)
+    U, D, Y, beta = problem.data
+    Y = Y[:, :1] * np.array([1.0, 2.0, -1.0])
+    nuclear, group = (solve(U, D, Y, beta, penalty=name) for name in ("nuclear", "group"))
+    assert nuclear.neurons * 3 == group.neurons
+    assert nuclear.certificate.objective < group.certificate.objective
+
+
+def test_patches_are_summed():
+    """A convolutional design is the sum of its patches' designs."""
+    problem = instances.make(10, n=24, d=3, C=2)
+    U, D = problem.U.reshape(2, 12, -1), problem.D.reshape(2, 12, -1)
+    Y, beta = problem.Y[:12], 0.05
+    dense = sum(instances.dense(*patch) for patch in zip(U, D, strict=True))
+    solution = solve(U, D, Y, beta, tol=1e-8)
+    assert solution.certificate.converged
+    weights = solution.weights.astype(np.float64)
+    F = dense @ instances.flat(weights)
+    cost = beta * np.linalg.norm(weights, axis=0).sum()
+    value = 0.5 * np.sum((F - Y) ** 2) + cost
+    # Float64 sums in another order; the predictions are in the precision of the weights.
+    assert solution.certificate.objective == pytest.approx(value, rel=1e-12)
+    rounding = 100 * np.finfo(solution.weights.dtype).eps
+    np.testing.assert_allclose(solution.predict(U, D), F, atol=rounding)
+    # As one gate per patch would not be: the gradient condition of the sum, at zero weights.
+    largest = max(
+        np.linalg.norm(block)
+        for block in (dense.T @ Y).T.reshape(2, -1, U.shape[2]).reshape(-1, U.shape[2])
+    )
+    just_above = solve(U, D, Y, largest * (1 + 1e-9))
+    assert just_above.neurons == 0
+    assert solve(U, D, Y, largest * 0.99).neurons > 0
+
+
+def test_a_vector_of_targets_is_one_column():
+    problem = instances.make(0, C=1)
+    U, D, Y, beta = problem.data
+    one = solve(U, D, Y[:, 0], beta)
+    np.testing.assert_array_equal(one.weights, solve(U, D, Y, beta).weights)
+    assert one.weights.shape == problem.shape
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 1.5])
+def test_one_gate_that_is_always_open_is_soft_thresholding(share):
+    """With P = 1, D = I and U^T U = I: W_c = (1 - beta/||U^T y_c||)_+ U^T y_c."""
+    problem = replace(instances.make(1, C=3), D=np.ones((24, 1), dtype=bool))
+    problem = replace(problem, beta=share * instances.beta_max(problem.U, problem.D, problem.Y))
+    T = problem.U.T @ problem.Y
+    expected = np.maximum(1 - problem.beta / np.linalg.norm(T, axis=0), 0) * T
+    solution = solved(problem, tol=1e-12)
+    # The design is orthonormal: the weights are as near to the optimal ones as the predictions.
+    distance = np.linalg.norm(solution.weights[:, 0] - expected)
+    # And a gap below the rounding of the objective is not known.
+    unknown = 1e-15 * solution.certificate.objective
+    assert distance <= instances.apart(solution.certificate) + np.sqrt(2 * unknown)
+
+
+@pytest.mark.parametrize("tol", [1e-3, 1e-6, 1e-9, 1e-12])
+@pytest.mark.parametrize("seed", range(3))
+def test_tolerance_is_reached_and_the_referee_agrees(tol, seed):
+    problem = instances.make(seed, share=0.1)
+    solution = solved(problem, tol=tol)
+    assert solution.certificate.relative_gap <= tol
+    judged = certify(*problem.data, solution.weights, dual=solution.dual, tol=tol)
+    assert judged.converged
+    assert judged.objective == solution.certificate.objective
+    assert judged.dual_objective == solution.certificate.dual_objective
+    assert judged.gap >= -1e-15 * judged.objective  # weak duality, up to rounding
+    # Weights in float32 cost the square of their rounding, about 1e-14, at most.
+    assert solution.weights.dtype == np.float32
+
+
+def test_zero_from_beta_max_on():
+    problem = instances.make(2)
+    for share in (1.0001, 2, 1e6):
+        top = instances.beta_max(problem.U, problem.D, problem.Y)
+        solution = solved(replace(problem, beta=share * top))
+        assert not solution.weights.any()
+        assert solution.neurons == 0
+        assert solution.certificate.iterations == 0
+        assert solution.certificate.converged
+    assert solved(replace(problem, beta=0.9 * top)).neurons > 0
+
+
+def test_recovered_gated_network_has_the_convex_objective():
+    """sum_j D_j (U s_j) v_j^T with s_j = W_j/sqrt||W_j|| and v_j = sqrt||W_j|| for its class."""
+    problem = instances.make(3)
+    U, D, Y, beta = problem.data
+    solution = solved(problem)
+    F, decay = np.zeros_like(Y), 0.0
+    for i in range(D.shape[1]):
+        for c in range(Y.shape[1]):
+            block = solution.weights[:, i, c].astype(np.float64)
+            size = np.linalg.norm(block)
+            if size > 0:
+                s, v = block / np.sqrt(size), np.sqrt(size)
+                F[:, c] += D[:, i] * (U @ s) * v
+                decay += s @ s + v * v
+    network = 0.5 * ((F - Y) ** 2).sum() + beta / 2 * decay
+    assert network == pytest.approx(solution.certificate.objective, rel=1e-12)
+    np.testing.assert_allclose(solution.predict(U, D), F, atol=1e-5)  # in the weights' float32
+
+
+def test_digits_are_certified():
+    X, labels = load_digits(return_X_y=True)
+    U = whiten(X[:600]).U
+    D = activation(U, sample_gates(U, 32, 0))
+    Y = np.eye(10)[labels[:600]]
+    start = time.perf_counter()
+    solution = solve(U, D, Y, 0.3, tol=1e-6)
+    assert solution.certificate.converged, solution.certificate.reason
+    assert time.perf_counter() - start < 30  # a second where nothing else runs
+    assert (solution.predict(U, D).argmax(axis=1) == labels[:600]).mean() > 0.95
+
+
+# --- invariances ----------------------------------------------------------------------------------
+
+
+def test_order_of_gates_and_samples_does_not_matter():
+    problem, rng = instances.make(4), np.random.default_rng(0)
+    U, D, Y, _ = problem.data
+    reference = solved(problem, tol=1e-10)
+    samples, gates = rng.permutation(24), rng.permutation(6)
+    other = replace(problem, U=U[samples], D=D[samples][:, gates], Y=Y[samples])
+    again = solved(other, tol=1e-10)
+    difference = predictions(other, again) - predictions(problem, reference)[samples]
+    assert np.linalg.norm(difference) <= instances.apart(reference.certificate, again.certificate)
+
+
+def test_a_repeated_gate_adds_nothing():
+    problem = instances.make(5)
+    twice = replace(problem, D=np.hstack([problem.D, problem.D[:, :3]]))
+    first, second = solved(problem, tol=1e-10), solved(twice, tol=1e-10)
+    assert second.certificate.objective == pytest.approx(first.certificate.objective, rel=2e-10)
+
+
+@pytest.mark.parametrize("power", [-25, -20, -10, 10, 18.7, 19, 25])
+def test_unit_of_the_targets_does_not_matter(power):
+    """Targets and beta in another unit: the same network in that unit, also beyond float32."""
+    problem, unit = instances.make(6), 10.0**power
+    first = solved(problem)
+    other = replace(problem, Y=unit * problem.Y, beta=unit * problem.beta)
+    second = solved(other)
+    assert second.certificate.converged, second.certificate.reason
+    difference = predictions(other, second) / unit - predictions(problem, first)
+    tolerance = instances.apart(first.certificate, first.certificate) * 2  # both within 1e-6
+    assert np.linalg.norm(difference) <= tolerance
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1e6])
+def test_unit_of_the_design_does_not_matter(unit):
+    problem = instances.make(7)
+    other = replace(problem, U=unit * problem.U, beta=unit * problem.beta)
+    first, second = solved(problem, tol=1e-9), solved(other, tol=1e-9)
+    assert second.certificate.objective == pytest.approx(first.certificate.objective, rel=2e-9)
+
+
+# --- never without an end, never without a word ---------------------------------------------------
+
+
+def test_gates_that_are_never_active():
+    problem = instances.make(10)
+    dead = replace(problem, D=np.zeros_like(problem.D))
+    start = np.ones(problem.shape)
+    for initial in (None, start):
+        solution = solved(dead, initial=initial)
+        assert solution.certificate.converged
+        assert not solution.weights.any()
+    half = replace(problem, D=problem.D & (np.arange(6) < 3))
+    assert not solved(half).weights[:, 3:].any()
+
+
+def test_zero_targets():
+    problem = instances.make(11)
+    zero = replace(problem, Y=np.zeros_like(problem.Y), beta=0.1)
+    assert not solved(zero).weights.any()
+    assert solved(zero, initial=np.ones(problem.shape)).certificate.objective < 1e-6
+
+
+def test_targets_whose_squares_overflow_are_not_certified():
+    problem = instances.make(12)
+    huge = replace(problem, Y=1e200 * problem.Y, beta=1e200 * problem.beta)
+    certificate = solved(huge).certificate
+    assert not certificate.converged
+    assert certificate.iterations == 0
+
+
+def steer(monkeypatch, gap):
+    """Have the solver see `gap(round)` as its relative gap; return why and when it stopped."""
+
+    def look(method, seconds):
+        size, F = method.program.beta, method.program.Y
+        return Look(size, method.rounds, seconds, 1.0, 1 - gap(method.rounds), lambda: F, F)
+
+    monkeypatch.setattr(proximal_point.Stage, "_nearly", lambda stage, tol: False)
+    monkeypatch.setattr(proximal_point.ProximalPoint, "_look", look)
+    certificate = solve(*instances.make(13).data, max_iterations=200).certificate
+    return certificate.reason.split("stopped by ")[1], certificate.iterations
+
+
+def test_slow_progress_is_progress(monkeypatch):
+    """Half a percent from round to round gets there in the end; a standstill does not."""
+    assert steer(monkeypatch, lambda k: 0.995**k) == ("iterations after 200 iterations", 200)
+    reason, rounds = steer(monkeypatch, lambda k: 1e-2)
+    assert reason.startswith("precision")
+    # So many rounds in either precision, and one to see the first gap.
+    assert rounds == 2 * proximal_point._PATIENCE + 2
+
+
+def test_small_betas_are_solved_for_as_long_as_there_is_progress():
+    """Progress of less than one percent between two looks is progress."""
+    problem = instances.make(13, share=1e-3)
+    solution = solved(problem, tol=1e-6)
+    assert solution.certificate.converged, solution.certificate.reason
+
+
+def test_limit_of_iterations():
+    problem = instances.make(14, share=0.01)
+    certificate = solved(problem, tol=1e-12, max_iterations=5).certificate
+    assert not certificate.converged
+    assert certificate.iterations == 5
+    assert "stopped by iterations after 5" in certificate.reason
+    assert certificate.gap > 0
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_precision_is_named_when_it_is_what_ends_the_search(seed):
+    """Or else the gap vanishes, as the solver sees it."""
+    problem, watcher = instances.make(seed), Watcher()
+    certificate = solve(*problem.data, tol=1e-30, on_look=watcher).certificate
+    assert abs(certificate.relative_gap) < 1e-14  # rounding of sums of some hundred terms
+    closed = watcher.looks[-1].relative_gap <= 1e-30
+    assert closed or "stopped by precision" in certificate.reason
+    assert certificate.iterations < 300
+
+
+# --- the certificate ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loss", ["squared", "logistic", "squared_hinge", "cross_entropy"])
+@pytest.mark.parametrize("penalty", ["group", "nuclear"])
+def test_certificate_without_the_dual_variable_is_as_valid_but_looser(loss, penalty):
+    problem = instances.with_targets(instances.make(27, C=3), loss)
+    terms = {"loss": loss, "penalty": penalty}
+    solution = solved(problem, tol=1e-10, **terms)
+    both = certify(*problem.data, solution.weights, dual=solution.dual, tol=1e-10, **terms)
+    alone = certify(*problem.data, solution.weights, tol=1e-10, **terms)
+    assert both.converged
+    assert alone.objective == both.objective
+    assert alone.dual_objective < both.dual_objective
+    assert not alone.converged
+
+
+def test_dual_variable_is_scaled_until_it_is_feasible():
+    """Of any variable along that of the solution the certificate is the same; of others valid."""
+    problem, rng = instances.make(28, C=1), np.random.default_rng(0)
+    solution = solved(problem, tol=1e-10)
+    best = solution.certificate
+    for size in (1e-3, 1.0, 1e6):
+        judged = certify(*problem.data, solution.weights, dual=size * solution.dual)
+        # The scale is found by two divisions.
+        assert judged.dual_objective == pytest.approx(best.dual_objective, rel=1e-13)
+    for dual in (0 * problem.Y, -solution.dual, rng.standard_normal(problem.Y.shape)):
+        judged = certify(*problem.data, solution.weights, dual=dual)
+        assert 0 <= judged.dual_objective < best.dual_objective
+        assert not judged.converged
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"dual": np.zeros((24, 1))}, r"dual must have shape \(24, 2\), got \(24, 1\)"),
+        ({"dual": np.full((24, 2), np.nan)}, "dual must be finite"),
+        ({"multipliers": np.zeros((2, 6, 24))}, "multipliers belong to constraints"),
+        (
+            {"model": "relu", "Y": np.ones(24), "weights": np.zeros((2, 5, 6))},
+            "a dual variable is for model 'gated'; give the ReLU models multipliers",
+        ),
+    ],
+)
+def test_witnesses_that_do_not_fit(change, message):
+    problem = instances.make(0)
+    good = {"U": problem.U, "D": problem.D, "Y": problem.Y, "beta": problem.beta}
+    good |= {"weights": np.zeros(problem.shape), "dual": np.zeros((24, 2))}
+    with pytest.raises(ValueError, match=message):
+        certify(**good | change)
+
+
+# --- paths and starts -----------------------------------------------------------------------------
+
+
+def test_path_is_what_cold_solves_find():
+    problem = instances.make(16)
+    U, D, Y, top = problem.data
+    betas = [0.3 * top, top, 0.1 * top]
+    path = list(solve_path(U, D, Y, betas, tol=1e-9))
+    assert [s.beta for s in path] == sorted(betas, reverse=True)
+    for warm in path:
+        cold = solve(U, D, Y, warm.beta, tol=1e-9)
+        difference = warm.predict(U, D) - cold.predict(U, D)
+        assert np.linalg.norm(difference) <= instances.apart(warm.certificate, cold.certificate)
+
+
+def test_path_yields_each_solution_before_it_begins_the_next():
+    problem, seen = instances.make(16), []
+    U, D, Y, top = problem.data
+    path = solve_path(U, D, Y, [top, top / 10], on_look=lambda look: seen.append(look.beta))
+    assert next(path).beta == top
+    assert set(seen) == {top}
+    assert next(path).beta == top / 10
+    assert set(seen) == {top, top / 10}
+
+
+def test_objective_falls_with_beta():
+    problem = instances.make(17)
+    U, D, Y, top = problem.data
+    path = list(solve_path(U, D, Y, np.geomspace(0.01, 2, 5) * top, tol=1e-8))
+    values = [s.certificate.objective for s in path]
+    assert values == sorted(values, reverse=True)
+    norms = [np.linalg.norm(s.weights, axis=0).sum() for s in path]
+    assert norms == sorted(norms)
+
+
+@pytest.mark.parametrize("precision", [np.float32, np.float64])
+def test_a_solution_is_a_start_that_needs_next_to_no_iterations(precision):
+    """Its weights are, but not its dual variable: one or two rounds find that again."""
+    problem, watcher = instances.make(18), Watcher()
+    first = solved(problem, tol=1e-9)
+    start = first.weights.astype(precision)
+    again = solve(*problem.data, initial=start, tol=1e-5, on_look=watcher)
+    assert again.certificate.converged
+    assert again.certificate.iterations <= 2 < solved(problem, tol=1e-5).certificate.iterations
+    assert watcher.looks[0].objective == pytest.approx(first.certificate.objective, rel=1e-9)
+
+
+def test_a_bad_start_ends_at_the_same_optimum():
+    problem = instances.make(19)
+    first = solved(problem, tol=1e-9)
+    start = 100 * np.random.default_rng(0).standard_normal(problem.shape)
+    second = solved(problem, initial=start, tol=1e-9)
+    assert second.certificate.objective == pytest.approx(first.certificate.objective, rel=2e-9)
+
+
+# --- what is seen on the way ----------------------------------------------------------------------
+
+
+def test_looks():
+    problem, watcher = instances.make(20), Watcher()
+    solution = solve(*problem.data, tol=1e-9, on_look=watcher)
+    looks, certificate = watcher.looks, solution.certificate
+    seconds, iterations = ([getattr(x, k) for x in looks] for k in ("seconds", "iteration"))
+    assert seconds == sorted(seconds)
+    assert iterations == sorted(iterations)
+    assert iterations == list(range(certificate.iterations + 1))
+    assert 0 <= seconds[0] <= seconds[-1] <= certificate.seconds
+    for look in looks:
+        # Sums of some hundred terms, each rounded.
+        assert look.weights.dtype == torch.float64
+        rounding = 1e3 * torch.finfo(torch.float64).eps
+        assert look.gap >= -rounding * look.objective
+        F = forward(*(torch.as_tensor(a) for a in (problem.U, problem.D)), look.weights)
+        value = instances.objective(*problem.data, look.weights)
+        assert look.objective == pytest.approx(value, rel=rounding)
+        np.testing.assert_allclose(look.predictions, F, atol=10 * rounding)
+        assert look.dual_objective <= certificate.objective * (1 + rounding)
+    assert looks[0].objective == pytest.approx(0.5 * (problem.Y**2).sum(), rel=1e-12)
+    assert looks[-1].relative_gap <= 1e-9
+    objectives, gaps = ([getattr(x, k) for x in looks] for k in ("objective", "gap"))
+    assert objectives == sorted(objectives, reverse=True)  # the best so far
+    assert gaps == sorted(gaps, reverse=True)
+    # The weights are handed out in float32; the slope this near the optimum is below 1e-4.
+    assert looks[-1].objective == pytest.approx(certificate.objective, rel=1e-11)
+
+
+def test_time_of_the_onlooker_is_not_counted():
+    problem, watcher = instances.make(21), Watcher(pause=0.02)
+    solution = solve(*problem.data, tol=1e-10, on_look=watcher)
+    slept = 0.02 * len(watcher.looks)
+    assert slept > 0.2
+    assert solution.certificate.seconds < slept / 2 + 0.1  # milliseconds where nothing else runs
+    assert watcher.looks[-1].seconds <= solution.certificate.seconds
+
+
+def test_an_onlooker_may_stop_the_search():
+    def stop(look):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        solve(*instances.make(22).data, on_look=stop)
+
+
+# --- kinds and devices ----------------------------------------------------------------------------
+
+
+def test_numpy_in_numpy_out_and_torch_in_torch_out():
+    problem = instances.make(23)
+    U, D, Y, beta = problem.data
+    ours = solve(U, D, Y, beta)
+    theirs = solve(*(torch.as_tensor(a) for a in (U, D, Y)), beta)
+    assert isinstance(ours.weights, np.ndarray)
+    assert isinstance(theirs.weights, torch.Tensor)
+    np.testing.assert_array_equal(ours.weights, theirs.weights)
+    assert isinstance(ours.predict(U, D), np.ndarray)
+    assert isinstance(theirs.predict(torch.as_tensor(U), torch.as_tensor(D)), torch.Tensor)
+    assert ours.neurons == theirs.neurons == (np.linalg.norm(ours.weights, axis=0) > 0).sum()
+
+
+def test_inputs_are_left_as_they_are():
+    problem = instances.make(24)
+    copies = [a.copy() for a in problem.data[:3]]
+    start = np.ones(problem.shape)
+    solved(problem, initial=start, tol=1e-9)
+    for before, after in zip(copies, problem.data[:3], strict=True):
+        np.testing.assert_array_equal(before, after)
+    assert (start == 1).all()
+
+
+def test_predictions_of_new_samples():
+    rng = np.random.default_rng(0)
+    X, new = rng.standard_normal((30, 4)), rng.standard_normal((7, 4))
+    w = whiten(X)
+    G = sample_gates(w.U, 5, 0)
+    solution = solve(w.U, activation(w.U, G), rng.standard_normal((30, 2)), 0.1, tol=1e-9)
+    U = w.transform(new)
+    F = solution.predict(U, activation(U, G))
+    for k in range(7):
+        expected = sum((U[k] @ G[:, i] >= 0) * U[k] @ solution.weights[:, i] for i in range(5))
+        np.testing.assert_allclose(F[k], expected, atol=1e-5)  # weights in float32
+    assert solution.predict(U[:0], activation(U[:0], G)).shape == (0, 2)
+
+
+def test_two_solves_are_the_same_to_the_last_bit():
+    problem = instances.make(25)
+    first, second = solved(problem, tol=1e-9), solved(problem, tol=1e-9)
+    np.testing.assert_array_equal(first.weights, second.weights)
+    assert first.certificate.iterations == second.certificate.iterations
+
+
+@pytest.mark.gpu
+def test_gpu_finds_the_same_optimum():
+    if not torch.cuda.is_available():
+        pytest.skip("PyTorch finds no CUDA device on this machine")
+    problem = instances.make(26, n=300, d=20, P=40)
+    here, there = solved(problem, tol=1e-9), solved(problem, tol=1e-9, device="cuda")
+    assert isinstance(there.weights, np.ndarray)
+    difference = predictions(problem, here) - predictions(problem, there)
+    assert np.linalg.norm(difference) <= instances.apart(here.certificate, there.certificate)
+    U, D, Y = (torch.as_tensor(a, device="cuda") for a in problem.data[:3])
+    stays = solve(U, D, Y, problem.beta)
+    assert stays.weights.is_cuda
+    assert stays.predict(U, D).is_cuda
+
+
+# --- inputs that do not fit -----------------------------------------------------------------------
+
+GOOD = instances.make(0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"betas": []}, "at least one weight decay"),
+        ({"betas": [1.0, 0.0]}, "beta must be > 0 and finite, got 0.0"),
+        ({"tol": 0}, "tol must be > 0"),
+        ({"tol": float("nan")}, "tol must be > 0"),
+        ({"max_iterations": 0}, "max_iterations must be from 1"),
+        ({"max_iterations": 1e3}, "max_iterations must be a whole number"),
+        ({"initial": np.zeros((5, 6, 3))}, r"initial weights must have shape \(5, 6, 2\), got"),
+        ({"initial": np.full((5, 6, 2), np.nan)}, "initial weights must be finite"),
+        ({"loss": "hinge"}, "loss must be one of 'squared'"),
+        ({"penalty": "l1"}, "penalty must be one of 'group'"),
+        ({"model": "relu6"}, "model must be one of 'gated'"),
+        ({"Y": GOOD.Y[:5]}, "U and Y must have one row per sample, got 24 and 5"),
+        ({"Y": np.full((24, 2), np.nan)}, "Y must be finite"),
+    ],
+)
+def test_inputs_that_do_not_fit(change, message):
+    good = {"U": GOOD.U, "D": GOOD.D, "Y": GOOD.Y, "betas": [GOOD.beta]}
+    with pytest.raises(ValueError, match=message):
+        list(solve_path(**good | change))

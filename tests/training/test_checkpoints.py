@@ -1,0 +1,216 @@
+"""A killed training goes on to the same numbers, wherever it was killed."""
+
+import logging
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sweep_features import SWEEP, make_features, make_images, make_patches, whitened_features
+
+from convexbn.networks import two_layer as networks_module
+from convexbn.training import checkpoints
+from convexbn.training import engine as training
+from convexbn.training.checkpoints import Checkpoint, fingerprint
+
+# Two groups of three members and one of two, some of them with two seeds; three epochs each.
+GROUPS = replace(SWEEP, max_members=3)
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.fixture(autouse=True)
+def _written_after_every_epoch(monkeypatch):
+    monkeypatch.setattr(checkpoints, "EVERY", 0.0)
+    monkeypatch.setattr(checkpoints, "SHARE", float("inf"))
+
+
+def train_until(epochs, features, sweep, path, monkeypatch):
+    """Train, and die before so many epochs (of any group) and one more are over."""
+    epoch, left = training.Course.train_epoch, [epochs]
+
+    def mortal(course):
+        if left[0] == 0:
+            raise Killed
+        left[0] -= 1
+        epoch(course)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.Course, "train_epoch", mortal)
+        with pytest.raises(Killed):
+            training.train(features, sweep, checkpoint=path)
+
+
+def assert_same(first, second):
+    """Bit for bit, but for the clock."""
+    (rows, parameters), (others, expected) = first, second
+    assert parameters.keys() == expected.keys()
+    assert all(torch.equal(parameters[name], expected[name]) for name in expected)
+
+    def timeless(rows):
+        kept = [{key: row[key] for key in row if key != "seconds"} for row in rows]
+        return [str(row) for row in kept]  # a NaN is not equal to itself
+
+    assert timeless(rows) == timeless(others)
+
+
+CASES = [
+    (GROUPS, make_features),
+    (replace(GROUPS, network="relu", optimizer="adam", schedule="cosine"), make_patches),
+    (replace(GROUPS, network="convex", width=None), whitened_features),
+    # Groups of three and one that tune, and then the other seed's.
+    (replace(GROUPS, tuning_seeds=1), make_features),
+    (replace(GROUPS, flip=True, shift=1), make_images),
+]
+
+
+@pytest.mark.parametrize(("sweep", "make"), CASES)
+def test_a_killed_training_ends_where_an_uninterrupted_one_does(sweep, make, tmp_path, monkeypatch):
+    features = make()
+    uninterrupted, path = training.train(features, sweep), tmp_path / "run.checkpoint"
+    # In the first group, between it and the second, and in the last.
+    for epochs in (1, 2, 3, 4, 8):
+        train_until(epochs, features, sweep, path, monkeypatch)
+        assert path.exists()
+        assert_same(training.train(features, sweep, checkpoint=path), uninterrupted)
+        assert not path.exists()
+
+
+def test_with_several_threads_too(tmp_path, monkeypatch):
+    features, path, threads = make_features(), tmp_path / "run.checkpoint", torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        uninterrupted = training.train(features, GROUPS)
+        train_until(7, features, GROUPS, path, monkeypatch)  # of two courses side by side
+        assert_same(training.train(features, GROUPS, checkpoint=path), uninterrupted)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_it_may_be_killed_more_than_once(tmp_path, monkeypatch):
+    features, path = make_features(), tmp_path / "run.checkpoint"
+    for _ in range(4):  # of nine epochs, two at a time
+        train_until(2, features, GROUPS, path, monkeypatch)
+    finished = []
+    epoch = training.Course.train_epoch
+    monkeypatch.setattr(
+        training.Course, "train_epoch", lambda course: (finished.append(1), epoch(course))
+    )
+    resumed = training.train(features, GROUPS, checkpoint=path)
+    assert len(finished) == 1
+    assert_same(resumed, training.train(features, GROUPS))
+
+
+DYING = """
+import os, signal, sys
+sys.path.insert(0, sys.argv[2])
+from convexbn.pipeline import artifacts
+from convexbn.training import checkpoints, engine as training
+from sweep_features import SWEEP, make_features
+checkpoints.EVERY, checkpoints.SHARE = 0.0, float("inf")
+replace, left = os.replace, [2]
+
+def die(*paths):  # while the third checkpoint is written
+    if left[0] == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    left[0] -= 1
+    replace(*paths)
+
+artifacts.os.replace = die
+training.train(make_features(), SWEEP, checkpoint=sys.argv[1])
+"""
+
+
+def test_a_kill_while_a_checkpoint_is_written_leaves_the_one_before(tmp_path):
+    path, tests = tmp_path / "run.checkpoint", Path(__file__).parents[1]
+    run = subprocess.run([sys.executable, "-c", DYING, path, tests], check=False)
+    assert run.returncode == -9
+    assert (tmp_path / ".run.checkpoint.part").exists()
+    features = make_features()
+    resumed = training.train(features, SWEEP, checkpoint=path)
+    assert_same(resumed, training.train(features, SWEEP))
+
+
+def of_other_data(features, sweep):
+    features["X_test"] = features["X_test"] + np.float32(1e-3)
+    return features, sweep
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda features, sweep: (features, replace(sweep, momentum=0.8)), of_other_data],
+    ids=["settings", "data"],
+)
+def test_the_state_of_other_work_is_not_used(change, tmp_path, monkeypatch, caplog):
+    features, path = make_features(), tmp_path / "run.checkpoint"
+    train_until(2, features, GROUPS, path, monkeypatch)
+    other = change(features, GROUPS)
+    with caplog.at_level(logging.WARNING):
+        found = training.train(*other, checkpoint=path)
+    assert "starting anew" in caplog.text
+    assert_same(found, training.train(*other))
+
+
+def test_the_state_that_other_code_came_to_is_not_used(tmp_path, monkeypatch, caplog):
+    """A module that the engine imports has been edited since."""
+    features, path = make_features(), tmp_path / "run.checkpoint"
+    train_until(2, features, GROUPS, path, monkeypatch)
+    networks, read = Path(networks_module.__file__), Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda p: read(p) + b"#" * (p == networks))
+    with caplog.at_level(logging.WARNING):
+        training.train(features, GROUPS, checkpoint=path)
+    assert "other settings, data or code: starting anew" in caplog.text
+
+
+@pytest.mark.parametrize("content", [b"", b"notes of mine", b"\x80\x02}q\x00."])
+def test_a_file_that_is_no_checkpoint_is_refused_and_left_alone(content, tmp_path):
+    path = tmp_path / "notes"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="notes is no checkpoint"):
+        training.train(make_features(), SWEEP, checkpoint=path)
+    assert path.read_bytes() == content
+
+
+def test_checkpoints_are_written_neither_often_nor_for_long(tmp_path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(checkpoints, "EVERY", 30.0)
+    monkeypatch.setattr(checkpoints, "SHARE", 0.02)
+    monkeypatch.setattr(checkpoints.time, "monotonic", lambda: now[0])
+    written, checkpoint = [], Checkpoint(tmp_path / "state", "work")
+
+    def state(seconds):
+        written.append(now[0])
+        now[0] += seconds
+        return {}
+
+    for _ in range(100):
+        now[0] += 1.0
+        checkpoint.save(lambda: state(0.0))
+    assert written == [30.0, 60.0, 90.0]
+    now[0] = 120.0
+    checkpoint.save(lambda: state(2.0))  # at most a fiftieth of the time goes into writing
+    while len(written) < 5:
+        now[0] += 1.0
+        checkpoint.save(lambda: state(0.0))
+    assert written[-1] == 222.0
+
+
+def test_a_fingerprint_tells_settings_names_shapes_values_and_code_apart():
+    a = np.arange(6.0)
+    prints = [
+        fingerprint("s", {"a": a}, checkpoints.__file__),
+        fingerprint("t", {"a": a}, checkpoints.__file__),
+        fingerprint("s", {"b": a}, checkpoints.__file__),
+        fingerprint("s", {"a": a.reshape(2, 3)}, checkpoints.__file__),
+        fingerprint("s", {"a": a.astype(np.float32)}, checkpoints.__file__),
+        fingerprint("s", {"a": a[::-1]}, checkpoints.__file__),
+        fingerprint("s", {"a": a, "e": np.zeros((0, 2))}, checkpoints.__file__),
+        fingerprint("s", {"a": a}, training.__file__),
+    ]
+    assert len(set(prints)) == len(prints)
+    assert fingerprint("s", {"a": a[::-1][::-1]}, checkpoints.__file__) == prints[0]
