@@ -19,8 +19,10 @@ from hypothesis import strategies as st
 from safetensors import SafetensorError
 
 from convexbn import inputs
-from convexbn.pipeline import artifacts, logs
+from convexbn.files import atomic
+from convexbn.pipeline import artifacts
 from convexbn.pipeline.devices import pick_device
+from convexbn.progress import progress
 
 ORIGIN = {"seed": [1, 2], "parameters": {"beta": 1e-3, "name": "größe"}}
 
@@ -149,7 +151,7 @@ def test_provenance_without_git(monkeypatch):
 
 
 def break_off(path, error):
-    with artifacts.atomic(path) as partial:
+    with atomic(path) as partial:
         partial.write_text("half of it")
         assert not path.exists() or path.read_text() == "older"
         raise error
@@ -176,7 +178,7 @@ def test_everyone_who_may_read_a_table_may_read_tensors(tmp_path):
 def test_a_successful_write_replaces(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("older")
-    with artifacts.atomic(path) as partial:
+    with atomic(path) as partial:
         partial.write_text("newer")
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("a.txt", "newer")]
 
@@ -190,7 +192,7 @@ def test_a_full_disk_is_named(tmp_path, number):
 
 
 def test_other_system_errors_keep_their_words(tmp_path):
-    with pytest.raises(PermissionError, match="not yours"), artifacts.atomic(tmp_path / "a"):
+    with pytest.raises(PermissionError, match="not yours"), atomic(tmp_path / "a"):
         raise PermissionError(errno.EACCES, "not yours")
 
 
@@ -252,6 +254,7 @@ except OSError as error:
 START = """
 import ctypes, logging, os, subprocess, sys, time
 from convexbn.pipeline import logs
+from convexbn.progress import progress
 logs.start(sys.argv[1])
 """
 
@@ -317,7 +320,7 @@ def test_log_of_a_torn_process_has_what_was_logged(tmp_path):
 
 
 STEPS = """
-with logs.progress(total=3, desc="solve", every=0) as bar:
+with progress(total=3, desc="solve", every=0) as bar:
     for gap in (1e-1, 1e-2, 1e-3):
         bar.step(f"gap {gap:.0e}")
         time.sleep(PAUSE)
@@ -353,8 +356,8 @@ def test_progress_on_a_terminal_is_a_bar_there(tmp_path):
 
 def test_progress_speaks_now_and_then(caplog, monkeypatch):
     clock = iter([0.0, 4.0, 8.0, 12.0, 12.0, 16.0, 23.0, 23.0])
-    monkeypatch.setattr(logs.time, "monotonic", lambda: next(clock))
-    with caplog.at_level(logging.INFO), logs.progress(total=None, desc="looks") as bar:
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    with caplog.at_level(logging.INFO), progress(total=None, desc="looks") as bar:
         for steps in (1, 1, 1, 5, 1):
             bar.step("on the way", steps)
     assert [record.getMessage() for record in caplog.records] == [
@@ -364,7 +367,7 @@ def test_progress_speaks_now_and_then(caplog, monkeypatch):
 
 
 def test_progress_lets_errors_through():
-    with pytest.raises(RuntimeError, match="mine"), logs.progress(total=1, desc="x"):
+    with pytest.raises(RuntimeError, match="mine"), progress(total=1, desc="x"):
         raise RuntimeError("mine")
 
 

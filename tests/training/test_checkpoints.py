@@ -109,7 +109,7 @@ def test_it_may_be_killed_more_than_once(tmp_path, monkeypatch):
 DYING = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[2])
-from convexbn.pipeline import artifacts
+from convexbn import files
 from convexbn.training import checkpoints, engine as training
 from sweep_features import SWEEP, make_features
 checkpoints.EVERY, checkpoints.SHARE = 0.0, float("inf")
@@ -121,7 +121,7 @@ def die(*paths):  # while the third checkpoint is written
     left[0] -= 1
     replace(*paths)
 
-artifacts.os.replace = die
+files.os.replace = die
 training.train(make_features(), SWEEP, checkpoint=sys.argv[1])
 """
 

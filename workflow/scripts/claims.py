@@ -9,6 +9,7 @@ import pandas as pd
 from convexbn.experiments.bias import statements as bias_claims
 from convexbn.experiments.studies import statements as study_claims
 from convexbn.experiments.theory.statements import exactness
+from convexbn.files import atomic
 from convexbn.pipeline import artifacts
 from convexbn.reporting import claims, pages
 from convexbn.reporting import selection as tables
@@ -28,5 +29,5 @@ table = pd.concat(parts, ignore_index=True)
 
 provenance = artifacts.provenance(datasets=datasets, studies=studies)
 artifacts.write_table(snakemake.output.claims, table, provenance)
-with artifacts.atomic(snakemake.output.html) as partial:
+with atomic(snakemake.output.html) as partial:
     partial.write_text(pages.claims_page(table), encoding="utf-8")

@@ -4,6 +4,7 @@ from convexbn.pipeline import logs
 
 logs.start(snakemake.log[0])
 
+from convexbn.files import atomic
 from convexbn.pipeline import artifacts
 from convexbn.reporting import pages
 from convexbn.reporting import selection as tables
@@ -16,5 +17,5 @@ methods = tables.methods(runs)
 
 artifacts.write_table(snakemake.output.runs, runs, artifacts.provenance())
 artifacts.write_table(snakemake.output.methods, methods, artifacts.provenance())
-with artifacts.atomic(snakemake.output.html) as partial:
+with atomic(snakemake.output.html) as partial:
     partial.write_text(pages.methods_page(methods), encoding="utf-8")

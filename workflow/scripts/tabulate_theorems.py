@@ -4,6 +4,7 @@ from convexbn.pipeline import logs
 
 logs.start(snakemake.log[0])
 
+from convexbn.files import atomic
 from convexbn.pipeline import artifacts
 from convexbn.reporting import pages
 from convexbn.reporting import selection as tables
@@ -11,5 +12,5 @@ from convexbn.reporting import selection as tables
 theorems = tables.read_all(snakemake.input.theorems)
 
 artifacts.write_table(snakemake.output.theorems, theorems, artifacts.provenance())
-with artifacts.atomic(snakemake.output.html) as partial:
+with atomic(snakemake.output.html) as partial:
     partial.write_text(pages.theorems_page(theorems), encoding="utf-8")

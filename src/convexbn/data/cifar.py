@@ -17,7 +17,7 @@ from urllib.error import URLError
 
 import numpy as np
 
-from convexbn.pipeline.artifacts import DISK_FULL
+from convexbn.files import DISK_FULL
 
 TRIES = 4
 WAIT_SECONDS = 2.0  # before the second try; doubles after each

@@ -1,24 +1,20 @@
 """What the stages hand to each other: tensors (.safetensors), tables (.csv), documents (.json).
 
-Each artifact carries its provenance inside the file, and each is written to a temporary neighbour
-first and then renamed, so that a file that exists is a file that is whole.
+Each artifact carries its provenance inside the file, and each is written whole or not at all
+(:mod:`convexbn.files`).
 """
 
-import errno
 import json
-import os
 import platform
 import re
 import shutil
 import subprocess
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
-# The disk, or the user's share of it, is full.
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+from convexbn.files import atomic
 
 _VERSIONS = ("convexbn", "numpy", "torch")
 
@@ -54,36 +50,6 @@ def _git(*arguments) -> str | None:
     command = ["git", "-C", str(Path(__file__).parent), *arguments]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     return run.stdout.strip() if run.returncode == 0 else None
-
-
-@contextmanager
-def atomic(path):
-    """Yield a temporary path beside `path`, renamed to it on success and removed on failure.
-
-    Raises
-    ------
-    OSError
-        If the disk is full; the message names the file and the free space.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.part")
-    try:
-        partial.touch()
-        mode = partial.stat().st_mode
-        yield partial
-        partial.chmod(mode)  # safetensors makes files that only their owner can read
-        os.replace(partial, path)
-    except OSError as error:
-        if error.errno not in DISK_FULL:
-            raise
-        free = shutil.disk_usage(path.parent).free / 2**20
-        message = (
-            f"no space left to write {path} ({free:.0f} MiB free there); free some and run again"
-        )
-        raise OSError(error.errno, message) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def save_tensors(path, tensors: dict, provenance: dict) -> None:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
 
-from convexbn.pipeline import artifacts
+from convexbn.files import atomic
 
 WIDTH = 5.5  # inches, the text width of a one-column page
 WIDE = 7.2  # of figures with many panels side by side
@@ -266,7 +266,7 @@ def save(figure: Figure, pdf, png, provenance: dict) -> None:
         "png": {"Provenance": words},
     }
     for kind, path in (("pdf", pdf), ("png", png)):
-        with style(), artifacts.atomic(path) as partial:
+        with style(), atomic(path) as partial:
             figure.savefig(partial, format=kind, dpi=300, metadata=metadata[kind])
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from convexbn.files import atomic
 from convexbn.imports import PACKAGE, closure
-from convexbn.pipeline.artifacts import atomic
 
 EVERY = 30.0  # seconds between two writes, at least
 SHARE = 0.02  # of the time, at most, goes into writing: large states are written less often

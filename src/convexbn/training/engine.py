@@ -22,8 +22,8 @@ from itertools import islice
 import torch
 
 from convexbn.inputs import check_between
-from convexbn.pipeline.logs import progress
 from convexbn.programs.memory import members_in_cache
+from convexbn.progress import progress
 from convexbn.training.checkpoints import Checkpoint, fingerprint
 from convexbn.training.data import TrainingData
 from convexbn.training.stacks import Course

@@ -38,8 +38,8 @@ from convexbn.inputs import (
     check_same_length,
 )
 from convexbn.networks.two_layer import BNNetwork
-from convexbn.pipeline.logs import progress
 from convexbn.programs.losses import LOSSES
+from convexbn.progress import progress
 from convexbn.training.schedules import log_spaced
 
 MODELS = ("bn", "whitened")

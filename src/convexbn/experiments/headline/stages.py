@@ -15,10 +15,10 @@ import torch
 
 from convexbn.evaluation import accuracy, calibration, mean_loss
 from convexbn.experiments.headline.run import Run
-from convexbn.pipeline.logs import progress
 from convexbn.programs.certificates import certify
 from convexbn.programs.gated import adjoint
 from convexbn.programs.penalties import PENALTIES
+from convexbn.progress import progress
 from convexbn.solvers import solve_path
 from convexbn.training.tuning import best_setting, check_tuning
 

@@ -1,0 +1,73 @@
+"""The house: each layer uses only those below it, and no experiment uses another."""
+
+import ast
+import importlib
+import pkgutil
+
+import pytest
+
+import convexbn
+from convexbn.imports import PACKAGE
+
+LAYERS = ("library", "pipeline", "reporting", "experiments")  # from the ground up
+WORKFLOW_ONLY = {"pandas", "matplotlib", "seaborn", "snakemake"}  # from the pipeline upwards
+WHERE_USED = {"cvxpy", "cvxpylayers", "sklearn", "torchvision"}  # in the functions that need them
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def layer_of(path) -> str:
+    first = path.relative_to(PACKAGE).parts[0]
+    return first if first in LAYERS else "library"
+
+
+def room_of(path) -> str:
+    """Return the experiment that a module belongs to, "" outside of experiments."""
+    parts = path.relative_to(PACKAGE).parts
+    return parts[1] if parts[0] == "experiments" and len(parts) > 2 else ""
+
+
+def imports_of(path, anywhere=True):
+    """Yield the dotted names that a module imports, anywhere in it or at its top level alone."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree) if anywhere else tree.body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def home_of(name):
+    """Return the file of a module of the package, or of the module that a name is taken from."""
+    path = PACKAGE.joinpath(*name.split(".")[1:])
+    files = path.with_suffix(".py"), path / "__init__.py", path.parent.with_suffix(".py")
+    return next((file for file in files if file.exists()), path.parent / "__init__.py")
+
+
+EDGES = [
+    pytest.param(path, home_of(name), id=f"{path.relative_to(PACKAGE).with_suffix('')}-{name}")
+    for path in MODULES
+    for name in imports_of(path)
+    if name.split(".")[0] == "convexbn"
+]
+
+
+@pytest.mark.parametrize(("module", "used"), EDGES)
+def test_no_import_goes_upwards_or_across(module, used):
+    assert LAYERS.index(layer_of(used)) <= LAYERS.index(layer_of(module))
+    assert room_of(used) in ("", room_of(module))
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_heavy_packages_come_in_only_where_they_may(module):
+    if layer_of(module) == "library":
+        assert not {name.split(".")[0] for name in imports_of(module)} & WORKFLOW_ONLY
+    assert not {name.split(".")[0] for name in imports_of(module, anywhere=False)} & WHERE_USED
+
+
+def test_every_public_name_is_the_same_whatever_was_imported_before():
+    """A submodule that has the name of a function would take its place when it is imported."""
+    first = {name: getattr(convexbn, name) for name in convexbn.__all__}
+    for module in pkgutil.walk_packages(convexbn.__path__, "convexbn."):
+        importlib.import_module(module.name)
+    assert {name: getattr(convexbn, name) for name in convexbn.__all__} == first
+    assert all(callable(value) for value in first.values())
