@@ -1,8 +1,16 @@
 """Checks of what a caller hands in; each error says what was expected, what came, what to do."""
 
 import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Union
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+# Numbers as callers hand them in; each public function says which shapes it takes.
+ArrayLike = Union[np.ndarray, "torch.Tensor", Sequence]
 
 
 def check_finite(name: str, array) -> None:
