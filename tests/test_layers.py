@@ -64,6 +64,17 @@ def test_heavy_packages_come_in_only_where_they_may(module):
     assert not {name.split(".")[0] for name in imports_of(module, anywhere=False)} & WHERE_USED
 
 
+def test_editors_see_the_public_names_where_they_are_defined():
+    """The imports for type checkers are the table that names are looked up in."""
+    (block,) = (
+        node
+        for node in ast.parse((PACKAGE / "__init__.py").read_text()).body
+        if isinstance(node, ast.If)
+    )
+    shown = {alias.asname: node.module for node in block.body for alias in node.names}
+    assert shown == {name: f"convexbn.{home}" for name, home in convexbn._HOME.items()}
+
+
 def test_every_public_name_is_the_same_whatever_was_imported_before():
     """A submodule that has the name of a function would take its place when it is imported."""
     first = {name: getattr(convexbn, name) for name in convexbn.__all__}

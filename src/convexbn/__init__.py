@@ -9,7 +9,29 @@ figure does not wait for torch.
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:  # for editors and type checkers
+    from convexbn.arrangements.enumeration import arrangement_gates as arrangement_gates
+    from convexbn.arrangements.enumeration import enumerate_arrangements as enumerate_arrangements
+    from convexbn.arrangements.gates import activation as activation
+    from convexbn.arrangements.gates import sample_gates as sample_gates
+    from convexbn.data.patches import patches as patches
+    from convexbn.networks.closed_form import ClosedForm as ClosedForm
+    from convexbn.networks.closed_form import closed_form as closed_form
+    from convexbn.networks.recovery import network_blocks as network_blocks
+    from convexbn.networks.recovery import recover_network as recover_network
+    from convexbn.networks.two_layer import network_objective as network_objective
+    from convexbn.programs.certificates import Certificate as Certificate
+    from convexbn.programs.certificates import certify as certify
+    from convexbn.programs.solutions import Solution as Solution
+    from convexbn.solvers import solve as solve
+    from convexbn.solvers import solve_path as solve_path
+    from convexbn.solvers.columns.column_generation import train_exact as train_exact
+    from convexbn.whitening import Whitening as Whitening
+    from convexbn.whitening import whiten as whiten
+
+# The module, below this package, that each public name is looked up in.
 _HOME = {
     "Certificate": "programs.certificates",
     "ClosedForm": "networks.closed_form",
@@ -35,11 +57,11 @@ __all__ = list(_HOME)
 __version__ = "0.1.0"
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])
