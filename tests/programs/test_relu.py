@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from instances import make_cones
 
 from convexbn import activation, certify, enumerate_arrangements, solve, whiten
-from convexbn.programs.certificates import make_program
+from convexbn.programs.instances import make_program
 from convexbn.programs.relu import GatedCones
 from convexbn.programs.relu_bn import formed
 

@@ -13,8 +13,9 @@ from functools import partial
 import torch
 
 from convexbn.inputs import check_between, check_positive
-from convexbn.programs.certificates import Certificate, checked, make_program, referee
+from convexbn.programs.certificates import Certificate, referee
 from convexbn.programs.gated import Program
+from convexbn.programs.instances import checked, make_program
 from convexbn.programs.relu import ConeProgram, GatedCones
 from convexbn.programs.solutions import Solution
 from convexbn.solvers.gated.passes import Design

@@ -12,7 +12,7 @@ from scipy.optimize import nnls
 from sklearn.datasets import load_digits
 
 from convexbn import activation, certify, enumerate_arrangements, sample_gates, solve, whiten
-from convexbn.programs.certificates import make_program
+from convexbn.programs.instances import make_program
 from convexbn.programs.losses import LOSSES
 from convexbn.solvers.columns import column_generation, sliding, sphere
 from convexbn.solvers.columns.column_generation import train_exact

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from instances import LOSS_VALUES, ConeProblem, cone_optimum, make_cones
 
 from convexbn import activation, certify, enumerate_arrangements, solve, solve_path, whiten
-from convexbn.programs.certificates import make_program
+from convexbn.programs.instances import make_program
 from convexbn.programs.relu import GatedCones
 from convexbn.programs.relu_bn import formed
 from convexbn.solvers.relu_bn import interior_point

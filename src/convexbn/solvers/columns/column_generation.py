@@ -29,8 +29,9 @@ import torch
 
 from convexbn.arrangements.gates import activation
 from convexbn.inputs import check_between, check_positive
-from convexbn.programs.certificates import make_program, referee
+from convexbn.programs.certificates import referee
 from convexbn.programs.gated import scaled_dual
+from convexbn.programs.instances import make_program
 from convexbn.programs.solutions import Solution
 from convexbn.solvers.columns.sliding import Design, shrink, slide
 from convexbn.solvers.columns.sphere import search
