@@ -96,7 +96,7 @@ def test_fifty_samples_are_certified_by_the_interior_point_method():
     terms = {"model": "relu", "loss": "squared", "penalty": "group"}
     program = formed(make_program(whitening.U, D, y, 1.0, **terms))
     x, lam, _, stopped = interior_point.minimize(
-        program, 1e-6, 100, Stopwatch(), on_look=lambda look: None
+        program, 1e-6, 100, Stopwatch(), callback=lambda snapshot: None
     )
     assert stopped == "tolerance"
     objective, dual, violation = program.judge(program.weights(x), lam)

@@ -9,7 +9,7 @@ import math
 from dataclasses import asdict, dataclass
 
 from convexbn.programs.instances import checked, make_program
-from convexbn.programs.relu import ConeProgram
+from convexbn.programs.relu import ExactProgram
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def referee(program, W, tol, **witness) -> Certificate:
 
 def _checked_witness(program, dual, multipliers) -> dict:
     """Return what was given besides the weights, checked."""
-    has_cones = isinstance(program, ConeProgram)
+    has_cones = isinstance(program, ExactProgram)
     if multipliers is not None and not has_cones:
         raise ValueError("multipliers belong to constraints, and model 'gated' has none; omit them")
     if dual is not None and has_cones:

@@ -5,10 +5,10 @@ import torch
 
 from convexbn.inputs import check_choice, check_finite, check_positive, check_same_length
 from convexbn.programs import memory
-from convexbn.programs.gated import Program
+from convexbn.programs.gated import GatedProgram
 from convexbn.programs.losses import LOSSES
 from convexbn.programs.penalties import PENALTIES
-from convexbn.programs.relu import ConeProgram, relu_program
+from convexbn.programs.relu import ExactProgram, relu_program
 from convexbn.programs.relu_bn import relu_bn_program
 
 # "gated": patterns fixed by gates; "relu": the ReLU network, whose blocks are confined to cones;
@@ -16,7 +16,9 @@ from convexbn.programs.relu_bn import relu_bn_program
 MODELS = ("gated", "relu", "relu_bn")
 
 
-def make_program(U, D, Y, beta, *, model, loss, penalty, device=None) -> Program | ConeProgram:
+def make_program(
+    U, D, Y, beta, *, model, loss, penalty, device=None
+) -> GatedProgram | ExactProgram:
     """Check the inputs of the public functions and gather them in float64 on `device`.
 
     Raises
@@ -42,7 +44,7 @@ def make_program(U, D, Y, beta, *, model, loss, penalty, device=None) -> Program
     LOSSES[loss].check_targets(Y)
     if model == "gated":
         U, D = U.reshape(-1, U.shape[-1]), D.reshape(-1, D.shape[-1])
-        return Program(U, D, Y, float(beta), LOSSES[loss], PENALTIES[penalty])
+        return GatedProgram(U, D, Y, float(beta), LOSSES[loss], PENALTIES[penalty])
     _check_scalar(model, U, Y, loss, penalty)
     build = relu_program if model == "relu" else relu_bn_program
     if model == "relu" and U.ndim == 2:
