@@ -9,7 +9,7 @@ from scipy.optimize import linprog
 
 from convexbn import enumerate_arrangements, solve, whiten
 from convexbn.arrangements.facets import facets
-from convexbn.programs.certificates import make_program
+from convexbn.programs.instances import make_program
 from convexbn.programs.relu_bn import formed
 from convexbn.solvers.relu_bn import interior_point
 from convexbn.solvers.snapshots import Stopwatch
@@ -96,7 +96,7 @@ def test_fifty_samples_are_certified_by_the_interior_point_method():
     terms = {"model": "relu", "loss": "squared", "penalty": "group"}
     program = formed(make_program(whitening.U, D, y, 1.0, **terms))
     x, lam, _, stopped = interior_point.minimize(
-        program, 1e-6, 100, Stopwatch(), on_look=lambda look: None
+        program, 1e-6, 100, Stopwatch(), callback=lambda snapshot: None
     )
     assert stopped == "tolerance"
     objective, dual, violation = program.judge(program.weights(x), lam)

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from instances import make_cones
 
 from convexbn import activation, certify, enumerate_arrangements, solve, whiten
-from convexbn.programs.certificates import make_program
-from convexbn.programs.relu import GatedCones
+from convexbn.programs.instances import make_program
+from convexbn.programs.relu import ReLUProgram
 from convexbn.programs.relu_bn import formed
 
 SCALAR_LOSSES = ("squared", "logistic", "squared_hinge")
@@ -56,7 +56,7 @@ def test_every_dual_value_is_below_every_feasible_objective(model, loss, seed, s
 
 def matrices(program):
     """Return the program with its designs and constraints formed."""
-    return formed(program) if isinstance(program, GatedCones) else program
+    return formed(program) if isinstance(program, ReLUProgram) else program
 
 
 @pytest.mark.parametrize("model", ["relu", "cnn"])
@@ -141,7 +141,7 @@ def test_multipliers_must_leave_nothing_in_the_free_coordinates():
     V = torch.as_tensor(normal(7, seed=4))[:, None]
     for i in range(D.shape[1]):
         T, K = program.adjoint(V)[0, i].numpy(), program.K[i].numpy()
-        free = program.coordinates.normed[i].numpy() == 0
+        free = program.basis.normed[i].numpy() == 0
         assert free.any()
         value = largest_inner_product(T, K, free)
         # Clarabel leaves 1e-8 in the free part; multipliers above zero can be balanced.

@@ -16,27 +16,27 @@ from convexbn.programs.certificates import certify
 from convexbn.programs.gated import forward
 from convexbn.solvers import solve, solve_path
 from convexbn.solvers.gated import proximal_point
-from convexbn.solvers.snapshots import Look
+from convexbn.solvers.snapshots import Snapshot
 from convexbn.whitening import whiten
 
-LOOKS = 1000  # no problem here needs a tenth of them
+SNAPSHOTS = 1000  # no problem here needs a tenth of them
 
 
 class Watcher:
-    """Keeps the looks at the gap; fails rather than wait for a solver that never ends."""
+    """Keeps the snapshots; fails rather than wait for a solver that never ends."""
 
     def __init__(self, pause=0.0):
-        self.looks, self.pause = [], pause
+        self.snapshots, self.pause = [], pause
 
-    def __call__(self, look):
+    def __call__(self, snapshot):
         time.sleep(self.pause)
-        assert look.weights is not None  # put together when they are asked for, of this round
-        self.looks.append(look)
-        assert len(self.looks) < LOOKS, "the solver looks again and again without an end"
+        assert snapshot.weights is not None  # put together when they are asked for, of this round
+        self.snapshots.append(snapshot)
+        assert len(self.snapshots) < SNAPSHOTS, "the solver goes on and on without an end"
 
 
 def solved(problem, **options):
-    return solve(*problem.data, **{"on_look": Watcher()} | options)
+    return solve(*problem.data, **{"callback": Watcher()} | options)
 
 
 def predictions(problem, solution):
@@ -272,12 +272,12 @@ def test_targets_whose_squares_overflow_are_not_certified():
 def steer(monkeypatch, gap):
     """Have the solver see `gap(round)` as its relative gap; return why and when it stopped."""
 
-    def look(method, seconds):
+    def snapshot(method, seconds):
         size, F = method.program.beta, method.program.Y
-        return Look(size, method.rounds, seconds, 1.0, 1 - gap(method.rounds), lambda: F, F)
+        return Snapshot(size, method.rounds, seconds, 1.0, 1 - gap(method.rounds), lambda: F, F)
 
     monkeypatch.setattr(proximal_point.Stage, "_nearly", lambda stage, tol: False)
-    monkeypatch.setattr(proximal_point.ProximalPoint, "_look", look)
+    monkeypatch.setattr(proximal_point.ProximalPoint, "_snapshot", snapshot)
     certificate = solve(*instances.make(13).data, max_iterations=200).certificate
     return certificate.reason.split("stopped by ")[1], certificate.iterations
 
@@ -292,7 +292,7 @@ def test_slow_progress_is_progress(monkeypatch):
 
 
 def test_small_betas_are_solved_for_as_long_as_there_is_progress():
-    """Progress of less than one percent between two looks is progress."""
+    """Progress of less than one percent from snapshot to snapshot is progress."""
     problem = instances.make(13, share=1e-3)
     solution = solved(problem, tol=1e-6)
     assert solution.certificate.converged, solution.certificate.reason
@@ -311,9 +311,9 @@ def test_limit_of_iterations():
 def test_precision_is_named_when_it_is_what_ends_the_search(seed):
     """Or else the gap vanishes, as the solver sees it."""
     problem, watcher = instances.make(seed), Watcher()
-    certificate = solve(*problem.data, tol=1e-30, on_look=watcher).certificate
+    certificate = solve(*problem.data, tol=1e-30, callback=watcher).certificate
     assert abs(certificate.relative_gap) < 1e-14  # rounding of sums of some hundred terms
-    closed = watcher.looks[-1].relative_gap <= 1e-30
+    closed = watcher.snapshots[-1].relative_gap <= 1e-30
     assert closed or "stopped by precision" in certificate.reason
     assert certificate.iterations < 300
 
@@ -388,7 +388,9 @@ def test_path_is_what_cold_solves_find():
 def test_path_yields_each_solution_before_it_begins_the_next():
     problem, seen = instances.make(16), []
     U, D, Y, top = problem.data
-    path = solve_path(U, D, Y, [top, top / 10], on_look=lambda look: seen.append(look.beta))
+    path = solve_path(
+        U, D, Y, [top, top / 10], callback=lambda snapshot: seen.append(snapshot.beta)
+    )
     assert next(path).beta == top
     assert set(seen) == {top}
     assert next(path).beta == top / 10
@@ -411,10 +413,10 @@ def test_a_solution_is_a_start_that_needs_next_to_no_iterations(precision):
     problem, watcher = instances.make(18), Watcher()
     first = solved(problem, tol=1e-9)
     start = first.weights.astype(precision)
-    again = solve(*problem.data, initial=start, tol=1e-5, on_look=watcher)
+    again = solve(*problem.data, initial=start, tol=1e-5, callback=watcher)
     assert again.certificate.converged
     assert again.certificate.iterations <= 2 < solved(problem, tol=1e-5).certificate.iterations
-    assert watcher.looks[0].objective == pytest.approx(first.certificate.objective, rel=1e-9)
+    assert watcher.snapshots[0].objective == pytest.approx(first.certificate.objective, rel=1e-9)
 
 
 def test_a_bad_start_ends_at_the_same_optimum():
@@ -428,49 +430,49 @@ def test_a_bad_start_ends_at_the_same_optimum():
 # --- what is seen on the way ----------------------------------------------------------------------
 
 
-def test_looks():
+def test_snapshots():
     problem, watcher = instances.make(20), Watcher()
-    solution = solve(*problem.data, tol=1e-9, on_look=watcher)
-    looks, certificate = watcher.looks, solution.certificate
-    seconds, iterations = ([getattr(x, k) for x in looks] for k in ("seconds", "iteration"))
+    solution = solve(*problem.data, tol=1e-9, callback=watcher)
+    snapshots, certificate = watcher.snapshots, solution.certificate
+    seconds, iterations = ([getattr(x, k) for x in snapshots] for k in ("seconds", "iteration"))
     assert seconds == sorted(seconds)
     assert iterations == sorted(iterations)
     assert iterations == list(range(certificate.iterations + 1))
     assert 0 <= seconds[0] <= seconds[-1] <= certificate.seconds
-    for look in looks:
+    for snapshot in snapshots:
         # Sums of some hundred terms, each rounded.
-        assert look.weights.dtype == torch.float64
+        assert snapshot.weights.dtype == torch.float64
         rounding = 1e3 * torch.finfo(torch.float64).eps
-        assert look.gap >= -rounding * look.objective
-        F = forward(*(torch.as_tensor(a) for a in (problem.U, problem.D)), look.weights)
-        value = instances.objective(*problem.data, look.weights)
-        assert look.objective == pytest.approx(value, rel=rounding)
-        np.testing.assert_allclose(look.predictions, F, atol=10 * rounding)
-        assert look.dual_objective <= certificate.objective * (1 + rounding)
-    assert looks[0].objective == pytest.approx(0.5 * (problem.Y**2).sum(), rel=1e-12)
-    assert looks[-1].relative_gap <= 1e-9
-    objectives, gaps = ([getattr(x, k) for x in looks] for k in ("objective", "gap"))
+        assert snapshot.gap >= -rounding * snapshot.objective
+        F = forward(*(torch.as_tensor(a) for a in (problem.U, problem.D)), snapshot.weights)
+        value = instances.objective(*problem.data, snapshot.weights)
+        assert snapshot.objective == pytest.approx(value, rel=rounding)
+        np.testing.assert_allclose(snapshot.predictions, F, atol=10 * rounding)
+        assert snapshot.dual_objective <= certificate.objective * (1 + rounding)
+    assert snapshots[0].objective == pytest.approx(0.5 * (problem.Y**2).sum(), rel=1e-12)
+    assert snapshots[-1].relative_gap <= 1e-9
+    objectives, gaps = ([getattr(x, k) for x in snapshots] for k in ("objective", "gap"))
     assert objectives == sorted(objectives, reverse=True)  # the best so far
     assert gaps == sorted(gaps, reverse=True)
     # The weights are handed out in float32; the slope this near the optimum is below 1e-4.
-    assert looks[-1].objective == pytest.approx(certificate.objective, rel=1e-11)
+    assert snapshots[-1].objective == pytest.approx(certificate.objective, rel=1e-11)
 
 
-def test_time_of_the_onlooker_is_not_counted():
+def test_time_of_the_callback_is_not_counted():
     problem, watcher = instances.make(21), Watcher(pause=0.02)
-    solution = solve(*problem.data, tol=1e-10, on_look=watcher)
-    slept = 0.02 * len(watcher.looks)
+    solution = solve(*problem.data, tol=1e-10, callback=watcher)
+    slept = 0.02 * len(watcher.snapshots)
     assert slept > 0.2
     assert solution.certificate.seconds < slept / 2 + 0.1  # milliseconds where nothing else runs
-    assert watcher.looks[-1].seconds <= solution.certificate.seconds
+    assert watcher.snapshots[-1].seconds <= solution.certificate.seconds
 
 
-def test_an_onlooker_may_stop_the_search():
-    def stop(look):
+def test_a_callback_may_stop_the_search():
+    def stop(snapshot):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        solve(*instances.make(22).data, on_look=stop)
+        solve(*instances.make(22).data, callback=stop)
 
 
 # --- kinds and devices ----------------------------------------------------------------------------

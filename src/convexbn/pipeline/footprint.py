@@ -7,7 +7,8 @@ interpreter and PyTorch take. Imports nothing heavy, as every Snakemake process 
 from dataclasses import dataclass
 from math import prod
 
-from convexbn.programs.memory import gated_bytes, members_in_cache, step_bytes
+from convexbn.programs.memory import gated_bytes
+from convexbn.training.memory import members_in_cache, step_bytes
 
 _MB = 10**6
 _INTERPRETER = 700  # with PyTorch

@@ -95,7 +95,7 @@ def _numbers(block, like) -> torch.Tensor:
 
 
 @dataclass(frozen=True)
-class Program:
+class GatedProgram:
     """One instance of the gated program, on one device and in one precision.
 
     Attributes

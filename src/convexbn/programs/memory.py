@@ -27,8 +27,7 @@ and constraints are formed, and factorized in each step: with p one larger for t
 
     8 (G P n (p + 1) + H P n + F P (p + 1)^2 + 2 n^2) + 64 j^2.
 
-To all comes what the libraries take for themselves, `OVERHEAD`. What a step of SGD goes over
-decides how many networks of a sweep are trained together. Imports nothing heavy:
+What the libraries take for themselves, `OVERHEAD`, is added to each. Imports nothing heavy:
 :mod:`convexbn.pipeline.footprint` uses the formulas too.
 """
 
@@ -41,11 +40,8 @@ from pathlib import Path
 PASS_BYTES, PASS_BYTES_ON_GPU = 16 * 2**20, 256 * 2**20
 # But not fewer samples at once than these, as every product of a pass reads all blocks.
 PASS_ROWS = 512
-# Bytes that a step of SGD on all networks trained together may go over: in the cache of a CPU.
-CACHE_BYTES = 32 * 2**20
-HIDDEN_VALUES = 4  # arrays of a batch's hidden values in a step
 
-# The constants of the formulas, measured by tests/test_memory.py.
+# The constants of the formulas, measured by tests/programs/test_memory.py.
 OVERHEAD = 32 * 2**20
 WEIGHT_BYTES = {"group": 96, "nuclear": 160}  # w
 PREDICTION_VECTORS = 30  # V
@@ -112,30 +108,6 @@ def exact_bytes(n, p, P, patches=1, *, model="relu") -> int:
     faces = 2 * P * p  # d
     newton = 24 * (rows * faces + min(n, faces) ** 2)
     return OVERHEAD + 8 * held + batch + max(newton, fewest)
-
-
-def step_bytes(h, width, rows, size=4, tensors=2) -> int:
-    """Return the bytes that a step of SGD goes over, for one network of one hidden layer.
-
-    Parameters
-    ----------
-    h, width, rows : int
-        Features, hidden units, rows of a batch.
-    size : int
-        Of a number.
-    tensors : int
-        Of the shape of the parameters: these and the optimizer's.
-    """
-    return size * width * (tensors * h + HIDDEN_VALUES * rows)
-
-
-def members_in_cache(h, width, rows, size=4) -> int:
-    """Return how many networks of a sweep are best trained together on a CPU, see `step_bytes`.
-
-    Batched steps share the time that it takes to call each operation. But what a step goes over
-    should stay in the cache until the next one.
-    """
-    return max(1, CACHE_BYTES // step_bytes(h, width, rows, size))
 
 
 def available(device="cpu") -> int | None:

@@ -28,7 +28,7 @@ from convexbn.programs.losses import Loss
 
 
 @dataclass(frozen=True)
-class ConeProgram(ABC):
+class ExactProgram(ABC):
     """One instance of an exact program, in float64 on one device.
 
     Attributes
@@ -118,7 +118,7 @@ class ConeProgram(ABC):
 
 
 @dataclass(frozen=True)
-class GatedCones(ConeProgram):
+class ReLUProgram(ExactProgram):
     """The exact program of a BN-ReLU network, whose designs and constraints are never formed.
 
     Attributes
@@ -181,6 +181,6 @@ class GatedCones(ConeProgram):
         return (self.signs * multipliers) @ self.rows
 
 
-def relu_program(U, D, Y, beta, loss) -> GatedCones:
+def relu_program(U, D, Y, beta, loss) -> ReLUProgram:
     """Build the exact program of a BN-ReLU network; U (K, n, p) in float64, D (K, n, P)."""
-    return GatedCones(Y, beta, loss, U.flatten(0, 1), D.flatten(0, 1))
+    return ReLUProgram(Y, beta, loss, U.flatten(0, 1), D.flatten(0, 1))

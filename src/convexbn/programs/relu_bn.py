@@ -17,7 +17,7 @@ from functools import cached_property
 import torch
 
 from convexbn.arrangements.facets import facets
-from convexbn.programs.relu import ConeProgram, GatedCones
+from convexbn.programs.relu import ExactProgram, ReLUProgram
 
 # Singular values, and parts of the dual in free coordinates, are zero up to this share.
 _ROUNDING = 1e-9
@@ -25,25 +25,25 @@ _BALANCINGS = 20  # tries to leave nothing there
 
 
 @dataclass(frozen=True)
-class Coordinates:
+class Basis:
     """The coordinates of blocks in which A_i has orthonormal columns or columns of zeros.
 
     Attributes
     ----------
-    basis : Tensor, shape (P, p, p)
+    vectors : Tensor, shape (P, p, p)
         Takes coordinates to weights.
     inverse : Tensor, shape (P, p, p)
     normed : Tensor, shape (P, p)
         1 for coordinates that are part of the norm, 0 for free ones.
     """
 
-    basis: torch.Tensor
+    vectors: torch.Tensor
     inverse: torch.Tensor
     normed: torch.Tensor
 
 
 @dataclass(frozen=True)
-class DenseCones(ConeProgram):
+class ReLUBNProgram(ExactProgram):
     """One instance of an exact program with its matrices.
 
     Attributes
@@ -54,14 +54,14 @@ class DenseCones(ConeProgram):
         Constraints, h of them for each block.
     D : Tensor of bool, shape (h, P), or None
         The patterns that made the constraints; None where these are reduced.
-    coordinates : Coordinates, optional
+    basis : Basis, optional
         By default blocks are the weights themselves.
     """
 
     A: torch.Tensor
     K: torch.Tensor
     D: torch.Tensor | None
-    coordinates: Coordinates | None = None
+    basis: Basis | None = None
 
     @cached_property
     def facets(self) -> torch.Tensor | None:
@@ -78,7 +78,7 @@ class DenseCones(ConeProgram):
     def constraints(self) -> int:
         return self.K.shape[1]
 
-    def reduced(self) -> "DenseCones":
+    def reduced(self) -> "ReLUBNProgram":
         """Return the same program without the constraints that follow from others."""
         if self.facets is None:
             return self
@@ -94,10 +94,10 @@ class DenseCones(ConeProgram):
 
     def blocks(self, W) -> torch.Tensor:
         x = W.transpose(1, 2)
-        return x if self.coordinates is None else _each(self.coordinates.inverse, x)
+        return x if self.basis is None else _each(self.basis.inverse, x)
 
     def weights(self, x) -> torch.Tensor:
-        W = x if self.coordinates is None else _each(self.coordinates.basis, x)
+        W = x if self.basis is None else _each(self.basis.vectors, x)
         return W.transpose(1, 2)
 
     def forward(self, x) -> torch.Tensor:
@@ -122,7 +122,7 @@ class DenseCones(ConeProgram):
 
     def normed(self, x) -> torch.Tensor:
         """Return blocks (2, P, p) with zeros in their free coordinates."""
-        return x if self.coordinates is None else x * self.coordinates.normed
+        return x if self.basis is None else x * self.basis.normed
 
     def dual_norms(self, V, multipliers) -> torch.Tensor:
         """Return the norms of `+-A_i^T v + K_i^T lam`, shape (2, P).
@@ -131,7 +131,7 @@ class DenseCones(ConeProgram):
         has no end, the norm is infinite.
         """
         T = self.adjoint(V) + self.forces(multipliers)
-        if self.coordinates is None:
+        if self.basis is None:
             return torch.linalg.vector_norm(T, dim=-1)
         scale = _ROUNDING * self.beta * torch.linalg.matrix_norm(self.K)  # (P,)
         for _ in range(_BALANCINGS):
@@ -151,7 +151,7 @@ class DenseCones(ConeProgram):
 
         Those that would have to be negative for that are zero, so that some of it can be left.
         """
-        free = 1 - self.coordinates.normed
+        free = 1 - self.basis.normed
         K = self.K * free[:, None, :]
         gram = K.mT @ (multipliers[..., None] * K)  # (2, P, p, p)
         share = torch.linalg.pinv(gram, rtol=1e-13, hermitian=True) @ (free * T)[..., None]
@@ -163,16 +163,16 @@ def _each(matrices, x) -> torch.Tensor:
     return torch.einsum("ihp,kip->kih", matrices, x)
 
 
-def formed(program: GatedCones) -> DenseCones:
+def formed(program: ReLUProgram) -> ReLUBNProgram:
     """Return the exact program of a BN-ReLU network with its matrices."""
     U, D = program.U, program.D
     patches = U.reshape(program.patches, -1, U.shape[1]), D.reshape(program.patches, -1, D.shape[1])
     A = torch.einsum("kni,knp->pni", patches[0], patches[1].to(U.dtype))
     K, D = _constraints(U, D)
-    return DenseCones(program.Y, program.beta, program.loss, A.contiguous(), K, D)
+    return ReLUBNProgram(program.Y, program.beta, program.loss, A.contiguous(), K, D)
 
 
-def relu_bn_program(X, D, Y, beta, loss) -> DenseCones:
+def relu_bn_program(X, D, Y, beta, loss) -> ReLUBNProgram:
     """Build the exact program with BN after the ReLU; X (n, d) in float64, D (n, P).
 
     Raises
@@ -194,12 +194,12 @@ def relu_bn_program(X, D, Y, beta, loss) -> DenseCones:
     normed = sigma > _ROUNDING * sigma.max()  # (P, d)
     sigma = torch.where(normed, sigma, 1)
     A = torch.cat([U * normed[:, None, :], X.new_full((P, n, 1), n**-0.5)], dim=2)
-    basis, inverse = torch.eye(d + 1).to(X).expand(2, P, d + 1, d + 1).clone()
-    basis[:, :d, :d], inverse[:, :d, :d] = Vt.mT / sigma[:, None, :], sigma[:, :, None] * Vt
+    vectors, inverse = torch.eye(d + 1).to(X).expand(2, P, d + 1, d + 1).clone()
+    vectors[:, :d, :d], inverse[:, :d, :d] = Vt.mT / sigma[:, None, :], sigma[:, :, None] * Vt
     in_norm = torch.nn.functional.pad(normed.to(X.dtype), (0, 1), value=1.0)
     K, D = _constraints(X, D)
-    K = torch.nn.functional.pad(K, (0, 1)) @ basis
-    return DenseCones(Y, beta, loss, A, K, D, Coordinates(basis, inverse, in_norm))
+    K = torch.nn.functional.pad(K, (0, 1)) @ vectors
+    return ReLUBNProgram(Y, beta, loss, A, K, D, Basis(vectors, inverse, in_norm))
 
 
 def _constraints(U, D) -> tuple[torch.Tensor, torch.Tensor]:

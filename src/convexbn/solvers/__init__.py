@@ -13,11 +13,12 @@ from functools import partial
 import torch
 
 from convexbn.inputs import check_between, check_positive
-from convexbn.programs.certificates import Certificate, checked, make_program, referee
-from convexbn.programs.gated import Program
-from convexbn.programs.relu import ConeProgram, GatedCones
+from convexbn.programs.certificates import Certificate, referee
+from convexbn.programs.gated import GatedProgram
+from convexbn.programs.instances import checked, make_program
+from convexbn.programs.relu import ExactProgram, ReLUProgram
 from convexbn.programs.solutions import Solution
-from convexbn.solvers.gated.passes import Design
+from convexbn.solvers.gated.passes import Passes
 from convexbn.solvers.gated.proximal_point import ProximalPoint
 from convexbn.solvers.relu import proximal_newton as cone_newton
 from convexbn.solvers.relu_bn import interior_point
@@ -42,7 +43,7 @@ def solve(U, D, Y, beta, **options) -> Solution:
     beta : float
         Weight decay, in the paper's units (the loss is a sum over samples).
     **options
-        `model`, `loss`, `penalty`, `tol`, `max_iterations`, `initial`, `device` and `on_look` of
+        `model`, `loss`, `penalty`, `tol`, `max_iterations`, `initial`, `device` and `callback` of
         :func:`solve_path`.
 
     Returns
@@ -71,7 +72,7 @@ def solve_path(
     max_iterations=100_000,
     initial=None,
     device=None,
-    on_look=None,
+    callback=None,
 ):
     """Solve for several weight decays, each from the solution of the next larger one.
 
@@ -101,9 +102,9 @@ def solve_path(
         Weights to start from, zero by default; not for model "relu_bn".
     device : str, optional
         Where to compute; by default where U is.
-    on_look : callable, optional
-        Called with a :class:`convexbn.solvers.snapshots.Look` each time the gap is computed; the
-        time it takes is not counted.
+    callback : callable, optional
+        Called with a :class:`convexbn.solvers.snapshots.Snapshot` each time the gap is computed;
+        the time it takes is not counted.
 
     Yields
     ------
@@ -130,9 +131,9 @@ def solve_path(
     betas = sorted(betas, reverse=True)
     terms = {"model": model, "loss": loss, "penalty": penalty}
     program = make_program(U, D, Y, betas[0], device=device, **terms)
-    on_look = on_look or (lambda look: None)
-    solve_one = _cone_solver if isinstance(program, ConeProgram) else _gated_solver
-    solve_one = solve_one(program, initial, tol, max_iterations, on_look)
+    callback = callback or (lambda snapshot: None)
+    solve_one = _cone_solver if isinstance(program, ExactProgram) else _gated_solver
+    solve_one = solve_one(program, initial, tol, max_iterations, callback)
     for beta in betas:
         weights, certificate, witness = solve_one(replace(program, beta=float(beta)))
         logger.info("beta %.3g: %s", beta, certificate.reason)
@@ -140,9 +141,9 @@ def solve_path(
         yield Solution(_like(U, weights), certificate, float(beta), **terms, **witness)
 
 
-def _cone_solver(program: ConeProgram, initial, tol, max_iterations, on_look):
+def _cone_solver(program: ExactProgram, initial, tol, max_iterations, callback):
     """Return a function that solves the program for one beta after the other, warmly started."""
-    if isinstance(program, GatedCones):
+    if isinstance(program, ReLUProgram):
         state = cone_newton.State.at(program, _initial_weights(program, initial))
         minimize = partial(cone_newton.minimize, state=state)
     elif initial is None:
@@ -156,7 +157,7 @@ def _cone_solver(program: ConeProgram, initial, tol, max_iterations, on_look):
     def solve_one(program):
         watch = Stopwatch()
         x, multipliers, iterations, stopped = minimize(
-            program, tol=tol, max_iterations=max_iterations, watch=watch, on_look=on_look
+            program, tol=tol, max_iterations=max_iterations, watch=watch, callback=callback
         )
         W, stopped = program.weights(x), f"{stopped} after {iterations} iterations"
         witness = {"multipliers": multipliers}
@@ -166,16 +167,16 @@ def _cone_solver(program: ConeProgram, initial, tol, max_iterations, on_look):
     return solve_one
 
 
-def _gated_solver(program: Program, initial, tol, max_iterations, on_look):
+def _gated_solver(program: GatedProgram, initial, tol, max_iterations, callback):
     """Return a function that solves the program for one beta after the other, warmly started."""
     W, design = _initial_weights(program, initial), None
 
     def solve_one(program):
         nonlocal W, design
         watch = Stopwatch()
-        design = design or Design(program)
+        design = design or Passes(program)
         method = ProximalPoint(program, W.double(), design)
-        stopped = method.minimize(tol, max_iterations, watch, on_look)
+        stopped = method.minimize(tol, max_iterations, watch, callback)
         witness = {"dual": method.dual()}
         W, certificate = _shortest(program, method.weights(), tol, witness)
         stopped = f"{stopped} after {method.rounds} iterations"
@@ -203,7 +204,7 @@ def _signed(certificate, iterations, watch, stopped) -> Certificate:
     return replace(certificate, iterations=iterations, seconds=watch.seconds, reason=reason)
 
 
-def _initial_weights(program: Program | GatedCones, initial):
+def _initial_weights(program: GatedProgram | ReLUProgram, initial):
     if initial is None:
         return program.U.new_zeros(program.shape)
     return checked(program, "initial weights", initial, program.shape)

@@ -29,7 +29,7 @@ class Stopwatch:
 
 
 @dataclass(frozen=True)
-class Look:
+class Snapshot:
     """What the solver knows when it looks at the gap, in its own precision.
 
     `weights`, of the form of :class:`convexbn.Solution`, are put together by `form` when they are

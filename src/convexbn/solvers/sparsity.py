@@ -13,18 +13,18 @@ could do. They become few in three steps, each as far as the certificate allows:
 
 import torch
 
-from convexbn.programs.relu import ConeProgram
+from convexbn.programs.relu import ExactProgram
 
 _DEPENDENT = 1e-13  # smallest singular value, relative, of independent columns
 _PARALLEL = (1e-3, 1e-5, 1e-7)  # angles up to which blocks may be one
 
 
-def sparsest(program: ConeProgram, x, multipliers, error) -> torch.Tensor:
+def sparsest(program: ExactProgram, x, multipliers, error) -> torch.Tensor:
     """Return blocks with few non-zero, whose relative gap and violation are at most `error`.
 
     Parameters
     ----------
-    program : ConeProgram
+    program : ExactProgram
     x : Tensor, shape (2, P, p)
         Blocks near the optimum.
     multipliers : Tensor, shape (2, P, h)
@@ -75,7 +75,7 @@ def _merged(program, x, angle) -> torch.Tensor:
     return program.blocks(W.transpose(1, 2))
 
 
-def fewest(program: ConeProgram, x) -> torch.Tensor:
+def fewest(program: ExactProgram, x) -> torch.Tensor:
     """Return blocks with the same predictions and sum of norms, at most n + 1 of them non-zero."""
     sign, block = (x != 0).any(-1).nonzero(as_tuple=True)
     x = x.clone()

@@ -22,10 +22,10 @@ from itertools import islice
 import torch
 
 from convexbn.inputs import check_between
-from convexbn.programs.memory import members_in_cache
 from convexbn.progress import progress
 from convexbn.training.checkpoints import Checkpoint, fingerprint
 from convexbn.training.data import TrainingData
+from convexbn.training.memory import members_in_cache
 from convexbn.training.stacks import Course
 from convexbn.training.sweeps import Sweep
 from convexbn.training.tuning import best_setting, check_tuning

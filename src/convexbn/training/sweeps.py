@@ -49,7 +49,7 @@ class Sweep:
         About how many epochs are evaluated besides epoch 0, log-spaced, the last always.
     max_members : int, optional
         How many are trained together at most; the results are the same to rounding. By default as
-        many as a CPU's cache holds (:func:`convexbn.programs.memory.members_in_cache`), on a GPU
+        many as a CPU's cache holds (:func:`convexbn.training.memory.members_in_cache`), on a GPU
         all.
     optimizer : str
         "sgd" or "adam", with the weight decay in the gradient.

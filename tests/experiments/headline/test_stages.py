@@ -95,13 +95,13 @@ def test_history_ends_where_the_certificate_begins(run, solved):
     solutions, history = solved
     for certificate in certify_run(run, solutions):
         key = (certificate["seed"], certificate["beta"])
-        looks = [row for row in history if (row["seed"], row["beta"]) == key]
+        snapshots = [row for row in history if (row["seed"], row["beta"]) == key]
         # The weights are handed out in float32: within 1e-6 of the optimum, where the slope is of
         # the order of 1e-3, their rounding of 6e-8 does not cost more.
-        assert looks[-1]["objective"] == pytest.approx(certificate["objective"], rel=1e-10)
-        assert looks[-1]["iteration"] == certificate["iterations"]
-        assert looks[-1]["relative_gap"] <= 1e-6
-        for row in looks:
+        assert snapshots[-1]["objective"] == pytest.approx(certificate["objective"], rel=1e-10)
+        assert snapshots[-1]["iteration"] == certificate["iterations"]
+        assert snapshots[-1]["relative_gap"] <= 1e-6
+        for row in snapshots:
             assert row["gap"] == row["objective"] - row["dual_objective"]
             assert row["rank"] == d
 
@@ -187,7 +187,7 @@ def test_curves_end_at_the_evaluated_measures(run, solved):
         last = [h for h in history if (h["seed"], h["beta"]) == (row["seed"], row["beta"])][-1]
         assert last["train_accuracy"] == row["train_accuracy"]
         assert last["test_accuracy"] == row["test_accuracy"]
-        # The weights are handed out in float32, after the last look.
+        # The weights are handed out in float32, after the last snapshot.
         assert last["train_loss"] == pytest.approx(row["train_loss"], rel=1e-5)
         assert last["test_loss"] == pytest.approx(row["test_loss"], rel=1e-5)
 
@@ -311,7 +311,7 @@ def test_losses_of_another_loss_are_its_own():
     run = make_run(features, betas=(1.0,), loss="logistic")
     solutions, history = solve_run(run)
     for s, row in enumerate(evaluate_run(run, solutions)):
-        last = [look for look in history if look["seed"] == row["seed"]][-1]
+        last = [seen for seen in history if seen["seed"] == row["seed"]][-1]
         for split in ("train", "test"):
             scores = by_hand(run, features[f"X_{split}"], s, solutions[f"weights.{s}.0"])[:, 0]
             expected = log_loss(features[f"labels_{split}"], 1 / (1 + np.exp(-scores)))

@@ -12,7 +12,7 @@ from scipy.optimize import nnls
 from sklearn.datasets import load_digits
 
 from convexbn import activation, certify, enumerate_arrangements, sample_gates, solve, whiten
-from convexbn.programs.certificates import make_program
+from convexbn.programs.instances import make_program
 from convexbn.programs.losses import LOSSES
 from convexbn.solvers.columns import column_generation, sliding, sphere
 from convexbn.solvers.columns.column_generation import train_exact
@@ -125,20 +125,21 @@ def test_beyond_the_largest_sensible_beta_the_solution_is_zero():
     assert solution.certificate.objective == pytest.approx(0.5 * y @ y, rel=1e-14)
 
 
-def test_looks_bound_the_optimum():
+def test_snapshots_bound_the_optimum():
     U, y = random_data(8)
-    beta, looks = weight_decay(U, y, 0.1), []
-    solution = train_exact(U, y, beta, on_look=looks.append, **SOME)
+    beta, snapshots = weight_decay(U, y, 0.1), []
+    solution = train_exact(U, y, beta, callback=snapshots.append, **SOME)
     best = optimum(U, y, beta)
-    for look in looks:
+    for snapshot in snapshots:
         # On the circle of so few samples the search misses nothing, and the bounds are bounds.
-        assert look.dual_objective <= best.objective * (1 + 1e-9)
-        assert look.objective >= best.dual_objective
+        assert snapshot.dual_objective <= best.objective * (1 + 1e-9)
+        assert snapshot.objective >= best.dual_objective
         judged = certify(
-            *(U, activation(U, look.weights.sum(0).numpy()), y, beta, look.weights), model="relu"
+            *(U, activation(U, snapshot.weights.sum(0).numpy()), y, beta, snapshot.weights),
+            model="relu",
         )
-        assert judged.objective == pytest.approx(look.objective, rel=1e-10)
-    assert looks[-1].objective == pytest.approx(solution.certificate.objective, rel=1e-12)
+        assert judged.objective == pytest.approx(snapshot.objective, rel=1e-10)
+    assert snapshots[-1].objective == pytest.approx(solution.certificate.objective, rel=1e-12)
 
 
 def test_torch_in_torch_out_and_the_same_numbers_twice():
@@ -221,23 +222,23 @@ def test_outer_products_in_chunks_are_weighted_gram_matrices(monkeypatch):
 def neurons(seed, loss, n, m=4, patches=1):
     U, y = random_data(seed, n=n * patches)
     Y = torch.as_tensor(targets(y[:n], loss))[:, None]
-    design = sliding.Design(torch.as_tensor(U), Y, 0.1, LOSSES[loss])
+    problem = sliding.NeuronProblem(torch.as_tensor(U), Y, 0.1, LOSSES[loss])
     S = torch.randn(m, U.shape[1], generator=torch.Generator().manual_seed(seed)).double()
     signs = torch.tensor([1.0, -1.0] * (m // 2), dtype=torch.float64)
-    return design, S, signs
+    return problem, S, signs
 
 
 @pytest.mark.parametrize("loss", RELU_LOSSES)
 @pytest.mark.parametrize("patches", [1, 2])
 def test_newton_step_of_a_smooth_place_is_that_of_autograd(loss, patches):
     """Few samples, all wanting less: no curvature is left out, and rounding is wide."""
-    design, S, signs = neurons(2, loss, n=9, m=2, patches=patches)
-    rounded = sliding._Rounded(design, signs, 0.7)
+    problem, S, signs = neurons(2, loss, n=9, m=2, patches=patches)
+    rounded = sliding._Rounded(problem, signs, 0.7)
 
     def value(S):
-        soft = sphere.soft_relu(design.rows @ S.T, 0.7)[0] @ signs[:, None]
+        soft = sphere.soft_relu(problem.rows @ S.T, 0.7)[0] @ signs[:, None]
         F = soft.view(patches, -1, 1).sum(0)
-        return design.loss.value(F, design.Y) + 0.1 * rounded.norms(S).sum()
+        return problem.loss.value(F, problem.Y) + 0.1 * rounded.norms(S).sum()
 
     assert float(value(S)) == pytest.approx(rounded.value(S), rel=1e-12)
     step, fall = rounded.newton(S)
@@ -266,12 +267,12 @@ def test_newton_system_is_solved_by_either_identity(n):
 @pytest.mark.parametrize("loss", RELU_LOSSES)
 def test_sliding_ends_where_no_neuron_wants_to_move(loss):
     """At a small rounding, `U^T (share of v) = beta s / ||s||` for each neuron that is left."""
-    design, S, signs = neurons(4, loss, n=30)
-    before = design.objective(S, signs)
+    problem, S, signs = neurons(4, loss, n=30)
+    before = problem.objective(S, signs)
     for softness in (1e-1, 1e-2, 1e-3, 1e-4):
-        S = sliding.slide(design, S, signs, softness)
-    assert design.objective(S, signs) < before
-    rounded = sliding._Rounded(design, signs, 1e-4 * sliding.typical(design, S))
+        S = sliding.slide(problem, S, signs, softness)
+    assert problem.objective(S, signs) < before
+    rounded = sliding._Rounded(problem, signs, 1e-4 * sliding.typical(problem, S))
     _, fall = rounded.newton(S)
     assert fall <= 1e-6 * before
 
@@ -279,12 +280,12 @@ def test_sliding_ends_where_no_neuron_wants_to_move(loss):
 @pytest.mark.parametrize("loss", RELU_LOSSES)
 def test_lengths_are_those_of_the_lasso(loss):
     """Non-negative, the gradient at most beta, and beta where a length is not zero."""
-    design, S, signs = neurons(6, loss, n=30, m=10)
+    problem, S, signs = neurons(6, loss, n=30, m=10)
     W = S / torch.linalg.vector_norm(S, dim=1, keepdim=True)
-    c = sliding.shrink(design, W, signs, torch.zeros(len(W)).double())
+    c = sliding.shrink(problem, W, signs, torch.zeros(len(W)).double())
     assert float(c.min()) >= 0
     assert (c > 0).any()
-    slopes = (design.features(W) * signs).T @ design.residual(c[:, None] * W, signs)
+    slopes = (problem.features(W) * signs).T @ problem.residual(c[:, None] * W, signs)
     # FISTA stops when a step is 1e-7 of the lengths.
     assert float(slopes.max()) <= 0.1 + 1e-4
     torch.testing.assert_close(slopes[c > 0, 0], torch.full_like(c[c > 0], 0.1), atol=1e-4, rtol=0)

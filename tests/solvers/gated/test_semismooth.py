@@ -12,20 +12,20 @@ from sklearn.datasets import load_digits
 
 from convexbn.arrangements.gates import activation, sample_gates
 from convexbn.data.patches import patches
-from convexbn.programs.certificates import make_program
 from convexbn.programs.gated import pooled
+from convexbn.programs.instances import make_program
 from convexbn.programs.losses import LOSSES
 from convexbn.programs.penalties import PENALTIES
 from convexbn.solvers import solve
 from convexbn.solvers.gated import mean_field
-from convexbn.solvers.gated.loss_prox import RESPONSES
+from convexbn.solvers.gated.loss_prox import LOSS_PROX
 from convexbn.solvers.gated.mean_field import MeanField, Spectrum, conjugate_gradients
-from convexbn.solvers.gated.passes import Design
+from convexbn.solvers.gated.passes import Passes
 from convexbn.solvers.gated.semismooth import System
 from convexbn.whitening import whiten
 
 ALL = list(LOSSES)
-DAMPED = [name for name in ALL if RESPONSES[name].damped]
+DAMPED = [name for name in ALL if LOSS_PROX[name].damped]
 ROUNDING = 1e-12  # float64, sums of up to some hundred terms of size one
 
 
@@ -33,14 +33,14 @@ def normal(*shape, seed=0):
     return torch.as_tensor(np.random.default_rng(seed).standard_normal(shape))
 
 
-# --- responses ------------------------------------------------------------------------------------
+# --- proximal maps of the losses ------------------------------------------------------------------
 
 
 def drawn(name, rho, seed=0, n=40, C=3, size=1.0):
     """Return targets, centre, and a dual variable; outside of the loss's own domain if damped."""
     center, Y = draw(name, seed, n, C, size=size)
     outside = min(rho, 1.0) * size * normal(n, C, seed=(seed, 5))
-    return Y, center, RESPONSES[name].project(inside(name, seed, Y) + outside)
+    return Y, center, LOSS_PROX[name].project(inside(name, seed, Y) + outside)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -49,10 +49,10 @@ def drawn(name, rho, seed=0, n=40, C=3, size=1.0):
 @pytest.mark.parametrize("cold", [True, False])
 def test_predictions_obey_the_gradient_condition(name, rho, size, cold):
     """`grad L(F) + V + rho (F - F0) = 0`, whatever the start."""
-    response, (Y, center, V) = RESPONSES[name], drawn(name, rho, size=size)
+    prox, (Y, center, V) = LOSS_PROX[name], drawn(name, rho, size=size)
     start = 50 * normal(*Y.shape, seed=9) if cold else center
-    F = response.predictions(V, Y, center, rho, start)
-    pull = rho * response.project(F - center)
+    F = prox.predictions(V, Y, center, rho, start)
+    pull = rho * prox.project(F - center)
     left = V + pull - LOSSES[name].negative_gradient(F, Y)
     # Newton's steps end at 1e-12 of F, whose slope is at most 2 + rho.
     terms = 1 + size + float(pull.abs().max()) + 3 * float(F.abs().max())
@@ -61,51 +61,51 @@ def test_predictions_obey_the_gradient_condition(name, rho, size, cold):
 
 def test_squared_loss_needs_no_damping():
     Y, center, V = drawn("squared", 1.0)
-    F = RESPONSES["squared"].predictions(V, Y, center, 0.0, center)
+    F = LOSS_PROX["squared"].predictions(V, Y, center, 0.0, center)
     torch.testing.assert_close(LOSSES["squared"].negative_gradient(F, Y), V, rtol=0, atol=ROUNDING)
 
 
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("rho", [0.01, 1.0])
-def test_compliance_is_the_derivative_of_the_predictions(name, rho):
+def test_inverse_hessian_is_the_derivative_of_the_predictions(name, rho):
     """`dF = -(L'' + rho)^{-1} dV`."""
-    loss, response, (Y, center, V) = LOSSES[name], RESPONSES[name], drawn(name, rho)
-    step = response.project(normal(*Y.shape, seed=6))
+    loss, prox, (Y, center, V) = LOSSES[name], LOSS_PROX[name], drawn(name, rho)
+    step = prox.project(normal(*Y.shape, seed=6))
     h = 1e-6
-    ahead, back = (response.predictions(V + t * step, Y, center, rho, center) for t in (h, -h))
-    F = response.predictions(V, Y, center, rho, center)
-    ours = response.project(response.compliance(loss, F, Y, rho)(step))
+    ahead, back = (prox.predictions(V + t * step, Y, center, rho, center) for t in (h, -h))
+    F = prox.predictions(V, Y, center, rho, center)
+    ours = prox.project(prox.inverse_hessian(loss, F, Y, rho)(step))
     # Rounding of 1e-14 over h; a third derivative of the order of 1 / rho^3, times h squared.
     torch.testing.assert_close(ours, (back - ahead) / (2 * h), rtol=1e-5, atol=1e-5)
-    single = response.compliance(loss, F, Y, rho)(step.float())
+    single = prox.inverse_hessian(loss, F, Y, rho)(step.float())
     assert single.dtype == torch.float32
-    torch.testing.assert_close(response.project(single).double(), ours, rtol=1e-4, atol=1e-4 / rho)
+    torch.testing.assert_close(prox.project(single).double(), ours, rtol=1e-4, atol=1e-4 / rho)
 
 
 @pytest.mark.parametrize("rho", [1e-6, 0.1, 10.0])
-def test_compliance_of_shares_is_the_inverse_matrix(rho):
+def test_inverse_hessian_of_shares_is_the_inverse_matrix(rho):
     """On rows that sum to zero: `(diag(s) - s s^T + rho)` times it is the identity."""
     share = (3 * normal(30, 4)).softmax(dim=1)
-    x = RESPONSES["cross_entropy"].project(normal(30, 4, seed=1))
+    x = LOSS_PROX["cross_entropy"].project(normal(30, 4, seed=1))
     loss, F = LOSSES["cross_entropy"], share.log()
-    compliance = RESPONSES["cross_entropy"].compliance(loss, F, None, rho)
-    for s, ours, row in zip(share, compliance(x), x, strict=True):
+    inverse_hessian = LOSS_PROX["cross_entropy"].inverse_hessian(loss, F, None, rho)
+    for s, ours, row in zip(share, inverse_hessian(x), x, strict=True):
         hessian = torch.diag(s) - torch.outer(s, s) + rho * torch.eye(4, dtype=s.dtype)
         expected = torch.linalg.solve(hessian, row)
         torch.testing.assert_close(ours, expected, rtol=1e-8, atol=1e-8)
     # Its diagonal stands for the curvature's mean over the three directions that sum to zero.
     basis = torch.linalg.svd(torch.ones(1, 4, dtype=torch.float64)).Vh[1:]
-    for s, diagonal in zip(share, compliance.diagonal, strict=True):
+    for s, diagonal in zip(share, inverse_hessian.diagonal, strict=True):
         mean = torch.trace(basis @ (torch.diag(s) - torch.outer(s, s)) @ basis.T) / 3
         torch.testing.assert_close(diagonal, (1 / (mean + rho)).expand(4), rtol=1e-12, atol=0)
 
 
 def test_entropy_does_not_see_constants():
     """A constant added to the rows of centre or start changes nothing; rows of F sum to zero."""
-    response, (Y, center, V) = RESPONSES["cross_entropy"], drawn("cross_entropy", 0.1)
+    prox, (Y, center, V) = LOSS_PROX["cross_entropy"], drawn("cross_entropy", 0.1)
     shift = normal(len(Y), 1, seed=8)
-    F = response.predictions(V, Y, center, 0.1, center)
-    moved = response.predictions(V, Y, center + shift, 0.1, center - shift)
+    F = prox.predictions(V, Y, center, 0.1, center)
+    moved = prox.predictions(V, Y, center + shift, 0.1, center - shift)
     torch.testing.assert_close(F, moved, rtol=0, atol=1e-11)
     torch.testing.assert_close(F.sum(dim=1), torch.zeros(len(Y)).double(), rtol=0, atol=1e-11)
 
@@ -197,12 +197,12 @@ def test_spectrum_leaves_out_what_the_design_does_not_span(monkeypatch):
     assert Spectrum.of(twice).basis.shape == (len(U), 0)  # too dear
 
 
-def expected_hessian(program, compliance, shares, open_share, left, right):
+def expected_hessian(program, inverse_hessian, shares, open_share, left, right):
     """Return the mean of the Hessian over masks that are open at random, without directions.
 
     `E[D_k D_l] = p^2`, and p for the same patch of the same sample.
     """
-    U, K, (n, c) = program.U, program.patches, compliance.shape
+    U, K, (n, c) = program.U, program.patches, inverse_hessian.shape
     blocks = U.unflatten(0, (K, n))
     own = torch.diag(blocks.square().sum(dim=(0, 2)))
     summed = blocks.sum(dim=0)
@@ -210,7 +210,7 @@ def expected_hessian(program, compliance, shares, open_share, left, right):
         a * (p**2 * summed @ summed.T + p * (1 - p) * own)
         for a, p in zip(shares, open_share, strict=True)
     )
-    H = torch.diag(compliance.flatten()) + torch.kron(H, torch.eye(c, dtype=torch.float64))
+    H = torch.diag(inverse_hessian.flatten()) + torch.kron(H, torch.eye(c, dtype=torch.float64))
     F = (left[:, None] * right[None]).flatten(0, 1)  # (n c, m)
     return H + F @ F.T
 
@@ -229,13 +229,13 @@ def test_preconditioner_inverts_the_mean_field(c, varying, K, m):
     """Of rows of the same length, the mean Hessian over random masks is inverted exactly."""
     program, rng = equal_rows(make(K=K)), np.random.default_rng(0)
     n = len(program.Y)
-    compliance = torch.full((n, c), 0.7, dtype=torch.float64)
+    inverse_hessian = torch.full((n, c), 0.7, dtype=torch.float64)
     if varying:
-        compliance = torch.as_tensor(rng.uniform(0.1, 5, (n, c)))
+        inverse_hessian = torch.as_tensor(rng.uniform(0.1, 5, (n, c)))
     shares, open_share = torch.as_tensor(rng.random((2, 6)))
     left, right = 3 * normal(n, m), normal(c, m, seed=1)
-    ours = MeanField(Spectrum.of(program), compliance, 8 * shares, open_share, left, right)
-    H = expected_hessian(program, compliance, 8 * shares, open_share, left, right)
+    ours = MeanField(Spectrum.of(program), inverse_hessian, 8 * shares, open_share, left, right)
+    H = expected_hessian(program, inverse_hessian, 8 * shares, open_share, left, right)
     # The jitter of the directions, among them the mean field itself if C varies.
     atol = 1e-3 if m or varying else 1e-10
     product = as_matrix(ours, n, c) @ H
@@ -248,13 +248,13 @@ def test_preconditioner_inverts_the_mean_field(c, varying, K, m):
 def test_preconditioner_is_symmetric_and_positive_definite(c, whitened, sigma):
     program, rng = make(whitened=whitened, K=2), np.random.default_rng(1)
     n = len(program.Y)
-    compliance = torch.as_tensor(rng.uniform(0.01, 10, (n, c)))
+    inverse_hessian = torch.as_tensor(rng.uniform(0.01, 10, (n, c)))
     shares, open_share = torch.as_tensor(rng.random((2, 6)))
     left, right = np.sqrt(sigma) * normal(n, 5), normal(c, 5, seed=1)
     left[:, 4], right[:, 4] = left[:, 3], right[:, 3]  # a gate twice
-    ours = MeanField(Spectrum.of(program), compliance, sigma * shares, open_share, left, right)
+    ours = MeanField(Spectrum.of(program), inverse_hessian, sigma * shares, open_share, left, right)
     matrix = as_matrix(ours, n, c)
-    # Woodbury's identity subtracts what is left of 1 / compliance, from numbers of that size.
+    # Woodbury's identity subtracts what is left of 1 / inverse_hessian, from numbers of that size.
     torch.testing.assert_close(matrix, matrix.T, rtol=0, atol=1e-8)
     assert float(torch.linalg.eigvalsh(matrix).min()) > 0
 
@@ -283,14 +283,14 @@ def test_directions_that_repeat_each_other_are_no_obstacle_in_float32(sigma):
 @pytest.mark.parametrize("whitened", [True, False])
 def test_norm_is_reached_by_no_block_but_that_of_equal_patches(K, whitened):
     program = make(K=K, whitened=whitened)
-    design, blocks = Design(program), program.U.unflatten(0, (K, -1))
+    passes, blocks = Passes(program), program.U.unflatten(0, (K, -1))
     for D in np.random.default_rng(0).random((20, K, len(program.Y))) < 0.7:
         A = (blocks * torch.as_tensor(D)[:, :, None]).sum(dim=0)
-        assert float(torch.linalg.matrix_norm(A, 2)) <= design.norm * (1 + ROUNDING)
+        assert float(torch.linalg.matrix_norm(A, 2)) <= passes.norm * (1 + ROUNDING)
     same = replace(program, U=blocks[:1].repeat(K, 1, 1).flatten(0, 1))
     reached = float(torch.linalg.matrix_norm(K * blocks[0], 2))
     # A design counts as orthonormal, and all its singular values as equal, up to 1e-6.
-    assert reached <= Design(same).norm * (1 + ROUNDING) <= reached * 1.00001
+    assert reached <= Passes(same).norm * (1 + ROUNDING) <= reached * 1.00001
 
 
 @pytest.mark.parametrize("penalty", PENALTIES)
@@ -298,11 +298,11 @@ def test_norm_is_reached_by_no_block_but_that_of_equal_patches(K, whitened):
 def test_bounds_of_the_dual_norms(penalty, size):
     """Never below, and above by no more than float32 warrants; also beyond its range."""
     program = make(n=60, d=8, P=20, penalty=penalty)
-    design, V = Design(program), size * normal(60, 3)
+    passes, V = Passes(program), size * normal(60, 3)
     norms = program.penalty.block_norms(program.adjoint(V)).amax(dim=1)
-    bounds = design.bounds(V)
+    bounds = passes.bounds(V)
     assert (bounds >= norms).all()
-    assert (bounds <= norms + 1e-4 * design.norm * V.norm()).all()
+    assert (bounds <= norms + 1e-4 * passes.norm * V.norm()).all()
 
 
 # --- the subproblem -------------------------------------------------------------------------------
@@ -318,7 +318,7 @@ cases = pytest.mark.parametrize(("loss", "penalty", "K"), CASES)
 def begin(program, W=None, sigma=5.0):
     """Return the System of all classes, from weights W or zero, in float64."""
     W = torch.zeros(program.shape, dtype=torch.float64) if W is None else W
-    system = System(program, Design(program), slice(0, program.shape[2]), W, sigma)
+    system = System(program, Passes(program), slice(0, program.shape[2]), W, sigma)
     system.dtype = torch.float64
     return system
 
@@ -336,8 +336,8 @@ def psi(system, program, V) -> float:
     """Return the subproblem's value at V, of all gates and with the conjugate by its definition."""
     W, sigma, rho = spread(system, program, "center"), system.sigma, system.rho
     center = program.forward(W)
-    F = system.response.predictions(V, program.Y, center, rho, center)
-    apart = system.response.project(F - center) if rho else F - center
+    F = system.loss_prox.predictions(V, program.Y, center, rho, center)
+    apart = system.loss_prox.project(F - center) if rho else F - center
     conjugate = program.loss.value(F, program.Y) + (V * F).sum() + rho / 2 * apart.square().sum()
     blocks = program.penalty.prox(W + sigma * program.adjoint(V), sigma * program.beta)
     return float(blocks.square().sum() / (2 * sigma) - conjugate)
@@ -375,7 +375,7 @@ def test_gradient_is_that_of_the_subproblem(loss, penalty, K):
     program = make(3, loss=loss, penalty=penalty, K=K)
     system = begin(program)
     for step in steps(system, 6, every=3):
-        S = system.response.project(normal(*program.Y.shape, seed=step))
+        S = system.loss_prox.project(normal(*program.Y.shape, seed=step))
         h = 1e-5
         ahead, back = (psi(system, program, system.V + t * S) for t in (h, -h))
         # Rounding of 1e-14 over h; where a block vanishes, or a hinge has its kink, h times a jump.
@@ -466,7 +466,7 @@ def test_solved_subproblem_is_the_proximal_step(loss, penalty, K):
         W, center = spread(system, program, "blocks"), spread(system, program, "center")
         F, F0 = program.forward(W), program.forward(center)
         V = program.loss.negative_gradient(F, program.Y)
-        V = V - system.rho * system.response.project(F - F0)
+        V = V - system.rho * system.loss_prox.project(F - F0)
         Z = center + system.sigma * program.adjoint(V)
         expected = program.penalty.prox(Z, system.sigma * program.beta)
         torch.testing.assert_close(W, expected, rtol=0, atol=1e-8)

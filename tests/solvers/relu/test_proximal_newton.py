@@ -9,7 +9,7 @@ from instances import LOSS_VALUES, make_cones
 from scipy.optimize import nnls
 
 from convexbn import activation, certify, enumerate_arrangements, solve, solve_path, whiten
-from convexbn.programs.certificates import make_program
+from convexbn.programs.instances import make_program
 from convexbn.programs.relu_bn import formed
 from convexbn.solvers.relu import proximal_newton as cone_newton
 from convexbn.solvers.relu.projections import Projections

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from instances import LOSS_VALUES, ConeProblem, cone_optimum, make_cones
 
 from convexbn import activation, certify, enumerate_arrangements, solve, solve_path, whiten
-from convexbn.programs.certificates import make_program
-from convexbn.programs.relu import GatedCones
+from convexbn.programs.instances import make_program
+from convexbn.programs.relu import ReLUProgram
 from convexbn.programs.relu_bn import formed
 from convexbn.solvers.relu_bn import interior_point
 from convexbn.solvers.relu_bn.central_path import Conditions, Point
@@ -34,13 +34,13 @@ def with_matrices(problem):
     """Return the program of a problem as the interior-point method takes it."""
     terms = {"model": problem.model, "loss": problem.loss, "penalty": "group"}
     program = make_program(*problem.data, **terms)
-    return formed(program) if isinstance(program, GatedCones) else program
+    return formed(program) if isinstance(program, ReLUProgram) else program
 
 
 def from_inside(program, tol=1e-6):
     """Solve by the interior-point method; return iterations, objective, and gap or violation."""
     x, lam, iterations, _ = interior_point.minimize(
-        program, tol, 1000, Stopwatch(), on_look=lambda look: None
+        program, tol, 1000, Stopwatch(), callback=lambda snapshot: None
     )
     objective, dual, violation = program.judge(program.weights(x), lam)
     return iterations, objective, max(1 - dual / objective, violation)
@@ -268,18 +268,18 @@ def test_limits_are_kept_and_named():
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_looks_are_those_of_the_iterates(model):
-    problem, looks = make_cones(model, 13), []
-    solution = solved(problem, on_look=looks.append)
-    seen = [look.iteration for look in looks]
+def test_snapshots_are_those_of_the_iterates(model):
+    problem, snapshots = make_cones(model, 13), []
+    solution = solved(problem, callback=snapshots.append)
+    seen = [snapshot.iteration for snapshot in snapshots]
     assert seen[0] == 0
     assert seen == sorted(set(seen))
     assert seen[-1] == solution.certificate.iterations
-    for look in looks:
-        judged = certify(*problem.data, look.weights, model=problem.model)
-        assert judged.objective == pytest.approx(look.objective, rel=1e-12)
-        assert look.dual_objective <= solution.certificate.objective
-    assert looks[-1].relative_gap <= 1e-6
+    for snapshot in snapshots:
+        judged = certify(*problem.data, snapshot.weights, model=problem.model)
+        assert judged.objective == pytest.approx(snapshot.objective, rel=1e-12)
+        assert snapshot.dual_objective <= solution.certificate.objective
+    assert snapshots[-1].relative_gap <= 1e-6
 
 
 def test_an_impossible_pattern_is_no_trap():

@@ -71,15 +71,17 @@ def _generated(problem: Problem, settings: dict, seed: int) -> list[dict]:
     """Return a row per round, judged by the referee outside the clock."""
     rows = []
 
-    def judge(look):
-        D = activation(problem.U, look.weights.sum(0).numpy())
-        data = (problem.U, D, problem.Y, problem.beta, look.weights)
+    def judge(snapshot):
+        D = activation(problem.U, snapshot.weights.sum(0).numpy())
+        data = (problem.U, D, problem.Y, problem.beta, snapshot.weights)
         objective = certify(*data, model="relu").objective
-        neurons = int((look.weights.norm(dim=1) > 0).sum())
-        rows.append(_row(GENERATED, neurons, look.seconds, neurons, objective, look.relative_gap))
+        neurons = int((snapshot.weights.norm(dim=1) > 0).sum())
+        rows.append(
+            _row(GENERATED, neurons, snapshot.seconds, neurons, objective, snapshot.relative_gap)
+        )
 
     options = {"tol": settings["tolerance"], "starts": settings["starts"], "seed": seed}
-    solution = train_exact(problem.U, problem.Y, problem.beta, on_look=judge, **options)
+    solution = train_exact(problem.U, problem.Y, problem.beta, callback=judge, **options)
     return [*rows, _finished(GENERATED, solution.neurons, solution)]
 
 

@@ -69,10 +69,10 @@ def _ours(problem, tolerance):
     data, model = (problem.U, problem.D, problem.Y, problem.beta), problem.model
 
     def run(recorder):
-        def show(look):
-            recorder.show(lambda: look.weights.cpu().numpy())
+        def show(snapshot):
+            recorder.show(lambda: snapshot.weights.cpu().numpy())
 
-        solution = solve(*data, model=model, tol=tolerance, on_look=show)
+        solution = solve(*data, model=model, tol=tolerance, callback=show)
         witness = {"dual": solution.dual, "multipliers": solution.multipliers}
         witness = {name: value for name, value in witness.items() if value is not None}
         recorder.show(lambda: solution.weights, final=True, **witness)

@@ -14,7 +14,8 @@ import numpy as np
 from convexbn.arrangements.gates import activation, sample_gates
 from convexbn.inputs import check_between
 from convexbn.pipeline.artifacts import load_tensors
-from convexbn.programs.certificates import Certificate, certify, make_program
+from convexbn.programs.certificates import Certificate, certify
+from convexbn.programs.instances import make_program
 from convexbn.whitening import truncated, whiten
 
 _SMALL = (30, 3, 4)  # samples, features and gates of the problem that solvers warm up on

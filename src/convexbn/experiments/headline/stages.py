@@ -36,9 +36,9 @@ def solve_run(run: Run) -> tuple[dict, list[dict]]:
         `weights.{s}.{b}`, `dual.{s}.{b}`; per seed and beta `iterations` and `seconds` (S, B), the
         latter on the path's clock when that beta was solved (NaN where it was not).
     history : list of dict
-        One row per seed, beta and look at the gap: seed, beta, rank, iteration, seconds on the
-        path's clock, objective, dual_objective, gap, relative_gap, train_accuracy, test_accuracy,
-        train_loss, test_loss (the run's loss per sample).
+        One row per seed, beta and snapshot of the solver: seed, beta, rank, iteration, seconds on
+        the path's clock, objective, dual_objective, gap, relative_gap, train_accuracy,
+        test_accuracy, train_loss, test_loss (the run's loss per sample).
 
     Raises
     ------
@@ -53,7 +53,7 @@ def solve_run(run: Run) -> tuple[dict, list[dict]]:
     seconds = np.full((len(run.seeds), len(betas)), np.nan)
     iterations = np.zeros(seconds.shape, dtype=np.int64)
     _warm_up(run)
-    with progress(total=None, desc="convex solves, looks at the gap") as bar:
+    with progress(total=None, desc="convex solves, snapshots") as bar:
         for s, seed in enumerate(run.seeds):
             if s == tuning_seeds:
                 betas = [_best_beta(run, solutions)]
@@ -101,19 +101,19 @@ def _solve_seed(run: Run, s: int, betas: list, history: list, bar):
     start, loss = float(run.setup_seconds[s]), run.settings.loss
     elapsed = start
 
-    def on_look(look):
-        bar.step(f"beta {look.beta:.3g}, relative gap {look.relative_gap:.1e}")
-        fitted, scores = look.predictions.cpu(), test.scores(look.weights.float())
+    def callback(snapshot):
+        bar.step(f"beta {snapshot.beta:.3g}, relative gap {snapshot.relative_gap:.1e}")
+        fitted, scores = snapshot.predictions.cpu(), test.scores(snapshot.weights.float())
         row = {
             "seed": run.seeds[s],
-            "beta": look.beta,
+            "beta": snapshot.beta,
             "rank": run.whitening.rank,
-            "iteration": look.iteration,
-            "seconds": elapsed + look.seconds,
-            "objective": look.objective,
-            "dual_objective": look.dual_objective,
-            "gap": look.gap,
-            "relative_gap": look.relative_gap,
+            "iteration": snapshot.iteration,
+            "seconds": elapsed + snapshot.seconds,
+            "objective": snapshot.objective,
+            "dual_objective": snapshot.dual_objective,
+            "gap": snapshot.gap,
+            "relative_gap": snapshot.relative_gap,
             "train_accuracy": accuracy(fitted, train.labels),
             "test_accuracy": accuracy(scores, test.labels),
             "train_loss": mean_loss(fitted, train.targets, loss),
@@ -121,7 +121,7 @@ def _solve_seed(run: Run, s: int, betas: list, history: list, bar):
         }
         history.append(row)
 
-    limits = {"max_iterations": run.settings.max_iterations, "on_look": on_look}
+    limits = {"max_iterations": run.settings.max_iterations, "callback": callback}
     Y = run.features["Y_train"]
     for solution in solve_path(train.U, train.D, Y, betas, **limits, **run.settings.terms):
         elapsed += solution.certificate.seconds

@@ -29,13 +29,14 @@ import torch
 
 from convexbn.arrangements.gates import activation
 from convexbn.inputs import check_between, check_positive
-from convexbn.programs.certificates import make_program, referee
+from convexbn.programs.certificates import referee
 from convexbn.programs.gated import scaled_dual
+from convexbn.programs.instances import make_program
 from convexbn.programs.solutions import Solution
-from convexbn.solvers.columns.sliding import Design, shrink, slide
+from convexbn.solvers.columns.sliding import NeuronProblem, shrink, slide
 from convexbn.solvers.columns.sphere import search
 from convexbn.solvers.relu.projections import Projections
-from convexbn.solvers.snapshots import Look, Stopwatch
+from convexbn.solvers.snapshots import Snapshot, Stopwatch
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ _ANGLES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)  # up to which neurons may 
 
 
 def train_exact(
-    U, y, beta, *, loss="squared", tol=1e-6, seed=0, starts=256, device=None, on_look=None
+    U, y, beta, *, loss="squared", tol=1e-6, seed=0, starts=256, device=None, callback=None
 ) -> Solution:
     """Train a BN-ReLU network with any number of neurons by column generation.
 
@@ -76,9 +77,9 @@ def train_exact(
         With more of them the bound depends less on luck.
     device : str, optional
         Where to compute; by default where U is.
-    on_look : callable, optional
-        Called with a :class:`convexbn.solvers.snapshots.Look` each round, whose `dual_objective` is
-        the conditional bound; the time it takes is not counted.
+    callback : callable, optional
+        Called with a :class:`convexbn.solvers.snapshots.Snapshot` each round, whose
+        `dual_objective` is the conditional bound; the time it takes is not counted.
 
     Returns
     -------
@@ -100,9 +101,9 @@ def train_exact(
     given, U = U, torch.as_tensor(U, dtype=torch.float64, device=device)
     any_pattern = torch.ones(*U.shape[:-1], 1, dtype=torch.bool, device=U.device)
     program = make_program(U, any_pattern, y, beta, **terms)
-    design = Design(U.flatten(0, -2), program.Y, program.beta, program.loss)
+    problem = NeuronProblem(U.flatten(0, -2), program.Y, program.beta, program.loss)
     watch = Stopwatch()
-    found = _Generation(design, tol, starts, seed, watch, on_look or (lambda look: None)).run()
+    found = _Generation(problem, tol, starts, seed, watch, callback or (lambda shot: None)).run()
     weights = found.weights
     program = make_program(U, activation(U, weights.sum(0)), program.Y, beta, **terms)
     V = program.loss.negative_gradient(program.forward(program.blocks(weights)), program.Y)
@@ -177,23 +178,23 @@ class _Found:
 class _Generation:
     """The loop: search, join, shrink, slide, merge."""
 
-    def __init__(self, design: Design, tol, starts, seed, watch, on_look):
-        self.design, self.tol, self.starts = design, tol, starts
-        self.watch, self.on_look = watch, on_look
+    def __init__(self, problem: NeuronProblem, tol, starts, seed, watch, callback):
+        self.problem, self.tol, self.starts = problem, tol, starts
+        self.watch, self.callback = watch, callback
         self.generator = torch.Generator().manual_seed(seed)
-        self.pool = design.rows[:0]
+        self.pool = problem.rows[:0]
 
     def run(self) -> _Found:
         """Return the neurons with the lowest objective."""
-        design, softness, last, best = self.design, _SOFTEST, math.inf, None
-        S, signs = design.rows[:0], design.rows[:0, 0]
+        problem, softness, last, best = self.problem, _SOFTEST, math.inf, None
+        S, signs = problem.rows[:0], problem.rows[:0, 0]
         for rounds in range(_ROUNDS):
             found, candidates = self._searched(S, signs, rounds, softness, self.tol / 2)
             best = found if best is None or found.objective < best.objective else best
             if found.through:
                 return found
             W, sides, heights = candidates
-            joining = heights > design.beta * (1 + max(self.tol, softness) * _SHARPER)
+            joining = heights > problem.beta * (1 + max(self.tol, softness) * _SHARPER)
             stale = found.objective > (1 - _PROGRESS * softness) * last
             last = found.objective
             if stale or not joining.any():
@@ -202,7 +203,7 @@ class _Generation:
                 break
             S, signs = self._joined(S, signs, W[joining], sides[joining])
             if len(S):
-                S = slide(design, S, signs, softness)
+                S = slide(problem, S, signs, softness)
                 S, signs = self._merged(S, signs, _ROOM * softness)
         return self._searched(best.S, best.signs, best.rounds, 0.0, self.tol)[0]
 
@@ -211,22 +212,22 @@ class _Generation:
 
         Where it finds none, or the gap is `enough`, larger searches have to agree.
         """
-        design, highest, searched = self.design, 0.0, 0
-        V = design.residual(S, signs)
+        problem, highest, searched = self.problem, 0.0, 0
+        V = problem.residual(S, signs)
         for starts, refined in self.searches:
             candidates = self._search(V, S, starts, refined)
             searched += starts
             highest = max([highest, *candidates[2].tolist()])
             found = self._found(S, signs, V, highest, rounds, searched)
-            joins = highest > design.beta * (1 + max(self.tol, softness) * _SHARPER)
+            joins = highest > problem.beta * (1 + max(self.tol, softness) * _SHARPER)
             if found.gap > enough and (joins or refined == _ALL):
                 break
         else:
             found = replace(found, through=True)
-        F = design.predictions(S, signs)
+        F = problem.predictions(S, signs)
         seen = (self.watch.seconds, found.objective, found.bound, lambda: found.weights, F)
         with self.watch.paused():
-            self.on_look(Look(design.beta, rounds, *seen))
+            self.callback(Snapshot(problem.beta, rounds, *seen))
         return found, candidates
 
     @property
@@ -237,18 +238,18 @@ class _Generation:
 
     def _search(self, V, S, starts, refined):
         """Search from new starts, the neurons, and what the last thorough search has found."""
-        rows, V = self.design.rows, V.repeat(self.design.patches, 1)
+        rows, V = self.problem.rows, V.repeat(self.problem.patches, 1)
         known = torch.cat([S, self.pool])
-        W, *rest = search(rows, V, self.design.beta, starts, self.generator, known, refined)
+        W, *rest = search(rows, V, self.problem.beta, starts, self.generator, known, refined)
         if refined == _ALL:
             self.pool = W[:_POOL]
         return W[:_JOIN], *(part[:_JOIN] for part in rest)
 
     def _found(self, S, signs, V, highest, rounds, searched) -> _Found:
-        design = self.design
-        norm = V.new_tensor([max(highest, design.beta)])
-        objective, bound = design.objective(S, signs), scaled_dual(design, V, norm)
-        return _Found(S, signs, objective, bound, highest / design.beta - 1, rounds, searched)
+        problem = self.problem
+        norm = V.new_tensor([max(highest, problem.beta)])
+        objective, bound = problem.objective(S, signs), scaled_dual(problem, V, norm)
+        return _Found(S, signs, objective, bound, highest / problem.beta - 1, rounds, searched)
 
     def _joined(self, S, signs, W, sides):
         """Return the neurons with those that join, all at their best lengths."""
@@ -256,22 +257,24 @@ class _Generation:
         units, signs = torch.cat([S / lengths[:, None], W]), torch.cat([signs, sides])
         if len(W) == 0:
             return S, signs
-        lengths = shrink(self.design, units, signs, torch.cat([lengths, lengths.new_zeros(len(W))]))
+        lengths = shrink(
+            self.problem, units, signs, torch.cat([lengths, lengths.new_zeros(len(W))])
+        )
         kept = lengths > _ZERO * lengths.max()
         return (lengths[:, None] * units)[kept], signs[kept]
 
     def _merged(self, S, signs, room):
         """Return fewer neurons, where the objective is no more than a share `room` higher."""
-        limit = (1 + room) * self.design.objective(S, signs)
+        limit = (1 + room) * self.problem.objective(S, signs)
         for angle in _ANGLES:
             fewer = _merged(S, signs, angle)
-            if self.design.objective(*fewer) <= limit:
+            if self.problem.objective(*fewer) <= limit:
                 S, signs = fewer
                 break
         lengths = torch.linalg.vector_norm(S, dim=1)
         for share in _SHARES:
             kept = lengths > share * lengths.max()
-            if self.design.objective(S[kept], signs[kept]) <= limit:
+            if self.problem.objective(S[kept], signs[kept]) <= limit:
                 return S[kept], signs[kept]
         return S, signs
 

@@ -36,7 +36,7 @@ _LONGEST = 2  # step, relative to the neurons
 
 
 @dataclass(frozen=True)
-class Design:
+class NeuronProblem:
     """The exact problem, in float64 on one device.
 
     Attributes
@@ -80,7 +80,7 @@ class Design:
 class _Rounded:
     """The objective of neurons with signs (m,), its kinks rounded off."""
 
-    design: Design
+    problem: NeuronProblem
     signs: torch.Tensor
     softness: float
 
@@ -88,30 +88,30 @@ class _Rounded:
         return (S.square().sum(1) + (_NORM * self.softness) ** 2).sqrt()
 
     def value(self, S) -> float:
-        design = self.design
-        soft = soft_relu(design.rows @ S.T, self.softness)[0]
-        F = pooled(soft @ self.signs[:, None], design.patches)
-        return float(design.loss.value(F, design.Y) + design.beta * self.norms(S).sum())
+        problem = self.problem
+        soft = soft_relu(problem.rows @ S.T, self.softness)[0]
+        F = pooled(soft @ self.signs[:, None], problem.patches)
+        return float(problem.loss.value(F, problem.Y) + problem.beta * self.norms(S).sum())
 
     def newton(self, S) -> tuple[torch.Tensor, float]:
         """Return the Newton step (m, p) at S, and by how much the objective falls along it."""
-        design, rows = self.design, self.design.rows
+        problem, rows = self.problem, self.problem.rows
         soft, slope, bend = soft_relu(rows @ S.T, self.softness)
-        F = pooled(soft @ self.signs[:, None], design.patches)
-        v = design.loss.negative_gradient(F, design.Y)
-        wanted = v.repeat(design.patches, 1) * self.signs  # (K n, m)
+        F = pooled(soft @ self.signs[:, None], problem.patches)
+        v = problem.loss.negative_gradient(F, problem.Y)
+        wanted = v.repeat(problem.patches, 1) * self.signs  # (K n, m)
         norms = self.norms(S)[:, None]
-        gradient = design.beta * S / norms - (slope * wanted).T @ rows
+        gradient = problem.beta * S / norms - (slope * wanted).T @ rows
         blocks = grams(rows, wanted.neg().clamp_min_(0) * bend) + self._norm_curvature(S, norms)
         J = ((slope * self.signs)[:, :, None] * rows[:, None, :]).flatten(1)
-        J = pooled(J, design.patches) * design.loss.hessian(F, design.Y).sqrt()  # (n, m p)
+        J = pooled(J, problem.patches) * problem.loss.hessian(F, problem.Y).sqrt()  # (n, m p)
         step = -_solved(blocks, J, gradient)
         return step, -float((step * gradient).sum())
 
     def _norm_curvature(self, S, norms):
         identity, units = torch.eye(S.shape[1]).to(S), S / norms
         projection = (1 + _DAMPING) * identity - units[:, :, None] * units[:, None, :]
-        return self.design.beta / norms[:, :, None] * projection
+        return self.problem.beta / norms[:, :, None] * projection
 
 
 def _solved(blocks, J, right):
@@ -143,18 +143,18 @@ def _solved(blocks, J, right):
     return x + by_woodbury(right - applied)  # what the identity loses
 
 
-def slide(design: Design, S, signs, relative: float) -> torch.Tensor:
+def slide(problem: NeuronProblem, S, signs, relative: float) -> torch.Tensor:
     """Return neurons (m, p) at a local minimum of the rounded objective.
 
     Parameters
     ----------
-    design : Design
+    problem : NeuronProblem
     S : Tensor, shape (m, p)
     signs : Tensor, shape (m,)
     relative : float
         Rounding of the ReLU, relative to a typical pre-activation.
     """
-    rounded = _Rounded(design, signs, relative * typical(design, S))
+    rounded = _Rounded(problem, signs, relative * typical(problem, S))
     value = rounded.value(S)
     for _ in range(_STEPS):
         try:
@@ -178,23 +178,23 @@ def slide(design: Design, S, signs, relative: float) -> torch.Tensor:
     return S
 
 
-def typical(design: Design, S) -> float:
+def typical(problem: NeuronProblem, S) -> float:
     """Return the root mean square of the pre-activations of neurons S (m, p)."""
-    return float(torch.linalg.matrix_norm(design.rows @ S.T)) / (len(design.rows) * len(S)) ** 0.5
+    return float(torch.linalg.matrix_norm(problem.rows @ S.T)) / (len(problem.rows) * len(S)) ** 0.5
 
 
-def shrink(design: Design, W, signs, lengths) -> torch.Tensor:
+def shrink(problem: NeuronProblem, W, signs, lengths) -> torch.Tensor:
     """Return the best lengths (m,) of neurons with the unit directions W (m, p).
 
     `min L(sum_j +- c_j relu(U w_j)) + beta sum c_j, c >= 0`, by FISTA with restarts from `lengths`,
     as exactly as sliding after it deserves.
     """
-    X = design.features(W) * signs
-    step = 1 / (design.loss.lipschitz * float(torch.linalg.matrix_norm(X, 2)) ** 2)
+    X = problem.features(W) * signs
+    step = 1 / (problem.loss.lipschitz * float(torch.linalg.matrix_norm(X, 2)) ** 2)
     c, ahead, momentum = lengths, lengths, 1.0
     for _ in range(_LASSO):
-        v = design.loss.negative_gradient(X @ ahead[:, None], design.Y)
-        there = (ahead + step * ((X.T @ v)[:, 0] - design.beta)).clamp_min(0)
+        v = problem.loss.negative_gradient(X @ ahead[:, None], problem.Y)
+        there = (ahead + step * ((X.T @ v)[:, 0] - problem.beta)).clamp_min(0)
         change = there - c
         if float((ahead - there) @ change) > 0:
             momentum = 1.0

@@ -5,7 +5,7 @@ variable V (n, C) has the response
 
     F(V) = argmin_F  L(F) + <V, F> + rho/2 ||F - F0||^2,
 
-the negative gradient of the loss's part of the dual, whose Hessian is the *compliance*
+the negative gradient of the loss's part of the dual, whose Hessian is the *inverse_hessian*
 `(L'' + rho I)^{-1}`. Without damping it would be the gradient of the conjugate, which only the
 squared loss has everywhere.
 """
@@ -19,7 +19,7 @@ from convexbn.programs.losses import Loss
 _NEWTON_STEPS = 60  # of the logistic losses; three to eight are usual
 
 
-class Response:
+class LossProx:
     """The response of a loss whose samples and columns do not depend on each other."""
 
     separable = True
@@ -29,12 +29,12 @@ class Response:
         """Return the part of V that the dual can have: all of it, but for the cross-entropy."""
         return V
 
-    def compliance(self, loss: Loss, F, Y, rho) -> "Diagonal":
+    def inverse_hessian(self, loss: Loss, F, Y, rho) -> "Diagonal":
         """Return `(L''(F) + rho I)^{-1}`."""
         return Diagonal(1 / (loss.hessian(F, Y) + rho))
 
 
-class SquaredResponse(Response):
+class SquaredProx(LossProx):
     """`F = (Y - V + rho F0) / (1 + rho)`; needs no damping."""
 
     damped = False
@@ -44,7 +44,7 @@ class SquaredResponse(Response):
         return (Y - V + rho * center) / (1 + rho)
 
 
-class HingeResponse(Response):
+class HingeProx(LossProx):
     """On either side of the kink a parabola: the margin `z = y f` is that of the one it is in."""
 
     def predictions(self, V, Y, center, rho, start) -> torch.Tensor:
@@ -53,7 +53,7 @@ class HingeResponse(Response):
         return Y * torch.where(pull < rho, (2 + pull) / (2 + rho), pull / rho)
 
 
-class LogisticResponse(Response):
+class LogisticProx(LossProx):
     """Newton's method on the margin, kept between bounds that close in."""
 
     def predictions(self, V, Y, center, rho, start) -> torch.Tensor:
@@ -75,7 +75,7 @@ class LogisticResponse(Response):
         return Y * z
 
 
-class EntropyResponse(Response):
+class EntropyProx(LossProx):
     """Newton's method on each row; V and its steps have rows that sum to zero.
 
     Softmax does not see a constant added to a row, so that no other V are gradients; F and F0 are
@@ -102,7 +102,7 @@ class EntropyResponse(Response):
                 break
         return F
 
-    def compliance(self, loss, F, Y, rho) -> "Shares":
+    def inverse_hessian(self, loss, F, Y, rho) -> "Shares":
         """Return `(L''(F) + rho I)^{-1}`, for x with rows that sum to zero."""
         return Shares(F.softmax(dim=1), rho)
 
@@ -138,9 +138,9 @@ class Shares:
         return inverse * x + pulled * ((pulled * x).sum(dim=1, keepdim=True) / rest)
 
 
-RESPONSES = {
-    "squared": SquaredResponse(),
-    "logistic": LogisticResponse(),
-    "squared_hinge": HingeResponse(),
-    "cross_entropy": EntropyResponse(),
+LOSS_PROX = {
+    "squared": SquaredProx(),
+    "logistic": LogisticProx(),
+    "squared_hinge": HingeProx(),
+    "cross_entropy": EntropyProx(),
 }

@@ -4,18 +4,18 @@ The generalized Hessian of a dual subproblem in the columns of one part is
 
     C + sigma sum_i A_i (a_i I + b_i q_i q_i^T) A_i^T,      A_i = sum_k D_ik U_k,
 
-C the compliance of the loss. A gate is open for about half of the samples, whichever these are:
-with the mean field `A_i ~ p_i sum_k U_k` in the identity's part, and what it lacks of the trace
-made up for by a multiple of the identity, the sum has the eigenvectors of the design. The
-directions q_i, whose weight grows with sigma, are kept as they are. Conjugate gradients then
-need a handful of iterations, whatever sigma.
+C the inverse Hessian of the damped loss. A gate is open for about half of the samples, and the
+system does not depend much on which half. So the part of the identity takes the mean field
+`A_i ~ p_i sum_k U_k`, plus a multiple of the identity for the trace that this lacks: the sum then
+has the eigenvectors of the design. The directions q_i, whose weight grows with sigma, are kept as
+they are. Conjugate gradients then need a handful of iterations, whatever sigma.
 """
 
 from dataclasses import dataclass
 
 import torch
 
-from convexbn.programs.gated import Program, pooled
+from convexbn.programs.gated import GatedProgram, pooled
 
 LARGEST = 1024  # columns of a design that is not orthonormal: its eigenvectors cost their cube
 _PROBES = 4
@@ -31,7 +31,7 @@ class Spectrum:
     leverage: float  # mean squared length of the rows of all patches of a sample
 
     @classmethod
-    def of(cls, program: Program) -> "Spectrum":
+    def of(cls, program: GatedProgram) -> "Spectrum":
         """Find it for a program; empty where it would cost more than it saves."""
         U = pooled(program.U, program.patches)
         leverage = float(program.U.square().sum()) / len(U)
@@ -59,7 +59,7 @@ class MeanField:
     Parameters
     ----------
     spectrum : Spectrum
-    compliance : Tensor, shape (n, c)
+    inverse_hessian : Tensor, shape (n, c)
         Diagonal of C.
     shares : Tensor, shape (a,)
         The a_i of the active gates, times sigma.
@@ -69,11 +69,11 @@ class MeanField:
         The factors of the directions `A_i q_i`, times the square roots of sigma and b_i.
     """
 
-    def __init__(self, spectrum, compliance, shares, open_share, left, right):
+    def __init__(self, spectrum, inverse_hessian, shares, open_share, left, right):
         self.left, self.right = left, right
         mean = float((shares * open_share.square()).sum())
         rest = float((shares * open_share * (1 - open_share)).sum()) * spectrum.leverage
-        diagonal = compliance + rest
+        diagonal = inverse_hessian + rest
         self.root = diagonal.sqrt()
         basis, weights = spectrum.basis.to(left), mean * spectrum.values.to(left)
         if diagonal.shape[1] == 1 and basis.shape[1] <= LARGEST and _varies(diagonal):

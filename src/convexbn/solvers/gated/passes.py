@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import torch
 
-from convexbn.programs.gated import Program
+from convexbn.programs.gated import GatedProgram
 from convexbn.solvers.gated.mean_field import LARGEST, MeanField, Spectrum
 
 _ROUNDING = 1e-5  # what float32 can be wrong by in the norm of a block
@@ -19,7 +19,7 @@ _NEAR = 0.05  # relative accuracy of what is to be gained
 _SECANTS = 8
 
 
-class Design:
+class Passes:
     """The passes over the design that the Systems make, in float64 and in float32.
 
     The same for every beta of a path.
@@ -33,13 +33,13 @@ class Design:
         For which share of the samples each gate is open.
     """
 
-    def __init__(self, program: Program):
+    def __init__(self, program: GatedProgram):
         self.program, self.norm = program, _norm(program)
         self.rounded = replace(program, U=program.U.float())
         self.spectrum = Spectrum.of(self.rounded)
         self.open_share = (program.D.sum(dim=0) / len(program.D)).float()
 
-    def _of(self, D, dtype) -> Program:
+    def _of(self, D, dtype) -> GatedProgram:
         program = self.program if dtype == torch.float64 else self.rounded
         return program if D is None else replace(program, D=D)
 
@@ -64,7 +64,7 @@ class Design:
         single = (self._of(D, directions.dtype).U @ directions) * D
         return single.unflatten(0, (self.program.patches, -1)).sum(dim=0)
 
-    def mean_field_dual(self, V, compliance, beta) -> torch.Tensor:
+    def mean_field_dual(self, V, inverse_hessian, beta) -> torch.Tensor:
         """Return a dual variable nearer to the optimum than V, that of zero weights.
 
         It answers to weights `W_i = s A_i^T V`, the same s for all, in the mean field:
@@ -74,14 +74,14 @@ class Design:
         Parameters
         ----------
         V : Tensor, shape (n, c)
-        compliance : Diagonal or Shares of :mod:`convexbn.solvers.gated.loss_prox`
+        inverse_hessian : Diagonal or Shares of :mod:`convexbn.solvers.gated.loss_prox`
             C.
         beta : float
         """
         size = float(self.bounds(V).amax()) / (_EDGE * beta)
         if size <= 1:
             return V
-        right, diagonal = compliance(V).float(), compliance.diagonal.float()
+        right, diagonal = inverse_hessian(V).float(), inverse_hessian.diagonal.float()
         # size / (size at s) - 1 is nearly a power of s: of its logarithms, secants find the goal.
         goal = math.log(size - 1)
         x, slope, points = goal + math.log(_PULL / self.norm**2), 0.9, []
@@ -112,7 +112,7 @@ class Design:
         return (norms.double() + _ROUNDING * self.norm) * size
 
 
-def _norm(program: Program) -> float:
+def _norm(program: GatedProgram) -> float:
     """Bound the spectral norm of `[U_1, ..., U_K]`, which bounds that of every `A_i`.
 
     Exact where the columns of U are orthonormal, up to a factor, or few.

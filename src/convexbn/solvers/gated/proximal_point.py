@@ -11,11 +11,11 @@ import math
 
 import torch
 
-from convexbn.programs.gated import Program
-from convexbn.solvers.gated.loss_prox import RESPONSES
-from convexbn.solvers.gated.passes import Design
+from convexbn.programs.gated import GatedProgram
+from convexbn.solvers.gated.loss_prox import LOSS_PROX
+from convexbn.solvers.gated.passes import Passes
 from convexbn.solvers.gated.semismooth import System
-from convexbn.solvers.snapshots import Look
+from convexbn.solvers.snapshots import Snapshot
 
 _FIRST = 20.0  # sigma, of a design of norm 1
 _WARMER = 10.0  # times that, from weights that are not zero: they are near
@@ -36,7 +36,7 @@ class Stage:
         self.objective, self.dual = math.inf, -math.inf
         self.done, self.best, self.V = False, None, system.V
 
-    def look(self, tol) -> None:
+    def take_stock(self, tol) -> None:
         """Take stock of gap and objective; keep the best blocks."""
         if self.done:
             return
@@ -78,16 +78,16 @@ class ProximalPoint:
     A loss and a penalty that do not couple the classes make one System for each of them.
     """
 
-    def __init__(self, program: Program, W, design: Design):
+    def __init__(self, program: GatedProgram, W, passes: Passes):
         self.program, self.rounds = program, 0
         C = program.Y.shape[1]
-        alone = RESPONSES[program.loss.name].separable and program.penalty.by_column
+        alone = LOSS_PROX[program.loss.name].separable and program.penalty.by_column
         columns = [slice(c, c + 1) for c in range(C)] if alone else [slice(0, C)]
         first = _FIRST * (_WARMER if bool(W.any()) else 1)
-        sigma = first / program.loss.lipschitz / _GROWTH / design.norm**2
-        self.stages = [Stage(System(program, design, c, W, sigma)) for c in columns]
+        sigma = first / program.loss.lipschitz / _GROWTH / passes.norm**2
+        self.stages = [Stage(System(program, passes, c, W, sigma)) for c in columns]
 
-    def minimize(self, tol, max_iterations, watch, on_look) -> str:
+    def minimize(self, tol, max_iterations, watch, callback) -> str:
         """Make rounds of Newton steps, one for each System, until the relative gap is within `tol`.
 
         Parameters
@@ -96,9 +96,9 @@ class ProximalPoint:
         max_iterations : int
             Rounds.
         watch : Stopwatch
-            Paused while `on_look` works.
-        on_look : callable
-            Called with a :class:`Look` after each round.
+            Paused while `callback` works.
+        callback : callable
+            Called with a :class:`Snapshot` after each round.
 
         Returns
         -------
@@ -108,17 +108,17 @@ class ProximalPoint:
         least, stale = math.inf, 0
         while True:
             for stage in self.stages:
-                stage.look(tol)
+                stage.take_stock(tol)
             with watch.paused():
-                look = self._look(watch.seconds)
-                on_look(look)
-            if not math.isfinite(look.objective):
+                snapshot = self._snapshot(watch.seconds)
+                callback(snapshot)
+            if not math.isfinite(snapshot.objective):
                 return "precision"
             if all(stage.done for stage in self.stages):
                 return "tolerance"
             stale += 1
-            if look.relative_gap < _PROGRESS * least:
-                least, stale = look.relative_gap, 0
+            if snapshot.relative_gap < _PROGRESS * least:
+                least, stale = snapshot.relative_gap, 0
             exhausted = stale > _PATIENCE
             if exhausted and not self._sharpen():
                 return "precision"
@@ -150,8 +150,8 @@ class ProximalPoint:
         """Return the best dual point so far, before it is scaled, shape (n, C)."""
         return torch.cat([stage.V for stage in self.stages], dim=1)
 
-    def _look(self, seconds) -> Look:
+    def _snapshot(self, seconds) -> Snapshot:
         objective = sum(stage.objective for stage in self.stages)
         dual = sum(stage.dual for stage in self.stages)
         F = torch.cat([stage.best[0] for stage in self.stages], dim=1)
-        return Look(self.program.beta, self.rounds, seconds, objective, dual, self.weights, F)
+        return Snapshot(self.program.beta, self.rounds, seconds, objective, dual, self.weights, F)

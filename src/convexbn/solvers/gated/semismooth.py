@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import torch
 
-from convexbn.solvers.gated.loss_prox import RESPONSES
+from convexbn.solvers.gated.loss_prox import LOSS_PROX
 from convexbn.solvers.gated.mean_field import MeanField, conjugate_gradients
 
 _IDLE = 0.2  # share of blocks that may be carried along idly, before norms are computed anew
@@ -79,27 +79,27 @@ class System:
         Of the Newton systems: float32 until that is not enough.
     """
 
-    def __init__(self, program, design, columns, W, sigma):
-        self.design, self.columns, self.sigma = design, columns, sigma
+    def __init__(self, program, passes, columns, W, sigma):
+        self.passes, self.columns, self.sigma = passes, columns, sigma
         self.Y, self.beta = program.Y[:, columns], program.beta
         self.penalty, self.loss = program.penalty, program.loss
-        self.response = RESPONSES[self.loss.name]
+        self.loss_prox = LOSS_PROX[self.loss.name]
         self.dtype = torch.float32
-        self.rho = _DAMPING / self.scaled_sigma if self.response.damped else 0.0
+        self.rho = _DAMPING / self.scaled_sigma if self.loss_prox.damped else 0.0
         self._begin(W[:, :, columns])
 
     @property
     def scaled_sigma(self) -> float:
         """Sigma for a design of norm 1."""
-        return self.sigma * self.design.norm**2
+        return self.sigma * self.passes.norm**2
 
     def _begin(self, W) -> None:
-        self.F = self.center = self.start = self.predictions = self.design.forward(None, W)
+        self.F = self.center = self.start = self.predictions = self.passes.forward(None, W)
         self.V = self.loss.negative_gradient(self.F, self.Y)
         if not bool(W.any()):
-            terms = self.response.compliance(self.loss, self.F, self.Y, self.rho), self.beta
-            self.V = self.response.project(self.design.mean_field_dual(self.V, *terms))
-            self.predictions = self._response(self.V, self.start)
+            terms = self.loss_prox.inverse_hessian(self.loss, self.F, self.Y, self.rho), self.beta
+            self.V = self.loss_prox.project(self.passes.mean_field_dual(self.V, *terms))
+            self.predictions = self._predicted(self.V, self.start)
         self.residual = 0.0  # W minimizes the subproblem of a step of no length
         c = W.shape[2]
         width = 1 if self.penalty.by_column else c
@@ -107,11 +107,11 @@ class System:
 
     def _part(self, W, columns) -> Part:
         W, V = W[:, :, columns], self.V[:, columns]
-        bounds = self.design.bounds(V)
+        bounds = self.passes.bounds(V)
         active = (W != 0).any(dim=2).any(dim=0)
         gates = (active | (bounds > self.beta)).nonzero()[:, 0]
-        D = self.design.masks(gates)
-        T = self.design.adjoint(D, V)
+        D = self.passes.masks(gates)
+        T = self.passes.adjoint(D, V)
         bounds[gates] = self.penalty.block_norms(T).amax(dim=1)
         return Part(columns, bounds, gates, D, W[:, gates], T, W[:, gates], active[gates])
 
@@ -125,14 +125,14 @@ class System:
             part.bounds[part.gates] = self.penalty.block_norms(part.T).amax(dim=1)
             part.open = part.D[:, part.active]
             blocks = part.blocks[:, part.active]
-            F[:, part.columns] = self.design.forward(part.open, blocks)
+            F[:, part.columns] = self.passes.forward(part.open, blocks)
         self.F = F
-        self.start = self.predictions = self._response(self.V, self.start)
-        self.gradient = self.response.project(F - self.predictions)
+        self.start = self.predictions = self._predicted(self.V, self.start)
+        self.gradient = self.loss_prox.project(F - self.predictions)
         self.residual = float(torch.linalg.vector_norm(self.gradient))
 
-    def _response(self, V, start) -> torch.Tensor:
-        return self.response.predictions(V, self.Y, self.center, self.rho, start)
+    def _predicted(self, V, start) -> torch.Tensor:
+        return self.loss_prox.predictions(V, self.Y, self.center, self.rho, start)
 
     def recentre(self, growth: float) -> None:
         """Make the proximal step that the subproblem's solution is; the next one is longer."""
@@ -148,7 +148,7 @@ class System:
             return
         direction = self._direction()
         self._ends(direction)
-        images = [self.design.adjoint(p.D, direction[:, p.columns]) for p in self.parts]
+        images = [self.passes.adjoint(p.D, direction[:, p.columns]) for p in self.parts]
         length = self._search(direction, images)
         self.V = self.V + length * direction
         for part, image in zip(self.parts, images, strict=True):
@@ -158,15 +158,17 @@ class System:
 
     def _direction(self) -> torch.Tensor:
         """Solve the Newton system by conjugate gradients, in the precision `dtype`."""
-        compliance = self.response.compliance(self.loss, self.predictions, self.Y, self.rho)
-        pieces = [self._piece(part, compliance) for part in self.parts]
-        project = self.response.project
+        inverse_hessian = self.loss_prox.inverse_hessian(
+            self.loss, self.predictions, self.Y, self.rho
+        )
+        pieces = [self._piece(part, inverse_hessian) for part in self.parts]
+        project = self.loss_prox.project
 
         def apply(x):
-            out = compliance(x)
+            out = inverse_hessian(x)
             for part, (D, slope, _) in zip(self.parts, pieces, strict=True):
-                blocks = slope(self.design.adjoint(D, x[:, part.columns]))
-                out[:, part.columns] += self.sigma * self.design.forward(D, blocks)
+                blocks = slope(self.passes.adjoint(D, x[:, part.columns]))
+                out[:, part.columns] += self.sigma * self.passes.forward(D, blocks)
             return project(out)
 
         def precondition(r):
@@ -175,20 +177,20 @@ class System:
 
         right = (-self.gradient / self.residual).to(self.dtype)
         x, _ = conjugate_gradients(apply, precondition, right, _FORCING, _CG_LIMIT)
-        return self.response.project(x.double() * self.residual)
+        return self.loss_prox.project(x.double() * self.residual)
 
-    def _piece(self, part, compliance):
+    def _piece(self, part, inverse_hessian):
         """Return masks and slope of the active blocks, and the preconditioner of their part."""
         Z = part.center + self.sigma * part.T
         D = part.open
         slope = self.penalty.slope(Z[:, part.active], self.sigma * self.beta, self.dtype)
         left, right, gates = slope.directions()
-        left = math.sqrt(self.sigma) * self.design.single(D[:, gates], left)
+        left = math.sqrt(self.sigma) * self.passes.single(D[:, gates], left)
         mean_field = MeanField(
-            self.design.spectrum,
-            compliance.diagonal[:, part.columns].to(self.dtype),
+            self.passes.spectrum,
+            inverse_hessian.diagonal[:, part.columns].to(self.dtype),
             self.sigma * slope.shares(),
-            self.design.open_share[part.gates[part.active]].to(self.dtype),
+            self.passes.open_share[part.gates[part.active]].to(self.dtype),
             left,
             right,
         )
@@ -201,10 +203,10 @@ class System:
         """
         for part in self.parts:
             step = direction[:, part.columns]
-            part.ends = part.bounds + self.design.norm * torch.linalg.vector_norm(step)
+            part.ends = part.bounds + self.passes.norm * torch.linalg.vector_norm(step)
             idle = int((part.ends > self.beta).sum()) - int(part.active.sum())
             if idle > _IDLE * len(part.bounds):
-                part.ends = self.design.bounds(self.V[:, part.columns] + step)
+                part.ends = self.passes.bounds(self.V[:, part.columns] + step)
             self._select(part)
 
     def _select(self, part) -> None:
@@ -216,8 +218,8 @@ class System:
         known = torch.zeros_like(wanted)
         known[part.gates] = True
         new = (wanted & ~known).nonzero()[:, 0]
-        D = self.design.masks(new)
-        T = self.design.adjoint(D, self.V[:, part.columns])
+        D = self.passes.masks(new)
+        T = self.passes.adjoint(D, self.V[:, part.columns])
         part.blocks = None  # of other gates now
         part.gates = torch.cat([part.gates[kept], new])
         part.D = torch.cat([part.D[:, kept], D], dim=1)
@@ -226,7 +228,7 @@ class System:
 
     def _slope(self, direction, images, length) -> float:
         """Return the derivative of the subproblem along a direction."""
-        F = self._response(self.V + length * direction, self.start)
+        F = self._predicted(self.V + length * direction, self.start)
         slope = -float((F * direction).sum())
         for part, image in zip(self.parts, images, strict=True):
             Z = part.center + self.sigma * (part.T + length * image)
@@ -272,8 +274,8 @@ class System:
 
     def _dual_norm(self, part, V, exact) -> torch.Tensor:
         distance = torch.linalg.vector_norm(V - self.V[:, part.columns])
-        norms = part.bounds + self.design.norm * distance
+        norms = part.bounds + self.passes.norm * distance
         if exact:
-            T = self.design.adjoint(part.D, V)
+            T = self.passes.adjoint(part.D, V)
             norms[part.gates] = self.penalty.block_norms(T).amax(dim=1)
         return norms.amax()

@@ -14,7 +14,7 @@ be within a limit need no more work.
 
 import torch
 
-from convexbn.programs.relu import GatedCones
+from convexbn.programs.relu import ReLUProgram
 
 _RIDGE = 1e-15  # of the Gram matrices of unit normals: near parallel ones keep them definite
 _INSIDE = 1e-14  # violation that is rounding, relative to ||z|| and multipliers: above the ridge
@@ -38,7 +38,7 @@ class Projections:
         `K^T lam`.
     """
 
-    def __init__(self, program: GatedCones):
+    def __init__(self, program: ReLUProgram):
         _, p, P = program.shape
         self.signs, self.lengths = program.signs, torch.linalg.vector_norm(program.rows, dim=1)
         self.units = program.rows / self.lengths[:, None]  # (h, p)

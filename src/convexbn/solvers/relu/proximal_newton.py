@@ -27,9 +27,9 @@ from dataclasses import dataclass
 import torch
 
 from convexbn.programs.gated import scaled_dual
-from convexbn.programs.relu import GatedCones
+from convexbn.programs.relu import ReLUProgram
 from convexbn.solvers.relu.projections import Projections, gram
-from convexbn.solvers.snapshots import Look
+from convexbn.solvers.snapshots import Snapshot
 from convexbn.solvers.sparsity import sparsest
 
 _SIGMA = 8.0  # of the first step, in units of one over the loss's curvature
@@ -54,7 +54,7 @@ class State:
     cones: Projections
 
     @classmethod
-    def at(cls, program: GatedCones, W) -> "State":
+    def at(cls, program: ReLUProgram, W) -> "State":
         """Begin at weights W (2, p, P)."""
         x = program.blocks(W).contiguous()
         return cls(x, program.forward(x), Projections(program))
@@ -87,12 +87,12 @@ class Trial:
     x: torch.Tensor
 
 
-def minimize(program: GatedCones, state: State, tol, max_iterations, watch, on_look) -> tuple:
+def minimize(program: ReLUProgram, state: State, tol, max_iterations, watch, callback) -> tuple:
     """Iterate from `state`, and update it, until relative gap and violation are within `tol`.
 
     Parameters, and what is returned, are those of
     :func:`convexbn.solvers.relu_bn.interior_point.minimize`; an iteration is a step of Newton's
-    method, and `on_look` is called after each proximal step.
+    method, and `callback` is called after each proximal step.
     """
     size = float(torch.linalg.vector_norm(program.loss.negative_gradient(0 * state.F, program.Y)))
     unit = 1 / program.loss.lipschitz
@@ -100,9 +100,9 @@ def minimize(program: GatedCones, state: State, tol, max_iterations, watch, on_l
     least = mark = math.inf
     best, iteration, stale, stopped = None, 0, 0, ""
     while not stopped:
-        look, error = _look(program, state, iteration, watch)
+        snapshot, error = _snapshot(program, state, iteration, watch)
         with watch.paused():
-            on_look(look)
+            callback(snapshot)
         if best is None or error < least:
             best, least = (state.x, state.cones.multipliers()), error
         mark, stale = (error, 0) if error < _PROGRESS * mark else (mark, stale + 1)
@@ -124,7 +124,7 @@ def minimize(program: GatedCones, state: State, tol, max_iterations, watch, on_l
     return x, multipliers, iteration, stopped
 
 
-def _look(program, state, iteration, watch) -> tuple[Look, float]:
+def _snapshot(program, state, iteration, watch) -> tuple[Snapshot, float]:
     """Return what is seen at the blocks of a state, and how far they are from a certificate."""
     x = state.x
     F = program.forward(x)
@@ -133,8 +133,8 @@ def _look(program, state, iteration, watch) -> tuple[Look, float]:
     dual = scaled_dual(program, V, torch.linalg.vector_norm(T, dim=-1).max().reshape(1))
     objective = program.objective(x, F)
     W = program.weights(x)
-    look = Look(program.beta, iteration, watch.seconds, objective, dual, lambda: W, F)
-    return look, max(look.relative_gap, program.violation(x))
+    snapshot = Snapshot(program.beta, iteration, watch.seconds, objective, dual, lambda: W, F)
+    return snapshot, max(snapshot.relative_gap, program.violation(x))
 
 
 def _proximal_step(program, state, sigma, accuracy, limit) -> tuple[int, bool]:

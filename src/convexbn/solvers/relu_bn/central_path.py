@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import torch
 
-from convexbn.programs.relu_bn import DenseCones
+from convexbn.programs.relu_bn import ReLUBNProgram
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Point:
     omega: torch.Tensor
 
     @classmethod
-    def start(cls, program: DenseCones) -> "Point":
+    def start(cls, program: ReLUBNProgram) -> "Point":
         """Begin at x = 0, all products of complements alike."""
         _, p, P = program.shape
         ones, zeros, h = program.A.new_ones, program.A.new_zeros, program.K.shape[1]
@@ -50,7 +50,7 @@ class Point:
             omega=torch.cat([program.beta * ones(2, P, 1), zeros(2, P, p)], dim=-1),
         )
 
-    def sigma(self, program: DenseCones) -> torch.Tensor:
+    def sigma(self, program: ReLUBNProgram) -> torch.Tensor:
         """Return [tau; x], zero in the free coordinates, shape (2, P, p + 1)."""
         return torch.cat([self.tau, program.normed(self.x)], dim=-1)
 
@@ -75,7 +75,7 @@ class Conditions:
         Of the first condition.
     """
 
-    def __init__(self, program: DenseCones, point: Point):
+    def __init__(self, program: ReLUBNProgram, point: Point):
         self.program, self.point = program, point
         self.sigma = point.sigma(program)
         products = (self.sigma * point.omega).sum() + (point.c * point.lam).sum()

@@ -8,10 +8,10 @@ import math
 
 import torch
 
-from convexbn.programs.relu_bn import DenseCones
+from convexbn.programs.relu_bn import ReLUBNProgram
 from convexbn.solvers.relu_bn.central_path import Conditions, Point
 from convexbn.solvers.relu_bn.newton import NewtonSystem
-from convexbn.solvers.snapshots import Look
+from convexbn.solvers.snapshots import Snapshot
 from convexbn.solvers.sparsity import sparsest
 
 _TO_THE_BOUNDARY = 0.99  # share of the longest step that stays inside
@@ -22,18 +22,18 @@ _PATIENCE_WITHIN = 3  # iterations without progress once within the tolerance
 _PATIENCE = 60  # iterations without progress before the precision is held to be exhausted
 
 
-def minimize(program: DenseCones, tol, max_iterations, watch, on_look) -> tuple:
+def minimize(program: ReLUBNProgram, tol, max_iterations, watch, callback) -> tuple:
     """Iterate until relative gap and violation are within `tol`.
 
     Parameters
     ----------
-    program : DenseCones
+    program : ReLUBNProgram
     tol : float
     max_iterations : int
     watch : Stopwatch
-        Paused while `on_look` works.
-    on_look : callable
-        Called with a :class:`Look` after each iteration.
+        Paused while `callback` works.
+    callback : callable
+        Called with a :class:`Snapshot` after each iteration.
 
     Returns
     -------
@@ -50,9 +50,9 @@ def minimize(program: DenseCones, tol, max_iterations, watch, on_look) -> tuple:
     least = mark = math.inf
     best, iteration, stale, stopped = here.point, 0, 0, ""
     while not stopped:
-        look, error = _look(working, here.point, iteration, watch)
+        snapshot, error = _snapshot(working, here.point, iteration, watch)
         with watch.paused():
-            on_look(look)
+            callback(snapshot)
         best, least = (here.point, error) if error < least else (best, least)
         mark, stale = (error, 0) if error < _PROGRESS * mark else (mark, stale + 1)
         if error <= tol / _ROOM or (least <= tol and stale >= _PATIENCE_WITHIN):
@@ -68,12 +68,12 @@ def minimize(program: DenseCones, tol, max_iterations, watch, on_look) -> tuple:
     return x, multipliers, iteration, stopped
 
 
-def _look(program, point, iteration, watch) -> tuple[Look, float]:
+def _snapshot(program, point, iteration, watch) -> tuple[Snapshot, float]:
     """Return what is seen at a point, and how far it is from a certificate."""
     W, F = program.weights(point.x), program.forward(point.x)
     objective, dual, violation = program.judge(W, point.lam)
-    look = Look(program.beta, iteration, watch.seconds, objective, dual, lambda: W, F)
-    return look, max(look.relative_gap, violation)
+    snapshot = Snapshot(program.beta, iteration, watch.seconds, objective, dual, lambda: W, F)
+    return snapshot, max(snapshot.relative_gap, violation)
 
 
 def _next(here, limit) -> Conditions | None:

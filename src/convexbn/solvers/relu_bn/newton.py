@@ -40,8 +40,8 @@ class NewtonSystem:
         drop = 1 - (1 + 2 * squares).rsqrt()
         identity = torch.eye(rest.shape[-1]).to(rest)
         root = (identity - (drop * e)[..., :, None] * e[..., None, :]) / scaling.size[..., None]
-        if program.coordinates is not None:
-            root = root * program.coordinates.normed[:, None, :]
+        if program.basis is not None:
+            root = root * program.basis.normed[:, None, :]
         half_line = (point.lam / point.c).sqrt()[..., None] * program.K
         return torch.linalg.qr(torch.cat([half_line, root], dim=-2), mode="r").R
 

@@ -1,0 +1,52 @@
+"""Inputs of the programs: what does not fit is refused with a message that says why."""
+
+import math
+
+import instances
+import numpy as np
+import pytest
+
+from convexbn.programs.certificates import certify
+
+GOOD = instances.make(0)
+NAN = np.where(np.arange(48).reshape(24, 2) == 5, np.nan, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"beta": 0}, "beta must be > 0 and finite, got 0"),
+        ({"beta": -1.0}, "beta must be > 0 and finite, got -1.0"),
+        ({"beta": math.nan}, "beta must be > 0 and finite, got nan"),
+        ({"beta": math.inf}, "beta must be > 0 and finite, got inf"),
+        ({"beta": "0.1"}, "beta must be a number > 0, got '0.1' of type str"),
+        ({"beta": None}, "beta must be a number"),
+        ({"model": "deep"}, "model must be one of 'gated', 'relu', 'relu_bn', got 'deep'"),
+        ({"loss": "cubed"}, "loss must be one of 'squared'.*got 'cubed'"),
+        ({"penalty": "ridge"}, "penalty must be one of 'group'.*got 'ridge'"),
+        ({"Y": GOOD.Y[:-1]}, "U and Y must have one row per sample, got 24 and 23"),
+        ({"D": GOOD.D[:-1]}, "U and D must have one row per sample, got 24 and 23"),
+        ({"D": GOOD.D.astype(float)}, r"D \(n, P\) of bool.*torch.float64.*activation"),
+        ({"D": GOOD.D[:, 0]}, r"D \(n, P\) of bool"),
+        ({"D": GOOD.D[:, :0]}, r"non-empty.*\(24, 0\)"),
+        ({"U": GOOD.U[:, 0]}, r"U \(n, r\+1\)"),
+        ({"U": GOOD.U[:0], "D": GOOD.D[:0], "Y": GOOD.Y[:0]}, "non-empty"),
+        ({"Y": GOOD.Y[:, :0]}, r"non-empty.*\(24, 0\)"),
+        ({"Y": GOOD.Y[None]}, r"Y \(n,\) or \(n, C\)"),
+        ({"Y": NAN}, "Y must be finite, but 1 of its 48 entries"),
+        ({"U": np.full_like(GOOD.U, np.inf)}, "U must be finite, but 120 of its 120 entries"),
+        ({"weights": np.zeros((5, 6, 3))}, r"weights must have shape \(5, 6, 2\), got \(5, 6, 3\)"),
+        ({"weights": np.zeros((6, 5, 2))}, r"weights must have shape \(5, 6, 2\), got \(6, 5, 2\)"),
+        ({"weights": np.full((5, 6, 2), np.nan)}, "weights must be finite, but 60 of its 60"),
+    ],
+)
+def test_inputs_that_do_not_fit(change, message):
+    good = {
+        "U": GOOD.U,
+        "D": GOOD.D,
+        "Y": GOOD.Y,
+        "beta": GOOD.beta,
+        "weights": np.zeros((5, 6, 2)),
+    }
+    with pytest.raises(ValueError, match=message):
+        certify(**good | change)
