@@ -21,7 +21,7 @@ _HOME = {
     "closed_form": "networks.closed_form",
     "enumerate_arrangements": "arrangements.enumeration",
     "network_blocks": "networks.recovery",
-    "network_objective": "networks.two_layer",
+    "network_objective": "networks.objectives",
     "patches": "data.patches",
     "recover_network": "networks.recovery",
     "sample_gates": "arrangements.gates",

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import conv2d
 
-from convexbn.data.preprocessing import prepare
+from convexbn.data.preprocessing import prepare, targets_of
 from convexbn.data.sources import Images, load_images
 from convexbn.data.subsets import apportion, draw_stratified, with_noise
 
@@ -277,6 +277,24 @@ def test_plus_minus_targets_of_two_classes_are_one_column():
     Y, labels = _targets("plus_minus", classes=["b", "a"])
     assert Y.shape == (6, 1)
     np.testing.assert_array_equal(Y[:, 0], np.where(labels == 1, 1, -1))
+
+
+@pytest.mark.parametrize(
+    ("Y", "labels"),
+    [([[1, 0, 0], [0, 0, 1], [0, 1, 0]], [0, 2, 1]), ([[1], [-1], [1]], [1, 0, 1])],
+)
+def test_targets_are_those_of_the_class_in_training(Y, labels):
+    features = {"Y_train": np.array(Y, dtype=np.float32), "labels_train": np.array(labels)}
+    np.testing.assert_array_equal(targets_of(features["labels_train"], features), Y)
+    again = targets_of(np.array([labels[1], labels[0], labels[1]]), features)
+    np.testing.assert_array_equal(again, [Y[1], Y[0], Y[1]])
+    assert targets_of(np.empty(0, np.int64), features).shape == (0, len(Y[0]))
+
+
+def test_a_class_without_a_training_sample_has_no_target():
+    features = {"Y_train": np.eye(3)[[0, 2]], "labels_train": np.array([0, 2])}
+    targets = targets_of(np.array([2, 1, 3]), features)
+    np.testing.assert_array_equal(targets, [[0, 0, 1], [np.nan] * 3, [np.nan] * 3])
 
 
 # --- label noise ----------------------------------------------------------------------------------

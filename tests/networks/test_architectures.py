@@ -19,13 +19,8 @@ from convexbn.networks.architectures import (
     GatedBNNetwork,
     affine_gates,
 )
-from convexbn.networks.two_layer import (
-    BNNetwork,
-    ReLUNetwork,
-    batch_objective,
-    network_objective,
-    stack,
-)
+from convexbn.networks.objectives import batch_objective, network_objective
+from convexbn.networks.two_layer import BNNetwork, ReLUNetwork, stack
 from convexbn.programs.losses import LOSSES
 from convexbn.whitening import whiten
 

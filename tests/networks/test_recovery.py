@@ -17,8 +17,9 @@ from convexbn.networks.architectures import (
     GatedBNNetwork,
     affine_gates,
 )
+from convexbn.networks.objectives import network_objective
 from convexbn.networks.recovery import network_blocks, recover_network
-from convexbn.networks.two_layer import BNNetwork, ReLUNetwork, network_objective, stack
+from convexbn.networks.two_layer import BNNetwork, ReLUNetwork, stack
 from convexbn.solvers import solve
 from convexbn.whitening import whiten
 

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from convexbn.networks import normalization
-from convexbn.networks.two_layer import BNNetwork, ReLUNetwork, network_objective, stack
+from convexbn.networks.objectives import network_objective
+from convexbn.networks.two_layer import BNNetwork, ReLUNetwork, stack
 
 n, d, m, C = 30, 6, 8, 3
 

@@ -14,7 +14,8 @@ from sweep_features import SWEEP, C, K, make_features, make_images, make_patches
 
 from convexbn.evaluation import calibration
 from convexbn.networks.architectures import ConvolutionalNetwork
-from convexbn.networks.two_layer import BNNetwork, ReLUNetwork, network_objective
+from convexbn.networks.objectives import network_objective
+from convexbn.networks.two_layer import BNNetwork, ReLUNetwork
 from convexbn.training import stacks as courses
 from convexbn.training.augmentation import Augmentation
 from convexbn.training.engine import train

@@ -12,7 +12,7 @@ import numpy as np
 
 from convexbn.data import patches as convolution
 from convexbn.data.subsets import draw_stratified, with_noise
-from convexbn.inputs import check_between, check_choice
+from convexbn.inputs import ArrayLike, check_between, check_choice
 
 COLORS = ("rgb", "gray")
 NORMALIZATIONS = ("image", "pixel", "none")
@@ -132,6 +132,24 @@ def prepare(
         **{f"X_{name}": X[name] for name in sizes},
         **{f"labels_{name}": labels[name] for name in sizes},
     )
+
+
+def targets_of(labels: ArrayLike, features: dict) -> np.ndarray:
+    """Return the targets (m, C) of labels (m,): the targets that their classes have in training.
+
+    Parameters
+    ----------
+    labels : array of int, shape (m,)
+    features : dict of arrays
+        The features artifact; its `Y_train` (n, C) and `labels_train` (n,) are used. A class
+        without a training sample gets NaN.
+    """
+    labels, known = np.asarray(labels), np.asarray(features["labels_train"])
+    Y = np.asarray(features["Y_train"])
+    classes = 1 + max(known.max(), labels.max(initial=0))
+    targets = np.full((classes, Y.shape[1]), np.nan, dtype=Y.dtype)
+    targets[known] = Y
+    return targets[labels]
 
 
 def _draw_subsets(images, sizes, classes, generators) -> dict:

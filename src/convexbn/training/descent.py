@@ -16,7 +16,8 @@ import numpy as np
 import torch
 
 from convexbn.inputs import check_between, check_choice, check_positive
-from convexbn.networks.two_layer import batch_objective, network_objective, stack
+from convexbn.networks.objectives import batch_objective, network_objective
+from convexbn.networks.two_layer import stack
 from convexbn.training.schedules import SCHEDULES, log_spaced
 
 OPTIMIZERS = {
@@ -70,7 +71,7 @@ class Trials:
     networks : list of Module
         One per trial, in float64.
     objectives : ndarray, shape (trials,)
-        As :func:`convexbn.networks.two_layer.network_objective` judges the final networks.
+        As :func:`convexbn.networks.objectives.network_objective` judges the final networks.
     iterations : ndarray of int, shape (looks,)
     curves : ndarray, shape (looks, trials)
         The objectives on the way.

@@ -14,16 +14,17 @@ from sklearn.datasets import load_digits
 from workflow_runs import edited, snakemake
 
 from convexbn.experiments.bias import statements as bias_claims
+from convexbn.experiments.bias.coordinates import Coordinates
 from convexbn.experiments.bias.measure import (
     BINS,
     COSINES,
     COURSE,
-    Coordinates,
     GradientDescent,
     binned,
     measure,
 )
-from convexbn.networks.two_layer import BNNetwork, batch_objective
+from convexbn.networks.objectives import batch_objective
+from convexbn.networks.two_layer import BNNetwork
 from convexbn.pipeline import footprint
 from convexbn.pipeline.footprint import size_of
 from convexbn.reporting import claims

@@ -18,7 +18,8 @@ from convexbn.experiments.theory.sampling import sample
 from convexbn.experiments.theory.theorems import theorems
 from convexbn.networks.architectures import GatedBNNetwork
 from convexbn.networks.closed_form import closed_form
-from convexbn.networks.two_layer import BNNetwork, network_objective
+from convexbn.networks.objectives import network_objective
+from convexbn.networks.two_layer import BNNetwork
 from convexbn.programs.solutions import UncertifiedError
 from convexbn.training.descent import OPTIMIZERS, Descent, descend
 

@@ -1,25 +1,11 @@
 """The bias of gradient descent: a BN network first turns along the data's large singular values.
 
-The centred data are `U_r diag(sigma) V^T`, and BN removes constants. So the BN-ReLU network with
-first-layer weights w (d, m) on X is one function with that of
-
-    q = diag(sigma / c) V^T w   (r, m)   on   Z = c U_r   (n, r),   any c > 0.
-
-Their gradients are related by `grad_w = V diag(sigma / c) grad_q`. A step of gradient descent on w
-moves q, and a step of the same size on q moves it, by
-
-    dq = -eta diag(sigma / c)^2 grad_q   against   dq = -eta grad_q,
-
-and all other parameters alike. On w, the directions of large singular values are learned first;
-the whitened data Z have no such order. Momentum changes nothing in this: descent on w is always
-descent on q whose first-layer gradients are multiplied by `(sigma / c)^2`.
-
-Here c is the root mean square of sigma, so that Z has the energy of X, and the factor
-`(sigma / c)^2` is one on average over the directions. One learning rate is then fair to both
-models, in every layer: they only spread the same total over the directions differently.
+A BN network on the data X and its twin on whitened data Z start as the same function, and take
+steps of the same size. Only the first layers' coordinates q move differently, by `(sigma / c)^2`
+along a direction of singular value sigma (:mod:`convexbn.experiments.bias.coordinates`). The tables
+say how far each direction has turned away from the start.
 """
 
-import copy
 import math
 from dataclasses import dataclass
 
@@ -27,9 +13,9 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy.stats import spearmanr
-from torch import nn
 from torch.nn.functional import cosine_similarity
 
+from convexbn.experiments.bias.coordinates import Coordinates, mean_loss
 from convexbn.inputs import (
     check_between,
     check_finite,
@@ -38,7 +24,6 @@ from convexbn.inputs import (
     check_same_length,
 )
 from convexbn.networks.two_layer import BNNetwork
-from convexbn.programs.losses import LOSSES
 from convexbn.progress import progress
 from convexbn.training.schedules import log_spaced
 
@@ -112,83 +97,6 @@ class GradientDescent:
                 f"gradient descent has diverged by iteration {iteration}; choose a learning_rate "
                 f"smaller than {self.learning_rate:g}"
             )
-
-
-def mean_loss(network, X, Y) -> torch.Tensor:
-    """Return half the mean squared error per sample."""
-    return LOSSES["squared"].value(network(X), Y) / len(X)
-
-
-@dataclass(frozen=True)
-class Coordinates:
-    """The data twice, in float64, and how the first layers on them are related.
-
-    Attributes
-    ----------
-    X : Tensor, shape (n, d)
-        As they are, not centred: BN does that.
-    Z : Tensor, shape (n, r)
-        Whitened, `scale U_r`.
-    V : Tensor, shape (d, r)
-    singular_values : Tensor, shape (r,)
-    scale : float
-        c of the module's formulas.
-    """
-
-    X: torch.Tensor
-    Z: torch.Tensor
-    V: torch.Tensor
-    singular_values: torch.Tensor
-    scale: float
-
-    @classmethod
-    def of(cls, X, whitening, device="cpu", scale=None) -> "Coordinates":
-        """Put data and their :class:`convexbn.whitening.Whitening` on a device.
-
-        `scale` is the root mean square of the singular values by default.
-
-        Raises
-        ------
-        ValueError
-            If X is no matrix of finite numbers, the whitening is not that of X, or it has a single
-            direction.
-        """
-        X, sigma = torch.as_tensor(X), whitening.singular_values
-        _check_data(X, whitening)
-        scale = float(np.sqrt(np.mean(sigma**2))) if scale is None else scale
-        Z = scale * whitening.U[:, :-1]  # without the constant column
-        tensors = (torch.as_tensor(A).to(device, torch.float64) for A in (X, Z, whitening.V, sigma))
-        return cls(*tensors, scale)
-
-    @property
-    def stretch(self) -> torch.Tensor:
-        """What tells the directions apart, `sigma / c`, shape (r, 1)."""
-        return (self.singular_values / self.scale).unsqueeze(1)
-
-    def q(self, w) -> torch.Tensor:
-        """Return the coordinates q (r, m) of first-layer weights w (d, m), in float64."""
-        return self.stretch * (self.V.T @ w.detach().double())
-
-    def whitened(self, network) -> BNNetwork:
-        """Return the network on Z that is the same function as `network` on X."""
-        twin = copy.deepcopy(network)
-        twin.w = nn.Parameter(self.q(network.w).to(network.w.dtype))
-        return twin
-
-    def one_step_error(self, network, Y) -> float:
-        """Return how far a step on w is from moving q by `stretch^2` times a step on q.
-
-        Of float64 steps, the largest over the directions of the norm of the difference relative
-        to that of the move. The step size cancels. First w loses what the whitening leaves out:
-        images that were normalized in float32 have directions in which there is rounding alone.
-        """
-        network, Y = copy.deepcopy(network).double(), Y.double()
-        network.w.data = self.V @ (self.V.T @ network.w.data)
-        twin = self.whitened(network)
-        (on_w,) = torch.autograd.grad(mean_loss(network, self.X, Y), network.w)
-        (on_q,) = torch.autograd.grad(mean_loss(twin, self.Z, Y), twin.w)
-        moved, expected = self.q(on_w), self.stretch**2 * on_q  # (r, m)
-        return float(((moved - expected).norm(dim=1) / expected.norm(dim=1)).max())
 
 
 def measure(features: dict, whitening, descent: GradientDescent, seeds, device="cpu"):
@@ -288,18 +196,3 @@ def binned(singular_values, cosine) -> pd.DataFrame:
     values = {"singular_value": singular_values, "cosine": cosine}
     means = {name: np.add.reduceat(array, first) / sizes for name, array in values.items()}
     return pd.DataFrame({"direction": first + 1, "directions": sizes, **means})
-
-
-def _check_data(X, whitening) -> None:
-    shape = len(whitening.U), len(whitening.mean)
-    if X.shape != shape:
-        raise ValueError(
-            f"expected the matrix X of shape {shape} that the whitening was made from, got shape "
-            f"{tuple(X.shape)}; whiten X itself, and leave out data sets of patches"
-        )
-    check_finite("X", X)
-    if whitening.rank < 2:
-        raise ValueError(
-            f"expected data of at least two singular directions to compare, got {whitening.rank}; "
-            "give more features or samples"
-        )
