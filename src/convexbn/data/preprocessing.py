@@ -2,7 +2,7 @@
 
 A feature vector is an image flattened row by row, `(H, W, c)` in C order: the channels of pixel
 (0, 0), then those of pixel (0, 1), and so on. For a convolutional network the image is cut into
-what the filters see instead, see :mod:`convexbn.data.patches`.
+what the kernels see instead, see :mod:`convexbn.data.patches`.
 """
 
 import math

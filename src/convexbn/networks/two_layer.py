@@ -148,7 +148,7 @@ class BNNetwork(TwoLayerNetwork):
         return linear_statistics(X, self.w)
 
 
-class ReLUNetwork(TwoLayerNetwork):
+class PlainNetwork(TwoLayerNetwork):
     """The same network without BN, `relu(X w + bias) output`; `bias` (m,) starts at 0.
 
     Weight decay acts on every parameter. Without BN, f grows with `w`: were `w` free, decay on

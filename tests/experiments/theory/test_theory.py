@@ -124,7 +124,7 @@ PROBLEMS = {
     "logistic": {"program": "relu", "n": 7, "d": 1, "beta": 0.1, "loss": "logistic"},
     "hinge": {"program": "relu", "n": 7, "d": 1, "beta": 0.1, "loss": "squared_hinge"},
     "group": {"program": "gated", "n": 12, "d": 2, "C": 2, "gates": 3, "beta": 0.5},
-    "cnn": {"program": "cnn", "n": 4, "size": [1, 3], "filter": [1, 1], "beta": 0.1},
+    "cnn": {"program": "cnn", "n": 4, "size": [1, 3], "kernel": [1, 1], "beta": 0.1},
     "bn_after_relu": {"program": "bn_after_relu", "n": 7, "d": 2, "beta": 0.1},
     "closed": {"program": "closed_form", "n": 5, "d": 6, "beta": 0.1},
 }
@@ -133,7 +133,7 @@ PROBLEMS |= {
     "group_entropy": PROBLEMS["group"] | {"loss": "cross_entropy"},
     "nuclear_entropy": PROBLEMS["group"] | {"penalty": "nuclear", "loss": "cross_entropy"},
     "cnn_average": PROBLEMS["cnn"] | {"pooling": "average"},
-    "cnn_gated": PROBLEMS["cnn"] | {"n": 8, "size": [2, 2], "filter": [1, 2], "gates": 4},
+    "cnn_gated": PROBLEMS["cnn"] | {"n": 8, "size": [2, 2], "kernel": [1, 2], "gates": 4},
     "one_hot": PROBLEMS["closed"] | {"C": 2},
     "deep": PROBLEMS["closed"] | {"depth": 3},
 }
