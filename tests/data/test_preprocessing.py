@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import conv2d
 
+from convexbn.data.images import Images
 from convexbn.data.preprocessing import prepare, targets_of
-from convexbn.data.sources import Images, load_images
+from convexbn.data.sources import load_images
 from convexbn.data.subsets import apportion, draw_stratified, with_noise
 
 # float32 rounds to 6e-8; features are of size 1 and go through a handful of operations.

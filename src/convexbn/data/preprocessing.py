@@ -73,7 +73,7 @@ def prepare(
 
     Parameters
     ----------
-    images : convexbn.data.sources.Images
+    images : convexbn.data.images.Images
     train, validation, test : int or None
         Number of samples. None for all that is left (in at most one of the subsets that are drawn
         from the same images).

@@ -6,8 +6,8 @@ import yaml
 from workflow_runs import ROOT
 
 from convexbn.arrangements.gates import sample_gates
+from convexbn.data.images import Images
 from convexbn.data.preprocessing import prepare
-from convexbn.data.sources import Images
 from convexbn.experiments.bias.measure import descent_of, measure
 from convexbn.experiments.headline.run import Run, Settings
 from convexbn.experiments.headline.stages import certify_run, evaluate_run, solve_run
