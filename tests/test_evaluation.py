@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import log_loss
 from torch.nn.functional import cross_entropy
 
-from convexbn.evaluation import BINS, TEMPERATURES, accuracy, calibration, mean_loss, targets_of
+from convexbn.evaluation import BINS, TEMPERATURES, accuracy, calibration, mean_loss
 
 KEYS = {"test_nll", "test_ece", "temperature"}
 
@@ -30,24 +30,6 @@ def test_accuracy(scores, labels, expected):
 
 
 # --- losses ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("Y", "labels"),
-    [([[1, 0, 0], [0, 0, 1], [0, 1, 0]], [0, 2, 1]), ([[1], [-1], [1]], [1, 0, 1])],
-)
-def test_targets_are_those_of_the_class_in_training(Y, labels):
-    features = {"Y_train": np.array(Y, dtype=np.float32), "labels_train": np.array(labels)}
-    np.testing.assert_array_equal(targets_of(features["labels_train"], features), Y)
-    again = targets_of(np.array([labels[1], labels[0], labels[1]]), features)
-    np.testing.assert_array_equal(again, [Y[1], Y[0], Y[1]])
-    assert targets_of(np.empty(0, np.int64), features).shape == (0, len(Y[0]))
-
-
-def test_a_class_without_a_training_sample_has_no_target():
-    features = {"Y_train": np.eye(3)[[0, 2]], "labels_train": np.array([0, 2])}
-    targets = targets_of(np.array([2, 1, 3]), features)
-    np.testing.assert_array_equal(targets, [[0, 0, 1], [np.nan] * 3, [np.nan] * 3])
 
 
 def test_losses_per_sample():

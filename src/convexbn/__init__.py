@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # for editors and type checkers
     from convexbn.networks.closed_form import closed_form as closed_form
     from convexbn.networks.recovery import network_blocks as network_blocks
     from convexbn.networks.recovery import recover_network as recover_network
-    from convexbn.networks.two_layer import network_objective as network_objective
+    from convexbn.networks.objectives import network_objective as network_objective
     from convexbn.programs.certificates import Certificate as Certificate
     from convexbn.programs.certificates import certify as certify
     from convexbn.programs.solutions import Solution as Solution
@@ -43,7 +43,7 @@ _HOME = {
     "closed_form": "networks.closed_form",
     "enumerate_arrangements": "arrangements.enumeration",
     "network_blocks": "networks.recovery",
-    "network_objective": "networks.two_layer",
+    "network_objective": "networks.objectives",
     "patches": "data.patches",
     "recover_network": "networks.recovery",
     "sample_gates": "arrangements.gates",

@@ -44,24 +44,6 @@ def accuracy(scores, labels) -> float:
     return float((predicted == labels).mean())
 
 
-def targets_of(labels, features: dict) -> np.ndarray:
-    """Return the targets (m, C) of labels (m,): those that their classes have in training.
-
-    Parameters
-    ----------
-    labels : array of int, shape (m,)
-    features : dict of arrays
-        The features artifact, of which `Y_train` (n, C) and `labels_train` (n,) are used. A class
-        without a training sample gets NaN.
-    """
-    labels, known = np.asarray(labels), np.asarray(features["labels_train"])
-    Y = np.asarray(features["Y_train"])
-    classes = 1 + max(known.max(), labels.max(initial=0))
-    targets = np.full((classes, Y.shape[1]), np.nan, dtype=Y.dtype)
-    targets[known] = Y
-    return targets[labels]
-
-
 def mean_loss(scores, targets, loss: str = "squared") -> float:
     """Return the loss per sample, in float64; "squared" is half the sum of a sample's squares.
 

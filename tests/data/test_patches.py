@@ -22,7 +22,7 @@ def draw(*shape, seed=0):
 
 @st.composite
 def convolutions(draw_):
-    """Images' shape, and size, stride and padding of filters that fit them."""
+    """Images' shape, and size, stride and padding of kernels that fit them."""
     n, channels, height, width = (draw_(st.integers(1, k)) for k in (4, 3, 7, 7))
     pair = st.tuples(st.integers(0, 2), st.integers(0, 2))
     padding, stride = draw_(pair), draw_(st.tuples(st.integers(1, 3), st.integers(1, 3)))
@@ -34,11 +34,11 @@ def convolutions(draw_):
 
 
 @given(convolutions())
-def test_filters_on_patches_are_a_convolution(drawn):
+def test_kernels_on_patches_are_a_convolution(drawn):
     shape, size, stride, padding = drawn
-    images, filters = draw(*shape), draw(5, shape[1], *size, seed=1)
-    expected = nn.functional.conv2d(images, filters, stride=stride, padding=padding)
-    outputs = patches(images, size, stride, padding) @ filters.reshape(5, -1).T  # (K, n, 5)
+    images, kernels = draw(*shape), draw(5, shape[1], *size, seed=1)
+    expected = nn.functional.conv2d(images, kernels, stride=stride, padding=padding)
+    outputs = patches(images, size, stride, padding) @ kernels.reshape(5, -1).T  # (K, n, 5)
     torch.testing.assert_close(outputs, expected.flatten(2).permute(2, 0, 1), **ROUNDING)
 
 
@@ -72,7 +72,7 @@ def test_kind_and_dtype_stay(dtype):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"size": 6}, r"filter of size \(6, 6\) is larger than the padded image of size \(4, 5\)"),
+        ({"size": 6}, r"kernel of size \(6, 6\) is larger than the padded image of size \(4, 5\)"),
         ({"size": (5, 1)}, "larger than the padded image"),
         ({"size": 0}, "size must be from 1"),
         ({"size": (2, 2, 2)}, "size must be one whole number or a pair"),
@@ -124,7 +124,7 @@ def test_convolutional_network_is_torchs_with_batch_norm_2d(pooling):
     torch.testing.assert_close(scores, layers(new), **ROUNDING)
 
 
-def test_whitened_patches_are_what_batch_norm_2d_makes_of_orthogonal_filters():
+def test_whitened_patches_are_what_batch_norm_2d_makes_of_orthogonal_kernels():
     """BN over samples and positions: U_r's columns have mean 0 and norm 1 over all K n rows."""
     images, size = draw(5, 1, 4, 4), 2
     X = patches(images, size)

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import conv2d
 
-from convexbn.data.preprocessing import prepare
-from convexbn.data.sources import Images, load_images
+from convexbn.data.images import Images
+from convexbn.data.preprocessing import prepare, targets_of
+from convexbn.data.sources import load_images
 from convexbn.data.subsets import apportion, draw_stratified, with_noise
 
 # float32 rounds to 6e-8; features are of size 1 and go through a handful of operations.
@@ -279,6 +280,24 @@ def test_plus_minus_targets_of_two_classes_are_one_column():
     np.testing.assert_array_equal(Y[:, 0], np.where(labels == 1, 1, -1))
 
 
+@pytest.mark.parametrize(
+    ("Y", "labels"),
+    [([[1, 0, 0], [0, 0, 1], [0, 1, 0]], [0, 2, 1]), ([[1], [-1], [1]], [1, 0, 1])],
+)
+def test_targets_are_those_of_the_class_in_training(Y, labels):
+    features = {"Y_train": np.array(Y, dtype=np.float32), "labels_train": np.array(labels)}
+    np.testing.assert_array_equal(targets_of(features["labels_train"], features), Y)
+    again = targets_of(np.array([labels[1], labels[0], labels[1]]), features)
+    np.testing.assert_array_equal(again, [Y[1], Y[0], Y[1]])
+    assert targets_of(np.empty(0, np.int64), features).shape == (0, len(Y[0]))
+
+
+def test_a_class_without_a_training_sample_has_no_target():
+    features = {"Y_train": np.eye(3)[[0, 2]], "labels_train": np.array([0, 2])}
+    targets = targets_of(np.array([2, 1, 3]), features)
+    np.testing.assert_array_equal(targets, [[0, 0, 1], [np.nan] * 3, [np.nan] * 3])
+
+
 # --- label noise ----------------------------------------------------------------------------------
 
 
@@ -333,20 +352,20 @@ def test_noise_is_a_share(share):
         ({"size": 3, "stride": 2, "padding": 1}, 6, 27),
     ],
 )
-def test_filters_on_patches_are_a_convolution_of_the_normalized_images(view, K, h):
+def test_kernels_on_patches_are_a_convolution_of_the_normalized_images(view, K, h):
     rng = np.random.default_rng(0)
     images = make_images(rng.integers(0, 256, (10, 8, 12, 3)), np.arange(10) % 3)
     options = {"train": 5, "validation": 3, "test": 0, "pool": 2, "seed": 0}
     cut, whole = prepare(images, patches=view, **options), prepare(images, **options)
-    filters = torch.as_tensor(rng.standard_normal((4, 3, view["size"], view["size"])))
+    kernels = torch.as_tensor(rng.standard_normal((4, 3, view["size"], view["size"])))
     steps = {key: view[key] for key in ("stride", "padding") if key in view}
     for split, n in (("train", 5), ("validation", 3)):
         X = torch.as_tensor(getattr(cut, f"X_{split}"))
         assert X.dtype == torch.float32
         assert X.shape == (K, n, h)
         pixels = getattr(whole, f"X_{split}").reshape(n, 4, 6, 3).transpose(0, 3, 1, 2)
-        expected = conv2d(torch.as_tensor(pixels).double(), filters, **steps)
-        outputs = X.double() @ filters.reshape(4, h).T  # (K, n, 4)
+        expected = conv2d(torch.as_tensor(pixels).double(), kernels, **steps)
+        outputs = X.double() @ kernels.reshape(4, h).T  # (K, n, 4)
         # The same sums of 27 products, in float64, in another order.
         expected = expected.flatten(2).permute(2, 0, 1)
         torch.testing.assert_close(outputs, expected, rtol=0, atol=1e-12)
@@ -363,7 +382,7 @@ def test_a_patch_of_the_whole_image_is_the_image():
 
 def test_patches_larger_than_the_pooled_image_are_refused():
     options = {"train": 20, "validation": 0, "test": 0, "pool": 2, "seed": 0}
-    with pytest.raises(ValueError, match=r"filter of size \(5, 5\) is larger"):
+    with pytest.raises(ValueError, match=r"kernel of size \(5, 5\) is larger"):
         prepare(load_images("digits"), patches={"size": 5}, **options)
 
 

@@ -22,7 +22,10 @@ from torchvision.datasets import CIFAR10
 from torchvision.datasets import utils as torchvision_utils
 
 from convexbn.data import cifar
-from convexbn.data.sources import Images, load_images
+from convexbn.data.images import Images
+from convexbn.data.preprocessing import prepare
+from convexbn.data.sources import SOURCES, Source, load_images
+from convexbn.pipeline.footprint import Size, size_of
 
 BATCHES = "cifar-10-batches-py"
 
@@ -448,8 +451,42 @@ def test_stray_file_among_the_classes_is_named(tmp_path):
 def test_unknown_names_list_the_known_ones():
     with pytest.raises(ValueError, match=r"source must be one of 'digits', 'cifar10'.*got 'mnist'"):
         load_images("mnist")
+    with pytest.raises(ValueError, match=r"source must be one of .*'image_folder', got 'mnist'"):
+        size_of({"source": "mnist"})
     with pytest.raises(ValueError, match="labels of cifar10 must be one of 'fine', got 'coarse'"):
         load_images("cifar10", labels="coarse")
+
+
+def test_the_table_has_the_sizes_that_are_read():
+    images, row = load_images("digits"), SOURCES["digits"]
+    assert images.train_images.shape == (row.train, *row.shape)
+    assert (len(images.test_labels), len(images.classes)) == (row.test, row.classes["fine"])
+
+
+def test_cifar_has_the_sizes_of_its_row(cifar10):
+    row = SOURCES["cifar10"]
+    assert cifar10.train_images.shape == (row.train, *row.shape)
+    assert (len(cifar10.test_labels), len(cifar10.classes)) == (row.test, row.classes["fine"])
+
+
+def test_a_new_source_is_a_row_of_the_table(monkeypatch):
+    """Besides a reader in a module of its own and a name in the schema, it takes nothing else."""
+    pixels = np.arange(12 * 4 * 6 * 3).astype(np.uint8).reshape(12, 4, 6, 3)
+
+    def read(**_):
+        tensors = {"train_images": pixels, "train_labels": np.arange(12) % 3}
+        return Images.from_tensors(tensors, "abc")
+
+    monkeypatch.setitem(SOURCES, "toy", Source(12, 0, (4, 6, 3), {"fine": 3}, read))
+    images = load_images("toy")
+    np.testing.assert_array_equal(images.train_images, pixels)
+    entry = {"train": 6, "validation": 3, "test": 3, "pool": 2}
+    features, size = prepare(images, **entry, seed=0), size_of({"source": "toy"} | entry)
+    assert size == Size(n=6, m=6, d=2 * 3 * 3, C=3)
+    assert features.X_train.shape == (size.n, size.d)
+    assert features.Y_train.shape == (size.n, size.C)
+    with pytest.raises(ValueError, match="labels of toy must be one of 'fine', got 'coarse'"):
+        load_images("toy", labels="coarse")
 
 
 def test_images_come_back_from_their_tensors():

@@ -19,13 +19,8 @@ from convexbn.networks.architectures import (
     GatedBNNetwork,
     affine_gates,
 )
-from convexbn.networks.two_layer import (
-    BNNetwork,
-    ReLUNetwork,
-    batch_objective,
-    network_objective,
-    stack,
-)
+from convexbn.networks.objectives import batch_objective, network_objective
+from convexbn.networks.two_layer import BNNetwork, PlainNetwork, stack
 from convexbn.programs.losses import LOSSES
 from convexbn.whitening import whiten
 
@@ -191,9 +186,9 @@ def test_deep_layers_must_fit_each_other():
 
 
 @pytest.mark.parametrize(("pooling", "factor"), [("sum", 1.0), ("average", 1 / K)])
-@pytest.mark.parametrize("kind", ["bn", "gated", "after relu", "relu"])
+@pytest.mark.parametrize("kind", ["bn", "gated", "after relu", "plain"])
 def test_convolution_pools_the_outputs_of_the_stacked_patches(kind, pooling, factor):
-    rows = {"gated": lambda: gated(K * n, 1), "relu": lambda: ReLUNetwork(d, m, C, K * n, gen)}
+    rows = {"gated": lambda: gated(K * n, 1), "plain": lambda: PlainNetwork(d, m, C, K * n, gen)}
     gen = generator(1)
     after = {"bn": BNNetwork, "after relu": BNAfterReLUNetwork}
     top = rows[kind]() if kind in rows else after[kind](d, m, C, K * n, gen)

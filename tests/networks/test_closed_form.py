@@ -13,7 +13,8 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from convexbn.networks.architectures import DeepBNNetwork
 from convexbn.networks.closed_form import closed_form
-from convexbn.networks.two_layer import BNNetwork, batch_objective, network_objective
+from convexbn.networks.objectives import batch_objective, network_objective
+from convexbn.networks.two_layer import BNNetwork
 
 # The whitening divides by the singular values: rounding times a condition number up to 1e4.
 VALUE = 1e-10

@@ -17,8 +17,9 @@ from convexbn.networks.architectures import (
     GatedBNNetwork,
     affine_gates,
 )
+from convexbn.networks.objectives import network_objective
 from convexbn.networks.recovery import network_blocks, recover_network
-from convexbn.networks.two_layer import BNNetwork, ReLUNetwork, network_objective, stack
+from convexbn.networks.two_layer import BNNetwork, PlainNetwork, stack
 from convexbn.solvers import solve
 from convexbn.whitening import whiten
 
@@ -378,7 +379,7 @@ def network_of(kind, C=1):
 @pytest.mark.parametrize(
     ("network", "whitening", "message"),
     [
-        (network_of(ReLUNetwork), whiten(data), "no way back from a ReLUNetwork"),
+        (network_of(PlainNetwork), whiten(data), "no way back from a PlainNetwork"),
         (DeepBNNetwork([], network_of(BNNetwork)), whiten(data), "with the activations of the"),
         (network_of(BNNetwork, 2), whiten(data), "the network has 2"),
         (network_of(BNAfterReLUNetwork, 2), None, "the network has 2"),

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from convexbn.networks import normalization
-from convexbn.networks.two_layer import BNNetwork, ReLUNetwork, network_objective, stack
+from convexbn.networks.objectives import network_objective
+from convexbn.networks.two_layer import BNNetwork, PlainNetwork, stack
 
 n, d, m, C = 30, 6, 8, 3
 
@@ -77,7 +78,7 @@ def test_objective_decays_gamma_alpha_and_v():
 
 
 def test_objective_without_bn_decays_every_parameter():
-    network, X, Y, beta = build(ReLUNetwork), draw(n, d), draw(n, C, seed=2), 0.7
+    network, X, Y, beta = build(PlainNetwork), draw(n, d), draw(n, C, seed=2), 0.7
     hidden = torch.relu(X @ network.w + network.bias)
     decay = sum(p.square().sum() for p in network.parameters())
     expected = (0.5 * (hidden @ network.v - Y).square().sum() + beta / 2 * decay).item()
@@ -126,7 +127,7 @@ def test_positive_factors_on_the_first_layer_change_nothing():
     )
 
 
-@pytest.mark.parametrize("kind", [BNNetwork, ReLUNetwork])
+@pytest.mark.parametrize("kind", [BNNetwork, PlainNetwork])
 def test_gradient_is_the_derivative(kind):
     network, X = build(kind), draw(n, d)
     names = [name for name, _ in network.named_parameters()]
@@ -185,7 +186,7 @@ def test_predictions_do_not_depend_on_the_blocks(monkeypatch):
     torch.testing.assert_close(network.predict(X, network.statistics(X)), network(X), **ROUNDING)
 
 
-@pytest.mark.parametrize("kind", [BNNetwork, ReLUNetwork])
+@pytest.mark.parametrize("kind", [BNNetwork, PlainNetwork])
 def test_stack_is_every_network_at_once(kind):
     members, X = [build(kind, seed) for seed in (1, 20, 300)], draw(n, d)
     stacked = stack(members)
@@ -196,7 +197,7 @@ def test_stack_is_every_network_at_once(kind):
         torch.testing.assert_close(penalties[e], member.penalty(), **ROUNDING)
 
 
-@pytest.mark.parametrize("kind", [BNNetwork, ReLUNetwork])
+@pytest.mark.parametrize("kind", [BNNetwork, PlainNetwork])
 def test_initialization_is_fixed_by_the_generator(kind):
     first, again, other = (
         kind(d, m, C, n, torch.Generator().manual_seed(seed)) for seed in (3, 3, 4)

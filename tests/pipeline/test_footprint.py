@@ -153,7 +153,7 @@ def test_estimate_for_a_run_on_patches_holds():
 
 
 PREPARE = """
-from convexbn.data.sources import Images
+from convexbn.data.images import Images
 from convexbn.data.preprocessing import prepare
 images = rng.integers(0, 256, (60000, 32, 32, 3), dtype=np.uint8)
 labels, classes = np.arange(60000) % 10, "abcdefghij"

@@ -32,16 +32,16 @@ def _written_after_every_epoch(monkeypatch):
 
 def train_until(epochs, features, sweep, path, monkeypatch):
     """Train, and die before so many epochs (of any group) and one more are over."""
-    epoch, left = training.Course.train_epoch, [epochs]
+    epoch, left = training.Stack.train_epoch, [epochs]
 
-    def mortal(course):
+    def mortal(stack):
         if left[0] == 0:
             raise Killed
         left[0] -= 1
-        epoch(course)
+        epoch(stack)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training.Course, "train_epoch", mortal)
+        patch.setattr(training.Stack, "train_epoch", mortal)
         with pytest.raises(Killed):
             training.train(features, sweep, checkpoint=path)
 
@@ -61,7 +61,7 @@ def assert_same(first, second):
 
 CASES = [
     (GROUPS, make_features),
-    (replace(GROUPS, network="relu", optimizer="adam", schedule="cosine"), make_patches),
+    (replace(GROUPS, network="plain", optimizer="adam", schedule="cosine"), make_patches),
     (replace(GROUPS, network="convex", width=None), whitened_features),
     # Groups of three and one that tune, and then the other seed's.
     (replace(GROUPS, tuning_seeds=1), make_features),
@@ -86,7 +86,7 @@ def test_with_several_threads_too(tmp_path, monkeypatch):
     torch.set_num_threads(2)
     try:
         uninterrupted = training.train(features, GROUPS)
-        train_until(7, features, GROUPS, path, monkeypatch)  # of two courses side by side
+        train_until(7, features, GROUPS, path, monkeypatch)  # with two stacks side by side
         assert_same(training.train(features, GROUPS, checkpoint=path), uninterrupted)
     finally:
         torch.set_num_threads(threads)
@@ -97,9 +97,9 @@ def test_it_may_be_killed_more_than_once(tmp_path, monkeypatch):
     for _ in range(4):  # of nine epochs, two at a time
         train_until(2, features, GROUPS, path, monkeypatch)
     finished = []
-    epoch = training.Course.train_epoch
+    epoch = training.Stack.train_epoch
     monkeypatch.setattr(
-        training.Course, "train_epoch", lambda course: (finished.append(1), epoch(course))
+        training.Stack, "train_epoch", lambda stack: (finished.append(1), epoch(stack))
     )
     resumed = training.train(features, GROUPS, checkpoint=path)
     assert len(finished) == 1

@@ -14,13 +14,14 @@ from sweep_features import SWEEP, C, K, make_features, make_images, make_patches
 
 from convexbn.evaluation import calibration
 from convexbn.networks.architectures import ConvolutionalNetwork
-from convexbn.networks.two_layer import BNNetwork, ReLUNetwork, network_objective
-from convexbn.training import stacks as courses
+from convexbn.networks.objectives import network_objective
+from convexbn.networks.two_layer import BNNetwork, PlainNetwork
+from convexbn.training import stacks
 from convexbn.training.augmentation import Augmentation
 from convexbn.training.engine import train
 from convexbn.training.sweeps import Sweep
 
-NETWORKS = {"bn": BNNetwork, "relu": ReLUNetwork}
+NETWORKS = {"bn": BNNetwork, "plain": PlainNetwork}
 
 
 def parameters_of(parameters, index, names):
@@ -78,7 +79,7 @@ def torch_training(features, sweep, member):
 
 
 @pytest.mark.parametrize("make", [make_features, make_patches])
-@pytest.mark.parametrize("network", ["bn", "relu"])
+@pytest.mark.parametrize("network", ["bn", "plain"])
 @pytest.mark.parametrize(("optimizer", "schedule"), [("sgd", "cosine"), ("adam", "constant")])
 def test_every_member_is_trained_as_torch_trains_it(make, network, optimizer, schedule):
     features = make(np.float64)
@@ -92,7 +93,7 @@ def test_every_member_is_trained_as_torch_trains_it(make, network, optimizer, sc
             torch.testing.assert_close(parameters[name][index], p.data, **rounding)
 
 
-@pytest.mark.parametrize("network", ["bn", "relu"])
+@pytest.mark.parametrize("network", ["bn", "plain"])
 def test_a_member_does_not_depend_on_its_company(network):
     features, sweep = make_features(), replace(SWEEP, network=network)
     history, together = train(features, sweep)
@@ -150,7 +151,7 @@ def test_seeds_that_do_not_tune_take_the_best_setting_and_train_as_ever():
 
 
 def test_where_every_setting_diverged_no_other_seed_is_tried(caplog):
-    sweep = replace(SWEEP, network="relu", learning_rates=(1e6,), tuning_seeds=1)
+    sweep = replace(SWEEP, network="plain", learning_rates=(1e6,), tuning_seeds=1)
     history, _ = train(make_features(), sweep)
     assert {row["seed"] for row in history} == {0}
     assert "every setting diverged" in caplog.text
@@ -245,7 +246,7 @@ def test_members_of_a_seed_start_alike_and_seeds_differ():
     assert start[0] == start[1] != start[2] == start[3]
 
 
-@pytest.mark.parametrize(("name", "kind"), [("bn", BNNetwork), ("relu", ReLUNetwork)])
+@pytest.mark.parametrize(("name", "kind"), [("bn", BNNetwork), ("plain", PlainNetwork)])
 @pytest.mark.parametrize("make", [make_features, make_patches])
 def test_the_history_ends_with_the_objective_of_the_returned_network(name, kind, make):
     features, sweep = make(), replace(SWEEP, network=name)
@@ -330,7 +331,7 @@ def test_a_diverged_member_is_recorded_and_poisons_no_other(caplog):
 
 def test_scores_that_overflow_are_a_divergence_too():
     # One step of one neuron: scores of 1e25 * 1e25 are infinite, but there is a largest one.
-    sweep = Sweep("relu", 1, 1, n, (1e25,), (0.1,), (0,), momentum=0.0)
+    sweep = Sweep("plain", 1, 1, n, (1e25,), (0.1,), (0,), momentum=0.0)
     history, parameters = train(make_features(), sweep)
     assert parameters["output"].isfinite().all()
     assert math.isnan(history[-1]["objective"])
@@ -339,10 +340,10 @@ def test_scores_that_overflow_are_a_divergence_too():
 
 @pytest.mark.parametrize(("rate", "is_diverged"), [(10.0, False), (30.0, True)])
 def test_a_thousand_times_the_first_objective_is_a_divergence(rate, is_diverged, monkeypatch):
-    sweep = Sweep("relu", 4, 1, n, (rate,), (0.1,), (0,), momentum=0.0)
+    sweep = Sweep("plain", 4, 1, n, (rate,), (0.1,), (0,), momentum=0.0)
     _, last = train(make_features(), sweep)[0]
     assert math.isnan(last["objective"]) == math.isnan(last["test_accuracy"]) == is_diverged
-    monkeypatch.setattr(courses, "DIVERGED", math.inf)
+    monkeypatch.setattr(stacks, "DIVERGED", math.inf)
     first, last = train(make_features(), sweep)[0]
     assert math.isfinite(last["objective"])
     assert (last["objective"] > 1e3 * first["objective"]) == is_diverged
@@ -365,7 +366,7 @@ def test_a_single_output_learns_two_classes():
     assert max(row["train_accuracy"] for row in history) > 0.9
 
 
-@pytest.mark.parametrize("network", ["bn", "relu"])
+@pytest.mark.parametrize("network", ["bn", "plain"])
 def test_digits_are_learned(network):
     X, labels = load_digits(return_X_y=True)
     X = ((X - X.mean(axis=1, keepdims=True)) / X.std(axis=1, keepdims=True)).astype(np.float32)
@@ -386,7 +387,7 @@ def test_digits_are_learned(network):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"network": "resnet"}, "network must be one of 'bn', 'relu', 'convex'"),
+        ({"network": "resnet"}, "network must be one of 'bn', 'plain', 'convex'"),
         ({"schedule": "step"}, "schedule must be one of 'constant', 'cosine'"),
         ({"optimizer": "lbfgs"}, "optimizer must be one of 'sgd', 'adam'"),
         ({"width": None}, "width must be a whole number"),

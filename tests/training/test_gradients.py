@@ -10,7 +10,8 @@ from sweep_features import make_features, make_patches
 
 from convexbn.experiments.benchmark import engine
 from convexbn.networks.architectures import ConvolutionalNetwork
-from convexbn.networks.two_layer import BNNetwork, batch_objective, stack
+from convexbn.networks.objectives import batch_objective
+from convexbn.networks.two_layer import BNNetwork, stack
 from convexbn.pipeline import footprint
 from convexbn.pipeline.footprint import size_of
 from convexbn.training.gradients import GRADIENTS

@@ -67,7 +67,7 @@ def theorem(config) -> dict:
         (lambda c: theorem(c).update(width=0), "0 is less than the minimum"),
         (lambda c: theorem(c).update(widths=[1]), "'widths' was unexpected"),
         (lambda c: theorem(c).update(gates=3), "should not be valid"),
-        (lambda c: theorem(c).update(filter=[1, 1]), "should not be valid"),
+        (lambda c: theorem(c).update(kernel=[1, 1]), "should not be valid"),
         (lambda c: theorem(c).update(loss="cross_entropy"), "'C' is a required property"),
         (lambda c: theorem(c).update(program="cnn"), "'size' is a required property"),
         (lambda c: c["datasets"].update({"a/b": c["datasets"]["digits"]}), "'a/b' does not match"),

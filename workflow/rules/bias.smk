@@ -17,7 +17,7 @@ rule bias:
         code=rests_on("bias"),
     output:
         cosines="<results>/bias/{bias}.csv",
-        course="<results>/bias/{bias}.course.csv",
+        history="<results>/bias/{bias}.history.csv",
     log:
         "<logs>/bias/{bias}.log",
     benchmark:
@@ -43,7 +43,7 @@ rule bias:
 rule plot_bias:
     input:
         cosines="<results>/bias/{bias}.csv",
-        course="<results>/bias/{bias}.course.csv",
+        history="<results>/bias/{bias}.history.csv",
         code=rests_on("plot_bias"),
     output:
         pdf="<results>/figures/bias/{bias}.pdf",

@@ -154,7 +154,7 @@ def sgd_labels(wildcards):
     run = SGD[wildcards.run]
     methods = {
         "bn": "SGD",
-        "relu": "SGD without BN",
+        "plain": "SGD without BN",
         "convex": f"{program_method(run)} by SGD",
     }
     settings = {key: run[key] for key in ("candidate", "optimizer", "batch_size")}

@@ -120,4 +120,4 @@ def bias_outputs(wildcards):
 
 def bias_courses(wildcards):
     """Return the tables that the claims about the bias are judged on."""
-    return [f"<results>/bias/{name}.course.csv" for name in BIAS]
+    return [f"<results>/bias/{name}.history.csv" for name in BIAS]

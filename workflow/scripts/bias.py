@@ -6,7 +6,7 @@ logs.start(snakemake.log[0])
 
 import torch
 
-from convexbn.experiments.bias.measure import GradientDescent, measure
+from convexbn.experiments.bias.measure import descent_of, measure
 from convexbn.pipeline.artifacts import load_tensors, provenance, write_table
 from convexbn.pipeline.devices import pick_device
 from convexbn.whitening import Whitening
@@ -14,12 +14,12 @@ from convexbn.whitening import Whitening
 torch.set_num_threads(snakemake.threads)
 entry, seeds = snakemake.params.entry, snakemake.params.seeds
 device = pick_device(snakemake.params.device)
-descent = GradientDescent(**{key: entry[key] for key in entry if key not in ("dataset", "seeds")})
 features, whitening = (load_tensors(snakemake.input[key]) for key in ("features", "whitening"))
 
-tables = measure(features, Whitening.from_tensors(whitening), descent, seeds, device)
+design = Whitening.from_tensors(whitening)
+tables = measure(features, design, descent_of(entry), entry["width"], seeds, device)
 
 labels = {"dataset": entry["dataset"], "run": snakemake.wildcards.bias}
-for key, table in zip(("cosines", "course"), tables, strict=True):
+for key, table in zip(("cosines", "history"), tables, strict=True):
     labelled = table.assign(**labels)[[*labels, *table.columns]]
     write_table(snakemake.output[key], labelled, provenance(seeds, device, **entry))

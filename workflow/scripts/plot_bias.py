@@ -9,8 +9,8 @@ from convexbn.pipeline import artifacts
 from convexbn.reporting import plotting
 
 name, dataset = snakemake.wildcards.bias, snakemake.params.dataset
-cosines, course = (artifacts.read_table(snakemake.input[key]) for key in ("cosines", "course"))
-figure = bias_figures.bias(cosines, course, dataset if name == dataset else f"{dataset}, {name}")
+cosines, history = (artifacts.read_table(snakemake.input[key]) for key in ("cosines", "history"))
+figure = bias_figures.bias(cosines, history, dataset if name == dataset else f"{dataset}, {name}")
 
 provenance = artifacts.provenance(dataset=dataset, run=name)
 plotting.save(figure, snakemake.output.pdf, snakemake.output.png, provenance)

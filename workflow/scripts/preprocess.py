@@ -4,8 +4,8 @@ from convexbn.pipeline import logs
 
 logs.start(snakemake.log[0])
 
+from convexbn.data.images import Images
 from convexbn.data.preprocessing import prepare
-from convexbn.data.sources import Images
 from convexbn.pipeline.artifacts import load_tensors, provenance, read_provenance, save_tensors
 
 SUBSETS = ("train", "validation", "test", "classes", "label_noise")

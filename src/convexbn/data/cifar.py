@@ -17,6 +17,7 @@ from urllib.error import URLError
 
 import numpy as np
 
+from convexbn.data.images import Images
 from convexbn.files import DISK_FULL
 
 TRIES = 4
@@ -42,8 +43,10 @@ _NETWORK_ERRORS = (URLError, TimeoutError, ConnectionError, HTTPException, ssl.S
 logger = logging.getLogger(__name__)
 
 
-def read_cifar(source, labels, folder, download_to):
-    """Read CIFAR-10 or CIFAR-100.
+def read_cifar(
+    source: str, labels: str, folder: str | Path | None, download_to: str | Path
+) -> Images:
+    """Read CIFAR-10 or CIFAR-100: 50,000 training and 10,000 test images of 32 x 32 pixels.
 
     Parameters
     ----------
@@ -51,15 +54,9 @@ def read_cifar(source, labels, folder, download_to):
     labels : {"fine", "coarse"}
         "coarse" (cifar100 only) for the 20 superclasses.
     folder : path or None
-        Folder that contains `cifar-10-batches-py` or `cifar-100-python`, used as it lies there.
+        Folder that contains `cifar-10-batches-py` or `cifar-100-python`; it is used in place.
     download_to : path
-        Folder to download to when `folder` is None; what is there and whole is kept.
-
-    Returns
-    -------
-    tensors : dict of ndarray
-        `train_images` uint8 (50000, 32, 32, 3), `train_labels` int64 (50000,), and `test_*`.
-    classes : list of str
+        Folder to download to when `folder` is None; complete files are kept.
 
     Raises
     ------
@@ -83,12 +80,13 @@ def read_cifar(source, labels, folder, download_to):
     targets, classes = (train.targets, test.targets), train.classes
     if labels == "coarse":
         targets, classes = _coarse_labels(root / dataset.base_folder)
-    return {
-        "train_images": np.ascontiguousarray(train.data),  # a transposed view until here
-        "train_labels": np.asarray(targets[0], dtype=np.int64),
-        "test_images": np.ascontiguousarray(test.data),
-        "test_labels": np.asarray(targets[1], dtype=np.int64),
-    }, classes
+    return Images(
+        train_images=np.ascontiguousarray(train.data),  # a transposed view until here
+        train_labels=np.asarray(targets[0], dtype=np.int64),
+        test_images=np.ascontiguousarray(test.data),
+        test_labels=np.asarray(targets[1], dtype=np.int64),
+        classes=tuple(classes),
+    )
 
 
 def _coarse_labels(batches):

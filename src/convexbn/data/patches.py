@@ -1,7 +1,7 @@
-"""Images as patch matrices: what a convolution's filters are multiplied with.
+"""Images as patch matrices: what a convolution's kernels are multiplied with.
 
-A convolution of images with m filters of h = channels * height * width entries is the product of
-the patch matrices `X_k` (n, h), one per position k = 1..K, with the filters (h, m) (Ergen et al.
+A convolution of images with m kernels of h = channels * height * width entries is the product of
+the patch matrices `X_k` (n, h), one per position k = 1..K, with the kernels (h, m) (Ergen et al.
 2022, the section on CNNs). BN over samples and positions normalizes over the K n rows of all of
 them stacked, so that `whiten(X.reshape(K * n, h))` whitens a CNN.
 """
@@ -14,13 +14,13 @@ from convexbn.inputs import check_between, check_finite
 
 
 def patches(images, size, stride=1, padding=0):
-    """Cut images into the patches that a convolution's filters see.
+    """Cut images into the patches that a convolution's kernels see.
 
     Parameters
     ----------
     images : array or tensor of floats, shape (n, channels, H, W)
     size : int or pair of int
-        Height and width of the filters.
+        Height and width of the kernels.
     stride, padding : int or pair of int
         As in torch.nn.Conv2d: vertical and horizontal step, and zeros on each side.
 
@@ -29,13 +29,13 @@ def patches(images, size, stride=1, padding=0):
     array or tensor, shape (K, n, h)
         Of the kind and dtype of `images`. Positions k run row by row, and the h entries of a patch
         over channels, rows and columns, so that `patches(images, ...) @ weight.reshape(m, h).T` is
-        the convolution with filters `weight` (m, channels, height, width).
+        the convolution with kernels `weight` (m, channels, height, width).
 
     Raises
     ------
     ValueError
         If images is no finite array of floats of four axes, a size or stride is below 1, a padding
-        below 0, or the filter is larger than the padded image.
+        below 0, or the kernel is larger than the padded image.
     """
     tensor = _checked(images)
     size, stride = _pair("size", size, 1), _pair("stride", stride, 1)
@@ -70,6 +70,6 @@ def _check_fit(image, size, padding) -> None:
     padded = tuple(side + 2 * zeros for side, zeros in zip(image, padding, strict=True))
     if size[0] > padded[0] or size[1] > padded[1]:
         raise ValueError(
-            f"the filter of size {size} is larger than the padded image of size {padded}; choose a "
-            "smaller filter, or more padding"
+            f"the kernel of size {size} is larger than the padded image of size {padded}; choose a "
+            "smaller kernel, or more padding"
         )

@@ -2,7 +2,7 @@
 
 A feature vector is an image flattened row by row, `(H, W, c)` in C order: the channels of pixel
 (0, 0), then those of pixel (0, 1), and so on. For a convolutional network the image is cut into
-what the filters see instead, see :mod:`convexbn.data.patches`.
+what the kernels see instead, see :mod:`convexbn.data.patches`.
 """
 
 import math
@@ -12,7 +12,7 @@ import numpy as np
 
 from convexbn.data import patches as convolution
 from convexbn.data.subsets import draw_stratified, with_noise
-from convexbn.inputs import check_between, check_choice
+from convexbn.inputs import ArrayLike, check_between, check_choice
 
 COLORS = ("rgb", "gray")
 NORMALIZATIONS = ("image", "pixel", "none")
@@ -73,7 +73,7 @@ def prepare(
 
     Parameters
     ----------
-    images : convexbn.data.sources.Images
+    images : convexbn.data.images.Images
     train, validation, test : int or None
         Number of samples. None for all that is left (in at most one of the subsets that are drawn
         from the same images).
@@ -132,6 +132,24 @@ def prepare(
         **{f"X_{name}": X[name] for name in sizes},
         **{f"labels_{name}": labels[name] for name in sizes},
     )
+
+
+def targets_of(labels: ArrayLike, features: dict) -> np.ndarray:
+    """Return the targets (m, C) of labels (m,): the targets that their classes have in training.
+
+    Parameters
+    ----------
+    labels : array of int, shape (m,)
+    features : dict of arrays
+        The features artifact; its `Y_train` (n, C) and `labels_train` (n,) are used. A class
+        without a training sample gets NaN.
+    """
+    labels, known = np.asarray(labels), np.asarray(features["labels_train"])
+    Y = np.asarray(features["Y_train"])
+    classes = 1 + max(known.max(), labels.max(initial=0))
+    targets = np.full((classes, Y.shape[1]), np.nan, dtype=Y.dtype)
+    targets[known] = Y
+    return targets[labels]
 
 
 def _draw_subsets(images, sizes, classes, generators) -> dict:

@@ -128,7 +128,7 @@ class TopNetwork(nn.Module):
 
 
 class ConvolutionalNetwork(TopNetwork):
-    """A two-layer network on each of K patches, pooled over them: a CNN with one filter layer.
+    """A CNN with one convolutional layer: a two-layer network on K patches, pooled over them.
 
     Parameters
     ----------

@@ -31,9 +31,7 @@ import copy
 import torch
 from torch import nn
 
-from convexbn.inputs import check_choice, check_finite, check_positive, check_same_length
 from convexbn.networks.normalization import blocks, linear_statistics, normalize
-from convexbn.programs.losses import LOSSES
 
 
 class TwoLayerNetwork(nn.Module):
@@ -150,7 +148,7 @@ class BNNetwork(TwoLayerNetwork):
         return linear_statistics(X, self.w)
 
 
-class ReLUNetwork(TwoLayerNetwork):
+class PlainNetwork(TwoLayerNetwork):
     """The same network without BN, `relu(X w + bias) output`; `bias` (m,) starts at 0.
 
     Weight decay acts on every parameter. Without BN, f grows with `w`: were `w` free, decay on
@@ -189,80 +187,3 @@ def stack(networks) -> nn.Module:
 
 def _stack_of(modules, name) -> torch.Tensor:
     return torch.stack([getattr(module, name).detach() for module in modules])
-
-
-def network_objective(network, X, Y, beta: float, loss: str = "squared") -> float:
-    """Return the training objective of a network in the paper's units, in float64.
-
-    `L(f(X), Y) + beta/2 sum_j (gamma_j^2 + alpha_j^2 + ||v_j||^2)`, all of X one batch; for a
-    :class:`ReLUNetwork` the second term is half of `beta` times all parameters' squares, and in a
-    deep network the sum is over its last two layers.
-
-    Parameters
-    ----------
-    network : Module
-        Of this module or of :mod:`convexbn.networks.architectures`; no stack.
-    X : array or tensor, shape (n, d), or (K, n, h) for a convolutional network
-        The training samples; n must be the network's.
-    Y : array or tensor, shape (n, C) or (n,)
-    beta : float
-        Weight decay.
-    loss : str
-        A key of `convexbn.programs.losses.LOSSES`.
-
-    Raises
-    ------
-    ValueError
-        If beta <= 0, the loss is unknown, X and Y are not finite or do not fit the network, or Y
-        does not fit the loss.
-    """
-    check_positive("beta", beta)
-    check_choice("loss", loss, LOSSES)
-    network = copy.deepcopy(network).double()
-    X, Y = (torch.as_tensor(A, dtype=torch.float64, device=network.w.device) for A in (X, Y))
-    _check_samples(network, X, Y)
-    scores = network.predict(X, network.statistics(X))
-    Y = Y.reshape(scores.shape)
-    LOSSES[loss].check_targets(Y)
-    return float(LOSSES[loss].value(scores, Y) + beta / 2 * network.penalty())
-
-
-def batch_objective(network, X, Y, beta, loss: str = "squared") -> torch.Tensor:
-    """Return the objective of :func:`network_objective` as a function to descend on.
-
-    Parameters
-    ----------
-    network : Module
-        One network, or a stack of e of them.
-    X : tensor, shape (n, d) or (K, n, h)
-        One full batch for all, of the network's dtype.
-    Y : tensor, shape (n, C)
-    beta : float, or tensor of shape (e,)
-    loss : str
-        A key of `convexbn.programs.losses.LOSSES`.
-
-    Returns
-    -------
-    Tensor, shape () or (e,)
-        Differentiable in the parameters. A stack's members do not touch each other: the gradient
-        of the sum has each member's own gradient in its slice.
-    """
-    value = LOSSES[loss].value
-    scores = network(X)
-    losses = value(scores, Y) if scores.ndim == 2 else torch.stack([value(F, Y) for F in scores])
-    return losses + beta / 2 * network.squares()
-
-
-def _check_samples(network, X, Y) -> None:
-    check_finite("X", X)
-    check_finite("Y", Y)
-    shape, C = network.input_shape, network.output.shape[-1]
-    samples = shape[-2]
-    if X.ndim == len(shape):
-        check_same_length("X", X.movedim(-2, 0), "Y", Y)
-    if X.shape != shape or Y.numel() != samples * C:
-        raise ValueError(
-            f"the network is for X of shape {shape} and Y of shape {(samples, C)}, got "
-            f"{tuple(X.shape)} and {tuple(Y.shape)}; give the samples it was trained on, or "
-            "build it for these"
-        )

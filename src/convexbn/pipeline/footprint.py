@@ -7,6 +7,7 @@ interpreter and PyTorch take. Imports nothing heavy, as every Snakemake process 
 from dataclasses import dataclass
 from math import prod
 
+from convexbn.data.sources import source_of
 from convexbn.programs.memory import gated_bytes
 from convexbn.training.memory import members_in_cache, step_bytes
 
@@ -15,15 +16,6 @@ _INTERPRETER = 700  # with PyTorch
 _PRODUCT = 64 * 2**20  # bytes of the product of design and gates, see gates.CHUNK_BYTES
 _EVALUATION = 7 * 4 * 2**22  # bytes of blocks of hidden values, see normalization.BLOCK
 _VIEW = {"size": None, "stride": 1, "padding": 0}  # of patches, with what is taken by default
-
-# Per source: images to train on, images held out, (H, W, channels), classes.
-_SOURCES = {
-    "digits": (1_797, 0, (8, 8, 1), 10),
-    "cifar10": (50_000, 10_000, (32, 32, 3), 10),
-    "cifar100": (50_000, 10_000, (32, 32, 3), 100),
-    # Not known before it is read: as large as CIFAR, unless the config says otherwise.
-    "image_folder": (50_000, 10_000, (64, 64, 3), 100),
-}
 
 
 @dataclass(frozen=True)
@@ -42,17 +34,16 @@ class Size:
 
 def size_of(dataset: dict) -> Size:
     """Return the sizes of a data set from its entry in the config."""
-    available, held_out, (height, width, channels), classes = _SOURCES[dataset["source"]]
+    source = source_of(dataset["source"])
+    height, width, channels = source.shape
     if dataset.get("size"):
         height, width = dataset["size"]
-    if dataset.get("labels") == "coarse":
-        classes = 20
     if dataset.get("color") == "gray":
         channels = 1
     validation = dataset["validation"] or 0
-    test = dataset["test"] or held_out or available
-    n = dataset["train"] or available - validation
-    C = len(dataset.get("classes") or range(classes))
+    test = dataset["test"] or source.test or source.train
+    n = dataset["train"] or source.train - validation
+    C = len(dataset.get("classes") or range(source.classes[dataset.get("labels", "fine")]))
     K, pixels = _patches((height // dataset["pool"], width // dataset["pool"]), dataset)
     return Size(n, validation + test, channels * pixels, C, K)
 
@@ -68,8 +59,8 @@ def _patches(image, dataset) -> tuple[int, int]:
 
 def images(dataset: dict) -> int:
     """Return the MB that reading or preparing the images takes."""
-    available, held_out, shape, _ = _SOURCES[dataset["source"]]
-    pixels = (available + held_out) * prod(shape)
+    source = source_of(dataset["source"])
+    pixels = (source.train + source.test) * prod(source.shape)
     return _INTERPRETER + pixels * 12 // _MB  # bytes, and floats of the images and the features
 
 

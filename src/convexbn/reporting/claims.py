@@ -12,13 +12,15 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from convexbn.data.sources import SOURCES
 from convexbn.reporting import selection as tables
 from convexbn.reporting import significance
 from convexbn.reporting.significance import LEVEL, SEEDS
 
 COLUMNS = ["id", "dataset", "statement", "expected", "measured", "verdict"]
 
-SIDES = {"cifar10": 32, "cifar100": 32}  # of the sources that the statements are about, in pixels
+# Sides, in pixels, of the images of the sources that the statements are about.
+SIDES = {name: SOURCES[name].shape[0] for name in ("cifar10", "cifar100")}
 ADVANTAGE = 0.04  # of SGD over the full-rank program
 EXACT = 0.999  # train accuracy that counts as an exact fit
 ROUNDING = 1e-5  # relative, of objectives of networks trained in float32

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from convexbn.evaluation import targets_of
+from convexbn.data.preprocessing import targets_of
 from convexbn.inputs import check_finite, check_same_length
 from convexbn.networks.normalization import BLOCK
 from convexbn.training.augmentation import Augmentation

@@ -1,88 +1,145 @@
-"""Full-batch descent on a network's training objective, from many random starts at once.
+"""Full-batch gradient descent on a network, or on a stack of networks at once.
 
-The non-convex side of every theorem:
+The non-convex side of every theorem is
 
     min  L(f(X), Y) + beta/2 sum_j (gamma_j^2 + alpha_j^2 + ||v_j||^2),
 
-in float64. The trials are stacked into one network, of which every step moves all; a trial's
-course does not depend on the others'. The step size falls to zero along a cosine: the ReLU's kinks
-keep a descent of constant step circling around a minimum.
+in float64, from many random starts (:func:`descend`). The trials are stacked into one network, and
+each step moves all of them; the history of a trial does not depend on the others. Its step size
+falls to zero along a cosine: with a constant step, the kinks of the ReLU keep a descent circling
+around a minimum.
 """
 
 import copy
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
+from torch import nn
 
-from convexbn.inputs import check_between, check_choice, check_positive
-from convexbn.networks.two_layer import batch_objective, network_objective, stack
+from convexbn.inputs import ArrayLike, check_between, check_choice, check_momentum, check_positive
+from convexbn.networks.objectives import batch_objective, network_objective
+from convexbn.networks.two_layer import stack
 from convexbn.training.schedules import SCHEDULES, log_spaced
 
-OPTIMIZERS = {
-    "adam": torch.optim.Adam,
-    "gd": torch.optim.SGD,  # of the full batch: gradient descent
-    "momentum": lambda parameters, rate: torch.optim.SGD(parameters, rate, momentum=0.9),
-}
+# "gd" is gradient descent: SGD on the full batch.
+OPTIMIZERS = {"adam": torch.optim.Adam, "gd": torch.optim.SGD, "momentum": torch.optim.SGD}
 
 
 @dataclass(frozen=True)
 class Descent:
-    """How trials are trained.
+    """Settings of a full-batch descent.
 
     Attributes
     ----------
-    trials : int
-        Random starts.
-    steps : int
+    iterations : int
+        Number of steps.
     learning_rate : float
-        Of the first step, for the loss summed over samples; it falls to zero along a cosine.
+        Learning rate of the first step, for the objective that :meth:`run` is given.
     optimizer : {"adam", "gd", "momentum"}
-        "gd" is plain gradient descent, "momentum" that with a momentum of 0.9.
-    looks : int
-        About how many times the objectives are recorded, log-spaced; start and end always are.
+        "gd" is plain gradient descent, "momentum" is gradient descent with momentum.
+    momentum : float
+        In [0, 1), for the optimizer "momentum"; 0 is plain gradient descent.
+    schedule : {"cosine", "constant"}
+        "cosine" takes the learning rate down to zero at the end.
+    evaluations : int
+        Approximate number of iterations at which a training is evaluated, log-spaced.
+    trials : int
+        Number of random starts.
+
+    Raises
+    ------
+    ValueError
+        If a setting is out of its range.
     """
 
-    trials: int
-    steps: int
+    iterations: int
     learning_rate: float
     optimizer: str = "adam"
-    looks: int = 0
+    momentum: float = 0.9
+    schedule: str = "cosine"
+    evaluations: int = 1
+    trials: int = 1
 
-    def __post_init__(self):
-        for name, lowest in (("trials", 1), ("steps", 1), ("looks", 0)):
-            check_between(name, getattr(self, name), lowest, 10**9)
+    def __post_init__(self) -> None:
+        for name in ("iterations", "evaluations", "trials"):
+            check_between(name, getattr(self, name), 1, 10**9)
         check_positive("learning_rate", self.learning_rate)
         check_choice("optimizer", self.optimizer, OPTIMIZERS)
+        check_momentum(self.momentum)
+        check_choice("schedule", self.schedule, SCHEDULES)
 
     @property
-    def looked_at(self) -> set[int]:
-        """The numbers of steps after which the objectives are recorded."""
-        return {0} | log_spaced(self.steps, self.looks)
+    def evaluated(self) -> set[int]:
+        """The iterations at which a training is evaluated; the start and the end always are."""
+        return {0} | log_spaced(self.iterations, self.evaluations)
+
+    def run(
+        self, network: nn.Module, objective: Callable[[nn.Module], torch.Tensor]
+    ) -> Iterator[tuple[int, torch.Tensor]]:
+        """Train a network in place; yield each iteration and the objective before its step.
+
+        Parameters
+        ----------
+        network : Module
+            One network, or a stack of e of them.
+        objective : callable
+            From the network to its objective, of shape () or (e,), differentiable in the
+            parameters.
+
+        Yields
+        ------
+        iteration : int
+            From 0, the start, to `iterations`, after the last step.
+        values : Tensor, shape () or (e,)
+        """
+        options = {"momentum": self.momentum} if self.optimizer == "momentum" else {}
+        optimizer = OPTIMIZERS[self.optimizer](network.parameters(), self.learning_rate, **options)
+        for iteration in range(self.iterations + 1):
+            values = objective(network)
+            yield iteration, values.detach()
+            if iteration < self.iterations:
+                self._set_rate(optimizer, iteration / self.iterations)
+                optimizer.zero_grad()
+                values.sum().backward()
+                optimizer.step()
+
+    def _set_rate(self, optimizer: torch.optim.Optimizer, done: float) -> None:
+        for group in optimizer.param_groups:
+            group["lr"] = self.learning_rate * SCHEDULES[self.schedule](done)
 
 
 @dataclass(frozen=True)
 class Trials:
-    """What a descent came to.
+    """Networks trained from random starts.
 
     Attributes
     ----------
     networks : list of Module
         One per trial, in float64.
     objectives : ndarray, shape (trials,)
-        As :func:`convexbn.networks.two_layer.network_objective` judges the final networks.
-    iterations : ndarray of int, shape (looks,)
-    curves : ndarray, shape (looks, trials)
-        The objectives on the way.
+        :func:`convexbn.networks.objectives.network_objective` of the final networks.
+    iterations : ndarray of int, shape (evaluations,)
+    history : ndarray, shape (evaluations, trials)
+        The objectives at these iterations.
     """
 
-    networks: list
+    networks: list[nn.Module]
     objectives: np.ndarray
     iterations: np.ndarray
-    curves: np.ndarray
+    history: np.ndarray
 
 
-def descend(networks, X, Y, beta: float, settings: Descent, loss: str = "squared") -> Trials:
+def descend(
+    networks: Sequence[nn.Module],
+    X: ArrayLike,
+    Y: ArrayLike,
+    beta: float,
+    settings: Descent,
+    loss: str = "squared",
+) -> Trials:
     """Minimize the training objective from the given networks, which are left as they are.
 
     Parameters
@@ -94,6 +151,7 @@ def descend(networks, X, Y, beta: float, settings: Descent, loss: str = "squared
     beta : float
         Weight decay, in the paper's units.
     settings : Descent
+        Its learning rate is for the loss summed over the samples.
     loss : str
         A key of `convexbn.programs.losses.LOSSES`.
 
@@ -104,23 +162,18 @@ def descend(networks, X, Y, beta: float, settings: Descent, loss: str = "squared
     network = stack(networks).double()
     X, Y = (torch.as_tensor(A, dtype=torch.float64) for A in (X, Y))
     targets = Y.reshape(Y.shape[0], -1)
-    parameters = [p for p in network.parameters() if p.requires_grad]
-    optimizer = OPTIMIZERS[settings.optimizer](parameters, settings.learning_rate)
-    curve = {}
-    for step in range(settings.steps + 1):
-        values = batch_objective(network, X, targets, beta, loss)
-        if step in settings.looked_at:
-            curve[step] = values.detach().numpy().copy()
-        if step < settings.steps:
-            _set_rate(optimizer, settings, step / settings.steps)
-            _step(optimizer, parameters, values.sum())
+    objective = partial(batch_objective, X=X, Y=targets, beta=beta, loss=loss)
+    evaluated, history = settings.evaluated, {}
+    for iteration, values in settings.run(network, objective):
+        if iteration in evaluated:
+            history[iteration] = values.numpy().copy()
     members = unstack(network, networks)
     final = np.array([network_objective(member, X, Y, beta, loss) for member in members])
-    return Trials(members, final, np.array(list(curve)), np.array(list(curve.values())))
+    return Trials(members, final, np.array(list(history)), np.array(list(history.values())))
 
 
-def unstack(network, networks) -> list:
-    """Return the members of a stack as networks of their own, in float64.
+def unstack(network: nn.Module, networks: Sequence[nn.Module]) -> list[nn.Module]:
+    """Return the members of a stack as separate networks, in float64.
 
     The reverse of `stack(networks)`: `networks` give the architecture.
     """
@@ -130,14 +183,3 @@ def unstack(network, networks) -> list:
         for name, parameter in member.named_parameters():
             parameter.data.copy_(stacked[name].detach()[i])
     return members
-
-
-def _set_rate(optimizer, settings: Descent, done: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = settings.learning_rate * SCHEDULES["cosine"](done)
-
-
-def _step(optimizer, parameters, total) -> None:
-    for parameter, gradient in zip(parameters, torch.autograd.grad(total, parameters), strict=True):
-        parameter.grad = gradient
-    optimizer.step()

@@ -4,20 +4,23 @@ Every network of the sweep, a member, is one (seed, learning rate, beta). A step
 
     (1/b) L(f(X_b), Y_b) + (1/n) beta/2 * squares of the decayed parameters
 
-on a batch of b of the n samples, in the paper's scale (see networks), or for the convex program on
-its own objective, divided by n in the same way (see convex_network). Members never touch each
-other: each takes the steps that it would take alone. So their parameters are stacked, and a step of
-all of them is one batched matrix product; and on a CPU with several threads each thread has members
-of its own, and never waits for another within an epoch.
+on a batch of b of the n samples, in the paper's scale (:mod:`convexbn.networks.two_layer`). For the
+convex program it descends on the program's own objective, divided by n in the same way
+(:mod:`convexbn.networks.gated_program`). Members are independent: each takes the steps that it
+would take alone. So their parameters are stacked, and a step of all of them is one batched matrix
+product; on a CPU with several threads, each thread has a stack of its own and waits for the others
+only at the end of an epoch.
 """
 
 import logging
 import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from importlib.util import find_spec
 from itertools import islice
+from pathlib import Path
 
 import torch
 
@@ -26,14 +29,19 @@ from convexbn.progress import progress
 from convexbn.training.checkpoints import Checkpoint, fingerprint
 from convexbn.training.data import TrainingData
 from convexbn.training.memory import members_in_cache
-from convexbn.training.stacks import Course
-from convexbn.training.sweeps import Sweep
+from convexbn.training.stacks import Stack
+from convexbn.training.sweeps import Member, Sweep
 from convexbn.training.tuning import best_setting, check_tuning
 
 _logger = logging.getLogger(__name__)
 
 
-def train(features: dict, sweep: Sweep, device="cpu", checkpoint=None) -> tuple[list[dict], dict]:
+def train(
+    features: dict,
+    sweep: Sweep,
+    device: str | torch.device = "cpu",
+    checkpoint: str | Path | None = None,
+) -> tuple[list[dict], dict]:
     """Train every member of a sweep; return its history and its final networks.
 
     Parameters
@@ -41,41 +49,42 @@ def train(features: dict, sweep: Sweep, device="cpu", checkpoint=None) -> tuple[
     features : dict of arrays
         X_train (n, d), or (K, n, h) for the K patches of a convolutional network with average
         pooling, and Y_train (n, C), whose dtype is the networks'; labels_train (n,); and X_*,
-        labels_* for validation and test, each possibly of zero rows. For network "convex" those of
-        :func:`convexbn.networks.gated_program.whitened`.
+        labels_* for validation and test, each possibly of zero rows. For the network "convex", the
+        features that :func:`convexbn.networks.gated_program.whitened` returns.
     sweep : Sweep
     device : str or torch.device
-        Where data and networks lie throughout. A CPU is used with PyTorch's number of threads.
+        The device that holds data and networks throughout. A CPU is used with PyTorch's number of
+        threads.
     checkpoint : str or Path, optional
         A file for the state of the training, written about every half minute and removed at the
-        end. If there is one of this sweep on these data, the training goes on from there, to the
-        same numbers as if it had never stopped (on the same machine); one of other settings,
-        data, code or number of threads is overwritten.
+        end. If the file exists and belongs to this sweep on these data, the training goes on from
+        there, to the same numbers as without the interruption (on the same machine). A file of
+        other settings, data, code or number of threads is overwritten.
 
     Returns
     -------
     history : list of dict
         One row per member and evaluated epoch: seed, learning_rate, beta, width (for "convex" the
-        number of non-zero blocks), epoch, seconds, objective, and for each split its accuracy,
+        number of non-zero blocks), epoch, seconds, objective, the accuracy on each split,
         train_loss and test_loss (per sample), and in a member's last row test_nll, test_ece and
         temperature (NaN before; see :func:`convexbn.evaluation.calibration`). Seconds are training
-        time per network: of the members trained together, over their number, without evaluation
-        and warm-up. The objective is the full-batch one in the paper's units. Evaluation takes the
-        exact statistics of the training set. A network that diverged (its objective is more than
-        :data:`convexbn.training.stacks.DIVERGED` times that at the start, or not finite) keeps its
-        rows, with NaN as objective and as measures: the largest of its scores would be an arbitrary
-        class.
+        time per network: the time of the members trained together over their number, without
+        evaluation and warm-up. The objective is that of the full batch in the paper's units.
+        Evaluation uses the exact statistics of the training set. A network that diverged (its
+        objective is not finite, or more than :data:`convexbn.training.stacks.DIVERGED` times the
+        objective at the start) keeps its rows, with NaN as objective and as measures: the largest
+        of its scores would be an arbitrary class.
     parameters : dict of tensors
-        The final networks on the CPU, one slice per member in the order of `sweep.members`, those
-        of `sweep.tuning` before those of `sweep.remaining`: their parameters by name, and for BN
-        `mean` and `variance`, the statistics of the training set. Of "convex" the `weights` of the
-        program, as :class:`convexbn.Solution` has them.
+        The final networks on the CPU, one slice per member in the order of `sweep.members`, the
+        members of `sweep.tuning` before those of `sweep.remaining`: their parameters by name, and
+        for BN `mean` and `variance`, the statistics of the training set. For "convex" it holds the
+        `weights` of the program, as in :class:`convexbn.Solution`.
 
     Raises
     ------
     ValueError
-        If the features hold NaN or do not fit together, a batch has more samples than there are,
-        there are tuning seeds and no validation samples, or the checkpoint is no checkpoint.
+        If the features hold NaN or do not fit together, the batch size exceeds the number of
+        samples, there are tuning seeds but no validation samples, or the file is not a checkpoint.
     """
     data = TrainingData.read(features, sweep, device)
     check_between("batch_size", sweep.batch_size, 2, len(data.Y))
@@ -84,8 +93,8 @@ def train(features: dict, sweep: Sweep, device="cpu", checkpoint=None) -> tuple[
     groups = _groups(sweep.tuning, data, threads)
     work = _work(features, f"{sweep} {device} {groups}") if checkpoint else ""
     store = Checkpoint(checkpoint, work)
-    state = store.load() or {"finished": [], "courses": []}
-    finished, saved = state["finished"], state["courses"]
+    state = store.load() or {"finished": [], "stacks": []}
+    finished, saved = state["finished"], state["stacks"]
     expected = len(groups)
     if sweep.is_tuned:
         like = sweep.remaining(sweep.betas[0], sweep.learning_rates[0])
@@ -93,42 +102,44 @@ def train(features: dict, sweep: Sweep, device="cpu", checkpoint=None) -> tuple[
     with workers(threads) as each, progress(sweep.epochs * expected, "SGD, epochs") as bar:
         bar.step(steps=sweep.epochs * len(finished))
         for group in islice(_plan(groups, sweep, data, threads, finished), len(finished), None):
-            courses = [Course(data, sweep, members) for members in group]
-            for course, kept in zip(courses, saved, strict=False):  # of the first, or none
-                course.restore(kept)
+            stacks = [Stack(data, sweep, members) for members in group]
+            for stack, kept in zip(stacks, saved, strict=False):  # only in the first group, if any
+                stack.restore(kept)
             saved = ()
-            bar.step(steps=courses[0].epoch)
-            for words in _run(courses, each if len(courses) > 1 else map):
-                store.save(partial(_state, finished, courses))
+            bar.step(steps=stacks[0].epoch)
+            for words in _run(stacks, each if len(stacks) > 1 else map):
+                store.save(partial(_state, finished, stacks))
                 bar.step(words)
-            finished.append(_joined([(course.rows, course.final()) for course in courses]))
+            finished.append(_joined([(stack.history, stack.final()) for stack in stacks]))
     store.remove()
     return _rows(finished), _joined(finished)[1]
 
 
-def _plan(groups, sweep, data, threads, finished):
-    """Yield the groups of members in turn: those that tune, and when `finished` the others."""
+def _plan(
+    groups: list, sweep: Sweep, data: TrainingData, threads: int, finished: list
+) -> Iterator[list[list[Member]]]:
+    """Yield the groups of members: those that tune, and after they have `finished` the others."""
     yield from groups
     if sweep.is_tuned and (setting := _chosen(sweep, _rows(finished[: len(groups)]))):
         yield from _groups(sweep.remaining(*setting), data, threads)
 
 
-def _rows(finished) -> list[dict]:
+def _rows(finished: list) -> list[dict]:
     return [row for rows, _ in finished for row in rows]
 
 
-def _chosen(sweep, rows) -> tuple | None:
+def _chosen(sweep: Sweep, rows: list[dict]) -> tuple | None:
     """Return beta and learning rate of the seeds that do not tune; None if all diverged."""
     last = [row for row in rows if row["epoch"] == sweep.epochs]
     chosen = best_setting(last, ("beta", "learning_rate"))
     if chosen is None:
-        _logger.warning("every setting diverged with one of the tuning seeds: no others are tried")
+        _logger.warning("every setting diverged with a tuning seed: the other seeds are left out")
     else:
         _logger.info("the seeds that do not tune take beta %g and learning rate %g", *chosen)
     return chosen
 
 
-def _groups(sweep, data, threads) -> list[list]:
+def _groups(sweep: Sweep, data: TrainingData, threads: int) -> list[list[list[Member]]]:
     """Return the members that are trained together, group by group, in one list per thread."""
     members = sweep.members
     size = sweep.max_members or len(members)
@@ -139,28 +150,28 @@ def _groups(sweep, data, threads) -> list[list]:
     return [_dealt(group, threads) for group in _cut(members, size)]
 
 
-def _dealt(members, threads) -> list[list]:
+def _dealt(members: list, threads: int) -> list[list]:
     """Return members in one list per thread, of almost equal lengths."""
     return _cut(members, -(-len(members) // threads))
 
 
-def _cut(members, size) -> list[list]:
+def _cut(members: list, size: int) -> list[list]:
     return [members[start : start + size] for start in range(0, len(members), size)]
 
 
-def _work(features, settings) -> str:
-    """Return what tells this training from any other; its clock does not."""
+def _work(features: dict, settings: str) -> str:
+    """Return the fingerprint of this training, without the clock of its set-up."""
     arrays = {name: values for name, values in features.items() if name != "setup_seconds"}
     return fingerprint(settings, arrays, __file__)
 
 
-def _state(finished, courses) -> dict:
-    return {"finished": finished, "courses": [course.state() for course in courses]}
+def _state(finished: list, stacks: Sequence[Stack]) -> dict:
+    return {"finished": finished, "stacks": [stack.state() for stack in stacks]}
 
 
 @contextmanager
-def workers(threads: int):
-    """Give a `map` that works with threads, each of which computes by itself alone."""
+def workers(threads: int) -> Iterator[Callable]:
+    """Give a `map` over threads, each of which computes on one core."""
     with _blas_alone(), ThreadPoolExecutor(threads, "sgd", torch.set_num_threads, (1,)) as pool:
         try:
             yield pool.map
@@ -168,10 +179,10 @@ def workers(threads: int):
             torch.set_num_threads(threads)  # for the threads that are made after these
 
 
-def _blas_alone():
-    """Return a context in which a product of NumPy's takes one thread, if threadpoolctl is there.
+def _blas_alone() -> AbstractContextManager:
+    """Return a context in which NumPy's products take one thread, if threadpoolctl is installed.
 
-    Without it all works too, but threads may wait for each other's products.
+    Without threadpoolctl the results are the same, but threads may wait for each other's products.
     """
     if find_spec("threadpoolctl") is None:
         return nullcontext()
@@ -180,34 +191,34 @@ def _blas_alone():
     return threadpool_limits(1, user_api="blas")
 
 
-def _run(courses, each):
-    """Train courses side by side, `each` a map; yield after each epoch what there is to say."""
-    data, sweep = courses[0].data, courses[0].sweep
-    members = sum(len(course.members) for course in courses)
-    list(each(Course.warm_up, courses))
-    for course in courses:
-        course.look()
-    while courses[0].epoch < sweep.epochs:
+def _run(stacks: Sequence[Stack], each: Callable) -> Iterator[str]:
+    """Train stacks side by side, `each` a map; yield a line for the log after each epoch."""
+    data, sweep = stacks[0].data, stacks[0].sweep
+    members = sum(len(stack.members) for stack in stacks)
+    list(each(Stack.warm_up, stacks))
+    for stack in stacks:
+        stack.evaluate()
+    while stacks[0].epoch < sweep.epochs:
         start = _now(data)
-        list(each(Course.train_epoch, courses))
+        list(each(Stack.train_epoch, stacks))
         seconds = (_now(data) - start) / members
-        for course in courses:
-            course.close_epoch(seconds)
-            course.look()
-        yield f"epoch {courses[0].epoch}/{sweep.epochs}, {seconds:.3g} s per network and epoch"
-    for course in courses:
-        course.warn_of_divergence()
+        for stack in stacks:
+            stack.close_epoch(seconds)
+            stack.evaluate()
+        yield f"epoch {stacks[0].epoch}/{sweep.epochs}, {seconds:.3g} s per network and epoch"
+    for stack in stacks:
+        stack.warn_of_divergence()
 
 
-def _now(data) -> float:
+def _now(data: TrainingData) -> float:
     """Return the clock's seconds once the device has done its work."""
     if data.Y.is_cuda:
         torch.cuda.synchronize(data.Y.device)
     return time.perf_counter()
 
 
-def _joined(parts) -> tuple[list[dict], dict]:
-    """Join histories, each epoch's rows together, and stacks of final networks."""
-    rows = sorted((row for rows, _ in parts for row in rows), key=lambda row: row["epoch"])
-    stacks = [parameters for _, parameters in parts]
-    return rows, {name: torch.cat([stack[name] for stack in stacks]) for name in stacks[0]}
+def _joined(parts: Sequence[tuple[list[dict], dict]]) -> tuple[list[dict], dict]:
+    """Join the histories, sorted by epoch, and the parameters of the final networks."""
+    history = sorted((row for rows, _ in parts for row in rows), key=lambda row: row["epoch"])
+    stacked = [parameters for _, parameters in parts]
+    return history, {name: torch.cat([one[name] for one in stacked]) for name in stacked[0]}

@@ -112,7 +112,7 @@ class BNGradient(TwoLayerGradient):
         multiply(X.mT, G, into["w"])
 
 
-class ReLUGradient(TwoLayerGradient):
+class PlainGradient(TwoLayerGradient):
     """That of networks without BN."""
 
     def of_loss(self, X, Y, into) -> None:
@@ -157,7 +157,7 @@ class ConvexGradient(Gradient):
             gradient += Z.mT @ linear.flatten(-2)
 
 
-GRADIENTS = {"bn": BNGradient, "relu": ReLUGradient, "convex": ConvexGradient}
+GRADIENTS = {"bn": BNGradient, "plain": PlainGradient, "convex": ConvexGradient}
 
 
 def multiply(A, B, out) -> torch.Tensor:

@@ -1,7 +1,7 @@
-"""The course of training of some members of a sweep: their networks, from start to end.
+"""Members of a sweep that are trained side by side, from the start to the last epoch.
 
-Parameters of members are stacked, and a seed fixes initialization and order of the samples, so
-that a course is the same whatever other members it has. Its state can be kept and restored.
+Their parameters are stacked. A seed fixes the initialization and the order of the samples, so that
+the training of a member does not depend on the others. The state can be kept and restored.
 """
 
 import logging
@@ -10,24 +10,25 @@ import sys
 from functools import partial
 
 import torch
+from torch import nn
 
 from convexbn.evaluation import accuracy, calibration, mean_loss
 from convexbn.networks.gated_program import ConvexNetwork
-from convexbn.networks.two_layer import BNNetwork, ReLUNetwork, stack
+from convexbn.networks.two_layer import BNNetwork, PlainNetwork, stack
 from convexbn.training.data import SPLITS, TrainingData
 from convexbn.training.gradients import GRADIENTS
 from convexbn.training.optimizers import OPTIMIZERS, zeros_like
 from convexbn.training.sweeps import Member, Sweep
 
-NETWORKS = {"bn": BNNetwork, "relu": ReLUNetwork}
+NETWORKS = {"bn": BNNetwork, "plain": PlainNetwork}
 CALIBRATION = "test_nll", "test_ece", "temperature"
 DIVERGED = 1e3  # times the objective at the start (Bjorck et al. 2018)
 
 _logger = logging.getLogger(__name__)
 
 
-class Course:
-    """Members that are trained together, from the start to the last epoch.
+class Stack:
+    """Members that are trained together, and the history of their training.
 
     Parameters
     ----------
@@ -36,7 +37,7 @@ class Course:
     members : list of Member
     """
 
-    def __init__(self, data: TrainingData, sweep: Sweep, members: list[Member]):
+    def __init__(self, data: TrainingData, sweep: Sweep, members: list[Member]) -> None:
         self.data, self.sweep, self.members = data, sweep, members
         self.generators = {m.seed: torch.Generator().manual_seed(m.seed) for m in members}
         self.network = _draw(data, sweep, members, self.generators)
@@ -48,19 +49,20 @@ class Course:
         self.parameters = dict(self.network.named_parameters())
         self.gradient = GRADIENTS[sweep.network](self.network, betas, data.patches)
         self.optimizer = OPTIMIZERS[sweep.optimizer](self.parameters, rates, sweep.momentum)
-        self.epoch, self.rows = 0, []
+        self.epoch, self.history = 0, []
         self.seconds = [data.setup_seconds[member.seed] for member in members]
 
     def state(self) -> dict:
-        """Return everything that :meth:`restore` needs to go on from here."""
+        """Return all that :meth:`restore` needs to go on from here."""
         generators = {seed: gen.get_state() for seed, gen in self.generators.items()}
         tensors = {"parameters": _detached(self.parameters), "generators": generators}
-        numbers = {"epoch": self.epoch, "seconds": self.seconds, "rows": self.rows}
+        numbers = {"epoch": self.epoch, "seconds": self.seconds, "history": self.history}
         return numbers | tensors | {"optimizer": self.optimizer.state()}
 
     def restore(self, state: dict) -> None:
         """Go back to a state that :meth:`state` returned."""
-        self.epoch, self.seconds, self.rows = (state[key] for key in ("epoch", "seconds", "rows"))
+        for name in ("epoch", "seconds", "history"):
+            setattr(self, name, state[name])
         for seed, generator in self.generators.items():
             generator.set_state(state["generators"][seed])
         _copy(state["parameters"], _detached(self.parameters))
@@ -68,17 +70,17 @@ class Course:
             _copy(state["optimizer"][name], tensors)
 
     def close_epoch(self, seconds: float) -> None:
-        """Count an epoch that took so many seconds per network."""
+        """Count an epoch, which took `seconds` per network."""
         self.epoch += 1
         self.seconds = [total + seconds for total in self.seconds]
 
     def warm_up(self) -> None:
-        """Have the libraries start their threads and the device its kernels, outside the clock."""
+        """Let the libraries start their threads and the device load its kernels, off the clock."""
         index = torch.arange(self.sweep.batch_size, device=self.data.Y.device)
         self.gradient(*self.data.batch(index[None]), zeros_like(self.parameters))
 
     def train_epoch(self) -> None:
-        """Make the steps of an epoch."""
+        """Take the steps of one epoch."""
         draws, b = self._draws(), self.sweep.batch_size
         steps = draws[0].shape[1] // b
         for step in range(steps):
@@ -86,28 +88,28 @@ class Course:
             done = (self.epoch + step / steps) / self.sweep.epochs
             self.optimizer.step(partial(self.gradient, *batch), self.sweep.factor(done))
 
-    def look(self) -> None:
-        """Evaluate the networks, if it is time and has not been done."""
-        is_done = self.rows and self.rows[-1]["epoch"] == self.epoch
+    def evaluate(self) -> None:
+        """Add the networks' evaluation to the history, if this epoch's is due and missing."""
+        is_done = self.history and self.history[-1]["epoch"] == self.epoch
         if self.epoch in self.sweep.evaluated and not is_done:
-            self.rows += self._evaluate()
+            self.history += self._rows()
 
-    def _evaluate(self) -> list[dict]:
-        """Return one row per member, all with the training set's exact statistics."""
+    def _rows(self) -> list[dict]:
+        """Return one row per member, all with the exact statistics of the training set."""
         statistics = self.network.statistics(self.data.rows("train"))
         scores = {split: self.data.scores(self.network, split, statistics) for split in SPLITS}
         penalties = self.network.penalty()
         rows = []
         for e, member in enumerate(self.members):
             own = {split: scores[split][e].cpu() for split in SPLITS}
-            limit = DIVERGED * self.rows[e]["objective"] if self.rows else sys.float_info.max
+            limit = DIVERGED * self.history[e]["objective"] if self.history else sys.float_info.max
             measures = self._measures(own, member.beta / 2 * float(penalties[e]), limit)
             when = {"epoch": self.epoch, "seconds": self.seconds[e]}
             width = int(self.network.neurons()[e])
             rows.append({**member._asdict(), "width": width, **when, **measures})
         return rows
 
-    def final(self) -> dict:
+    def final(self) -> dict[str, torch.Tensor]:
         """Return the parameters and statistics, on the CPU."""
         statistics = self.network.statistics(self.data.rows("train"))
         final = _detached(self.parameters)
@@ -119,16 +121,16 @@ class Course:
 
     def warn_of_divergence(self) -> None:
         """Log which members diverged."""
-        for row in self.rows[-len(self.members) :]:
+        for row in self.history[-len(self.members) :]:
             if math.isnan(row["objective"]):
                 names = ", ".join(f"{name} {row[name]:g}" for name in Member._fields)
                 _logger.warning("diverged within %d epochs, kept as NaN: %s", self.epoch, names)
 
     def _draws(self) -> list[torch.Tensor]:
-        """Return each member's order of the samples in this epoch, (members, n), drawn on the CPU.
+        """Return the order of the samples in this epoch, (members, n), drawn on the CPU.
 
-        And in what ways they are augmented, if they are. Where all members have one seed, and so
-        one order, it is returned once: (1, n).
+        A second tensor of this shape says how each sample is augmented, if it is. Where all members
+        have the same seed, and so the same order, it is returned once: (1, n).
         """
         n, augmentation = len(self.data.Y), self.data.augmentation
         draws = {
@@ -140,10 +142,10 @@ class Course:
         each = zip(*(draws[seed] for seed in seeds), strict=True)
         return [torch.stack(draw).to(self.data.Y.device) for draw in each]
 
-    def _measures(self, scores, penalty, limit) -> dict:
-        """Return what is measured on one member's scores by split; all NaN if it diverged.
+    def _measures(self, scores: dict[str, torch.Tensor], penalty: float, limit: float) -> dict:
+        """Return the measures of one member's scores by split, all NaN if it diverged.
 
-        That is, if its objective is above the limit, or no number at all.
+        It diverged if its objective is above the limit, or NaN.
         """
         data = self.data
         losses = {
@@ -162,9 +164,15 @@ class Course:
         return measures
 
 
-def _draw(data, sweep, members, generators):
+def _draw(
+    data: TrainingData,
+    sweep: Sweep,
+    members: list[Member],
+    generators: dict[int, torch.Generator],
+) -> nn.Module:
     """Return the stacked networks of the members, equal for equal seeds."""
-    networks, rows = {}, data.patches * len(data.Y)
+    networks: dict[int, nn.Module] = {}
+    rows = data.patches * len(data.Y)
     for seed, generator in generators.items():
         if sweep.network == "convex":
             networks[seed] = ConvexNetwork(data.gates[seed], data.outputs, rows)
@@ -175,7 +183,7 @@ def _draw(data, sweep, members, generators):
     return stacked.to(data.Y.device, data.Y.dtype)
 
 
-def _detached(parameters: dict) -> dict:
+def _detached(parameters: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: p.detach() for name, p in parameters.items()}
 
 

@@ -12,7 +12,7 @@ from convexbn.inputs import check_between, check_choice, check_momentum, check_p
 from convexbn.training.schedules import SCHEDULES, log_spaced
 from convexbn.training.tuning import check_tuning, is_tuned
 
-NETWORKS = "bn", "relu", "convex"
+NETWORKS = "bn", "plain", "convex"
 OPTIMIZERS = "sgd", "adam"
 
 
@@ -31,7 +31,7 @@ class Sweep:
     Parameters
     ----------
     network : str
-        "bn"; "relu", the same without BN; or "convex", the gated convex program itself.
+        "bn"; "plain", the same without BN; or "convex", the gated convex program itself.
     width : int or None
         Neurons; None for "convex", whose gates come with the data.
     epochs, batch_size : int

@@ -19,13 +19,13 @@ SIZES = (1, 1, 2, 4, 8, 16)
 def tables(seeds=3):
     """Small singular values turn less with BN and more when whitened."""
     rng = np.random.default_rng(0)
-    cosines, course = [], []
+    cosines, history = [], []
     for model, power in (("bn", 1.0), ("whitened", -0.5)):
         for seed in range(seeds):
             for iteration in range(41):
                 order = -power if iteration in ITERATIONS else np.nan
                 loss = 1 / (1 + iteration) + seed / 100
-                course.append((model, seed, iteration, loss, 0.4, order))
+                history.append((model, seed, iteration, loss, 0.4, order))
             for iteration in ITERATIONS:
                 for direction, size in zip(DIRECTIONS, SIZES, strict=True):
                     sigma = 100 / direction
@@ -37,7 +37,7 @@ def tables(seeds=3):
         pd.DataFrame(
             cosines, columns=[*names, "direction", "directions", "singular_value", "cosine"]
         ),
-        pd.DataFrame(course, columns=[*names, "loss", "constant_loss", "spearman"]),
+        pd.DataFrame(history, columns=[*names, "loss", "constant_loss", "spearman"]),
     )
 
 
@@ -118,12 +118,12 @@ def test_the_limit_of_the_claim_is_drawn(drawn):
     assert set(limit.get_ydata()) == {-0.9}
 
 
-def test_one_seed_and_one_look_can_be_drawn():
-    cosines, course = tables(seeds=1)
+def test_one_seed_and_one_evaluation_can_be_drawn():
+    cosines, history = tables(seeds=1)
     with plotting.style():
-        bias_figures.bias(cosines, course, "one seed").draw_without_rendering()
+        bias_figures.bias(cosines, history, "one seed").draw_without_rendering()
         one = cosines[cosines["iteration"] == 40]
-        bias_figures.bias(one, course, "one look").draw_without_rendering()
+        bias_figures.bias(one, history, "one evaluation").draw_without_rendering()
 
 
 def test_nothing_overlaps_and_nothing_is_cut(drawn):

@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -14,16 +15,17 @@ from sklearn.datasets import load_digits
 from workflow_runs import edited, snakemake
 
 from convexbn.experiments.bias import statements as bias_claims
+from convexbn.experiments.bias.coordinates import Coordinates, mean_loss
 from convexbn.experiments.bias.measure import (
     BINS,
     COSINES,
-    COURSE,
-    Coordinates,
-    GradientDescent,
+    HISTORY,
     binned,
+    descent_of,
     measure,
 )
-from convexbn.networks.two_layer import BNNetwork, batch_objective
+from convexbn.networks.objectives import batch_objective
+from convexbn.networks.two_layer import BNNetwork
 from convexbn.pipeline import footprint
 from convexbn.pipeline.footprint import size_of
 from convexbn.reporting import claims
@@ -52,6 +54,15 @@ def problem(scale=None, **options):
         for p in network.parameters():
             p.add_(0.3 * torch.randn(p.shape, generator=torch.Generator().manual_seed(2)))
     return Coordinates.of(X, whiten(features["X_train"]), scale=scale), Y, network
+
+
+def loss_on(X, Y):
+    return partial(mean_loss, X=X, Y=Y)
+
+
+def losses(descent, network, X, Y) -> list[float]:
+    """Return the losses of a descent that trains the network in place."""
+    return [value.item() for _, value in descent.run(network, loss_on(X, Y))]
 
 
 @pytest.mark.parametrize("shape", [{}, {"n": 6, "d": 9}])
@@ -111,9 +122,9 @@ def test_with_momentum_descent_on_w_is_preconditioned_descent_on_q():
     coordinates, Y, network = problem()
     twin = coordinates.whitened(network)
     twin.w.register_hook(lambda gradient: coordinates.stretch**2 * gradient)
-    descent = GradientDescent(width=m, iterations=12, learning_rate=0.05, momentum=0.9)
-    on_w = [loss for _, loss in descent.run(network, coordinates.X, Y)]
-    on_q = [loss for _, loss in descent.run(twin, coordinates.Z, Y)]
+    descent = descent_of({"iterations": 12, "learning_rate": 0.05, "momentum": 0.9})
+    on_w = losses(descent, network, coordinates.X, Y)
+    on_q = losses(descent, twin, coordinates.Z, Y)
     assert on_w == pytest.approx(on_q, rel=1e-10)
     assert on_w[-1] < 0.8 * on_w[0]
     torch.testing.assert_close(coordinates.q(network.w), twin.w.detach(), **ROUNDING)
@@ -123,7 +134,7 @@ def test_what_the_data_do_not_span_stays_where_it_was():
     coordinates, Y, network = problem(n=6, d=9)
     null = torch.eye(9, dtype=torch.float64) - coordinates.V @ coordinates.V.T
     before = null @ network.w.detach()
-    list(GradientDescent(width=m, iterations=5, learning_rate=0.1).run(network, coordinates.X, Y))
+    losses(descent_of({"iterations": 5, "learning_rate": 0.1}), network, coordinates.X, Y)
     torch.testing.assert_close(null @ network.w.detach(), before, **ROUNDING)
 
 
@@ -136,10 +147,10 @@ def test_the_run_is_gradient_descent_on_the_mean_loss():
         gradients = torch.autograd.grad(loss, list(expected.parameters()))
         for p, gradient in zip(expected.parameters(), gradients, strict=True):
             p.data -= 0.1 * gradient
-    descent = GradientDescent(width=m, iterations=3, learning_rate=0.1)
-    steps, losses = zip(*descent.run(network, coordinates.X, Y), strict=True)
+    descent = descent_of({"iterations": 3, "learning_rate": 0.1})
+    steps, values = zip(*descent.run(network, loss_on(coordinates.X, Y)), strict=True)
     assert steps == (0, 1, 2, 3)
-    assert losses == pytest.approx(seen, rel=1e-12)
+    assert [value.item() for value in values] == pytest.approx(seen, rel=1e-12)
 
 
 def test_the_one_step_error_is_rounding_and_sees_a_wrong_factor():
@@ -160,18 +171,18 @@ def test_directions_of_rounding_alone_do_not_spoil_the_identity():
     assert coordinates.one_step_error(network, Y) < 1e-10
 
 
-SETTINGS = GradientDescent(width=m, iterations=9, learning_rate=0.1, momentum=0.5, looks=4)
+SETTINGS = descent_of({"iterations": 9, "learning_rate": 0.1, "momentum": 0.5, "evaluations": 4})
 
 
-def measured(features, descent=SETTINGS, seeds=(0, 1)):
-    return measure(features, whiten(features["X_train"]), descent, seeds)
+def measured(features, descent=SETTINGS, width=m, seeds=(0, 1)):
+    return measure(features, whiten(features["X_train"]), descent, width, seeds)
 
 
 def test_tables_say_how_far_each_direction_turned():
     """Against descent and cosines done again, without any of the module's functions."""
     features = data()
-    cosines, course = measured(features)
-    assert (list(cosines), list(course)) == (COSINES, COURSE)
+    cosines, history = measured(features)
+    assert (list(cosines), list(history)) == (COSINES, HISTORY)
     X, Y = (torch.as_tensor(features[name]) for name in ("X_train", "Y_train"))
     _, sigma, Vt = np.linalg.svd((X - X.mean(0)).numpy(), full_matrices=False)
     network = BNNetwork(d, m, C, n, torch.Generator().manual_seed(1)).double()
@@ -189,7 +200,7 @@ def test_tables_say_how_far_each_direction_turned():
     assert rows["direction"].tolist() == list(range(1, d + 1))
     np.testing.assert_allclose(rows["singular_value"], sigma, rtol=1e-10)
     np.testing.assert_allclose(rows["cosine"], expected, rtol=1e-9)
-    last = course.query("model == 'bn' and seed == 1 and iteration == 9")
+    last = history.query("model == 'bn' and seed == 1 and iteration == 9")
     loss = 0.5 * (network(X) - Y).square().sum().item() / n
     assert last["loss"].item() == pytest.approx(loss, rel=1e-9)
     assert last["constant_loss"].item() == pytest.approx(0.5 * Y.var(0, correction=0).sum().item())
@@ -198,28 +209,28 @@ def test_tables_say_how_far_each_direction_turned():
 
 
 def test_tables_are_complete():
-    cosines, course = measured(data())
+    cosines, history = measured(data())
     both = [(model, seed) for model in ("bn", "whitened") for seed in (0, 1)]
-    looks = sorted(SETTINGS.looked_at)
-    assert looks == [1, 2, 4, 9]
-    keys = [(*run, look) for run in both for look in looks]
+    evaluated = sorted(SETTINGS.evaluated - {0})
+    assert evaluated == [1, 2, 4, 9]
+    keys = [(*run, iteration) for run in both for iteration in evaluated]
     assert sorted(cosines.groupby(["model", "seed", "iteration"]).groups) == keys
-    assert sorted(course.groupby(["model", "seed"]).groups) == both
-    assert len(course) == len(both) * 10
-    seen = course["spearman"].notna()
-    assert sorted(course.loc[seen, "iteration"].unique()) == looks
-    judged = course[course["identity_error"].notna()]
+    assert sorted(history.groupby(["model", "seed"]).groups) == both
+    assert len(history) == len(both) * 10
+    seen = history["spearman"].notna()
+    assert sorted(history.loc[seen, "iteration"].unique()) == evaluated
+    judged = history[history["identity_error"].notna()]
     assert set(judged["model"]) == {"bn"}
     assert sorted(judged["iteration"]) == [0, 0, 9, 9]
 
 
 def test_both_models_start_at_the_same_loss_and_a_seed_does_not_depend_on_others():
     features = data()
-    _, course = measured(features)
-    starts = course[course["iteration"] == 0].pivot(index="seed", columns="model", values="loss")
+    _, history = measured(features)
+    starts = history[history["iteration"] == 0].pivot(index="seed", columns="model", values="loss")
     assert starts["bn"].to_numpy() == pytest.approx(starts["whitened"].to_numpy(), rel=1e-12)
     _, alone = measured(features, seeds=(1,))
-    both = course[course["seed"] == 1].reset_index(drop=True)
+    both = history[history["seed"] == 1].reset_index(drop=True)
     pd.testing.assert_frame_equal(alone, both, check_exact=True)
 
 
@@ -227,8 +238,8 @@ def test_on_data_that_are_white_already_there_is_no_difference():
     """With equal singular values, (sigma / c)^2 is 1: the two descents are one."""
     features = data()
     features["X_train"] = 3.0 * whiten(features["X_train"]).U[:, :-1] + 5.0
-    cosines, course = measured(features)
-    for table, value in ((cosines, "cosine"), (course, "loss")):
+    cosines, history = measured(features)
+    for table, value in ((cosines, "cosine"), (history, "loss")):
         bn, whitened = (table.loc[table["model"] == model, value] for model in ("bn", "whitened"))
         np.testing.assert_allclose(bn, whitened, rtol=1e-10)
 
@@ -254,19 +265,20 @@ def test_digits_show_the_bias_and_lose_it_when_whitened():
     """Real images: large singular values turn most with BN, and not on whitened data."""
     images, labels = load_digits(return_X_y=True)
     features = {"X_train": images[:500].astype(np.float32), "Y_train": np.eye(10)[labels[:500]]}
-    descent = GradientDescent(width=64, iterations=20, learning_rate=0.1, looks=2)
-    _, course = measured(features, descent)
-    ends = course[course["iteration"] == 20].groupby("model")["spearman"].mean()
+    descent = descent_of({"iterations": 20, "learning_rate": 0.1, "evaluations": 2})
+    _, history = measured(features, descent, width=64)
+    ends = history[history["iteration"] == 20].groupby("model")["spearman"].mean()
     assert ends["bn"] < -0.7
     assert ends["whitened"] > 0
-    assert course["identity_error"].max() < 1e-10
+    assert history["identity_error"].max() < 1e-10
 
 
 MEMORY = """
-from convexbn.experiments.bias.measure import GradientDescent, measure
+from convexbn.experiments.bias.measure import descent_of, measure
+descent = descent_of({"iterations": 1, "learning_rate": 0.1})
 features = {"X_train": rng.standard_normal((n, d), dtype=np.float32)}
 features |= {"Y_train": np.eye(C, dtype=np.float32)[np.arange(n) % C]}
-measure(features, whiten(features["X_train"]), GradientDescent(400, 1, 0.1), [0])
+measure(features, whiten(features["X_train"]), descent, 400, [0])
 """
 
 
@@ -280,7 +292,7 @@ def test_estimate_of_memory_holds():
     ("change", "words"),
     [
         ({"iterations": 0}, "iterations must be from 1"),
-        ({"looks": 0}, "looks must be from 1"),
+        ({"evaluations": 0}, "evaluations must be from 1"),
         ({"learning_rate": 0.0}, "learning_rate must be > 0"),
         ({"momentum": 1.0}, r"momentum must be in \[0, 1\)"),
     ],
@@ -303,12 +315,18 @@ def test_settings_out_of_range_are_refused(change, words):
 def test_data_that_do_not_fit_are_refused(change, words):
     features = data()
     with pytest.raises(ValueError, match=words):
-        measure(change(features), whiten(features["X_train"]), SETTINGS, [0])
+        measure(change(features), whiten(features["X_train"]), SETTINGS, m, [0])
 
 
 def test_a_diverged_descent_is_an_error():
     with pytest.raises(ValueError, match="learning_rate smaller than 1e"):
         measured(data(), replace(SETTINGS, iterations=200, learning_rate=1e6))
+
+
+@pytest.mark.parametrize("width", [0, 2.5])
+def test_a_wrong_width_is_refused(width):
+    with pytest.raises(ValueError, match="width must be"):
+        measured(data(), width=width)
 
 
 def test_data_of_one_direction_are_refused():
@@ -330,8 +348,8 @@ def test_a_wrong_config_is_refused_by_name(change, words, tmp_path):
     assert words in output
 
 
-def course_of(bn=(-0.95,) * 3, whitened=(0.9,) * 3, losses=(0.3, 0.3), errors=(1e-12, 1e-10)):
-    """A course of two iterations per seed, to `losses`; a constant's is 0.5."""
+def history_of(bn=(-0.95,) * 3, whitened=(0.9,) * 3, losses=(0.3, 0.3), errors=(1e-12, 1e-10)):
+    """A history of two iterations per seed, to `losses`; a constant's is 0.5."""
     rows = []
     for model, order, end in zip(("bn", "whitened"), (bn, whitened), losses, strict=True):
         for seed, value in enumerate(order):
@@ -339,18 +357,18 @@ def course_of(bn=(-0.95,) * 3, whitened=(0.9,) * 3, losses=(0.3, 0.3), errors=(1
             rows.append((model, seed, 0, 2.0, 0.5, np.nan, own[0]))
             rows.append((model, seed, 1, 0.4, 0.5, 0.0, np.nan))
             rows.append((model, seed, 2, end, 0.5, value, own[1]))
-    return pd.DataFrame(rows, columns=COURSE).assign(dataset="cifar10", run="gd")
+    return pd.DataFrame(rows, columns=HISTORY).assign(dataset="cifar10", run="gd")
 
 
-def verdicts(course) -> dict:
-    return bias_claims.bias(course).set_index("id")["verdict"].to_dict()
+def verdicts(history) -> dict:
+    return bias_claims.bias(history).set_index("id")["verdict"].to_dict()
 
 
 HELD = {"E2a": "reproduced", "E2b": "reproduced", "E2c": "reproduced"}
 
 
 def test_claims_hold_at_the_boundary():
-    table = bias_claims.bias(course_of(bn=(-0.9,) * 3))
+    table = bias_claims.bias(history_of(bn=(-0.9,) * 3))
     assert list(table.columns) == claims.COLUMNS
     assert table.set_index("id")["verdict"].to_dict() == HELD
 
@@ -372,11 +390,11 @@ def test_claims_hold_at_the_boundary():
     ],
 )
 def test_each_claim_is_judged_by_its_own_numbers(change, verdict):
-    assert verdicts(course_of(**change)) == HELD | verdict
+    assert verdicts(history_of(**change)) == HELD | verdict
 
 
 def test_measured_says_what_was_reached():
-    measured = bias_claims.bias(course_of(bn=(-0.98, -0.96))).set_index("id")["measured"]
+    measured = bias_claims.bias(history_of(bn=(-0.98, -0.96))).set_index("id")["measured"]
     losses = "loss 0.300 (BN) and 0.300 (whitened) after 2 iterations, 0.500 if constant"
     assert measured["E2a"] == f"gd: -0.970 ± 0.014 (2 seeds); {losses}"
     assert measured["E2b"].startswith("gd: +0.900 ± 0.000 (3 seeds)")
@@ -384,7 +402,7 @@ def test_measured_says_what_was_reached():
 
 
 def test_every_run_is_judged_and_no_run_is_nothing():
-    two = pd.concat([course_of(), course_of(bn=(0.5,) * 3).assign(run="momentum")])
+    two = pd.concat([history_of(), history_of(bn=(0.5,) * 3).assign(run="momentum")])
     table = bias_claims.bias(two)
     assert table["id"].tolist() == ["E2a", "E2b", "E2c"] * 2
     assert table["verdict"].tolist() == ["reproduced"] * 3 + ["not reproduced"] + ["reproduced"] * 2

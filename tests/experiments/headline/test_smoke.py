@@ -6,9 +6,9 @@ import yaml
 from workflow_runs import ROOT
 
 from convexbn.arrangements.gates import sample_gates
+from convexbn.data.images import Images
 from convexbn.data.preprocessing import prepare
-from convexbn.data.sources import Images
-from convexbn.experiments.bias.measure import GradientDescent, measure
+from convexbn.experiments.bias.measure import descent_of, measure
 from convexbn.experiments.headline.run import Run, Settings
 from convexbn.experiments.headline.stages import certify_run, evaluate_run, solve_run
 from convexbn.networks.gated_program import whitened_run
@@ -106,8 +106,7 @@ def test_an_sgd_run_is_trained(features, name, run):
 def test_the_bias_is_measured(features, name, run):
     entry = shrunk(CONFIGS[name]["bias"][run])
     data = features(name, entry)
-    names = GradientDescent.__dataclass_fields__.keys() & entry.keys()
-    descent = GradientDescent(**{key: entry[key] for key in names})
-    cosines, courses = measure(data, whitening_of(data), descent, [0], "cpu")
+    descent = descent_of(entry)
+    cosines, history = measure(data, whitening_of(data), descent, entry["width"], [0], "cpu")
     assert len(cosines) > 0
-    assert len(courses) > 0
+    assert len(history) > 0

@@ -14,8 +14,8 @@ from convexbn.data.patches import patches
 from convexbn.evaluation import calibration
 from convexbn.experiments.headline.run import Run, Settings
 from convexbn.experiments.headline.stages import certify_run, evaluate_run, solve_run
+from convexbn.networks.objectives import network_objective
 from convexbn.networks.recovery import recover_network
-from convexbn.networks.two_layer import network_objective
 from convexbn.pipeline.artifacts import load_tensors, save_tensors
 from convexbn.programs.certificates import certify
 from convexbn.programs.penalties import PENALTIES

@@ -18,7 +18,8 @@ from convexbn.experiments.theory.sampling import sample
 from convexbn.experiments.theory.theorems import theorems
 from convexbn.networks.architectures import GatedBNNetwork
 from convexbn.networks.closed_form import closed_form
-from convexbn.networks.two_layer import BNNetwork, network_objective
+from convexbn.networks.objectives import network_objective
+from convexbn.networks.two_layer import BNNetwork
 from convexbn.programs.solutions import UncertifiedError
 from convexbn.training.descent import OPTIMIZERS, Descent, descend
 
@@ -26,7 +27,7 @@ from convexbn.training.descent import OPTIMIZERS, Descent, descend
 TOLERANCE = 1e-7
 SAME = 1e-6
 
-TRAINED = {"trials": 3, "steps": 400, "learning_rate": 0.1}
+TRAINED = {"trials": 3, "iterations": 400, "learning_rate": 0.1}
 COMMON = {"tolerance": TOLERANCE, "descent": TRAINED}
 
 
@@ -53,7 +54,7 @@ def test_a_step_of_gradient_descent_follows_the_objective(loss):
     X, y = data.signs(8, 2, seed=0)
     (network,) = starts(1)
     network, rate, change = network.double(), 1e-3, 1e-6
-    done = descend([network], X, y, 0.3, Descent(1, 1, rate, "gd"), loss)
+    done = descend([network], X, y, 0.3, Descent(1, rate, "gd"), loss)
     step = (parameters(network) - parameters(done.networks[0])) / rate
     slopes = []
     for p in network.parameters():
@@ -71,7 +72,7 @@ def test_a_step_of_gradient_descent_follows_the_objective(loss):
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_trials_do_not_touch_each_other(optimizer):
     X, y = data.regression(8, 2, seed=1)
-    settings = Descent(3, 50, 0.01, optimizer)
+    settings = Descent(50, 0.01, optimizer, trials=3)
     together = descend(starts(3), X, y, 0.1, settings).objectives
     alone = [descend([start], X, y, 0.1, settings).objectives[0] for start in starts(3)]
     # The same sums in another order: 50 steps do not make more of their rounding than this.
@@ -79,24 +80,24 @@ def test_trials_do_not_touch_each_other(optimizer):
     assert len(set(alone)) == 3
 
 
-def test_curves_run_from_the_starts_to_the_networks():
+def test_the_history_runs_from_the_starts_to_the_networks():
     X, y = data.regression(8, 2, seed=2)
     networks = starts(2)
     before = [parameters(network) for network in networks]
-    done = descend(networks, X, y, 0.1, Descent(2, 20, 0.1, looks=4))
+    done = descend(networks, X, y, 0.1, Descent(20, 0.1, evaluations=4, trials=2))
     assert done.iterations.tolist() == sorted({0, 1, 3, 7, 20})
     ends = [
         [network_objective(net, X, y, 0.1) for net in nets] for nets in (networks, done.networks)
     ]
-    np.testing.assert_allclose(done.curves[[0, -1]], ends, rtol=1e-12)
+    np.testing.assert_allclose(done.history[[0, -1]], ends, rtol=1e-12)
     np.testing.assert_allclose(done.objectives, ends[1], rtol=1e-12)
-    assert (done.objectives < done.curves[0]).all()
+    assert (done.objectives < done.history[0]).all()
     assert all(torch.equal(parameters(net), old) for net, old in zip(networks, before, strict=True))
 
 
 def test_many_starts_reach_a_known_optimum():
     X, y = data.regression(6, 7, seed=3)
-    done = descend(starts(4, 6, 7, 20), X, y, 0.2, Descent(4, 1000, 0.1))
+    done = descend(starts(4, 6, 7, 20), X, y, 0.2, Descent(1000, 0.1, trials=4))
     excess = done.objectives / formula(y, 0.2) - 1
     assert excess.min() >= -1e-12
     assert excess.max() <= 1e-3
@@ -106,7 +107,7 @@ def test_many_starts_reach_a_known_optimum():
     ("change", "words"),
     [
         ({"trials": 0}, "trials must be from 1"),
-        ({"steps": 0.5}, "steps must be a whole number"),
+        ({"iterations": 0.5}, "iterations must be a whole number"),
         ({"learning_rate": -1.0}, "learning_rate must be > 0"),
         ({"optimizer": "sgd"}, "optimizer must be one of 'adam', 'gd', 'momentum'"),
     ],
@@ -123,7 +124,7 @@ PROBLEMS = {
     "logistic": {"program": "relu", "n": 7, "d": 1, "beta": 0.1, "loss": "logistic"},
     "hinge": {"program": "relu", "n": 7, "d": 1, "beta": 0.1, "loss": "squared_hinge"},
     "group": {"program": "gated", "n": 12, "d": 2, "C": 2, "gates": 3, "beta": 0.5},
-    "cnn": {"program": "cnn", "n": 4, "size": [1, 3], "filter": [1, 1], "beta": 0.1},
+    "cnn": {"program": "cnn", "n": 4, "size": [1, 3], "kernel": [1, 1], "beta": 0.1},
     "bn_after_relu": {"program": "bn_after_relu", "n": 7, "d": 2, "beta": 0.1},
     "closed": {"program": "closed_form", "n": 5, "d": 6, "beta": 0.1},
 }
@@ -132,7 +133,7 @@ PROBLEMS |= {
     "group_entropy": PROBLEMS["group"] | {"loss": "cross_entropy"},
     "nuclear_entropy": PROBLEMS["group"] | {"penalty": "nuclear", "loss": "cross_entropy"},
     "cnn_average": PROBLEMS["cnn"] | {"pooling": "average"},
-    "cnn_gated": PROBLEMS["cnn"] | {"n": 8, "size": [2, 2], "filter": [1, 2], "gates": 4},
+    "cnn_gated": PROBLEMS["cnn"] | {"n": 8, "size": [2, 2], "kernel": [1, 2], "gates": 4},
     "one_hot": PROBLEMS["closed"] | {"C": 2},
     "deep": PROBLEMS["closed"] | {"depth": 3},
 }
@@ -182,7 +183,7 @@ def test_a_wrong_formula_is_found_out(monkeypatch):
         return closed._replace(objective=1.001 * closed.objective)
 
     monkeypatch.setattr("convexbn.experiments.theory.theorems.closed_form", wrong)
-    quick = COMMON | {"descent": TRAINED | {"steps": 1}}
+    quick = COMMON | {"descent": TRAINED | {"iterations": 1}}
     (row,) = theorems({"deep": PROBLEMS["deep"] | {"width": 20}}, quick, seed=5).itertuples()
     assert not row.certified
     assert row.relative_gap == pytest.approx(1e-3, rel=1e-2)
@@ -197,7 +198,7 @@ def test_sizes_in_the_table_are_those_of_the_problems(table):
 
 def test_neurons_of_one_vs_all_serve_one_output():
     problem = make(PROBLEMS["group"], seed=0)
-    network = problem.train(1, Descent(1, 30, 0.1), seed=0).networks[0]
+    network = problem.train(1, Descent(30, 0.1), seed=0).networks[0]
     assert isinstance(network, OneVsAllGatedNetwork)
     assert ((network.output != 0).sum(dim=1) == 1).all()
     assert (network.output != 0).sum(dim=0).tolist() == [3, 3]  # one per gate and output
@@ -230,7 +231,7 @@ def test_different_neurons_are_counted_once():
 
 # Depth, counting, sampling, interpolation
 
-DEPTH = {"n": 5, "d": 6, "width": 20, "depths": [2, 4], "beta": 0.1, "looks": 5}
+DEPTH = {"n": 5, "d": 6, "width": 20, "depths": [2, 4], "beta": 0.1, "evaluations": 5}
 
 
 def test_every_depth_comes_down_to_the_closed_form():
@@ -332,7 +333,7 @@ def test_functions_are_those_of_the_objective():
 
 EXPERIMENTS = {
     "duality": lambda seed: duality(COMMON | PROBLEMS["relu"] | {"widths": [2]}, seed),
-    "depths": lambda seed: depths(DEPTH | {"descent": TRAINED | {"steps": 3}}, seed),
+    "depths": lambda seed: depths(DEPTH | {"descent": TRAINED | {"iterations": 3}}, seed),
     "sample": lambda seed: sample(
         {"n": 5, "d": 1, "beta": 0.1, "gates": [3], "draws": 1, "tolerance": 1e-3}, seed
     ),

@@ -21,14 +21,14 @@ TURNED = "1 $-$ cosine with the start"
 
 
 @plotting.style()
-def bias(cosines, course, title: str):
+def bias(cosines, history, title: str):
     """Draw the cosines of both models as heat maps and curves, and how the models trained.
 
     Parameters
     ----------
-    cosines, course : DataFrame
+    cosines, history : DataFrame
         Columns `convexbn.experiments.bias.measure.COSINES` and
-        `convexbn.experiments.bias.measure.COURSE`, one run.
+        `convexbn.experiments.bias.measure.HISTORY`, one run.
     title : str
 
     Returns
@@ -48,7 +48,7 @@ def bias(cosines, course, title: str):
     axes[0, 0].set_ylabel("singular direction")
     axes[1, 0].set_ylabel(TURNED)
     _share_heights(axes[1])
-    _draw_course(*axes[2], course)
+    _draw_history(*axes[2], history)
     entries = [Line2D([], [], color=c, label=f"iteration {i}") for i, c in colors.items()]
     entries += [Line2D([], [], label=a, color=b, linestyle=c) for a, b, c in LOOKS.values()]
     plotting.legend(figure, entries)
@@ -57,7 +57,7 @@ def bias(cosines, course, title: str):
 
 
 def _mean_over_seeds(cosines, model: str):
-    """Return 1 - cosine of a model, one row per bin of directions and one column per look."""
+    """Return 1 - cosine of a model, one row per bin of directions, one column per iteration."""
     rows = cosines[cosines["model"] == model]
     return 1 - rows.pivot_table("cosine", index="direction", columns="iteration")
 
@@ -91,9 +91,9 @@ def _between(values) -> np.ndarray:
 
 def _draw_curves(axes, rows, colors) -> None:
     for iteration, color in colors.items():
-        looked = rows[rows["iteration"] == iteration].groupby("singular_value")
-        turned = 1 - looked["cosine"].mean()
-        deviation = looked["cosine"].std()
+        directions = rows[rows["iteration"] == iteration].groupby("singular_value")
+        turned = 1 - directions["cosine"].mean()
+        deviation = directions["cosine"].std()
         axes.plot(turned.index, turned, color=color)
         low = (turned - deviation).clip(lower=turned / 10)  # a logarithmic axis has no zero
         axes.fill_between(turned.index, low, turned + deviation, color=color, alpha=0.18, lw=0)
@@ -107,15 +107,15 @@ def _share_heights(panels) -> None:
         axes.set_ylim(min(lows), max(highs))
 
 
-def _draw_course(left, right, course) -> None:
+def _draw_history(left, right, history) -> None:
     """Draw the loss (left) and the order of the directions (right) against the iteration."""
     for model, (_, color, style) in LOOKS.items():
-        seeds = course[course["model"] == model].groupby("iteration")
+        seeds = history[history["model"] == model].groupby("iteration")
         for axes, measure in ((left, "loss"), (right, "spearman")):
             values = seeds[measure].agg(["mean", "std"]).dropna(subset="mean")
             line = {"color": color, "linestyle": style}
             plotting.band(axes, values.index, values["mean"], values["std"], **line)
-    left.axhline(course["constant_loss"].iloc[0], color="0.3", linestyle=":", linewidth=1)
+    left.axhline(history["constant_loss"].iloc[0], color="0.3", linestyle=":", linewidth=1)
     right.axhline(ORDER, color="0.3", linestyle=":", linewidth=1)
     left.set(xlabel="iteration", ylabel="training loss", yscale="log")
     left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

@@ -14,13 +14,13 @@ IDENTITY = 1e-10  # relative: what counts as equal
 TRAINED = 0.5  # share of the BN network's progress, beyond a constant, that the whitened one makes
 
 
-def bias(courses: pd.DataFrame) -> pd.DataFrame:
+def bias(histories: pd.DataFrame) -> pd.DataFrame:
     """Judge every run of gradient descent.
 
     Parameters
     ----------
-    courses : DataFrame
-        Columns dataset, run and `convexbn.experiments.bias.measure.COURSE`; or empty, if there was
+    histories : DataFrame
+        Columns dataset, run and `convexbn.experiments.bias.measure.HISTORY`; or empty, if there was
         no run.
 
     Returns
@@ -29,43 +29,43 @@ def bias(courses: pd.DataFrame) -> pd.DataFrame:
         Columns `convexbn.reporting.claims.COLUMNS`.
     """
     rows = []
-    for (dataset, run), course in courses.groupby(["dataset", "run"]) if len(courses) else ():
+    for (dataset, run), history in histories.groupby(["dataset", "run"]) if len(histories) else ():
         for name, statement, expected, judge in _STATEMENTS:
-            measured, verdict = judge(course)
+            measured, verdict = judge(history)
             rows.append((name, dataset, statement, expected, f"{run}: {measured}", verdict))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _ordered(course) -> tuple[str, str]:
+def _ordered(history) -> tuple[str, str]:
     """Judge whether the BN network turned most along the directions of large singular values."""
-    values = _last(course, "bn")["spearman"]
+    values = _last(history, "bn")["spearman"]
     verdict = {"below": "reproduced", "above": "not reproduced"}.get(_side(values))
-    return f"{_words(values)}; {_losses(course)}", verdict or "not resolved"
+    return f"{_words(values)}; {_losses(history)}", verdict or "not resolved"
 
 
-def _unordered(course) -> tuple[str, str]:
+def _unordered(history) -> tuple[str, str]:
     """Judge whether the whitened model has trained without such an order."""
-    values = _last(course, "whitened")["spearman"]
-    measured = f"{_words(values)}; {_losses(course)}"
-    needed = max(0.0, TRAINED * _progress(course, "bn"))
-    if not _progress(course, "whitened") > needed:
+    values = _last(history, "whitened")["spearman"]
+    measured = f"{_words(values)}; {_losses(history)}"
+    needed = max(0.0, TRAINED * _progress(history, "bn"))
+    if not _progress(history, "whitened") > needed:
         return f"{measured}: hardly trained", "not resolved"
     verdict = {"above": "reproduced", "below": "not reproduced"}.get(_side(values))
     return measured, verdict or "not resolved"
 
 
-def _identical(course) -> tuple[str, str]:
+def _identical(history) -> tuple[str, str]:
     """Judge whether steps on w moved q as the formula says."""
-    steps = course["iteration"].isin([0, course["iteration"].max()])
-    errors = course.loc[steps & (course["model"] == "bn"), "identity_error"]
+    steps = history["iteration"].isin([0, history["iteration"].max()])
+    errors = history.loc[steps & (history["model"] == "bn"), "identity_error"]
     largest = errors.max(skipna=False)
     measured = f"largest relative error {largest:.1e}, {len(errors)} steps in float64"
     return measured, "reproduced" if largest <= IDENTITY else "not reproduced"
 
 
-def _last(course, model: str) -> pd.DataFrame:
+def _last(history, model: str) -> pd.DataFrame:
     """Return a model's rows after its last iteration, one per seed."""
-    ends = course[course["model"] == model]
+    ends = history[history["model"] == model]
     return ends[ends["iteration"] == ends["iteration"].max()]
 
 
@@ -77,9 +77,9 @@ def _side(values) -> str:
     return "above" if mean - deviation > ORDER else "unclear"
 
 
-def _progress(course, model: str) -> float:
+def _progress(history, model: str) -> float:
     """Return how far the loss is below that of a constant, on average over the seeds."""
-    ends = _last(course, model)
+    ends = _last(history, model)
     return (ends["constant_loss"] - ends["loss"]).mean()
 
 
@@ -88,10 +88,10 @@ def _words(values) -> str:
     return f"{mean:+.3f} ± {deviation:.3f} ({len(values)} seeds)"
 
 
-def _losses(course) -> str:
-    bn, whitened = (_last(course, model)["loss"].mean() for model in ("bn", "whitened"))
+def _losses(history) -> str:
+    bn, whitened = (_last(history, model)["loss"].mean() for model in ("bn", "whitened"))
     reached = f"loss {bn:.3f} (BN) and {whitened:.3f} (whitened)"
-    constant, steps = course["constant_loss"].mean(), course["iteration"].max()
+    constant, steps = history["constant_loss"].mean(), history["iteration"].max()
     return f"{reached} after {steps} iterations, {constant:.3f} if constant"
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from convexbn.arrangements.gates import activation
-from convexbn.evaluation import targets_of
+from convexbn.data.preprocessing import targets_of
 from convexbn.pipeline.artifacts import load_tensors
 from convexbn.programs.gated import forward
 from convexbn.programs.solutions import UncertifiedError

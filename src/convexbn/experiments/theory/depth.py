@@ -26,7 +26,7 @@ def depths(settings: dict, seed: int) -> pd.DataFrame:
     ----------
     settings : dict
         `n`, `d` (at least n - 1), `width` of every layer, `depths` (2: one hidden layer), `beta`,
-        `descent`, `looks`.
+        `descent`, `evaluations`.
     seed : int
         Of the data; trial i starts from seed `seed + i`.
 
@@ -41,8 +41,8 @@ def depths(settings: dict, seed: int) -> pd.DataFrame:
     tables = []
     for depth in settings["depths"]:
         widths = [d, *[width] * (depth - 1)]
-        table = _curves(draw_all(widths, 1, n, settings["descent"]["trials"], seed), X, y, settings)
-        tables.append(table.assign(depth=depth))
+        networks = draw_all(widths, 1, n, settings["descent"]["trials"], seed)
+        tables.append(_history(networks, X, y, settings).assign(depth=depth))
     table = pd.concat(tables, ignore_index=True)
     table = table.assign(n=n, d=d, width=width, beta=beta, optimum=optimum)
     table["seed"] = seed + table["trial"]
@@ -56,15 +56,15 @@ def draw_all(widths, C: int, n: int, trials: int, seed: int) -> list[DeepBNNetwo
     return [DeepBNNetwork.draw(widths, C, n, torch.Generator().manual_seed(s)) for s in seeds]
 
 
-def _curves(networks, X, y, settings: dict) -> pd.DataFrame:
+def _history(networks, X, y, settings: dict) -> pd.DataFrame:
     """Return columns trial, iteration and objective of a descent."""
-    descent = Descent(**settings["descent"], looks=settings["looks"])
+    descent = Descent(**settings["descent"], evaluations=settings["evaluations"])
     done = descend(networks, X, y, settings["beta"], descent)
-    looks, trials = done.curves.shape
+    evaluations, trials = done.history.shape
     return pd.DataFrame(
         {
-            "trial": np.tile(np.arange(trials), looks),
+            "trial": np.tile(np.arange(trials), evaluations),
             "iteration": np.repeat(done.iterations, trials),
-            "objective": done.curves.ravel(),
+            "objective": done.history.ravel(),
         }
     )

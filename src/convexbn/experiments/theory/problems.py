@@ -5,7 +5,7 @@ descend from, and the way from a solution of the convex program to a network:
 
     relu           two layers, ReLU after BN; all arrangements of the whitened data
     gated          the same with fixed gates, one output or several
-    cnn            one layer of filters, pooled; all arrangements of the patches, or sampled gates
+    cnn            one convolution, pooled; all arrangements of the patches, or sampled gates
     bn_after_relu  BN after ReLU; all arrangements of the data themselves
 """
 
@@ -148,13 +148,13 @@ def gated(entry: dict, seed: int) -> Problem:
 
 
 def cnn(entry: dict, seed: int) -> Problem:
-    """Return that of a CNN on gray images: `n`, `size`, `filter`, `stride`, `pooling`, `beta`.
+    """Return that of a CNN on gray images: `n`, `size`, `kernel`, `stride`, `pooling`, `beta`.
 
     With `gates` the network is gated, with so many sampled gates; otherwise it is the ReLU network
     with all arrangements of the patches.
     """
     images, y = data.images(entry["n"], entry["size"], seed)
-    X = patches(images, entry["filter"], entry.get("stride", 1))  # (K, n, h)
+    X = patches(images, entry["kernel"], entry.get("stride", 1))  # (K, n, h)
     K, n, h = X.shape
     whitening = whiten(X.reshape(K * n, h))
     pooling = entry.get("pooling", "sum")
