@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from convexbn.reporting import selection as tables
+from convexbn.reporting import selection
 
 BETAS = (1.0, 0.1, 0.01)
 FULL = 61
@@ -74,7 +74,7 @@ def evaluations(history: pd.DataFrame, uncertified=()) -> pd.DataFrame:
         neurons=100 + final["rank"],
         **calibration(final["test_accuracy"]),
     )
-    return final.reindex(columns=tables.RUNS)
+    return final.reindex(columns=selection.RUNS)
 
 
 def calibration(accuracy) -> dict:

@@ -6,8 +6,7 @@ import pytest
 
 from convexbn.experiments.studies import statements as study_claims
 from convexbn.experiments.theory.statements import exactness
-from convexbn.reporting import claims
-from convexbn.reporting import selection as tables
+from convexbn.reporting import claims, selection
 
 CIFAR = {"source": "cifar10", "pool": 2, "n": 1000}
 
@@ -18,7 +17,7 @@ def rows_of(method, accuracies, dataset="d", **columns) -> list[dict]:
     row = {
         **{"dataset": dataset, "run": method, "method": method, "candidate": True, "beta": 1.0},
         **{"learning_rate": 0.1 if by_sgd else np.nan, "gates": 8, "filter": ""},
-        **{"rank": np.nan if method in tables.NETWORKS else 9, "train_accuracy": 1.0},
+        **{"rank": np.nan if method in selection.NETWORKS else 9, "train_accuracy": 1.0},
         **{"validation_accuracy": 0.5, "objective": 1.0, "relative_gap": 0.0, "test_ece": 0.1},
         "certified": np.nan if by_sgd else True,
     }
@@ -29,7 +28,7 @@ def rows_of(method, accuracies, dataset="d", **columns) -> list[dict]:
 
 
 def table_of(*rows) -> pd.DataFrame:
-    return pd.DataFrame([row for some in rows for row in some]).reindex(columns=tables.RUNS)
+    return pd.DataFrame([row for some in rows for row in some]).reindex(columns=selection.RUNS)
 
 
 def runs_of(sgd, full, truncated, train=1.0, certified=True, dataset="d") -> pd.DataFrame:

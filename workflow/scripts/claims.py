@@ -11,17 +11,16 @@ from convexbn.experiments.studies import statements as study_claims
 from convexbn.experiments.theory.statements import exactness
 from convexbn.files import atomic
 from convexbn.pipeline import artifacts
-from convexbn.reporting import claims, pages
-from convexbn.reporting import selection as tables
+from convexbn.reporting import claims, pages, selection
 
 datasets, studies = snakemake.params.datasets, snakemake.params.studies
 given = snakemake.input
 names = set(given.keys()) - {"bias", "runs", "code"}
-theory = {name: tables.read_all(given[name]) for name in names}
-runs = tables.read_all([given.runs])
+theory = {name: selection.read_all(given[name]) for name in names}
+runs = selection.read_all([given.runs])
 parts = (
     exactness(theory),
-    bias_claims.bias(tables.read_all(given.bias)),
+    bias_claims.bias(selection.read_all(given.bias)),
     claims.headline(runs, datasets),
     study_claims.studies(runs, studies, datasets),
 )

@@ -6,10 +6,9 @@ logs.start(snakemake.log[0])
 
 from convexbn.files import atomic
 from convexbn.pipeline import artifacts
-from convexbn.reporting import pages
-from convexbn.reporting import selection as tables
+from convexbn.reporting import pages, selection
 
-theorems = tables.read_all(snakemake.input.theorems)
+theorems = selection.read_all(snakemake.input.theorems)
 
 artifacts.write_table(snakemake.output.theorems, theorems, artifacts.provenance())
 with atomic(snakemake.output.html) as partial:

@@ -12,8 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from convexbn.reporting import selection as tables
-from convexbn.reporting import significance
+from convexbn.reporting import selection, significance
 from convexbn.reporting.significance import LEVEL, SEEDS
 
 COLUMNS = ["id", "dataset", "statement", "expected", "measured", "verdict"]
@@ -62,7 +61,7 @@ def headline(runs: pd.DataFrame, datasets: dict) -> pd.DataFrame:
     Parameters
     ----------
     runs : DataFrame
-        Columns `tables.RUNS`.
+        Columns `selection.RUNS`.
     datasets : dict
         Entries of the data sets in the config, with their number n of training samples. The
         statements are about CIFAR ("cifar10", "cifar100"); on any other source they are listed as
@@ -138,14 +137,14 @@ def _judged(statement, runs: pd.DataFrame, entry: dict) -> Finding:
 
 def chosen_of(runs: pd.DataFrame, methods) -> tuple[list, str]:
     """Return the rows of each method's chosen setting, and which methods have none, in words."""
-    chosen = dict(list(tables.select(runs).groupby("method")))
+    chosen = dict(list(selection.select(runs).groupby("method")))
     missing = " and ".join(method for method in methods if method not in chosen)
     found = [chosen[method] for method in methods if method in chosen]
     return found, missing and f"no run of {missing}, or only diverged ones"
 
 
 def _unless_uncertified(finding, rows) -> Finding:
-    missed = sum(int(tables.not_certified(some).sum()) for some in rows)
+    missed = sum(int(selection.not_certified(some).sum()) for some in rows)
     if missed and finding.verdict != "not run":
         words = f"{finding.measured}; {missed} solve(s) not certified"
         return Finding(words, "not resolved", finding.interval)
@@ -208,7 +207,7 @@ def _name(rows: pd.DataFrame) -> str:
 
 def _never_above(runs) -> Finding:
     """Judge the certified optimum against every objective that SGD reached on the same program."""
-    twice = zip(tables.SOLVED, tables.TRAINED, strict=True)
+    twice = zip(selection.SOLVED, selection.TRAINED, strict=True)
     pairs = pd.concat([_of_one_program(runs, *methods) for methods in twice])
     if pairs.empty:
         words = "no program trained by SGD with the gates, rank and beta of a certified one"

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from convexbn.reporting import selection as tables
+from convexbn.reporting import selection
 
 _SAME = {"rtol": 1e-9, "atol": 0}  # numbers that were written and read again
 
@@ -21,7 +21,7 @@ def leading_to(setting, convex: pd.DataFrame, sgd: pd.DataFrame) -> pd.DataFrame
     convex, sgd : DataFrame
         Histories of the convex and the SGD runs; the one not needed may be empty.
     """
-    is_solved = setting.method in tables.SOLVED
+    is_solved = setting.method in selection.SOLVED
     history = convex if is_solved else sgd
     rows = history[(history["dataset"] == setting.dataset) & (history["run"] == setting.run)]
     same = pd.Series(np.isclose(rows["beta"], setting.beta, **_SAME), rows.index)

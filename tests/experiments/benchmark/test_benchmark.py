@@ -11,8 +11,7 @@ from sweep_features import make_features
 from workflow_runs import ROOT, jobs, snakemake
 
 from convexbn import solve, whiten
-from convexbn.experiments.benchmark import cases as sheet
-from convexbn.experiments.benchmark import clocks, engine, figures, peers, race, tables
+from convexbn.experiments.benchmark import cases, clocks, engine, figures, peers, race, tables
 from convexbn.experiments.benchmark.passes import passes
 from convexbn.experiments.benchmark.problems import Problem, build, small
 from convexbn.pipeline import artifacts
@@ -267,9 +266,9 @@ def test_excesses_are_over_the_best_bound_of_any_solver():
 
 def test_exponents_are_those_of_a_power_law():
     scaling = {"base": {"n": 100, "rank": 5}, "vary": {"n": [100, 200, 400], "rank": [5, 10]}}
-    points = sheet.scaling_points(scaling)
+    points = cases.scaling_points(scaling)
     assert points["n", 100] == points["rank", 5]
-    assert sheet.scaling_cases(scaling)[points["rank", 10]] == {"n": 100, "rank": 10}
+    assert cases.scaling_cases(scaling)[points["rank", 10]] == {"n": 100, "rank": 10}
     seconds = {name: (n / 100) ** 1.5 for (size, n), name in points.items() if size == "n"}
     seconds[points["rank", 10]] = 4.0
     rows = [

@@ -25,10 +25,10 @@ from convexbn.experiments.headline.figures import (
 )
 from convexbn.experiments.studies import figures as studies
 from convexbn.pipeline import artifacts
-from convexbn.reporting import plotting, significance
-from convexbn.reporting import selection as tables
+from convexbn.reporting import plotting, selection, significance
 
 RANKS = [5, 10, 20, 40, 61]
+ALL = FIGURES | {"studies": studies}  # those of the headline's tables
 MISSED = {("k20", 1, 0.1), ("full", 0, 0.1)}
 TOLERANCE = dict.fromkeys(digits_like.RANKS, 1e-4)
 NOISE = {"digits": 0.0, "worse": 0.2, "worst": 0.4}
@@ -46,13 +46,13 @@ def sgd():
 
 @pytest.fixture(scope="module")
 def runs(convex, sgd):
-    return tables.collect(digits_like.evaluations(convex), sgd)
+    return selection.collect(digits_like.evaluations(convex), sgd)
 
 
 @pytest.fixture(scope="module")
 def doubtful(convex, sgd):
     """The same runs, two solves of which are not certified."""
-    return tables.collect(digits_like.evaluations(convex, uncertified=MISSED), sgd)
+    return selection.collect(digits_like.evaluations(convex, uncertified=MISSED), sgd)
 
 
 def with_variations(runs) -> pd.DataFrame:
@@ -97,7 +97,7 @@ def all_tables(runs, convex, sgd) -> dict:
 
 def draw(name, table):
     how = {"title": "digits", "kind": "noise"} if name == "studies" else {"dataset": "digits"}
-    return FIGURES[name].draw(table, **how)
+    return ALL[name].draw(table, **how)
 
 
 def draw_all(given) -> dict:
@@ -151,21 +151,21 @@ def numbers(figure) -> list:
 
 
 def test_each_method_has_one_look():
-    assert tuple(plotting.LOOKS) == tables.METHODS
+    assert tuple(plotting.LOOKS) == selection.METHODS
     for field in plotting.Look._fields:
         assert len({getattr(look, field) for look in plotting.LOOKS.values()}) == len(
-            tables.METHODS
+            selection.METHODS
         )
     with pytest.raises(ValueError, match=r"plotting\.LOOKS"):
         plotting.look("Adam")
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", ALL)
 def test_a_figure_is_drawn_from_the_small_table_beside_it(
     name, shown_doubtful, drawn_doubtful, tmp_path
 ):
     path = tmp_path / f"{name}.csv"
-    artifacts.write_table(path, tables.rounded(shown_doubtful[name]), {})
+    artifacts.write_table(path, selection.rounded(shown_doubtful[name]), {})
     assert path.stat().st_size < 1e5
     first, again = drawn_doubtful[name], draw(name, artifacts.read_table(path))
     assert legend_words(first) == legend_words(again)
@@ -174,23 +174,23 @@ def test_a_figure_is_drawn_from_the_small_table_beside_it(
         np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
-@pytest.mark.parametrize("method", tables.METHODS)
+@pytest.mark.parametrize("method", selection.METHODS)
 def test_accuracy_against_beta_is_the_table(drawn, runs, method):
     right = drawn["accuracy"].axes[1]
     by = ["method", "beta"]
-    expected = tables.summarize(tables.select(runs, by), by).query("method == @method")
+    expected = selection.summarize(selection.select(runs, by), by).query("method == @method")
     (line,) = lines(right, plotting.look(method).color, "None")
     np.testing.assert_array_equal(line.get_xdata(), expected["beta"])
     np.testing.assert_array_equal(line.get_ydata(), 100 * expected["test_accuracy_mean"])
 
 
-@pytest.mark.parametrize("method", tables.METHODS)
+@pytest.mark.parametrize("method", selection.METHODS)
 def test_time_ends_at_the_accuracy_and_time_of_the_methods_table(drawn, runs, method):
     left = drawn["accuracy"].axes[0]
     (line,) = lines(left, plotting.look(method).color, "None")
-    setting = tables.methods(runs).set_index("method").loc[method]
+    setting = selection.methods(runs).set_index("method").loc[method]
     assert line.get_ydata()[-1] == pytest.approx(100 * setting["test_accuracy_mean"], abs=1e-9)
-    chosen = tables.select(runs).query("method == @method")
+    chosen = selection.select(runs).query("method == @method")
     assert line.get_xdata()[-1] == chosen["seconds"].max()
     (end,) = lines(left, plotting.look(method).color, plotting.look(method).marker)
     assert (end.get_xdata()[0], end.get_ydata()[0]) == (line.get_xdata()[-1], line.get_ydata()[-1])
@@ -200,13 +200,13 @@ def test_convex_time_starts_with_the_largest_beta(drawn, runs, convex):
     (line,) = lines(drawn["accuracy"].axes[0], plotting.look("convex").color, "None")
     first = convex[(convex["run"] == "full") & (convex["iteration"] == 0) & (convex["beta"] == 1)]
     assert line.get_xdata()[0] == first["seconds"].max()
-    assert tables.methods(runs).set_index("method").loc["convex", "beta"] < 1
+    assert selection.methods(runs).set_index("method").loc["convex", "beta"] < 1
 
 
 def test_band_is_one_standard_deviation(drawn, runs):
     right = drawn["accuracy"].axes[1]
     by = ["method", "beta"]
-    table = tables.summarize(tables.select(runs, by), by).query("method == 'convex'")
+    table = selection.summarize(selection.select(runs, by), by).query("method == 'convex'")
     color = plotting.look("convex").color
     (band,) = [c for c in right.collections if to_hex(c.get_facecolor()[0]) == color]
     heights = {round(y, 9) for y in band.get_paths()[0].vertices[:, 1]}
@@ -216,7 +216,7 @@ def test_band_is_one_standard_deviation(drawn, runs):
 
 def test_rank_figure_is_the_table_and_ends_at_full_rank(drawn, runs):
     certified = runs[runs["method"].isin(["convex", "convex-truncated"])]
-    table = tables.summarize(tables.select(certified, ["rank"]), ["rank"])
+    table = selection.summarize(selection.select(certified, ["rank"]), ["rank"])
     for axes, measure in zip(drawn["rank"].axes, ("test", "train"), strict=True):
         (line,) = lines(axes, plotting.look("convex-truncated").color, "None")
         np.testing.assert_array_equal(line.get_xdata(), RANKS)
@@ -236,7 +236,7 @@ def test_what_is_filtered_has_no_place_among_the_ranks(runs, shown):
 
 
 def test_networks_are_bands_of_the_rank_figure(drawn, runs):
-    row = tables.methods(runs).set_index("method").loc["SGD"]
+    row = selection.methods(runs).set_index("method").loc["SGD"]
     axes = drawn["rank"].axes[0]
     color = plotting.look("SGD").color
     (line,) = lines(axes, color)
@@ -245,10 +245,10 @@ def test_networks_are_bands_of_the_rank_figure(drawn, runs):
     assert span.get_height() == pytest.approx(200 * row["test_accuracy_std"])
 
 
-@pytest.mark.parametrize("method", tables.METHODS)
+@pytest.mark.parametrize("method", selection.METHODS)
 @pytest.mark.parametrize("measure", list(curves.MEASURES))
 def test_curves_end_where_the_methods_table_is(drawn, runs, method, measure):
-    setting = tables.methods(runs).set_index("method").loc[method]
+    setting = selection.methods(runs).set_index("method").loc[method]
     panels = np.array(drawn["curves"].axes).reshape(2, 4)
     epochs, seconds = panels[:, list(curves.MEASURES).index(measure)]
     scale = 100 if measure.endswith("accuracy") else 1
@@ -256,7 +256,7 @@ def test_curves_end_where_the_methods_table_is(drawn, runs, method, measure):
     assert line.get_ydata()[-1] == pytest.approx(scale * setting[f"{measure}_mean"])
     assert len(line.get_xdata()) <= curves.LOOKS
     against_epochs = lines(epochs, plotting.look(method).color, "None")
-    if method in tables.SOLVED:
+    if method in selection.SOLVED:
         assert not against_epochs
     else:
         (line,) = against_epochs
@@ -318,7 +318,7 @@ def test_runs_that_are_no_candidates_have_no_panel(runs, convex):
 
 
 def test_uncertified_solves_are_marked_wherever_they_appear(drawn, drawn_doubtful):
-    for name in set(FIGURES) - {"spectrum"}:
+    for name in set(ALL) - {"spectrum"}:
         assert not any(open_markers(axes) for axes in drawn[name].axes), name
         assert "not certified" not in legend_words(drawn[name])
         assert "not certified" in legend_words(drawn_doubtful[name]), name
@@ -396,7 +396,7 @@ def test_filters_are_set_against_truncations(drawn, shown, runs):
     soft = table[table["kind"] != filters.HARD].set_index("kind")
     values = digits_like.spectrum() / digits_like.spectrum()[0]
     assert soft.loc["power", "effective_rank"] == pytest.approx(np.sqrt(values).sum())
-    chosen = tables.select(runs[runs["run"] == "ridge"], ["run"])["test_accuracy"]
+    chosen = selection.select(runs[runs["run"] == "ridge"], ["run"])["test_accuracy"]
     assert soft.loc["ridge", "test_accuracy_mean"] == pytest.approx(chosen.mean())
     (point,) = lines(drawn["filters"].axes[0], filters.LOOKS["ridge"].color, "v")
     assert point.get_ydata()[0] == pytest.approx(100 * chosen.mean())
@@ -405,7 +405,7 @@ def test_filters_are_set_against_truncations(drawn, shown, runs):
 def test_sensitivity_shows_what_is_varied_and_nothing_else(runs):
     table = sensitivity.table(with_variations(runs), "digits")
     varied = {name: set(rows["method"]) for name, rows in table.groupby("quantity")}
-    trained = set(tables.NETWORKS) | set(tables.TRAINED)
+    trained = set(selection.NETWORKS) | set(selection.TRAINED)
     assert varied == {
         "learning_rate": trained,
         "batch_size": {"SGD"},
@@ -417,7 +417,7 @@ def test_sensitivity_shows_what_is_varied_and_nothing_else(runs):
     assert means.loc["batch_size", 500] == pytest.approx(0.95)
     assert means.loc["optimizer", "adam"] == pytest.approx(0.94)
     assert means.loc["gates", 16] == pytest.approx(0.9316)
-    chosen = tables.methods(runs).set_index("method")["test_accuracy_mean"]
+    chosen = selection.methods(runs).set_index("method")["test_accuracy_mean"]
     # At the chosen value is the chosen setting.
     assert means.loc["batch_size", 100] == pytest.approx(chosen["SGD"])
     assert means.loc["gates", 128] == pytest.approx(chosen["convex-truncated"])
@@ -454,7 +454,7 @@ def test_where_nothing_is_varied_the_figure_says_so(runs):
 
 
 def test_calibration_shows_every_seed_and_their_mean(drawn, runs):
-    chosen = tables.select(runs[runs["method"] == "SGD"])
+    chosen = selection.select(runs[runs["method"] == "SGD"])
     for axes, (measure, scale) in zip(
         drawn["calibration"].axes, {"test_ece": 100, "test_nll": 1}.items(), strict=True
     ):
@@ -469,7 +469,7 @@ def test_calibration_shows_every_seed_and_their_mean(drawn, runs):
 
 def test_a_study_shows_the_paired_difference_and_its_interval(runs):
     table = studies.table(of_study(runs), NOISE, "noise")
-    chosen = {name: tables.select(runs[runs["method"] == name]) for name in studies.METHODS}
+    chosen = {name: selection.select(runs[runs["method"] == name]) for name in studies.METHODS}
     pairs = significance.differences(chosen["convex-truncated"], chosen["SGD"])
     expected = significance.interval(pairs)
     rows = table[table["panel"] == "difference"]
@@ -491,7 +491,7 @@ def test_a_study_of_samples_has_no_calibration(runs):
 
 def test_figures_of_one_seed_and_one_method_can_be_drawn(convex):
     one = convex[(convex["seed"] == 0) & (convex["method"] != "convex-filtered")]
-    runs = tables.collect(digits_like.evaluations(one), pd.DataFrame())
+    runs = selection.collect(digits_like.evaluations(one), pd.DataFrame())
     drawn = draw_all(all_tables(runs, one, pd.DataFrame()))
     words = [plotting.look(method).label for method in ("convex", "convex-truncated")]
     for name in ("accuracy", "rank", "curves", "studies"):
@@ -505,7 +505,7 @@ def test_without_convex_runs_there_is_nothing_to_draw(runs):
         rank.table(networks, digits_like.published(), "digits")
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", ALL)
 def test_legends_cover_no_panel(name, drawn_doubtful):
     figure = drawn_doubtful[name]
     with plotting.style():

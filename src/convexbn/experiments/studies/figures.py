@@ -7,8 +7,7 @@ share of wrong training labels.
 import numpy as np
 import pandas as pd
 
-from convexbn.reporting import plotting, significance
-from convexbn.reporting import selection as tables
+from convexbn.reporting import plotting, selection, significance
 from convexbn.reporting.plotting import PERCENT
 
 TRUNCATED, FULL, SGD = METHODS = "convex-truncated", "convex", "SGD"
@@ -36,14 +35,14 @@ def table(runs, values: dict, kind: str) -> pd.DataFrame:
     Parameters
     ----------
     runs : DataFrame
-        Columns `tables.RUNS`.
+        Columns `selection.RUNS`.
     values : dict
         What varies, by the name of the data set.
     kind : {"samples", "noise"}
     """
     rows = []
     for dataset, x in values.items():
-        chosen = dict(list(tables.select(runs[runs["dataset"] == dataset]).groupby("method")))
+        chosen = dict(list(selection.select(runs[runs["dataset"] == dataset]).groupby("method")))
         rows += [row | {"x": x} for row in _rows({m: chosen[m] for m in METHODS if m in chosen})]
     found = pd.DataFrame(rows, columns=COLUMNS).sort_values("x", kind="stable", ignore_index=True)
     return found[found["panel"].isin(KINDS[kind][2])]
@@ -52,7 +51,7 @@ def table(runs, values: dict, kind: str) -> pd.DataFrame:
 def _rows(chosen: dict):
     """Yield the rows of one data set."""
     for method, rows in chosen.items():
-        uncertified = tables.not_certified(rows).any()
+        uncertified = selection.not_certified(rows).any()
         known = {"method": method, "certified": not uncertified, "seeds": len(rows)}
         for panel, measure in (("accuracy", "test_accuracy"), ("ece", "test_ece")):
             mean, std = rows[measure].mean(), rows[measure].std()
@@ -63,7 +62,7 @@ def _rows(chosen: dict):
         pairs = significance.differences(chosen[TRUNCATED], chosen[SGD])
         found = significance.interval(pairs)
         known = {"method": TRUNCATED, "seeds": found.pairs}
-        known["certified"] = not tables.not_certified(chosen[TRUNCATED]).any()
+        known["certified"] = not selection.not_certified(chosen[TRUNCATED]).any()
         yield {"panel": "difference", "mean": found.mean, "reach": found.high - found.mean, **known}
 
 
@@ -106,7 +105,7 @@ def _draw(axes, rows, name: str) -> None:
     scale = 1 if name == "rank" else PERCENT
     for method, some in plotting.by_method(rows):
         look, mean, reach = plotting.look(method), scale * some["mean"], scale * some["reach"]
-        uncertified = tables.not_certified(some)
+        uncertified = selection.not_certified(some)
         if name == "difference":
             style = {"ecolor": look.color, "elinewidth": 1.2, "capsize": 2}
             axes.errorbar(some["x"], mean, reach, fmt="none", **style)

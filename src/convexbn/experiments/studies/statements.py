@@ -7,8 +7,7 @@ zero (:mod:`convexbn.reporting.significance`).
 import numpy as np
 import pandas as pd
 
-from convexbn.reporting import selection as tables
-from convexbn.reporting import significance
+from convexbn.reporting import selection, significance
 from convexbn.reporting.claims import COLUMNS, SIDES, Finding, chosen_of, corrected
 from convexbn.reporting.significance import LEVEL, SEEDS
 
@@ -21,7 +20,7 @@ def studies(runs: pd.DataFrame, studies: dict, datasets: dict) -> pd.DataFrame:
     Parameters
     ----------
     runs : DataFrame
-        Columns `tables.RUNS`.
+        Columns `selection.RUNS`.
     studies : dict
         Of kind ("samples", "noise"), and of name, to what varies, by the name of the data set.
     datasets : dict
@@ -55,7 +54,9 @@ def _judged(judge, runs, values: dict, datasets: dict) -> Finding:
 
 def _rank_grows(parts: dict) -> Finding:
     """Judge whether the best k grows with n, as a power of it."""
-    ranked = {n: tables.candidates(rows[rows["method"].isin(RANKED)]) for n, rows in parts.items()}
+    ranked = {
+        n: selection.candidates(rows[rows["method"].isin(RANKED)]) for n, rows in parts.items()
+    }
     ranks = pd.DataFrame({n: best_ranks(rows) for n, rows in ranked.items()}).T  # (n, seeds)
     log_n = np.log(ranks.index.to_numpy(dtype=float))
     half_steps = [_half_step(rows["rank"].unique(), ranks.loc[n]) for n, rows in ranked.items()]
@@ -88,7 +89,7 @@ def best_ranks(rows: pd.DataFrame) -> pd.Series:
 
     Of each rank in the setting that :func:`convexbn.reporting.selection.select` chooses.
     """
-    rows = tables.select(rows, ["rank"])
+    rows = selection.select(rows, ["rank"])
     order = rows.sort_values(["validation_accuracy", "rank"], ascending=[False, True])
     return order.dropna(subset="validation_accuracy").groupby("seed")["rank"].first()
 
@@ -119,7 +120,7 @@ def _finding(found, scale: float, words: str, unit: str, used: list) -> Finding:
         f"{words} {mean:+.2f}{unit}, {LEVEL:.0%} interval {low:+.2f} to {high:+.2f}, "
         f"p = {found.p:.2g}, {found.pairs} seeds"
     )
-    if missed := sum(int(tables.not_certified(rows).sum()) for rows in used):
+    if missed := sum(int(selection.not_certified(rows).sum()) for rows in used):
         return Finding(f"{measured}; {missed} solve(s) not certified", "not resolved", found)
     return Finding(measured, found.verdict(), found)
 

@@ -3,8 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from convexbn.reporting import histories, plotting
-from convexbn.reporting import selection as tables
+from convexbn.reporting import histories, plotting, selection
 from convexbn.reporting.plotting import PERCENT
 
 COLUMNS = ["panel", "method", "x", "mean", "std", "certified", "source"]
@@ -24,20 +23,20 @@ def table(runs, convex, sgd, published, dataset: str) -> pd.DataFrame:
     Parameters
     ----------
     runs : DataFrame
-        Columns `tables.RUNS`.
+        Columns `selection.RUNS`.
     convex, sgd : DataFrame
         Histories of the convex and the SGD runs; either may be empty.
     published : DataFrame
         Columns dataset, method, test_accuracy, source.
     dataset : str
     """
-    runs = tables.candidates(runs[runs["dataset"] == dataset])
-    parts = [_against_time(row, convex, sgd) for row in tables.methods(runs).itertuples()]
+    runs = selection.candidates(runs[runs["dataset"] == dataset])
+    parts = [_against_time(row, convex, sgd) for row in selection.methods(runs).itertuples()]
     by = ["method", "beta"]
-    betas = tables.summarize(tables.select(runs, by), by)
+    betas = selection.summarize(selection.select(runs, by), by)
     betas = betas.assign(panel="beta", x=betas["beta"])
     parts += [betas, _diverged(runs, betas)]
-    parts += [tables.published(published, dataset).assign(panel="published")]
+    parts += [selection.published(published, dataset).assign(panel="published")]
     names = {"test_accuracy_mean": "mean", "test_accuracy_std": "std", "test_accuracy": "mean"}
     parts = [part.rename(columns=names).reindex(columns=COLUMNS) for part in parts if len(part)]
     return pd.concat(parts, ignore_index=True)
@@ -70,7 +69,7 @@ def draw(table, dataset: str):
     plotting.accuracy_axes(right, r"weight decay $\beta$", "test accuracy (%)")
     plotting.ticks_at(right.xaxis, np.unique(table.loc[table["panel"].isin(_BETAS), "x"]))
     entries = plotting.handles([method for method, _ in plotting.by_method(panels["time"])])
-    entries += plotting.not_certified(tables.not_certified(table).any())
+    entries += plotting.not_certified(selection.not_certified(table).any())
     if len(panels["diverged"]):
         entries.append(plotting.mark("diverged at every learning rate", "x"))
     entries += plotting.levels((left, right), _published(table))
@@ -84,7 +83,7 @@ def _draw(axes, rows, marked, look) -> None:
     mean, std = PERCENT * rows["mean"], PERCENT * rows["std"]
     plotting.band(axes, rows["x"], mean, std, look.color)
     shown = marked["x"], PERCENT * marked["mean"]
-    plotting.points(axes, *shown, look, tables.not_certified(marked))
+    plotting.points(axes, *shown, look, selection.not_certified(marked))
 
 
 def _published(table) -> pd.DataFrame:

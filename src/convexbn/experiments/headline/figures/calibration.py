@@ -3,8 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from convexbn.reporting import plotting
-from convexbn.reporting import selection as tables
+from convexbn.reporting import plotting, selection
 from convexbn.reporting.plotting import PERCENT
 
 COLUMNS = ["method", "run", "seed", "test_ece", "test_nll", "temperature", "certified"]
@@ -20,10 +19,10 @@ def table(runs, dataset: str) -> pd.DataFrame:
     Parameters
     ----------
     runs : DataFrame
-        Columns `tables.RUNS`.
+        Columns `selection.RUNS`.
     dataset : str
     """
-    chosen = tables.select(runs[runs["dataset"] == dataset])
+    chosen = selection.select(runs[runs["dataset"] == dataset])
     return chosen.sort_values(["method", "seed"], ignore_index=True)[COLUMNS]
 
 
@@ -42,7 +41,7 @@ def draw(table, dataset: str):
     panels[0].set_yticks(range(len(methods)), labels)
     panels[0].set_ylim(len(methods) - 0.4, -0.6)
     entries = [plotting.mark("one seed", "|"), plotting.mark("mean ± one standard deviation", "o")]
-    plotting.legend(figure, entries + plotting.not_certified(tables.not_certified(table).any()))
+    plotting.legend(figure, entries + plotting.not_certified(selection.not_certified(table).any()))
     figure.suptitle(dataset)
     return figure
 
@@ -53,5 +52,5 @@ def _draw(axes, place: int, values, look, rows) -> None:
     mean, std = values.mean(), values.std()
     below = place + 0.15
     axes.errorbar(mean, below, xerr=std, fmt="none", ecolor=look.color, elinewidth=1.2, capsize=2)
-    missed = np.array([tables.not_certified(rows).any()])
+    missed = np.array([selection.not_certified(rows).any()])
     plotting.points(axes, np.array([mean]), np.array([below]), look, missed)

@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 
-from convexbn.reporting import histories, plotting
-from convexbn.reporting import selection as tables
+from convexbn.reporting import histories, plotting, selection
 
 COLUMNS = [
     *("run", "rank", "filter", "tolerance", "seed", "beta", "seconds"),
@@ -28,7 +27,7 @@ def table(runs, convex, dataset: str, tolerance: dict) -> pd.DataFrame:
     Parameters
     ----------
     runs : DataFrame
-        Columns `tables.RUNS`, for the certificates; at least one convex run.
+        Columns `selection.RUNS`, for the certificates; at least one convex run.
     convex : DataFrame
         Histories of the convex runs.
     dataset : str
@@ -40,7 +39,7 @@ def table(runs, convex, dataset: str, tolerance: dict) -> pd.DataFrame:
     ValueError
         If the dataset has no convex run that is a candidate.
     """
-    finals = tables.programs(tables.candidates(runs[runs["dataset"] == dataset]))
+    finals = selection.programs(selection.candidates(runs[runs["dataset"] == dataset]))
     convex = convex[convex["dataset"] == dataset]
     parts = []
     for final in finals.sort_values(["rank", "run"], kind="stable").itertuples():
@@ -88,7 +87,7 @@ def draw(table, dataset: str):
     entries = [Line2D([], [], color=c, label=rf"$\beta$ = {b:.3g}") for b, c in colors.items()]
     entries.append(Line2D([], [], color="0.3", linestyle="--", label="tolerance"))
     entries.append(plotting.mark("certified", "o", markersize=3))
-    entries += plotting.not_certified(tables.not_certified(table).any())
+    entries += plotting.not_certified(selection.not_certified(table).any())
     plotting.legend(figure, entries, at_most=5)
     figure.suptitle(dataset)
     return figure
@@ -104,7 +103,7 @@ def _draw_run(top, bottom, rows, colors) -> None:
         top.plot(seconds, looks["dual_objective"], ":", color=color, linewidth=1)
         bottom.plot(seconds, looks["relative_gap"].clip(lower=LOWEST), color=color, linewidth=1)
         final = solve[solve["certified"].notna()]
-        missed = tables.not_certified(final).any()
+        missed = selection.not_certified(final).any()
         end = {"markerfacecolor": "white", "zorder": 4} if missed else {"markersize": 3}
         gap = final["relative_gap"].clip(lower=LOWEST)
         bottom.plot(final["seconds"], gap, "o", color=color, **end)
@@ -115,7 +114,7 @@ def _draw_run(top, bottom, rows, colors) -> None:
 
 def _words(name: str, rows) -> str:
     finals = rows[rows["certified"].notna()]
-    missed = int(tables.not_certified(finals).sum())
+    missed = int(selection.not_certified(finals).sum())
     words = f"{missed} of {len(finals)} not certified" if missed else "all certified"
     soft = finals["filter"].iloc[0]
     size = soft if isinstance(soft, str) and soft else f"$k$ = {finals['rank'].iloc[0]:.0f}"

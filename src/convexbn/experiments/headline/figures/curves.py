@@ -2,8 +2,7 @@
 
 import pandas as pd
 
-from convexbn.reporting import histories, plotting
-from convexbn.reporting import selection as tables
+from convexbn.reporting import histories, plotting, selection
 from convexbn.reporting.plotting import PERCENT
 
 MEASURES = {
@@ -30,16 +29,16 @@ def table(runs, convex, sgd, dataset: str) -> pd.DataFrame:
     Parameters
     ----------
     runs : DataFrame
-        Columns `tables.RUNS`.
+        Columns `selection.RUNS`.
     convex, sgd : DataFrame
         Histories of the convex and the SGD runs; either may be empty.
     dataset : str
     """
     parts = []
-    for setting in tables.methods(runs[runs["dataset"] == dataset]).itertuples():
+    for setting in selection.methods(runs[runs["dataset"] == dataset]).itertuples():
         history = histories.leading_to(setting, convex, sgd)
         curves = {"seconds": histories.over_time(history, MEASURES, LOOKS)}
-        if setting.method not in tables.SOLVED:
+        if setting.method not in selection.SOLVED:
             curves = {"epoch": _over_epochs(history), **curves}
         words = {"method": setting.method, "certified": setting.certified}
         for against, curve in curves.items():
@@ -68,7 +67,7 @@ def draw(table, dataset: str):
         for panel, measure in zip(panels, MEASURES, strict=True):
             _label(panel, measure, against)
     entries = plotting.handles([method for method, _ in plotting.by_method(table)])
-    entries += plotting.not_certified(tables.not_certified(table).any())
+    entries += plotting.not_certified(selection.not_certified(table).any())
     plotting.legend(figure, entries)
     figure.suptitle(dataset)
     return figure
@@ -85,7 +84,7 @@ def _draw(axes, curve, measure: str, look) -> None:
         low, high = (mean - std).clip(lower=LOWEST), mean + std
         axes.fill_between(curve["x"], low, high, color=look.color, alpha=0.18, linewidth=0)
     end = curve.tail(1)
-    plotting.points(axes, end["x"], mean[end.index], look, tables.not_certified(end))
+    plotting.points(axes, end["x"], mean[end.index], look, selection.not_certified(end))
 
 
 def _label(axes, measure: str, against: str) -> None:

@@ -7,8 +7,7 @@ has k gains of 1 and no others. They are set side by side at the same effective 
 import numpy as np
 import pandas as pd
 
-from convexbn.reporting import plotting
-from convexbn.reporting import selection as tables
+from convexbn.reporting import plotting, selection
 from convexbn.reporting.plotting import PERCENT, Look
 from convexbn.whitening import FILTERS
 
@@ -33,15 +32,15 @@ def table(runs, spectrum, dataset: str) -> pd.DataFrame:
     Parameters
     ----------
     runs : DataFrame
-        Columns `tables.RUNS`; at least one convex run.
+        Columns `selection.RUNS`; at least one convex run.
     spectrum : DataFrame
         Columns `convexbn.experiments.headline.figures.spectrum.COLUMNS`: the singular values.
     dataset : str
     """
-    runs = tables.programs(runs[runs["dataset"] == dataset])
+    runs = selection.programs(runs[runs["dataset"] == dataset])
     runs = runs.assign(filter=runs["filter"].where(runs["method"] == "convex-filtered", HARD))
     by = ["filter", "rank"]
-    best = tables.summarize(tables.select(runs, by), by)
+    best = selection.summarize(selection.select(runs, by), by)
     words = best["filter"].str.split(" ")
     best = best.assign(kind=words.str[0], strength=pd.to_numeric(words.str[1]))
     ranks = [
@@ -68,13 +67,13 @@ def draw(table, dataset: str):
             rows, look = table[table["kind"] == kind], LOOKS[kind]
             mean, std = (PERCENT * rows[f"{part}_accuracy_{s}"] for s in ("mean", "std"))
             plotting.band(axes, rows["effective_rank"], mean, std, look.color)
-            uncertified = tables.not_certified(rows)
+            uncertified = selection.not_certified(rows)
             plotting.points(axes, rows["effective_rank"], mean, look, uncertified)
         plotting.accuracy_axes(axes, "effective rank, sum of gains", f"{part} accuracy (%)")
         if len(ranks := np.unique(table.loc[table["kind"] == HARD, "effective_rank"])):
             plotting.ticks_at(axes.xaxis, ranks, share=0.12)
     entries = plotting.entries([LOOKS[kind] for kind in present])
-    entries += plotting.not_certified(tables.not_certified(table).any())
+    entries += plotting.not_certified(selection.not_certified(table).any())
     plotting.legend(figure, entries)
     figure.suptitle(dataset)
     return figure

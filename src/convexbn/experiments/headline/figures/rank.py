@@ -2,8 +2,7 @@
 
 import pandas as pd
 
-from convexbn.reporting import plotting
-from convexbn.reporting import selection as tables
+from convexbn.reporting import plotting, selection
 from convexbn.reporting.plotting import PERCENT
 
 PARTS = "test", "train"
@@ -26,7 +25,7 @@ def table(runs, published, dataset: str) -> pd.DataFrame:
     Parameters
     ----------
     runs : DataFrame
-        Columns `tables.RUNS`; at least one convex run.
+        Columns `selection.RUNS`; at least one convex run.
     published : DataFrame
         Columns dataset, method, test_accuracy, source.
     dataset : str
@@ -39,11 +38,11 @@ def table(runs, published, dataset: str) -> pd.DataFrame:
     runs = runs[runs["dataset"] == dataset]
     by = ["method", "rank"]
     sharp = runs[runs["filter"] == ""]  # a filter keeps every rank
-    programs = tables.select(tables.programs(sharp, PROGRAMS), by)
+    programs = selection.select(selection.programs(sharp, PROGRAMS), by)
     betas = programs.groupby(by)["beta"].first().reset_index()
-    programs = tables.summarize(programs, by).merge(betas).sort_values(["rank", "method"])
-    networks = tables.methods(runs[runs["method"].isin(tables.NETWORKS)])
-    entered = tables.published(published, dataset)
+    programs = selection.summarize(programs, by).merge(betas).sort_values(["rank", "method"])
+    networks = selection.methods(runs[runs["method"].isin(selection.NETWORKS)])
+    entered = selection.published(published, dataset)
     entered = entered.rename(columns={"test_accuracy": "test_accuracy_mean"})
     kinds = {"program": programs, "network": networks, "published": entered}
     parts = [part.assign(kind=kind) for kind, part in kinds.items() if len(part)]
@@ -70,7 +69,7 @@ def draw(table, dataset: str):
         plotting.energy_scale(axes, ranks.index.to_numpy(), ranks.to_numpy())
     entries = plotting.handles(networks["method"], linestyle="--", marker="")
     entries += plotting.handles([method for method, _ in plotting.by_method(programs)])
-    entries += plotting.not_certified(tables.not_certified(programs).any())
+    entries += plotting.not_certified(selection.not_certified(programs).any())
     published = table[table["kind"] == "published"]
     published = published.rename(columns={"test_accuracy_mean": "test_accuracy"})
     entries += plotting.levels(panels[:1], published)
@@ -85,7 +84,7 @@ def _draw_line(axes, rows, measure: str, color) -> None:
     mean, std = (PERCENT * rows[f"{measure}_{statistic}"] for statistic in ("mean", "std"))
     plotting.band(axes, rows["rank"], mean, std, color)
     for method, some in plotting.by_method(rows):
-        uncertified = tables.not_certified(some)
+        uncertified = selection.not_certified(some)
         plotting.points(axes, some["rank"], mean[some.index], plotting.look(method), uncertified)
 
 

@@ -3,8 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from convexbn.reporting import plotting
-from convexbn.reporting import selection as tables
+from convexbn.reporting import plotting, selection
 from convexbn.reporting.plotting import PERCENT
 
 QUANTITIES = {
@@ -33,7 +32,7 @@ def table(runs, dataset: str) -> pd.DataFrame:
     Parameters
     ----------
     runs : DataFrame
-        Columns `tables.RUNS`.
+        Columns `selection.RUNS`.
     dataset : str
     """
     runs = runs[runs["dataset"] == dataset]
@@ -49,7 +48,7 @@ def table(runs, dataset: str) -> pd.DataFrame:
 
 def _varied(rows, quantity: str) -> pd.DataFrame:
     """Return the rows of one method and quantity, none if it has one value or none."""
-    chosen = tables.select(rows).head(1)
+    chosen = selection.select(rows).head(1)
     for name in HELD:
         if name != quantity and chosen[name].notna().any():
             rows = rows[rows[name] == chosen[name].item()]
@@ -57,7 +56,7 @@ def _varied(rows, quantity: str) -> pd.DataFrame:
     if chosen.empty or len(values) < 2:
         return pd.DataFrame()
     by = ["method", quantity]
-    best = tables.summarize(tables.select(rows.assign(candidate=True), by), by)
+    best = selection.summarize(selection.select(rows.assign(candidate=True), by), by)
     found = values.merge(best, how="left").sort_values(quantity)
     return found.rename(columns={quantity: "value"}).assign(quantity=quantity)
 
@@ -90,7 +89,7 @@ def draw(table, dataset: str):
         axes.set_xlabel(QUANTITIES[quantity])
     panels[0].set_ylabel("test accuracy (%)")
     entries = plotting.handles([method for method, _ in plotting.by_method(table)])
-    entries += plotting.not_certified(tables.not_certified(table).any())
+    entries += plotting.not_certified(selection.not_certified(table).any())
     if table["test_accuracy_mean"].isna().any():
         entries.append(plotting.mark("every network diverged", "x"))
     plotting.legend(figure, entries, at_most=3 if len(shown) > 1 else 2)
@@ -102,7 +101,7 @@ def _draw_numbers(axes, rows) -> None:
         look, x = plotting.look(method), pd.to_numeric(some["value"])
         mean, std = PERCENT * some["test_accuracy_mean"], PERCENT * some["test_accuracy_std"]
         plotting.band(axes, x, mean, std, look.color)
-        plotting.points(axes, x, mean, look, tables.not_certified(some))
+        plotting.points(axes, x, mean, look, selection.not_certified(some))
         plotting.crosses(axes, x[mean.isna()], look.color)
     plotting.log_x(axes)
     plotting.ticks_at(axes.xaxis, np.unique(pd.to_numeric(rows["value"])), share=0.2)
@@ -117,7 +116,7 @@ def _draw_names(axes, rows) -> None:
         x = place + 0.12 * (i - (len(methods) - 1) / 2)
         mean, std = PERCENT * some["test_accuracy_mean"], PERCENT * some["test_accuracy_std"]
         axes.errorbar(x, mean, std, fmt="none", ecolor=look.color, elinewidth=1.2, capsize=2)
-        plotting.points(axes, x, mean, look, tables.not_certified(some))
+        plotting.points(axes, x, mean, look, selection.not_certified(some))
         plotting.crosses(axes, x[mean.isna()], look.color)
     axes.set_xticks(range(len(names)), [OPTIMIZERS[name] for name in names])
     axes.set_xlim(-0.6, len(names) - 0.4)
