@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from convexbn.pipeline import artifacts
-from convexbn.reporting import histories, pages, selection
+from convexbn.reporting import histories, methods, pages, selection
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def sgd_rows(*settings) -> pd.DataFrame:
         for beta, rate, validation, test, objective in settings
         for seed in range(len(validation))
     ]
-    return pd.DataFrame(rows).reindex(columns=selection.RUNS)
+    return pd.DataFrame(rows).reindex(columns=selection.RUNS).assign(filter_kind="")
 
 
 def chosen_setting(runs):
@@ -134,7 +134,7 @@ def test_a_setting_that_only_tuning_seeds_have_is_no_run_s_setting():
 def test_candidates_are_known_after_a_round_trip(runs, tmp_path):
     mixed = runs.assign(candidate=runs["run"] != "k5")
     artifacts.write_table(tmp_path / "runs.csv", mixed, {})
-    again = selection.candidates(selection.read_all([tmp_path / "runs.csv"]))
+    again = selection.candidates(artifacts.read_all([tmp_path / "runs.csv"]))
     assert set(runs["run"]) - set(again["run"]) == {"k5"}
 
 
@@ -188,12 +188,12 @@ def test_methods_says_whether_all_solves_are_certified(written):
 
 
 def test_methods_are_listed_in_their_order(runs):
-    assert tuple(selection.methods(runs)["method"]) == selection.METHODS
+    assert tuple(selection.methods(runs)["method"]) == tuple(methods.METHODS)
 
 
 def test_tables_survive_the_disk(runs, tmp_path):
     artifacts.write_table(tmp_path / "runs.csv", runs, {})
-    again = selection.read_all([tmp_path / "runs.csv"])
+    again = artifacts.read_all([tmp_path / "runs.csv"])
     # Words that were read have a type of their own, and so have those that are missing.
     expected, found = (selection.methods(some).fillna({"optimizer": ""}) for some in (runs, again))
     pd.testing.assert_frame_equal(found, expected, check_dtype=False)
@@ -215,11 +215,11 @@ def test_over_time_of_one_seed_has_no_spread():
     assert histories.over_time(history, ["test_accuracy"])["test_accuracy_std"].isna().all()
 
 
-def test_over_time_of_few_looks_lies_on_the_whole_curve(written):
+def test_over_time_of_few_evaluations_lies_on_the_whole_curve(written):
     convex, _ = written
     measures = ["test_accuracy", "train_loss"]
     rows = convex[(convex["run"] == "k5")]
-    whole, few = histories.over_time(rows, measures), histories.over_time(rows, measures, looks=7)
+    whole, few = histories.over_time(rows, measures), histories.over_time(rows, measures, kept=7)
     assert len(few) == 7
     assert few["seconds"].iloc[[0, -1]].tolist() == whole["seconds"].iloc[[0, -1]].tolist()
     pd.testing.assert_frame_equal(few.merge(whole), few)
@@ -230,7 +230,7 @@ def test_a_setting_s_history_is_its_own(runs, written):
         rows = histories.leading_to(setting, *written)
         assert set(rows["run"]) == {setting.run}
         assert rows["beta"].min() == pytest.approx(setting.beta)
-        if setting.method in selection.SOLVED:
+        if setting.method in methods.SOLVED:
             assert rows["beta"].max() == 1  # the start of the path
         else:
             assert set(rows["learning_rate"]) == {setting.learning_rate}
@@ -248,22 +248,22 @@ def test_a_tuned_setting_s_history_leaves_out_the_path_of_the_tuning_seeds(runs,
 
 
 @pytest.mark.parametrize(
-    ("count", "looks", "kept"), [(3, 5, 3), (100, 7, 7), (5, 5, 5), (9, None, 9)]
+    ("count", "most", "kept"), [(3, 5, 3), (100, 7, 7), (5, 5, 5), (9, None, 9)]
 )
-def test_thinning_keeps_both_ends_and_spreads(count, looks, kept):
+def test_thinning_keeps_both_ends_and_spreads(count, most, kept):
     rows = np.arange(count)
-    some = histories.thinned(rows, looks)
+    some = histories.thinned(rows, most)
     assert len(some) == kept
     assert (some[0], some[-1]) == (0, count - 1)
     steps = np.diff(some)
     assert steps.max() - steps.min() <= 1
-    frame = histories.thinned(pd.DataFrame({"a": rows}, index=rows[::-1]), looks)
+    frame = histories.thinned(pd.DataFrame({"a": rows}, index=rows[::-1]), most)
     np.testing.assert_array_equal(frame["a"], some)
 
 
 def test_rounding_keeps_six_digits_and_everything_else():
     frame = pd.DataFrame({"x": [1 / 3, 1e-9 / 7, np.nan], "n": [1, 2, 3], "words": ["a", "b", ""]})
-    again = selection.rounded(frame)
+    again = artifacts.rounded(frame)
     assert again["x"].tolist()[:2] == [0.333333, 1.42857e-10]
     assert np.isnan(again["x"][2])
     pd.testing.assert_frame_equal(again[["n", "words"]], frame[["n", "words"]])
@@ -272,7 +272,7 @@ def test_rounding_keeps_six_digits_and_everything_else():
 def test_the_repository_publishes_no_value_of_its_own(request):
     frame = artifacts.read_table(request.config.rootpath / "config" / "published.csv")
     assert list(frame.columns) == ["dataset", "method", "test_accuracy", "source"]
-    assert selection.published(frame, "cifar10").empty
+    assert methods.published(frame, "cifar10").empty
 
 
 @pytest.mark.parametrize(
@@ -280,9 +280,9 @@ def test_the_repository_publishes_no_value_of_its_own(request):
 )
 def test_published_values_are_checked(field, value):
     row = {"dataset": "d", "method": "SGD", "test_accuracy": 0.4, "source": "Some et al."}
-    assert len(selection.published(digits_like.published(**row), "d")) == 1
+    assert len(methods.published(digits_like.published(**row), "d")) == 1
     with pytest.raises(ValueError, match="published values"):
-        selection.published(digits_like.published(**{**row, field: value}), "d")
+        methods.published(digits_like.published(**{**row, field: value}), "d")
 
 
 def test_the_rendered_table_is_in_percent_and_stands_alone():

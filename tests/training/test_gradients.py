@@ -106,7 +106,7 @@ def test_more_and_larger_networks_leave_room_for_fewer_in_the_cache():
 
 
 TRAIN = """
-from convexbn.networks.gated_program import whitened_run
+from convexbn.pipeline.designs import whitened_run
 from convexbn.training.sweeps import Sweep
 from convexbn.training.engine import train
 shape = (lambda rows: (rows, d)) if {K} == 1 else (lambda rows: ({K}, rows, d))

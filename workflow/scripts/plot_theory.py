@@ -6,10 +6,10 @@ logs.start(snakemake.log[0])
 
 from convexbn.experiments.theory import figures
 from convexbn.pipeline import artifacts
-from convexbn.reporting import plotting, selection
+from convexbn.reporting import plotting
 
 name = snakemake.params.figure
-figure = figures.FIGURES[name](selection.read_all(snakemake.input.tables))
+figure = figures.FIGURES[name](artifacts.read_all(snakemake.input.tables))
 
 provenance = artifacts.provenance(figure=name)
 plotting.save(figure, snakemake.output.pdf, snakemake.output.png, provenance)

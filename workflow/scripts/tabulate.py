@@ -9,8 +9,8 @@ from convexbn.pipeline import artifacts
 from convexbn.reporting import pages, selection
 
 runs = selection.collect(
-    evaluations=selection.read_all(snakemake.input.evaluations),
-    sgd=selection.read_all(snakemake.input.sgd),
+    evaluations=artifacts.read_all(snakemake.input.evaluations),
+    sgd=artifacts.read_all(snakemake.input.sgd),
 )
 methods = selection.methods(runs)
 

@@ -6,9 +6,9 @@ logs.start(snakemake.log[0])
 
 from convexbn.files import atomic
 from convexbn.pipeline import artifacts
-from convexbn.reporting import pages, selection
+from convexbn.reporting import pages
 
-theorems = selection.read_all(snakemake.input.theorems)
+theorems = artifacts.read_all(snakemake.input.theorems)
 
 artifacts.write_table(snakemake.output.theorems, theorems, artifacts.provenance())
 with atomic(snakemake.output.html) as partial:

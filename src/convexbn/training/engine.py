@@ -42,7 +42,7 @@ def train(features: dict, sweep: Sweep, device="cpu", checkpoint=None) -> tuple[
         X_train (n, d), or (K, n, h) for the K patches of a convolutional network with average
         pooling, and Y_train (n, C), whose dtype is the networks'; labels_train (n,); and X_*,
         labels_* for validation and test, each possibly of zero rows. For network "convex" those of
-        :func:`convexbn.networks.gated_program.whitened`.
+        :func:`convexbn.pipeline.designs.whitened`.
     sweep : Sweep
     device : str or torch.device
         Where data and networks lie throughout. A CPU is used with PyTorch's number of threads.

@@ -13,7 +13,7 @@ from workflow_runs import ROOT, jobs, snakemake
 from convexbn import solve, whiten
 from convexbn.experiments.benchmark import cases, clocks, engine, figures, peers, race, tables
 from convexbn.experiments.benchmark.passes import passes
-from convexbn.experiments.benchmark.problems import Problem, build, small
+from convexbn.experiments.benchmark.problems import RaceProblem, build, small
 from convexbn.pipeline import artifacts
 from convexbn.programs.gated import forward
 from convexbn.reporting import plotting
@@ -29,7 +29,7 @@ def features(n=20, d=6, C=3):
     return {"X_train": X, "Y_train": np.eye(C, dtype=np.float32)[rng.integers(C, size=n)]}
 
 
-def built(**entry) -> Problem:
+def built(**entry) -> RaceProblem:
     data = features()
     return build({"gates": 5, "beta": 0.3} | entry, data, whiten(data["X_train"]).tensors(), 0)
 
@@ -72,7 +72,7 @@ def test_a_problem_larger_than_its_data_is_refused(entry):
 def test_a_problem_survives_its_file(tmp_path):
     problem = built()
     artifacts.save_tensors(tmp_path / "problem.safetensors", problem.tensors(), {})
-    again = Problem.read(tmp_path / "problem.safetensors", "gated")
+    again = RaceProblem.read(tmp_path / "problem.safetensors", "gated")
     assert again.beta == problem.beta
     np.testing.assert_array_equal(again.D, problem.D)
 
@@ -281,6 +281,16 @@ def test_exponents_are_those_of_a_power_law():
     np.testing.assert_allclose(exponents[["n", "rank"]], [1.5, 2.0])
 
 
+def columns_table() -> pd.DataFrame:
+    """Two rounds of column generation and a solve over sampled gates, made by hand."""
+    ways = [(tables.GENERATED, 2, 0.1, 1e-2), (tables.GENERATED, 3, 0.2, 0.0)]
+    ways += [(tables.SAMPLED, 8, 0.3, 1e-3)]
+    table = pd.DataFrame(ways, columns=["method", "gates", "seconds", "relative_excess"])
+    last = [False, True, True]
+    known = {"n": 20, "rank": 3, "share": 0.1, "neurons": table["gates"]}
+    return table.assign(**known, last=last, converged=last)
+
+
 def test_every_figure_is_drawn_from_its_table(tmp_path):
     points = {("n", 10): "toy", ("n", 20): "other"}
     both = pd.concat([TOY, TOY.assign(problem="other")])
@@ -290,6 +300,7 @@ def test_every_figure_is_drawn_from_its_table(tmp_path):
         "memory": tables.memory(both),
         "scaling": tables.scaling(both, points, 1e-2),
         "passes": passes({"toy": small("gated", 1)}, repeats=1, seconds=0.001),
+        "columns": columns_table(),
         "engine": engine.compare("tiny", ENGINE, make_features(), repeats=1),
     }
     assert made.keys() == figures.FIGURES.keys()

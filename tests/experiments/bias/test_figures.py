@@ -55,7 +55,7 @@ def means(model, table=0):
     return rows[rows["model"] == model]
 
 
-MODELS = list(bias_figures.LOOKS)
+MODELS = list(bias_figures.STYLES)
 
 
 @pytest.mark.parametrize("column", [0, 1])
@@ -106,7 +106,7 @@ def test_course_is_the_mean_over_seeds(drawn, model):
     seeds = means(model, table=1).groupby("iteration")
     assert any(set(line.get_ydata()) == {0.4} for line in left.lines)
     for axes, measure in ((left, "loss"), (right, "spearman")):
-        (line,) = [x for x in axes.lines if x.get_color() == bias_figures.LOOKS[model][1]]
+        (line,) = [x for x in axes.lines if x.get_color() == bias_figures.STYLES[model][1]]
         expected = seeds[measure].mean().dropna()
         np.testing.assert_array_equal(line.get_xdata(), expected.index)
         np.testing.assert_allclose(line.get_ydata(), expected)
