@@ -118,6 +118,32 @@ def test_methods_says_what_is_at_an_end_of_what_was_tried():
     assert edges(*parts, parts[0].assign(rank=40, run="k40")) == [""]
 
 
+def test_methods_says_whether_a_filter_is_at_an_end_of_its_kind():
+    def filtered(run, kind, value, accuracy):
+        known = {"run": run, "method": "convex-filtered", "filter_kind": kind}
+        rows = [(beta, 0.1, [accuracy - (beta != 0.2)], [0.1], [1.0]) for beta in (0.1, 0.2, 0.3)]
+        return sgd_rows(*rows).assign(**known, filter_value=value)
+
+    ridges = [filtered(f"r{c}", "ridge", c, 0.5 + (c == 0.02)) for c in (0.01, 0.02, 0.03)]
+    power = filtered("p", "power", 0.5, 0.4)
+
+    def edges(*parts):
+        return selection.methods(pd.concat(parts))["edges"].tolist()
+
+    assert edges(*ridges, power) == ["learning_rate"]
+    assert edges(*ridges[:2], power) == ["learning_rate, filter_value"]
+    assert edges(ridges[1], power) == ["learning_rate"]  # the only one of its kind
+
+
+def test_a_run_without_a_filter_has_an_empty_kind_on_disk_too(runs, tmp_path):
+    artifacts.write_table(tmp_path / "runs.csv", runs, {})
+    again = artifacts.read_table(tmp_path / "runs.csv")
+    assert again["filter_kind"].tolist() == runs["filter_kind"].tolist()
+    none = again["filter_kind"] == ""
+    assert again["filter_value"].isna().tolist() == none.tolist()
+    assert 0 < none.sum() < len(again)
+
+
 def test_a_setting_that_only_tuning_seeds_have_is_no_run_s_setting():
     lucky = (1.0, 0.1, [0.9], [0.9], [1.0])
     tuned = (0.5, 0.1, [0.7, 0.7], [0.7, 0.7], [1.0, 1.0])

@@ -304,6 +304,12 @@ def test_every_figure_is_drawn_from_its_table(tmp_path):
         "engine": engine.compare("tiny", ENGINE, make_features(), repeats=1),
     }
     assert made.keys() == figures.FIGURES.keys()
+    columns = {"scaling": "size", "passes": "pass", "columns": "method", "engine": "method"}
+    for name, table in made.items():
+        column = columns.get(name, "solver")
+        changed = table.replace({column: {table[column].iloc[0]: "brand-new"}})
+        with pytest.raises(ValueError, match="'brand-new'"):
+            figures.FIGURES[name](changed)
     for name, table in made.items():
         paths = tmp_path / f"{name}.pdf", tmp_path / f"{name}.png"
         plotting.save(figures.FIGURES[name](table), *paths, {})

@@ -126,6 +126,14 @@ def test_one_seed_and_one_look_can_be_drawn():
         bias_figures.bias(one, course, "one look").draw_without_rendering()
 
 
+@pytest.mark.parametrize("changed", [0, 1])
+def test_a_model_that_cannot_be_drawn_is_refused_by_name(changed):
+    given = list(tables())
+    given[changed] = given[changed].replace({"model": {"whitened": "layer norm"}})
+    with pytest.raises(ValueError, match="'layer norm'"):
+        bias_figures.bias(*given, "digits")
+
+
 def test_nothing_overlaps_and_nothing_is_cut(drawn):
     with plotting.style():
         drawn.draw_without_rendering()

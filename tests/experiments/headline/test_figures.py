@@ -27,6 +27,7 @@ from convexbn.experiments.studies import figures as studies
 from convexbn.pipeline import artifacts
 from convexbn.reporting import plotting, selection, significance
 from convexbn.reporting.methods import METHODS, NETWORKS, SOLVED, TRAINED, style_of
+from convexbn.whitening import FILTERS
 
 RANKS = [5, 10, 20, 40, 61]
 ALL = FIGURES | {"studies": studies}  # those of the headline's tables
@@ -394,6 +395,47 @@ def test_filters_are_set_against_truncations(drawn, shown, runs):
     assert soft.loc["ridge", "test_accuracy_mean"] == pytest.approx(chosen.mean())
     (point,) = lines(drawn["filters"].axes[0], filters.STYLES["ridge"].color, "v")
     assert point.get_ydata()[0] == pytest.approx(100 * chosen.mean())
+
+
+def test_every_filter_has_a_style_of_its_own():
+    assert list(filters.STYLES) == [filters.HARD, *FILTERS]
+    assert len(set(filters.STYLES.values())) == len(filters.STYLES)
+
+
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [
+        ("accuracy", "panel"),
+        ("accuracy", "method"),
+        ("rank", "kind"),
+        ("rank", "method"),
+        ("curves", "against"),
+        ("curves", "method"),
+        ("filters", "filter_kind"),
+        ("sensitivity", "quantity"),
+        ("sensitivity", "method"),
+        ("calibration", "method"),
+        ("studies", "panel"),
+        ("studies", "method"),
+    ],
+)
+def test_rows_that_a_figure_cannot_draw_are_refused_by_name(shown, name, column):
+    table = shown[name].copy()
+    table.loc[table.index[0], column] = "brand-new"
+    with pytest.raises(ValueError, match="'brand-new'"):
+        draw(name, table)
+
+
+def test_an_unknown_optimizer_is_refused_by_name(shown):
+    table = shown["sensitivity"].replace("adam", "lion")
+    with pytest.raises(ValueError, match=r"optimizer must be one of .*'lion'"):
+        draw("sensitivity", table)
+
+
+def test_a_filter_of_unknown_kind_has_no_effective_rank(runs):
+    of_spectrum = spectrum.table(digits_like.spectrum(), {})
+    with pytest.raises(ValueError, match=r"filter_kind must be one of .*'brickwall'"):
+        filters.table(runs.replace("ridge", "brickwall"), of_spectrum, "digits")
 
 
 def test_sensitivity_shows_what_is_varied_and_nothing_else(runs):

@@ -48,7 +48,7 @@ def curves(table: pd.DataFrame) -> Figure:
     table : DataFrame
         Columns `convexbn.experiments.benchmark.tables.CURVES`.
     """
-    present("solver", table["solver"], STYLES)
+    entries = _solvers(table, Line2D)
     problems = list(table["problem"].unique())
     rows = -(-len(problems) // COLUMNS)
     size = {"rows": rows, "width": WIDTH, "height": 0.6 + 1.6 * rows}
@@ -66,7 +66,7 @@ def curves(table: pd.DataFrame) -> Figure:
         lowest = (len(problems) - 1 - column) // axes.shape[1]
         axes[lowest, column].set_xlabel("seconds")
     figure.supylabel("relative excess over the dual bound", fontsize=8)
-    plotting.legend(figure, _solvers(table, Line2D), 6)
+    plotting.legend(figure, entries, 6)
     return figure
 
 
@@ -78,7 +78,10 @@ def _best_so_far(points: pd.DataFrame) -> tuple[pd.Series, np.ndarray]:
 
 
 def _solvers(table: pd.DataFrame, entry: type[Artist]) -> list[Artist]:
-    """Return the legend's entries for the solvers of a table, lines or patches."""
+    """Return the legend's entries for the solvers of a table, lines or patches.
+
+    Solvers without a style raise a ValueError that names them.
+    """
     styles = [STYLES[name] for name in present("solver", table["solver"], STYLES)]
     if entry is Patch:
         return [Patch(color=style.color, label=style.label) for style in styles]
@@ -96,13 +99,14 @@ def times(table: pd.DataFrame) -> Figure:
     table : DataFrame
         Columns `convexbn.experiments.benchmark.tables.TIMES`.
     """
+    entries = _solvers(table, Patch)
     accuracies = sorted(table["accuracy"].unique(), reverse=True)
     figure, axes = _bars(table, len(accuracies))
     for panel, accuracy in zip(axes, accuracies, strict=True):
         rows = table[table["accuracy"] == accuracy]
         _draw(panel, rows, "seconds", "ratio_to_fastest", ("least", "most"))
         panel.set(title=f"relative excess {accuracy:.0e}", xlabel="seconds")
-    plotting.legend(figure, _solvers(table, Patch), 6)
+    plotting.legend(figure, entries, 6)
     return figure
 
 
@@ -115,12 +119,13 @@ def memory(table: pd.DataFrame) -> Figure:
     table : DataFrame
         Columns `convexbn.experiments.benchmark.tables.MEMORY`.
     """
+    entries = _solvers(table, Patch)
     figure, (panel,) = _bars(table, 1)
     least = table.groupby("problem")["peak_mb"].transform("min").clip(lower=1)
     table = table.assign(ratio=table["peak_mb"].clip(lower=1) / least)
     _draw(panel, table.assign(status=SOLVED), "peak_mb", "ratio")
     panel.set_xlabel("peak memory above the level before the start (MB)")
-    plotting.legend(figure, _solvers(table, Patch), 6)
+    plotting.legend(figure, entries, 6)
     return figure
 
 
@@ -177,6 +182,7 @@ def scaling(table: pd.DataFrame) -> Figure:
         Columns `convexbn.experiments.benchmark.tables.SCALING`.
     """
     present("size", table["size"], SIZES)
+    entries = _solvers(table, Line2D)
     sizes = list(table["size"].unique())
     figure, axes = plotting.panels(len(sizes), width=WIDTH, height=2.4, sharey=True)
     for panel, size in zip(axes[0], sizes, strict=True):
@@ -192,7 +198,7 @@ def scaling(table: pd.DataFrame) -> Figure:
         panel.margins(y=0.3)
         plotting.ticks_at(panel.xaxis, np.unique(rows["value"]))
     axes[0, 0].set_ylabel("seconds")
-    plotting.legend(figure, _solvers(table, Line2D))
+    plotting.legend(figure, entries)
     return figure
 
 
