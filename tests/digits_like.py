@@ -3,16 +3,16 @@
 import numpy as np
 import pandas as pd
 
-from convexbn.reporting import selection as tables
+from convexbn.reporting import selection
 
 BETAS = (1.0, 0.1, 0.01)
 FULL = 61
 RANKS = {"k5": 5, "k10": 10, "k20": 20, "k40": 40, "full": FULL, "ridge": FULL, "power": FULL}
 ENERGY = {"k5": 0.545, "k10": 0.739, "k20": 0.894, "k40": 0.988, "full": 1.0}
-FILTERS = {"ridge": "ridge 0.01", "power": "power 0.5"}
+FILTERS = {"ridge": 0.01, "power": 0.5}  # each run has the name of its filter's kind
 TEST = {"k5": 0.86, "k10": 0.945, "k20": 0.972, "k40": 0.968, "full": 0.951}
 TEST |= {"ridge": 0.975, "power": 0.962}
-# Of what is trained by SGD: the run, the accuracy it comes to, and the rank it sees.
+# Methods trained by SGD: the run, the accuracy it reaches, and the rank it sees.
 NETWORKS = {
     "SGD": ("bn", 0.965, np.nan),
     "SGD without BN": ("plain", 0.94, np.nan),
@@ -27,6 +27,12 @@ def method_of(run: str) -> str:
     if run in FILTERS:
         return "convex-filtered"
     return "convex" if run == "full" else "convex-truncated"
+
+
+def filter_of(run: str) -> dict:
+    """Return the filter's columns of a run."""
+    kind = run if run in FILTERS else ""
+    return {"filter_kind": kind, "filter_value": FILTERS.get(run, np.nan)}
 
 
 def convex_history(seeds=3, dataset="digits") -> pd.DataFrame:
@@ -67,14 +73,15 @@ def evaluations(history: pd.DataFrame, uncertified=()) -> pd.DataFrame:
     final = final.assign(
         candidate=True,
         energy=final["run"].map(ENERGY).fillna(0.9),
-        filter=final["run"].map(FILTERS).fillna(""),
+        filter_kind=final["run"].where(final["run"].isin(FILTERS), ""),
+        filter_value=final["run"].map(FILTERS),
         gates=128,
         validation_accuracy=final["test_accuracy"] + 0.005,
         certified=[key not in uncertified for key in keys],
         neurons=100 + final["rank"],
         **calibration(final["test_accuracy"]),
     )
-    return final.reindex(columns=tables.RUNS)
+    return final.reindex(columns=selection.RUNS)
 
 
 def calibration(accuracy) -> dict:
@@ -103,7 +110,7 @@ def sgd_history(seeds=3, rates=(0.001, 0.01, 0.1), dataset="digits", epochs=30) 
                             **{"candidate": True, "learning_rate": rate, "beta": beta},
                             **{"optimizer": "sgd", "batch_size": 100, "width": 256},
                             **{"rank": rank, "gates": np.nan if np.isnan(rank) else 128},
-                            **{"filter": FILTERS.get(run.removesuffix("-sgd"), "")},
+                            **filter_of(run.removesuffix("-sgd")),
                             **{"epoch": epoch, "seconds": pace * epoch},
                             "objective": np.nan if diverged else 500 - 450 * speed,
                             "train_accuracy": min(1, score + 0.03),

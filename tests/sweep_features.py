@@ -3,7 +3,7 @@
 import numpy as np
 
 from convexbn import whiten
-from convexbn.networks.gated_program import whitened
+from convexbn.pipeline.designs import whitened
 from convexbn.training.sweeps import Sweep
 
 n, d, C, K = 70, 5, 3, 4

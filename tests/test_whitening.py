@@ -14,7 +14,7 @@ from convexbn.arrangements.gates import activation
 from convexbn.networks.architectures import affine_gates
 from convexbn.networks.recovery import recover_network
 from convexbn.programs.solutions import Solution
-from convexbn.whitening import Whitening, filter_name, truncated, whiten
+from convexbn.whitening import Whitening, whiten
 
 EPS = np.finfo(np.float64).eps
 ROUNDING = 1e-12  # a few thousand units of rounding: products of matrices with up to 60 rows
@@ -144,8 +144,6 @@ def test_whiten_truncates_as_truncate_does():
     w = whiten(X)
     np.testing.assert_array_equal(whiten(X, rank=2).U, w.truncate(rank=2).U)
     np.testing.assert_array_equal(whiten(X, energy=0.7).U, w.truncate(energy=0.7).U)
-    np.testing.assert_array_equal(truncated(w.tensors(), {"rank": 2}).U, w.truncate(rank=2).U)
-    np.testing.assert_array_equal(truncated(w.tensors(), {}).U, w.U)
 
 
 def test_tensors_and_back():
@@ -362,14 +360,6 @@ def test_energy_of_a_filter_is_that_of_the_filtered_data():
     data = w.U[:, :-1] * w.singular_values @ w.V.T
     share = np.linalg.norm(data) ** 2 / np.linalg.norm(X - X.mean(axis=0)) ** 2
     assert w.energy == pytest.approx(share, rel=ROUNDING)
-
-
-def test_a_run_names_its_filter():
-    w, run = whiten(draw()), {"gates": 5, "filter": {"kind": "ridge", "value": 0.01}}
-    np.testing.assert_array_equal(truncated(w.tensors(), run).U, w.filtered("ridge", 0.01).U)
-    assert filter_name(run) == "ridge 0.01"
-    assert filter_name({"rank": 5}) == ""
-    assert filter_name({"filter": {"kind": "power", "value": 1.0}}) == "power 1"
 
 
 def test_gates_in_the_filtered_space_are_affine_gates_on_the_data():

@@ -19,9 +19,9 @@ if TYPE_CHECKING:  # for editors and type checkers
     from convexbn.data.patches import patches as patches
     from convexbn.networks.closed_form import ClosedForm as ClosedForm
     from convexbn.networks.closed_form import closed_form as closed_form
+    from convexbn.networks.objectives import network_objective as network_objective
     from convexbn.networks.recovery import network_blocks as network_blocks
     from convexbn.networks.recovery import recover_network as recover_network
-    from convexbn.networks.objectives import network_objective as network_objective
     from convexbn.programs.certificates import Certificate as Certificate
     from convexbn.programs.certificates import certify as certify
     from convexbn.programs.solutions import Solution as Solution

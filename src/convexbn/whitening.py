@@ -202,17 +202,6 @@ def whiten(X, rank=None, energy=None) -> Whitening:
     return full.truncate(rank, energy)
 
 
-def truncated(tensors: dict, run: dict) -> Whitening:
-    """Return a stored whitening, with the `rank`, `energy` or `filter` of a run's entry."""
-    whitening = Whitening.from_tensors(tensors).truncate(run.get("rank"), run.get("energy"))
-    return whitening.filtered(**run["filter"]) if "filter" in run else whitening
-
-
-def filter_name(run: dict) -> str:
-    """Return how tables name the filter of a run's entry: "ridge 0.01", or "" without one."""
-    return "{kind} {value:g}".format(**run["filter"]) if "filter" in run else ""
-
-
 def _numerical_rank(sigma, X, precision) -> int:
     """Count the singular values above rounding: of the SVD, and of data stored in `precision`.
 

@@ -9,7 +9,7 @@ import torch
 from sweep_features import K, P, design_of, make_features, make_patches, n, whitened_features
 
 from convexbn import activation, certify, sample_gates, solve
-from convexbn.networks.gated_program import ConvexNetwork, whitened, whitened_run
+from convexbn.networks.gated_program import ConvexNetwork
 from convexbn.training import gradients
 from convexbn.training.engine import train
 from convexbn.training.sweeps import Sweep
@@ -117,47 +117,6 @@ def test_seeds_have_the_gates_of_a_solved_program_and_differ():
     assert final[0, 0.05, 0.5] != final[1, 0.05, 0.5]
 
 
-@pytest.mark.parametrize("make", [make_features, make_patches])
-def test_features_have_unit_variance_and_new_ones_the_training_sets_coordinates(make):
-    features = make(np.float64)
-    design, data = design_of(features), whitened_features(features)
-    Z = data["X_train"].reshape(-1, data["X_train"].shape[-1])
-    np.testing.assert_allclose(Z.T @ Z / len(Z), np.eye(Z.shape[1]), atol=1e-12)
-    same = whitened(features | {"X_test": features["X_train"]}, design, P, (0,))
-    np.testing.assert_allclose(same["X_test"], same["X_train"], atol=1e-10)  # float64
-    assert data["X_test"].shape == (*features["X_test"].shape[:-1], Z.shape[1])
-    assert whitened(make(np.float32), design, P, (0,))["X_train"].dtype == np.float32
-
-
-def test_clocks_start_after_whitening_and_sampling():
-    features = make_features()
-    data = whitened(features, design_of(features), P, SWEEP.seeds, seconds=100.0)
-    history, _ = train(data, SWEEP)
-    seconds = [row["seconds"] for row in history]
-    assert (data["setup_seconds"] > 100).all()
-    assert seconds[0] == data["setup_seconds"][0]
-    assert max(seconds) < 200
-
-
-@pytest.mark.parametrize(
-    ("entry", "sizes"),
-    [
-        ({}, {"rank": 5, "filter": ""}),
-        ({"rank": 2}, {"rank": 2, "filter": ""}),
-        ({"filter": {"kind": "ridge", "value": 0.5}}, {"rank": 5, "filter": "ridge 0.5"}),
-    ],
-)
-def test_a_run_is_reduced_as_its_entry_says(entry, sizes):
-    features = make_features()
-    tensors = design_of(features).tensors() | {"seconds": np.array(1.0)}
-    data, found = whitened_run(features, tensors, {"gates": P, **entry}, (0, 1))
-    assert sizes.items() <= found.items()
-    assert found["gates"] == P
-    assert found["energy"] == pytest.approx(1) if not entry else found["energy"] < 1
-    assert data["X_train"].shape == (n, found["rank"] + 1)
-    assert data["gates"].shape == (2, found["rank"] + 1, P)
-
-
 def test_a_networks_forward_pass_is_the_programs():
     features = make_features(np.float64)
     U, D = program(features, 0)
@@ -175,5 +134,5 @@ def test_missing_gates_are_refused(spoil):
     with pytest.raises(ValueError, match=r"needs gates of shape \(2, 6, P\), one set for each"):
         train(data | {"gates": spoil(data["gates"])}, SWEEP)
     del data["gates"]
-    with pytest.raises(ValueError, match=r"got none; make the features by convex_network\.whit"):
+    with pytest.raises(ValueError, match=r"got none; make the features by designs\.whit"):
         train(data, SWEEP)

@@ -6,8 +6,7 @@ import pandas as pd
 import pytest
 
 from convexbn.pipeline import artifacts
-from convexbn.reporting import histories, pages
-from convexbn.reporting import selection as tables
+from convexbn.reporting import histories, methods, pages, selection
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +18,7 @@ def written():
 @pytest.fixture(scope="module")
 def runs(written):
     convex, sgd = written
-    return tables.collect(digits_like.evaluations(convex), sgd)
+    return selection.collect(digits_like.evaluations(convex), sgd)
 
 
 def sgd_rows(*settings) -> pd.DataFrame:
@@ -34,18 +33,18 @@ def sgd_rows(*settings) -> pd.DataFrame:
         for beta, rate, validation, test, objective in settings
         for seed in range(len(validation))
     ]
-    return pd.DataFrame(rows).reindex(columns=tables.RUNS)
+    return pd.DataFrame(rows).reindex(columns=selection.RUNS).assign(filter_kind="")
 
 
 def chosen_setting(runs):
-    (setting,) = {(row.beta, row.learning_rate) for row in tables.select(runs).itertuples()}
+    (setting,) = {(row.beta, row.learning_rate) for row in selection.select(runs).itertuples()}
     return setting
 
 
 def test_collect_keeps_the_last_epoch_not_the_best():
     history = digits_like.sgd_history(seeds=1, rates=(0.01,), epochs=3)
     history.loc[history["epoch"] == 1, "test_accuracy"] = 1.0
-    runs = tables.collect(pd.DataFrame(), history)
+    runs = selection.collect(pd.DataFrame(), history)
     last = history[history["epoch"] == 3]
     assert sorted(runs["test_accuracy"]) == sorted(last["test_accuracy"])
     assert (runs["test_accuracy"] < 1).all()
@@ -53,7 +52,7 @@ def test_collect_keeps_the_last_epoch_not_the_best():
 
 def test_collect_has_one_row_per_network_and_keeps_diverged_ones(runs):
     keys = ["dataset", "method", "run", "seed", "beta", "learning_rate"]
-    assert list(runs.columns) == tables.RUNS
+    assert list(runs.columns) == selection.RUNS
     assert not runs.duplicated(keys).any()
     assert len(runs) == 7 * 3 * 3 + 5 * 3 * 3 * 3  # convex + SGD: runs, settings, seeds
     assert runs["objective"].isna().sum() == 5 * 3  # by SGD, one diverging setting each
@@ -61,9 +60,9 @@ def test_collect_has_one_row_per_network_and_keeps_diverged_ones(runs):
 
 def test_collect_refuses_no_runs_and_unknown_methods(runs):
     with pytest.raises(ValueError, match="at least one run"):
-        tables.collect(pd.DataFrame(), pd.DataFrame())
+        selection.collect(pd.DataFrame(), pd.DataFrame())
     with pytest.raises(ValueError, match="Adam"):
-        tables.collect(runs.assign(method="Adam"), pd.DataFrame())
+        selection.collect(runs.assign(method="Adam"), pd.DataFrame())
 
 
 @pytest.mark.parametrize("by", [["method"], ["method", "beta"], ["method", "rank"]])
@@ -73,7 +72,7 @@ def test_selection_never_looks_at_test_accuracy(runs, by):
     shuffled = runs.assign(
         test_accuracy=runs["test_accuracy"].sample(frac=1, random_state=3).values
     )
-    expected, chosen = tables.select(runs, by), tables.select(shuffled, by)
+    expected, chosen = selection.select(runs, by), selection.select(shuffled, by)
     pd.testing.assert_frame_equal(expected[columns], chosen[columns])
 
 
@@ -86,13 +85,13 @@ def test_selection_takes_the_best_mean_over_seeds_not_the_best_seed():
 def test_a_run_that_is_no_candidate_is_kept_and_never_chosen():
     best = sgd_rows((0.5, 0.5, [0.99, 0.99], [0.9, 0.9], [1, 1])).assign(run="s", candidate=False)
     other = sgd_rows((0.1, 0.1, [0.2, 0.2], [0.2, 0.2], [1, 1]))
-    runs = tables.collect(pd.concat([best, other]), pd.DataFrame())
+    runs = selection.collect(pd.concat([best, other]), pd.DataFrame())
     assert runs.groupby("run")["candidate"].unique().explode().to_dict() == {"r": True, "s": False}
     assert chosen_setting(runs) == (0.1, 0.1)
-    (row,) = tables.methods(runs).itertuples()
+    (row,) = selection.methods(runs).itertuples()
     assert row.run == "r"
     # With no other setting there is nothing to choose, and nothing is wrong with that.
-    assert tables.methods(runs[runs["run"] == "s"]).empty
+    assert selection.methods(runs[runs["run"] == "s"]).empty
 
 
 def test_methods_says_what_is_at_an_end_of_what_was_tried():
@@ -107,7 +106,7 @@ def test_methods_says_what_is_at_an_end_of_what_was_tried():
         return sgd_rows(*rows)
 
     def edges(*parts):
-        return tables.methods(pd.concat(parts))["edges"].tolist()
+        return selection.methods(pd.concat(parts))["edges"].tolist()
 
     assert edges(settings(0.2, 0.3, 0.1)) == [""]
     assert edges(settings(0.2, 0.1, 0.3)) == ["beta"]
@@ -119,23 +118,49 @@ def test_methods_says_what_is_at_an_end_of_what_was_tried():
     assert edges(*parts, parts[0].assign(rank=40, run="k40")) == [""]
 
 
+def test_methods_says_whether_a_filter_is_at_an_end_of_its_kind():
+    def filtered(run, kind, value, accuracy):
+        known = {"run": run, "method": "convex-filtered", "filter_kind": kind}
+        rows = [(beta, 0.1, [accuracy - (beta != 0.2)], [0.1], [1.0]) for beta in (0.1, 0.2, 0.3)]
+        return sgd_rows(*rows).assign(**known, filter_value=value)
+
+    ridges = [filtered(f"r{c}", "ridge", c, 0.5 + (c == 0.02)) for c in (0.01, 0.02, 0.03)]
+    power = filtered("p", "power", 0.5, 0.4)
+
+    def edges(*parts):
+        return selection.methods(pd.concat(parts))["edges"].tolist()
+
+    assert edges(*ridges, power) == ["learning_rate"]
+    assert edges(*ridges[:2], power) == ["learning_rate, filter_value"]
+    assert edges(ridges[1], power) == ["learning_rate"]  # the only one of its kind
+
+
+def test_a_run_without_a_filter_has_an_empty_kind_on_disk_too(runs, tmp_path):
+    artifacts.write_table(tmp_path / "runs.csv", runs, {})
+    again = artifacts.read_table(tmp_path / "runs.csv")
+    assert again["filter_kind"].tolist() == runs["filter_kind"].tolist()
+    none = again["filter_kind"] == ""
+    assert again["filter_value"].isna().tolist() == none.tolist()
+    assert 0 < none.sum() < len(again)
+
+
 def test_a_setting_that_only_tuning_seeds_have_is_no_run_s_setting():
     lucky = (1.0, 0.1, [0.9], [0.9], [1.0])
     tuned = (0.5, 0.1, [0.7, 0.7], [0.7, 0.7], [1.0, 1.0])
     runs = sgd_rows(lucky, tuned)
     assert chosen_setting(runs) == (0.5, 0.1)
     # It is drawn where settings of one beta are compared.
-    by_beta = tables.select(runs, ["method", "beta"])
+    by_beta = selection.select(runs, ["method", "beta"])
     assert by_beta.groupby("beta")["seed"].nunique().to_dict() == {0.5: 2, 1.0: 1}
     # Another run may have fewer seeds.
     other = sgd_rows(lucky).assign(run="other")
-    assert set(tables.select(pd.concat([runs, other]))["run"]) == {"other"}
+    assert set(selection.select(pd.concat([runs, other]))["run"]) == {"other"}
 
 
 def test_candidates_are_known_after_a_round_trip(runs, tmp_path):
     mixed = runs.assign(candidate=runs["run"] != "k5")
     artifacts.write_table(tmp_path / "runs.csv", mixed, {})
-    again = tables.candidates(tables.read_all([tmp_path / "runs.csv"]))
+    again = selection.candidates(artifacts.read_all([tmp_path / "runs.csv"]))
     assert set(runs["run"]) - set(again["run"]) == {"k5"}
 
 
@@ -160,18 +185,18 @@ def test_a_setting_with_one_diverged_seed_is_never_chosen(validation, objective)
 def test_without_validation_data_nothing_is_chosen():
     runs = sgd_rows((0.1, 0.1, [np.nan, np.nan], [0.9, 0.9], [1, 1]))
     with pytest.raises(ValueError, match="validation"):
-        tables.methods(runs)
+        selection.methods(runs)
 
 
 def test_a_method_that_always_diverged_is_an_error_not_a_gap():
     runs = sgd_rows((0.1, 0.1, [np.nan, np.nan], [0.1, 0.1], [np.nan, np.nan]))
     with pytest.raises(ValueError, match="smaller learning rates"):
-        tables.methods(runs)
+        selection.methods(runs)
 
 
 def test_methods_has_the_mean_and_standard_deviation_over_seeds():
     runs = sgd_rows((0.1, 0.1, [0.5] * 3, [0.4, 0.5, 0.6], [1, 2, 6]))
-    (row,) = tables.methods(runs).itertuples()
+    (row,) = selection.methods(runs).itertuples()
     assert row.seeds == 3
     assert row.test_accuracy_mean == pytest.approx(0.5)
     assert row.test_accuracy_std == pytest.approx(0.1)  # sqrt((.01 + 0 + .01) / 2)
@@ -182,21 +207,21 @@ def test_methods_has_the_mean_and_standard_deviation_over_seeds():
 def test_methods_says_whether_all_solves_are_certified(written):
     convex, sgd = written
     evaluations = digits_like.evaluations(convex, uncertified={("full", 1, 0.1)})
-    methods = tables.methods(tables.collect(evaluations, sgd)).set_index("method")
+    methods = selection.methods(selection.collect(evaluations, sgd)).set_index("method")
     assert methods.loc["convex", "certified"] is False
     assert methods.loc["convex-truncated", "certified"] is True
     assert np.isnan(methods.loc["SGD", "certified"])
 
 
 def test_methods_are_listed_in_their_order(runs):
-    assert tuple(tables.methods(runs)["method"]) == tables.METHODS
+    assert tuple(selection.methods(runs)["method"]) == tuple(methods.METHODS)
 
 
 def test_tables_survive_the_disk(runs, tmp_path):
     artifacts.write_table(tmp_path / "runs.csv", runs, {})
-    again = tables.read_all([tmp_path / "runs.csv"])
+    again = artifacts.read_all([tmp_path / "runs.csv"])
     # Words that were read have a type of their own, and so have those that are missing.
-    expected, found = (tables.methods(some).fillna({"optimizer": ""}) for some in (runs, again))
+    expected, found = (selection.methods(some).fillna({"optimizer": ""}) for some in (runs, again))
     pd.testing.assert_frame_equal(found, expected, check_dtype=False)
 
 
@@ -216,22 +241,22 @@ def test_over_time_of_one_seed_has_no_spread():
     assert histories.over_time(history, ["test_accuracy"])["test_accuracy_std"].isna().all()
 
 
-def test_over_time_of_few_looks_lies_on_the_whole_curve(written):
+def test_over_time_of_few_evaluations_lies_on_the_whole_curve(written):
     convex, _ = written
     measures = ["test_accuracy", "train_loss"]
     rows = convex[(convex["run"] == "k5")]
-    whole, few = histories.over_time(rows, measures), histories.over_time(rows, measures, looks=7)
+    whole, few = histories.over_time(rows, measures), histories.over_time(rows, measures, kept=7)
     assert len(few) == 7
     assert few["seconds"].iloc[[0, -1]].tolist() == whole["seconds"].iloc[[0, -1]].tolist()
     pd.testing.assert_frame_equal(few.merge(whole), few)
 
 
 def test_a_setting_s_history_is_its_own(runs, written):
-    for setting in tables.methods(runs).itertuples():
+    for setting in selection.methods(runs).itertuples():
         rows = histories.leading_to(setting, *written)
         assert set(rows["run"]) == {setting.run}
         assert rows["beta"].min() == pytest.approx(setting.beta)
-        if setting.method in tables.SOLVED:
+        if setting.method in methods.SOLVED:
             assert rows["beta"].max() == 1  # the start of the path
         else:
             assert set(rows["learning_rate"]) == {setting.learning_rate}
@@ -240,7 +265,7 @@ def test_a_setting_s_history_is_its_own(runs, written):
 
 def test_a_tuned_setting_s_history_leaves_out_the_path_of_the_tuning_seeds(runs, written):
     convex, sgd = written
-    (setting,) = (row for row in tables.methods(runs).itertuples() if row.method == "convex")
+    (setting,) = (row for row in selection.methods(runs).itertuples() if row.method == "convex")
     tuned = convex[np.isclose(convex["beta"], setting.beta) | (convex["seed"] == 0)]
     rows = histories.leading_to(setting, tuned, sgd)
     assert set(rows["beta"]) == {setting.beta}
@@ -249,22 +274,22 @@ def test_a_tuned_setting_s_history_leaves_out_the_path_of_the_tuning_seeds(runs,
 
 
 @pytest.mark.parametrize(
-    ("count", "looks", "kept"), [(3, 5, 3), (100, 7, 7), (5, 5, 5), (9, None, 9)]
+    ("count", "most", "kept"), [(3, 5, 3), (100, 7, 7), (5, 5, 5), (9, None, 9)]
 )
-def test_thinning_keeps_both_ends_and_spreads(count, looks, kept):
+def test_thinning_keeps_both_ends_and_spreads(count, most, kept):
     rows = np.arange(count)
-    some = histories.thinned(rows, looks)
+    some = histories.thinned(rows, most)
     assert len(some) == kept
     assert (some[0], some[-1]) == (0, count - 1)
     steps = np.diff(some)
     assert steps.max() - steps.min() <= 1
-    frame = histories.thinned(pd.DataFrame({"a": rows}, index=rows[::-1]), looks)
+    frame = histories.thinned(pd.DataFrame({"a": rows}, index=rows[::-1]), most)
     np.testing.assert_array_equal(frame["a"], some)
 
 
 def test_rounding_keeps_six_digits_and_everything_else():
     frame = pd.DataFrame({"x": [1 / 3, 1e-9 / 7, np.nan], "n": [1, 2, 3], "words": ["a", "b", ""]})
-    again = tables.rounded(frame)
+    again = artifacts.rounded(frame)
     assert again["x"].tolist()[:2] == [0.333333, 1.42857e-10]
     assert np.isnan(again["x"][2])
     pd.testing.assert_frame_equal(again[["n", "words"]], frame[["n", "words"]])
@@ -273,7 +298,7 @@ def test_rounding_keeps_six_digits_and_everything_else():
 def test_the_repository_publishes_no_value_of_its_own(request):
     frame = artifacts.read_table(request.config.rootpath / "config" / "published.csv")
     assert list(frame.columns) == ["dataset", "method", "test_accuracy", "source"]
-    assert tables.published(frame, "cifar10").empty
+    assert methods.published(frame, "cifar10").empty
 
 
 @pytest.mark.parametrize(
@@ -281,14 +306,14 @@ def test_the_repository_publishes_no_value_of_its_own(request):
 )
 def test_published_values_are_checked(field, value):
     row = {"dataset": "d", "method": "SGD", "test_accuracy": 0.4, "source": "Some et al."}
-    assert len(tables.published(digits_like.published(**row), "d")) == 1
+    assert len(methods.published(digits_like.published(**row), "d")) == 1
     with pytest.raises(ValueError, match="published values"):
-        tables.published(digits_like.published(**{**row, field: value}), "d")
+        methods.published(digits_like.published(**{**row, field: value}), "d")
 
 
 def test_the_rendered_table_is_in_percent_and_stands_alone():
     runs = sgd_rows((0.1, 0.1, [0.5] * 3, [0.4, 0.5, 0.6], [1, 2, 6]))
-    page = pages.methods_page(tables.methods(runs))
+    page = pages.methods_page(selection.methods(runs))
     assert "50.0 ± 10.0" in page
     assert "†" not in page
     assert "http" not in page
@@ -297,7 +322,7 @@ def test_the_rendered_table_is_in_percent_and_stands_alone():
 def test_the_rendered_table_marks_uncertified_solves(written):
     convex, sgd = written
     evaluations = digits_like.evaluations(convex, uncertified={("full", 1, 0.1)})
-    page = pages.methods_page(tables.methods(tables.collect(evaluations, sgd)))
+    page = pages.methods_page(selection.methods(selection.collect(evaluations, sgd)))
     assert "convex †" in page
     assert "convex-truncated †" not in page
     assert "not certified" in page

@@ -101,7 +101,7 @@ def test_a_constant_pre_activation_has_no_gradient_to_blow_up():
 
 
 TRAIN = """
-from convexbn.networks.gated_program import whitened_run
+from convexbn.pipeline.designs import whitened_run
 from convexbn.training.sweeps import Sweep
 from convexbn.training.engine import train
 shape = (lambda rows: (rows, d)) if {K} == 1 else (lambda rows: ({K}, rows, d))

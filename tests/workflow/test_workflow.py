@@ -15,7 +15,7 @@ from PIL import Image
 from workflow_runs import ROOT, command, edited, jobs, snakemake
 
 from convexbn.pipeline import artifacts
-from convexbn.reporting import selection as tables
+from convexbn.reporting.methods import METHODS
 
 RULES = sorted((ROOT / "workflow" / "rules").glob("*.smk"))
 
@@ -62,7 +62,7 @@ def test_every_figure_and_table_is_made(finished):
     assert {run.get("tuning_seeds") for run in entries} == {None, 1}
     assert len(runs) == sum(map(trained, entries))
     methods = artifacts.read_table(finished / RESULTS / "tables/methods.csv")
-    assert set(methods.loc[methods["dataset"] == "digits", "method"]) == set(tables.METHODS)
+    assert set(methods.loc[methods["dataset"] == "digits", "method"]) == set(METHODS)
     chosen = set(methods["run"])
     unfit = {
         name

@@ -30,7 +30,7 @@ rule benchmark_columns:
 rule plot_benchmark_columns:
     input:
         table="<results>/benchmark/columns.csv",
-        code=rests_on("plot_benchmark_columns"),
+        code=rests_on("plot_benchmark"),
     output:
         pdf="<results>/figures/benchmark/columns.pdf",
         png=report(
@@ -44,5 +44,7 @@ rule plot_benchmark_columns:
         "<logs>/plot_benchmark_columns.log",
     conda:
         "../../environment.yml"
+    params:
+        figure="columns",
     script:
-        "../scripts/plot_benchmark_columns.py"
+        "../scripts/plot_benchmark.py"

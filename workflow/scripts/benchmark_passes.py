@@ -7,14 +7,14 @@ logs.start(snakemake.log[0])
 import torch
 
 from convexbn.experiments.benchmark.passes import passes
-from convexbn.experiments.benchmark.problems import Problem
+from convexbn.experiments.benchmark.problems import RaceProblem
 from convexbn.experiments.benchmark.versions import versions
 from convexbn.pipeline.artifacts import provenance, write_table
 
 names, repeats, threads = (snakemake.params[key] for key in ("names", "repeats", "threads"))
 torch.set_num_threads(threads)
 paths = zip(names, snakemake.input.problems, strict=True)
-problems = {name: Problem.read(path, "gated") for name, path in paths}
+problems = {name: RaceProblem.read(path, "gated") for name, path in paths}
 
 table = passes(problems, repeats)
 

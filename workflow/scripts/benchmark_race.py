@@ -5,14 +5,13 @@ from convexbn.pipeline import logs
 logs.start(snakemake.log[0])
 
 from convexbn.experiments.benchmark.peers import check_installed
-from convexbn.experiments.benchmark.problems import Problem
+from convexbn.experiments.benchmark.problems import RaceProblem
 from convexbn.experiments.benchmark.race import measure
-from convexbn.pipeline.artifacts import provenance, write_table
-from convexbn.reporting.selection import read_all
+from convexbn.pipeline.artifacts import provenance, read_all, write_table
 
 params, path = snakemake.params, snakemake.input.problem
 check_installed([params.solver])
-problem = Problem.read(path, params.model)
+problem = RaceProblem.read(path, params.model)
 ours = read_all(snakemake.input.ours)
 bound = ours["dual_objective"].max() if len(ours) else None
 

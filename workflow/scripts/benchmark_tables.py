@@ -4,14 +4,12 @@ from convexbn.pipeline import logs
 
 logs.start(snakemake.log[0])
 
-from convexbn.experiments.benchmark import cases as sheet
-from convexbn.experiments.benchmark import tables
-from convexbn.pipeline.artifacts import provenance, write_table
-from convexbn.reporting.selection import read_all
+from convexbn.experiments.benchmark import cases, tables
+from convexbn.pipeline.artifacts import provenance, read_all, write_table
 
 races, accuracies = read_all(snakemake.input.problems), snakemake.params.accuracies
 scaling = snakemake.params.scaling
-points = sheet.scaling_points(scaling)
+points = cases.scaling_points(scaling)
 scaled = read_all(snakemake.input.scaling)
 
 made = {

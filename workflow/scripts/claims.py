@@ -6,24 +6,24 @@ logs.start(snakemake.log[0])
 
 import pandas as pd
 
-from convexbn.experiments.bias import statements as bias_claims
-from convexbn.experiments.studies import statements as study_claims
+from convexbn.experiments.bias.statements import bias
+from convexbn.experiments.headline.statements import headline
+from convexbn.experiments.studies import statements as study
 from convexbn.experiments.theory.statements import exactness
 from convexbn.files import atomic
 from convexbn.pipeline import artifacts
-from convexbn.reporting import claims, pages
-from convexbn.reporting import selection as tables
+from convexbn.reporting import pages
 
 datasets, studies = snakemake.params.datasets, snakemake.params.studies
 given = snakemake.input
 names = set(given.keys()) - {"bias", "runs", "code"}
-theory = {name: tables.read_all(given[name]) for name in names}
-runs = tables.read_all([given.runs])
+theory = {name: artifacts.read_all(given[name]) for name in names}
+runs = artifacts.read_all([given.runs])
 parts = (
     exactness(theory),
-    bias_claims.bias(tables.read_all(given.bias)),
-    claims.headline(runs, datasets),
-    study_claims.studies(runs, studies, datasets),
+    bias(artifacts.read_all(given.bias)),
+    headline(runs, datasets),
+    study.studies(runs, studies, datasets),
 )
 table = pd.concat(parts, ignore_index=True)
 

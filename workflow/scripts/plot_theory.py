@@ -7,10 +7,9 @@ logs.start(snakemake.log[0])
 from convexbn.experiments.theory import figures
 from convexbn.pipeline import artifacts
 from convexbn.reporting import plotting
-from convexbn.reporting import selection as tables
 
 name = snakemake.params.figure
-figure = figures.FIGURES[name](tables.read_all(snakemake.input.tables))
+figure = figures.FIGURES[name](artifacts.read_all(snakemake.input.tables))
 
 provenance = artifacts.provenance(figure=name)
 plotting.save(figure, snakemake.output.pdf, snakemake.output.png, provenance)

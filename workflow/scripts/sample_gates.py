@@ -10,7 +10,7 @@ import numpy as np
 
 from convexbn.arrangements.gates import sample_gates
 from convexbn.pipeline.artifacts import load_tensors, provenance, save_tensors
-from convexbn.whitening import truncated
+from convexbn.pipeline.designs import truncated
 
 run, seeds = snakemake.params.run, snakemake.params.seeds
 U = truncated(load_tensors(snakemake.input.whitening), run).U

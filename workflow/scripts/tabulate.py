@@ -6,14 +6,13 @@ logs.start(snakemake.log[0])
 
 from convexbn.files import atomic
 from convexbn.pipeline import artifacts
-from convexbn.reporting import pages
-from convexbn.reporting import selection as tables
+from convexbn.reporting import pages, selection
 
-runs = tables.collect(
-    evaluations=tables.read_all(snakemake.input.evaluations),
-    sgd=tables.read_all(snakemake.input.sgd),
+runs = selection.collect(
+    evaluations=artifacts.read_all(snakemake.input.evaluations),
+    sgd=artifacts.read_all(snakemake.input.sgd),
 )
-methods = tables.methods(runs)
+methods = selection.methods(runs)
 
 artifacts.write_table(snakemake.output.runs, runs, artifacts.provenance())
 artifacts.write_table(snakemake.output.methods, methods, artifacts.provenance())

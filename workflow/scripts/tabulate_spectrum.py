@@ -6,8 +6,7 @@ logs.start(snakemake.log[0])
 
 from convexbn.experiments.headline.figures import spectrum
 from convexbn.pipeline import artifacts
-from convexbn.reporting import selection as tables
-from convexbn.whitening import truncated
+from convexbn.pipeline.designs import truncated
 
 dataset, runs = snakemake.params.dataset, snakemake.params.runs
 whitening = artifacts.load_tensors(snakemake.input.whitening)
@@ -15,4 +14,4 @@ ranks = {name: truncated(whitening, run).rank for name, run in runs.items()}
 table = spectrum.table(whitening["singular_values"], ranks)
 
 provenance = artifacts.provenance(figure="spectrum", dataset=dataset, ranks=ranks)
-artifacts.write_table(snakemake.output[0], tables.rounded(table), provenance)
+artifacts.write_table(snakemake.output[0], artifacts.rounded(table), provenance)

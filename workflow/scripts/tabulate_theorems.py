@@ -7,9 +7,8 @@ logs.start(snakemake.log[0])
 from convexbn.files import atomic
 from convexbn.pipeline import artifacts
 from convexbn.reporting import pages
-from convexbn.reporting import selection as tables
 
-theorems = tables.read_all(snakemake.input.theorems)
+theorems = artifacts.read_all(snakemake.input.theorems)
 
 artifacts.write_table(snakemake.output.theorems, theorems, artifacts.provenance())
 with atomic(snakemake.output.html) as partial:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from convexbn.networks.gated_program import whitened_run
 from convexbn.pipeline.artifacts import load_tensors, provenance, save_tensors, write_table
+from convexbn.pipeline.designs import whitened_run
 from convexbn.pipeline.devices import pick_device
 from convexbn.training.engine import train
 from convexbn.training.sweeps import Sweep

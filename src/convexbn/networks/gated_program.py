@@ -13,14 +13,10 @@ as BN has them (:mod:`convexbn.networks.two_layer`). Its training objective, tim
 program, so a certified optimum bounds it from below.
 """
 
-import time
-
-import numpy as np
 import torch
 from torch import nn
 
-from convexbn.arrangements.gates import activation, sample_gates
-from convexbn.whitening import filter_name, truncated
+from convexbn.arrangements.gates import activation
 
 
 class ConvexNetwork(nn.Module):
@@ -82,68 +78,3 @@ class ConvexNetwork(nn.Module):
     def neurons(self) -> torch.Tensor:
         """Return the number of non-zero blocks, one per network."""
         return (self.W.detach() != 0).any(-3).sum((-2, -1))
-
-
-def whitened(features: dict, whitening, P: int, seeds, seconds: float = 0.0) -> dict:
-    """Return the features on which the program is trained, and its gates.
-
-    Parameters
-    ----------
-    features : dict of ndarray
-        The features artifact.
-    whitening : Whitening
-        Truncated or filtered as the run wants it.
-    P : int
-        Number of gates.
-    seeds : sequence of int
-        One set of gates each: those of :func:`convexbn.sample_gates`, as for a solved program.
-    seconds : float
-        What the whitening took.
-
-    Returns
-    -------
-    dict
-        The artifact with `X_*` of unit variance, shape (n, r + 1) or (K, n, r + 1), in its own
-        precision; `gates` (S, r + 1, P); `setup_seconds` (S,), what whitening and sampling took.
-    """
-    gates, taken = [], []
-    for seed in seeds:
-        start = time.perf_counter()
-        gates.append(sample_gates(whitening.U, P, seed))
-        taken.append(seconds + time.perf_counter() - start)
-    Z = {
-        f"X_{split}": _unit_variance(features[f"X_{split}"], whitening, split == "train")
-        for split in ("train", "validation", "test")
-    }
-    return {**features, **Z, "gates": np.stack(gates), "setup_seconds": np.array(taken)}
-
-
-def _unit_variance(X, whitening, is_train) -> np.ndarray:
-    """Return whitened samples (m, p) or (K, m, p), times sqrt(N), in the precision of X."""
-    # The training samples' coordinates are at hand, and orthonormal to the last digit.
-    U = whitening.U.reshape(*X.shape[:-1], -1) if is_train else whitening.transform(X)
-    return (len(whitening.U) ** 0.5 * U).astype(X.dtype)
-
-
-def whitened_run(features: dict, tensors: dict, entry: dict, seeds) -> tuple[dict, dict]:
-    """Return the features of a run of the config, and its sizes as tables have them.
-
-    Parameters
-    ----------
-    features, tensors : dict of ndarray
-        The features and the whitening artifact.
-    entry : dict
-        Of the config: `gates`, and optionally `rank`, `energy` or `filter`.
-    seeds : sequence of int
-
-    Returns
-    -------
-    features : dict
-        As of :func:`whitened`.
-    sizes : dict
-        rank, energy, filter and gates.
-    """
-    design = truncated(tensors, entry)
-    sizes = {"rank": design.rank, "energy": design.energy, "filter": filter_name(entry)}
-    made = whitened(features, design, entry["gates"], seeds, float(tensors["seconds"]))
-    return made, sizes | {"gates": entry["gates"]}

@@ -11,10 +11,14 @@ import shutil
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from convexbn.files import atomic
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _VERSIONS = ("convexbn", "numpy", "torch")
 
@@ -93,13 +97,45 @@ def write_table(path, frame, provenance: dict) -> None:
         frame.to_csv(file, index=False)
 
 
-def read_table(path):
+def read_table(path) -> "pd.DataFrame":
     """Read a .csv of :func:`write_table` (or any plain .csv) as a DataFrame."""
     import pandas as pd
 
     with open(path, encoding="utf-8") as file:
         has_provenance = file.readline().startswith("# ")
-    return pd.read_csv(path, skiprows=int(has_provenance))
+    table = pd.read_csv(path, skiprows=int(has_provenance))
+    # Without a filter its kind is "", which pandas takes for a missing value.
+    return _without_missing(table, "filter_kind") if "filter_kind" in table else table
+
+
+def _without_missing(table: "pd.DataFrame", column: str) -> "pd.DataFrame":
+    return table.assign(**{column: table[column].astype(object).fillna("")})
+
+
+def read_all(paths) -> "pd.DataFrame":
+    """Read tables of one schema and stack them; no paths give an empty table."""
+    return stack([read_table(path) for path in paths])
+
+
+def stack(frames) -> "pd.DataFrame":
+    """Return tables of one schema as one; empty ones are left out, and none give an empty one."""
+    import pandas as pd
+
+    # Empty frames have untyped columns, which would change the types of the others.
+    frames = [frame for frame in frames if len(frame)]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def rounded(frame: "pd.DataFrame", digits: int = 6) -> "pd.DataFrame":
+    """Return a table with its numbers rounded to significant digits, more than a figure can show.
+
+    Files that are kept beside the figures stay small and readable.
+    """
+    floats = frame.select_dtypes("float")
+    columns = {
+        name: [float(f"{value:.{digits}g}") for value in floats[name]] for name in floats.columns
+    }
+    return frame.assign(**columns)
 
 
 def write_document(path, content: dict, provenance: dict) -> None:

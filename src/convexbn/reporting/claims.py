@@ -1,42 +1,27 @@
-"""The paper's headline, and what goes beyond it, as statements that a run checks by itself.
+"""Claims: statements that a run checks by itself, and the table of their verdicts.
 
-Each statement is judged per data set, on each method's setting chosen on validation data. Small
-differences are paired by seed (:mod:`convexbn.reporting.significance`), and corrected for the
-number of data sets that the same statement is tested on. "Not resolved" is an outcome: too few
-seeds, an interval that contains zero, or a solve without certificate.
+Each experiment has its own statements. They share the form of a statement and of what was found,
+the correction for repeated tests, and the rule that nothing is resolved on uncertified solves.
+"Not resolved" is an outcome: too few seeds, an interval that contains zero, or a solve without
+certificate.
 """
 
-from functools import partial
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from convexbn.data.sources import SOURCES
-from convexbn.reporting import selection as tables
-from convexbn.reporting import significance
-from convexbn.reporting.significance import LEVEL, SEEDS
+from convexbn.reporting import selection, significance
 
 COLUMNS = ["id", "dataset", "statement", "expected", "measured", "verdict"]
-
 # Sides, in pixels, of the images of the sources that the statements are about.
 SIDES = {name: SOURCES[name].shape[0] for name in ("cifar10", "cifar100")}
-ADVANTAGE = 0.04  # of SGD over the full-rank program
-EXACT = 0.999  # train accuracy that counts as an exact fit
-ROUNDING = 1e-5  # relative, of objectives of networks trained in float32
-NAMES = {
-    "SGD": "SGD",
-    "convex": "full rank",
-    "convex-truncated": "truncated",
-    "convex-filtered": "filtered",
-    "convex by SGD": "full rank by SGD",
-    "convex-truncated by SGD": "truncated by SGD",
-    "convex-filtered by SGD": "filtered by SGD",
-}
 
 
 class Finding(NamedTuple):
-    """What one data set says of a statement; p is NaN where nothing was tested."""
+    """The outcome of one statement on one data set."""
 
     measured: str
     verdict: str
@@ -44,262 +29,114 @@ class Finding(NamedTuple):
 
     @property
     def p(self) -> float:
-        """The p-value of no difference."""
+        """The p-value of no difference, NaN where nothing was tested."""
         return np.nan if self.interval is None else self.interval.p
 
 
 class Statement(NamedTuple):
-    """A statement on a data set; `judge` takes its runs and the chosen rows of each method."""
+    """A statement of a claim.
+
+    Attributes
+    ----------
+    id, words, expected : str
+    judge : callable
+        From an experiment's tables to a `Finding`.
+    needed : tuple of str
+        Methods whose chosen rows `judge` takes besides, if the experiment has methods.
+    """
 
     id: str
     words: str
     expected: str
-    needed: tuple
-    judge: object
+    judge: Callable[..., Finding]
+    needed: tuple[str, ...] = ()
 
 
-def headline(runs: pd.DataFrame, datasets: dict) -> pd.DataFrame:
-    """Judge the methods against each other on every data set.
+def judged(
+    statements: Iterable[Statement], findings_of: Callable[[Statement], dict[str, Finding]]
+) -> pd.DataFrame:
+    """Return the table of some statements.
 
     Parameters
     ----------
-    runs : DataFrame
-        Columns `tables.RUNS`.
-    datasets : dict
-        Entries of the data sets in the config, with their number n of training samples. The
-        statements are about CIFAR ("cifar10", "cifar100"); on any other source they are listed as
-        not run.
+    statements : iterable of Statement
+    findings_of : callable
+        From a statement to its findings by the name of the data set. Verdicts are corrected for the
+        number of data sets that the same statement is tested on.
 
     Returns
     -------
     DataFrame
         Columns `COLUMNS`; verdict is "reproduced", "not resolved", "not reproduced" or "not run".
     """
-    rows = []
-    for statement in STATEMENTS:
-        findings = {
-            describe(name, entry): _judged(statement, runs[runs["dataset"] == name], entry)
-            for name, entry in datasets.items()
-        }
-        rows += _written(statement, corrected(findings))
-    order = [describe(name, entry) for name, entry in datasets.items()]
-    table = pd.DataFrame(rows, columns=COLUMNS)
-    place = table["dataset"].map(order.index)
-    return table.iloc[place.argsort(kind="stable")].reset_index(drop=True)
+    rows = [
+        (statement.id, name, statement.words, statement.expected, finding.measured, finding.verdict)
+        for statement in statements
+        for name, finding in corrected(findings_of(statement)).items()
+    ]
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def describe(name: str, entry: dict) -> str:
-    """Return a data set's name, view and scale: what a statement holds for.
-
-    Parameters
-    ----------
-    name : str
-    entry : dict
-        From the config, with n.
-    """
-    patches = entry.get("patches")
-    words = ["fully connected"]
-    if patches:
-        words = ["convolutional, {size}x{size} patches, stride {stride}".format(**patches)]
-    words.append(f"n = {entry['n']:,}")
-    if entry["source"] in SIDES:
-        side = SIDES[entry["source"]] // entry.get("pool", 1)
-        words.append(f"{side}x{side} pixels")
-    if entry.get("label_noise"):
-        words.append(f"{entry['label_noise']:.0%} of the training labels wrong")
-    return f"{name} ({', '.join(words)})"
+def verdict_of(holds: bool) -> str:
+    """Return the verdict of a statement that holds or does not, without a test."""
+    return "reproduced" if holds else "not reproduced"
 
 
-def _written(statement, findings: dict) -> list:
-    words = statement.words, statement.expected
-    return [(statement.id, name, *words, f.measured, f.verdict) for name, f in findings.items()]
-
-
-def corrected(findings: dict) -> dict:
-    """Correct the verdicts of one statement for how often it was tested."""
+def corrected(findings: dict[str, Finding]) -> dict[str, Finding]:
+    """Return findings of one statement with verdicts corrected for the number of its tests."""
     tested = {name: f for name, f in findings.items() if np.isfinite(f.p)}
     if len(tested) < 2:
         return findings
     adjusted = significance.holm([finding.p for finding in tested.values()])
-    for (name, finding), p in zip(tested.items(), adjusted, strict=True):
-        words = f"{finding.measured}; p = {p:.2g} after Holm's correction for {len(tested)} tests"
-        is_open = finding.verdict == "not resolved"
-        verdict = finding.verdict if is_open else finding.interval.verdict(p)
-        findings[name] = Finding(words, verdict, finding.interval)
-    return findings
+    found = zip(tested.items(), adjusted, strict=True)
+    return findings | {name: _adjusted(finding, p, len(tested)) for (name, finding), p in found}
 
 
-def _judged(statement, runs: pd.DataFrame, entry: dict) -> Finding:
-    if entry["source"] not in SIDES:
-        return Finding(f"the statement is about CIFAR, these data are {entry['source']}", "not run")
-    chosen, missing = chosen_of(runs, statement.needed)
-    if missing:
-        return Finding(missing, "not run")
-    return _unless_uncertified(statement.judge(runs, *chosen), chosen)
+def _adjusted(finding: Finding, p: float, tests: int) -> Finding:
+    words = f"{finding.measured}; p = {p:.2g} after Holm's correction for {tests} tests"
+    is_open = finding.verdict == "not resolved"
+    verdict = finding.verdict if is_open else finding.interval.verdict(p)
+    return finding._replace(measured=words, verdict=verdict)
 
 
-def chosen_of(runs: pd.DataFrame, methods) -> tuple[list, str]:
-    """Return the rows of each method's chosen setting, and which methods have none, in words."""
-    chosen = dict(list(tables.select(runs).groupby("method")))
+def unless_uncertified(finding: Finding, missed: int, unit: str = "solve(s)") -> Finding:
+    """Return a finding that is not resolved if some solves it rests on are not certified.
+
+    Parameters
+    ----------
+    finding : Finding
+    missed : int
+        Number of solves that are not certified.
+    unit : str
+        The noun for them.
+    """
+    if not missed or finding.verdict == "not run":
+        return finding
+    words = f"{finding.measured}; {missed} {unit} not certified"
+    return finding._replace(measured=words, verdict="not resolved")
+
+
+def uncertified(rows: Iterable[pd.DataFrame]) -> int:
+    """Return the number of convex solves in some tables that missed their tolerance."""
+    return sum(int(selection.not_certified(some).sum()) for some in rows)
+
+
+def unless_cifar(entries: Iterable[dict]) -> Finding | None:
+    """Return the finding on data sets that a statement about CIFAR does not cover, or None.
+
+    Parameters
+    ----------
+    entries : iterable of dict
+        Entries of the data sets in the config.
+    """
+    others = sorted({entry["source"] for entry in entries} - SIDES.keys())
+    words = f"the statement is about CIFAR, these data are {', '.join(others)}"
+    return Finding(words, "not run") if others else None
+
+
+def chosen_of(runs: pd.DataFrame, methods: Iterable[str]) -> tuple[list[pd.DataFrame], str]:
+    """Return the rows of each method's chosen setting, and in words the methods that have none."""
+    chosen = dict(list(selection.select(runs).groupby("method")))
     missing = " and ".join(method for method in methods if method not in chosen)
     found = [chosen[method] for method in methods if method in chosen]
     return found, missing and f"no run of {missing}, or only diverged ones"
-
-
-def _unless_uncertified(finding, rows) -> Finding:
-    missed = sum(int(tables.not_certified(some).sum()) for some in rows)
-    if missed and finding.verdict != "not run":
-        words = f"{finding.measured}; {missed} solve(s) not certified"
-        return Finding(words, "not resolved", finding.interval)
-    return finding
-
-
-def _advantage(runs, sgd: pd.DataFrame, full: pd.DataFrame) -> Finding:
-    """Judge whether SGD beats the full-rank program by at least `ADVANTAGE`."""
-    difference = sgd["test_accuracy"].mean() - full["test_accuracy"].mean()
-    found = significance.interval(significance.differences(sgd, full))
-    interval = f", {_ends(found)}" if found.pairs > 1 else ""
-    measured = f"{100 * difference:+.1f} points{interval}: {_means(sgd, full)}"
-    # A difference of exactly 4 points counts, whatever the rounding of its two means.
-    holds = difference >= ADVANTAGE - 1e-12
-    return Finding(measured, "reproduced" if holds else "not reproduced")
-
-
-def _fit(runs, full: pd.DataFrame) -> Finding:
-    """Judge whether the full-rank program fits the training set with every seed."""
-    lowest = full["train_accuracy"].min()
-    measured = f"lowest train accuracy {100 * lowest:.2f} % over {len(full)} seed(s)"
-    return Finding(measured, "reproduced" if lowest >= EXACT else "not reproduced")
-
-
-def _paired(runs, better, worse, measure="test_accuracy", sign=1) -> Finding:
-    """Judge whether one method is better than another, paired by seed.
-
-    With `sign` -1 less is better, and the difference is worse - better.
-    """
-    pairs = sign * significance.differences(better, worse, measure)
-    means = _means(better, worse, measure=measure)
-    found = significance.interval(pairs)
-    if found.pairs < 2:
-        return Finding(f"{means}; {found.pairs} paired seed(s), no interval", "not resolved")
-    tested = f"p = {found.p:.2g}, {found.pairs} paired seeds"
-    words = f"{100 * found.mean:+.1f} points, {_ends(found)}, {tested}: {means}"
-    return Finding(words, found.verdict(), found)
-
-
-def _ends(found: significance.Interval) -> str:
-    return f"{LEVEL:.0%} interval {100 * found.low:+.1f} to {100 * found.high:+.1f}"
-
-
-def _means(*methods, measure="test_accuracy") -> str:
-    return ", ".join(
-        f"{_name(rows)} {100 * rows[measure].mean():.1f} % ({len(rows)} seeds)" for rows in methods
-    )
-
-
-def _name(rows: pd.DataFrame) -> str:
-    """Return a method's name, with what was chosen."""
-    first = rows.iloc[0]
-    chosen = [f"beta {first['beta']:g}"]
-    if first["method"].startswith("convex-truncated"):
-        chosen.insert(0, f"k = {first['rank']:.0f}")
-    elif first["method"].startswith("convex-filtered"):
-        chosen.insert(0, first["filter"])
-    return f"{NAMES[first['method']]} ({', '.join(chosen)})"
-
-
-def _never_above(runs) -> Finding:
-    """Judge the certified optimum against every objective that SGD reached on the same program."""
-    twice = zip(tables.SOLVED, tables.TRAINED, strict=True)
-    pairs = pd.concat([_of_one_program(runs, *methods) for methods in twice])
-    if pairs.empty:
-        words = "no program trained by SGD with the gates, rank and beta of a certified one"
-        return Finding(words, "not run")
-    bound = pairs["objective"] * (1 - pairs["relative_gap"])
-    lowest = (pairs["reached"] / bound).min()
-    program = [pairs[name] for name in _PROGRAM]
-    best = (pairs["reached"] / pairs["objective"]).groupby(program).min()
-    words = (
-        f"objectives of SGD at least {lowest:.5f} times the certified lower bound; its best one is "
-        f"{best.median():.4f} times the optimum (median of {len(best)} programs, {len(pairs)} runs)"
-    )
-    return Finding(words, "reproduced" if lowest >= 1 - ROUNDING else "not reproduced")
-
-
-def _of_one_program(runs, solved: str, trained: str) -> pd.DataFrame:
-    """Return solves that were trained by SGD too, once for each time, with what it `reached`."""
-    certificates = runs.loc[runs["method"] == solved, [*_PROGRAM, "objective", "relative_gap"]]
-    found = runs[(runs["method"] == trained) & np.isfinite(runs["objective"])]
-    found = found[_PROGRAM].assign(reached=found["objective"])
-    return certificates.drop_duplicates(_PROGRAM).merge(found, on=_PROGRAM)
-
-
-# What tells the programs of a data set apart.
-_PROGRAM = ["seed", "beta", "gates", "rank", "filter"]
-_ABOVE = f"{LEVEL:.0%} interval of {{}} above 0, paired over at least {SEEDS} seeds"
-
-STATEMENTS = (
-    Statement(
-        "E3a",
-        "Networks trained by SGD generalize better than the convex program at full rank",
-        f"SGD - full rank >= {100 * ADVANTAGE:+.0f} points of test accuracy",
-        ("SGD", "convex"),
-        _advantage,
-    ),
-    Statement(
-        "E3b",
-        "Truncation, the bias of SGD made explicit, generalizes better than SGD",
-        _ABOVE.format("truncated - SGD"),
-        ("convex-truncated", "SGD"),
-        _paired,
-    ),
-    Statement(
-        "E3c",
-        "The convex program at full rank fits the training set exactly",
-        f"train accuracy >= {EXACT:.1%} with every seed",
-        ("convex",),
-        _fit,
-    ),
-    Statement(
-        "E3d",
-        "Truncation generalizes better than full rank",
-        _ABOVE.format("truncated - full rank"),
-        ("convex-truncated", "convex"),
-        _paired,
-    ),
-    Statement(
-        "E3e",
-        "The certified optimum is never above the objective that SGD reaches on the same program",
-        f"every objective of SGD >= certified lower bound, to {ROUNDING:.0e} relative",
-        (),
-        _never_above,
-    ),
-    Statement(
-        "E3f",
-        "The truncated program generalizes better at its certified optimum than trained by SGD",
-        _ABOVE.format("certified - by SGD"),
-        ("convex-truncated", "convex-truncated by SGD"),
-        _paired,
-    ),
-    Statement(
-        "E3g",
-        "The program at full rank generalizes better trained by SGD than at its certified optimum",
-        _ABOVE.format("by SGD - certified"),
-        ("convex by SGD", "convex"),
-        _paired,
-    ),
-    Statement(
-        "E4a",
-        "A soft filter of the spectrum generalizes better than hard truncation",
-        _ABOVE.format("filtered - truncated"),
-        ("convex-filtered", "convex-truncated"),
-        _paired,
-    ),
-    Statement(
-        "E4b",
-        "The truncated program is better calibrated than SGD, by temperatures set on validation",
-        _ABOVE.format("the calibration error of SGD - that of truncated"),
-        ("convex-truncated", "SGD"),
-        partial(_paired, measure="test_ece", sign=-1),
-    ),
-)

@@ -1,9 +1,14 @@
-"""What runs wrote on their way: the rows of a chosen setting, and their means over the seeds."""
+"""Histories of runs: the rows that led to a chosen setting, and their means over the seeds."""
+
+from collections.abc import Iterable
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 
-from convexbn.reporting import selection as tables
+from convexbn.reporting.methods import SOLVED
+
+Rows = TypeVar("Rows", np.ndarray, pd.DataFrame)
 
 _SAME = {"rtol": 1e-9, "atol": 0}  # numbers that were written and read again
 
@@ -12,7 +17,7 @@ def leading_to(setting, convex: pd.DataFrame, sgd: pd.DataFrame) -> pd.DataFrame
     """Return the rows of the histories that led to a setting, for all its seeds.
 
     A certified program is followed along its path of betas, from the largest to the setting's. If
-    only the tuning seeds have a path, these are left out: the others went to the setting from zero.
+    only the tuning seeds have a path, they are left out: the others were solved from zero.
 
     Parameters
     ----------
@@ -21,7 +26,7 @@ def leading_to(setting, convex: pd.DataFrame, sgd: pd.DataFrame) -> pd.DataFrame
     convex, sgd : DataFrame
         Histories of the convex and the SGD runs; the one not needed may be empty.
     """
-    is_solved = setting.method in tables.SOLVED
+    is_solved = setting.method in SOLVED
     history = convex if is_solved else sgd
     rows = history[(history["dataset"] == setting.dataset) & (history["run"] == setting.run)]
     same = pd.Series(np.isclose(rows["beta"], setting.beta, **_SAME), rows.index)
@@ -33,22 +38,24 @@ def leading_to(setting, convex: pd.DataFrame, sgd: pd.DataFrame) -> pd.DataFrame
     return rows[same & np.isclose(rows["learning_rate"], setting.learning_rate, **_SAME)]
 
 
-def over_time(history: pd.DataFrame, measures, looks=None) -> pd.DataFrame:
+def over_time(
+    history: pd.DataFrame, measures: Iterable[str], kept: int | None = None
+) -> pd.DataFrame:
     """Return mean and standard deviation of measures over the seeds, against training time.
 
-    Seeds reach a checkpoint at different times and may stop at different ones. Each seed's curve
-    is interpolated linearly in the logarithm of time at every seed's checkpoints, from the moment
-    all have one; a seed that has stopped keeps its last value.
+    Seeds are evaluated at different times and may stop at different ones. Each seed's curve is
+    interpolated linearly in the logarithm of time at the evaluations of every seed, from the moment
+    at which all have one; a seed that has stopped keeps its last value.
 
     Parameters
     ----------
     history : DataFrame
-        Columns seed, seconds and `measures`, one setting. Checkpoints at zero seconds are not on a
-        logarithmic axis and are left out.
-    measures : sequence of str
-    looks : int, optional
-        About how many of the checkpoints to keep, the first and the last among them; by default
-        all.
+        Columns seed, seconds and `measures`, one setting. Evaluations at zero seconds have no
+        place on a logarithmic axis and are left out.
+    measures : iterable of str
+    kept : int, optional
+        Approximate number of evaluations to keep, the first and the last among them; all by
+        default.
 
     Returns
     -------
@@ -58,7 +65,7 @@ def over_time(history: pd.DataFrame, measures, looks=None) -> pd.DataFrame:
     started = history[history["seconds"] > 0].sort_values("seconds", kind="stable")
     seeds = [seed for _, seed in started.groupby("seed")]
     start = max(seed["seconds"].iloc[0] for seed in seeds)
-    seconds = thinned(np.unique(started.loc[started["seconds"] >= start, "seconds"]), looks)
+    seconds = thinned(np.unique(started.loc[started["seconds"] >= start, "seconds"]), kept)
     columns = {"seconds": seconds}
     for name in measures:
         curves = pd.DataFrame(
@@ -68,12 +75,16 @@ def over_time(history: pd.DataFrame, measures, looks=None) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def thinned(rows, looks):
-    """Return about `looks` of the rows (array or DataFrame), evenly, the first and last among them.
+def thinned(rows: Rows, kept: int | None) -> Rows:
+    """Return about `kept` evenly spaced rows, the first and the last among them.
 
-    All of them if `looks` is None.
+    Parameters
+    ----------
+    rows : ndarray or DataFrame
+    kept : int or None
+        None keeps all rows.
     """
-    if looks is None or len(rows) <= looks:
+    if kept is None or len(rows) <= kept:
         return rows
-    kept = np.unique(np.linspace(0, len(rows) - 1, looks).round().astype(int))
-    return rows[kept] if isinstance(rows, np.ndarray) else rows.iloc[kept]
+    places = np.unique(np.linspace(0, len(rows) - 1, kept).round().astype(int))
+    return rows[places] if isinstance(rows, np.ndarray) else rows.iloc[places]

@@ -5,6 +5,8 @@ from html import escape
 import numpy as np
 import pandas as pd
 
+from convexbn.reporting.selection import filter_words
+
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -78,7 +80,7 @@ def methods_page(methods: pd.DataFrame) -> str:
         "beta": methods["beta"].map("{:.3g}".format),
         "learning rate": methods["learning_rate"].map(_unless_nan("{:.3g}")),
         "rank (energy)": methods["rank"].map(_unless_nan("{:.0f}")) + shares,
-        "filter": _words(methods["filter"]),
+        "filter": list(map(filter_words, methods["filter_kind"], methods["filter_value"])),
         "gates": methods["gates"].map(_unless_nan("{:.0f}")),
         "optimizer": _words(methods["optimizer"]),
         "batch size": methods["batch_size"].map(_unless_nan("{:.0f}")),

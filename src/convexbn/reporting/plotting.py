@@ -2,7 +2,6 @@
 
 import json
 from math import ceil
-from typing import NamedTuple
 
 import matplotlib
 import numpy as np
@@ -12,33 +11,12 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from convexbn.files import atomic
+from convexbn.reporting.methods import Style, style_of
 
 WIDTH = 5.5  # inches, the text width of a one-column page
 WIDE = 7.2  # of figures with many panels side by side
 PERCENT = 100  # accuracies are fractions in the tables and percent in the figures
 
-
-class Look(NamedTuple):
-    """How a method is drawn everywhere."""
-
-    label: str
-    color: str
-    marker: str
-
-
-# Greys for the networks trained by SGD, strong colours for the certified convex programs and paler
-# ones of the same hue for those programs trained by SGD: apart in lightness as well as in hue, so
-# that they stay apart for the colour-blind and in print.
-LOOKS = {
-    "SGD": Look("SGD with BN", "#222222", "s"),
-    "SGD without BN": Look("SGD without BN", "#949494", "D"),
-    "convex": Look("convex, full rank", "#0173b2", "o"),
-    "convex-truncated": Look("convex, truncated", "#d55e00", "^"),
-    "convex-filtered": Look("convex, soft filter", "#029e73", "v"),
-    "convex by SGD": Look("convex, full rank, by SGD", "#56b4e9", "P"),
-    "convex-truncated by SGD": Look("convex, truncated, by SGD", "#f0a030", "X"),
-    "convex-filtered by SGD": Look("convex, soft filter, by SGD", "#8fd9b6", "<"),
-}
 
 _STYLE = {
     "font.size": 8,
@@ -77,22 +55,6 @@ def style():
     return matplotlib.rc_context({**sns.axes_style("ticks"), **_STYLE})
 
 
-def look(method: str) -> Look:
-    """Return how a method is drawn.
-
-    Raises
-    ------
-    ValueError
-        If the method has no look yet.
-    """
-    if method not in LOOKS:
-        raise ValueError(
-            f"method must be one of {list(LOOKS)}, got {method!r}; give it a label, colour and "
-            "marker in plotting.LOOKS"
-        )
-    return LOOKS[method]
-
-
 def panels(columns: int, rows=1, width=WIDTH, height=2.5, **options):
     """Return an empty figure and its axes, shape (rows, columns)."""
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -116,16 +78,16 @@ def level(axes, mean, std, color) -> None:
     axes.axhspan(mean - std, mean + std, color=color, alpha=0.18, linewidth=0)
 
 
-def points(axes, x, y, shown: Look, uncertified) -> None:
-    """Draw points in a look's colour and marker, open where a solve is not certified.
+def points(axes, x, y, style: Style, uncertified) -> None:
+    """Draw points in a style's colour and marker, open where a solve is not certified.
 
     Parameters
     ----------
     x, y : Series or array, shape (n,)
-    shown : Look
+    style : Style
     uncertified : Series or array of bool, shape (n,)
     """
-    _, color, marker = shown
+    _, color, marker = style
     for mask, face in ((~uncertified, color), (uncertified, "white")):
         if mask.any():
             open_or_full = {"markerfacecolor": face, "linestyle": "none", "zorder": 3}
@@ -139,22 +101,16 @@ def crosses(axes, x, color) -> None:
         axes.plot(x, np.full(len(x), 0.03), transform=axes.get_xaxis_transform(), **cross)
 
 
-def by_method(rows):
-    """Yield each method of a table with its rows, in the order of `LOOKS`."""
-    for method in sorted(set(rows["method"]), key=list(LOOKS).index):
-        yield method, rows[rows["method"] == method]
-
-
 def handles(methods, **line) -> list[Line2D]:
     """Return legend entries for methods; `line` overrides how their lines look."""
-    return entries([look(method) for method in methods], **line)
+    return entries([style_of(method) for method in methods], **line)
 
 
-def entries(looks, **line) -> list[Line2D]:
-    """Return legend entries for looks; `line` overrides how their lines look."""
+def entries(styles, **line) -> list[Line2D]:
+    """Return legend entries for styles; `line` overrides properties of their lines."""
     return [
         Line2D([], [], **{"label": label, "color": color, "marker": marker, **line})
-        for label, color, marker in looks
+        for label, color, marker in styles
     ]
 
 
@@ -169,10 +125,17 @@ def not_certified(present: bool) -> list[Line2D]:
 
 
 def levels(panels, rows) -> list[Line2D]:
-    """Draw published test accuracies (see `tables.published`) as dotted lines; return entries."""
+    """Draw published test accuracies as dotted lines; return their legend entries.
+
+    Parameters
+    ----------
+    panels : sequence of Axes
+    rows : DataFrame
+        The result of :func:`convexbn.reporting.methods.published`.
+    """
     drawn = []
     for row in rows.itertuples():
-        label, color, _ = look(row.method)
+        label, color, _ = style_of(row.method)
         dotted = {"color": color, "linestyle": ":", "label": f"{label}, published ({row.source})"}
         for axes in panels:
             axes.axhline(PERCENT * row.test_accuracy, **dotted)

@@ -10,44 +10,24 @@ quantity matters, and are never chosen either.
 import numpy as np
 import pandas as pd
 
-from convexbn.pipeline import artifacts
-
-NETWORKS = ("SGD", "SGD without BN")
-SOLVED = ("convex", "convex-truncated", "convex-filtered")  # with certificates
-TRAINED = tuple(f"{method} by SGD" for method in SOLVED)  # the same programs, without
-METHODS = (*NETWORKS, *SOLVED, *TRAINED)
+from convexbn.pipeline.artifacts import stack
+from convexbn.reporting.methods import METHODS, SOLVED
+from convexbn.reporting.registries import present
 
 RUNS = [
     *("dataset", "run", "method", "candidate", "seed", "beta", "learning_rate", "optimizer"),
-    *("batch_size", "rank", "energy", "filter", "gates"),
+    *("batch_size", "rank", "energy", "filter_kind", "filter_value", "gates"),
     *("train_accuracy", "validation_accuracy", "test_accuracy", "train_loss", "test_loss"),
     *("test_nll", "test_ece", "temperature"),
     *("objective", "relative_gap", "certified", "neurons", "seconds"),
 ]
 SETTING = ["run", "beta", "learning_rate"]
 # What a run fixes for all its settings, as far as it has them.
-SIZES = ["rank", "energy", "filter", "gates", "optimizer", "batch_size"]
+SIZES = ["rank", "energy", "filter_kind", "filter_value", "gates", "optimizer", "batch_size"]
 MEASURES = [
     *("validation_accuracy", "test_accuracy", "train_accuracy", "train_loss", "test_loss"),
     *("test_nll", "test_ece", "objective", "relative_gap", "neurons", "seconds"),
 ]
-
-
-def read_all(paths) -> pd.DataFrame:
-    """Read tables of one schema and stack them; no paths give an empty table."""
-    table = _stack([artifacts.read_table(path) for path in paths])
-    return _unfiltered(table) if "filter" in table else table
-
-
-def _unfiltered(table: pd.DataFrame) -> pd.DataFrame:
-    """Give what has no filter the name "", which a .csv does not tell from a missing value."""
-    return table.assign(filter=table["filter"].where(table["filter"].notna(), ""))
-
-
-def _stack(frames) -> pd.DataFrame:
-    # Empty frames are left out because their untyped columns would change the others' types.
-    frames = [frame for frame in frames if len(frame)]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
 def collect(evaluations: pd.DataFrame, sgd: pd.DataFrame) -> pd.DataFrame:
@@ -65,17 +45,15 @@ def collect(evaluations: pd.DataFrame, sgd: pd.DataFrame) -> pd.DataFrame:
     ValueError
         If both are empty, or a method is unknown.
     """
-    runs = _stack([evaluations, _last_epochs(sgd) if len(sgd) else sgd])
+    runs = stack([evaluations, _last_epochs(sgd) if len(sgd) else sgd])
     if runs.empty:
         raise ValueError("expected at least one run to tabulate, got none; add one to the config")
-    unknown = sorted(set(runs["method"]) - set(METHODS))
-    if unknown:
-        raise ValueError(
-            f"method must be one of {METHODS}, got {unknown}; add it to tables.METHODS"
-        )
+    present("method", runs["method"], METHODS)
     order = ["dataset", "method", "run", "beta", "learning_rate", "seed"]
     runs = runs.reindex(columns=RUNS).sort_values(order, key=_in_order, ignore_index=True)
-    return _unfiltered(runs).assign(candidate=runs["candidate"].ne(False))
+    # Networks have no spectrum, and so no filter of it.
+    kinds = runs["filter_kind"].astype(object).fillna("")
+    return runs.assign(filter_kind=kinds, candidate=runs["candidate"].ne(False))
 
 
 def _last_epochs(sgd: pd.DataFrame) -> pd.DataFrame:
@@ -85,7 +63,7 @@ def _last_epochs(sgd: pd.DataFrame) -> pd.DataFrame:
 
 def _in_order(column: pd.Series) -> pd.Series:
     """Sort methods as `METHODS` lists them and everything else as usual."""
-    return column.map(METHODS.index) if column.name == "method" else column
+    return column.map(list(METHODS).index) if column.name == "method" else column
 
 
 def not_certified(rows: pd.DataFrame) -> pd.Series:
@@ -138,6 +116,11 @@ def select(runs: pd.DataFrame, by=("dataset", "method")) -> pd.DataFrame:
 def candidates(runs: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of runs that may be chosen as their method's setting."""
     return runs[runs["candidate"].ne(False)]
+
+
+def filter_words(kind: str, value: float) -> str:
+    """Return the name of a spectral filter for readers: "ridge 0.01", or "" without one."""
+    return f"{kind} {value:g}" if kind else ""
 
 
 def programs(runs: pd.DataFrame, methods=SOLVED) -> pd.DataFrame:
@@ -197,9 +180,10 @@ def _all_certified(column: pd.Series):
 def methods(runs: pd.DataFrame) -> pd.DataFrame:
     """Return one row per dataset and method with a candidate, at the setting chosen on validation.
 
-    Column `edges` names what of the setting is the smallest or the largest that was tried (beta and
-    learning rate by its run, where it may be the only one; rank by its method, if it has several):
-    with others the method might do better still.
+    Column `edges` names the parts of the setting that are the smallest or the largest tried (beta
+    and learning rate by its run, where it may be the only one; rank by its method, and the value of
+    a filter by its method and kind, if there are several): with others the method might do better
+    still.
 
     Raises
     ------
@@ -224,41 +208,9 @@ def _edges(setting, runs) -> str:
     method = runs[runs["dataset"].eq(setting.dataset) & runs["method"].eq(setting.method)]
     run = method[method["run"] == setting.run]
     tried = {"beta": run, "learning_rate": run}
-    if method["rank"].nunique() > 1:
-        tried["rank"] = method
+    alike = method[method["filter_kind"] == setting.filter_kind]
+    for name, rows in (("rank", method), ("filter_value", alike)):
+        if rows[name].nunique() > 1:
+            tried[name] = rows
     ends = {name: (rows[name].min(), rows[name].max()) for name, rows in tried.items()}
     return ", ".join(name for name, found in ends.items() if getattr(setting, name) in found)
-
-
-def rounded(frame: pd.DataFrame, digits=6) -> pd.DataFrame:
-    """Return a table with its numbers rounded to significant digits, more than a figure can show.
-
-    Files that are kept beside the figures stay small, and readable.
-    """
-    floats = frame.select_dtypes("float")
-    columns = {
-        name: [float(f"{value:.{digits}g}") for value in floats[name]] for name in floats.columns
-    }
-    return frame.assign(**columns)
-
-
-def published(frame: pd.DataFrame, dataset: str) -> pd.DataFrame:
-    """Return the published accuracies of a dataset, as the user entered them.
-
-    Raises
-    ------
-    ValueError
-        If an accuracy is not a fraction, or a row does not name its method and source.
-    """
-    for row in frame.itertuples():
-        if row.method not in METHODS or not isinstance(row.source, str):
-            raise ValueError(
-                f"expected a method of {METHODS} and a source in the published values, "
-                f"got {row.method!r} and {row.source!r}"
-            )
-        if not 0 <= row.test_accuracy <= 1:
-            raise ValueError(
-                "expected test_accuracy as a fraction from 0 to 1 in the published values, "
-                f"got {row.test_accuracy}; divide percentages by 100"
-            )
-    return frame[frame["dataset"] == dataset] if len(frame) else frame

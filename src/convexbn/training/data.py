@@ -164,6 +164,6 @@ def _gates(features, seeds, h) -> dict:
         found = "none" if gates is None else f"shape {tuple(gates.shape)}"
         raise ValueError(
             f"the convex program needs gates of shape ({len(seeds)}, {h}, P), one set for each "
-            f"seed, got {found}; make the features by convex_network.whitened"
+            f"seed, got {found}; make the features by pipeline.designs.whitened"
         )
     return dict(zip(seeds, map(torch.as_tensor, gates), strict=True))

@@ -50,7 +50,7 @@ def train(
         X_train (n, d), or (K, n, h) for the K patches of a convolutional network with average
         pooling, and Y_train (n, C), whose dtype is the networks'; labels_train (n,); and X_*,
         labels_* for validation and test, each possibly of zero rows. For the network "convex", the
-        features that :func:`convexbn.networks.gated_program.whitened` returns.
+        features that `convexbn.pipeline.designs.whitened` returns.
     sweep : Sweep
     device : str or torch.device
         The device that holds data and networks throughout. A CPU is used with PyTorch's number of

@@ -11,10 +11,9 @@ from sweep_features import make_features
 from workflow_runs import ROOT, jobs, snakemake
 
 from convexbn import solve, whiten
-from convexbn.experiments.benchmark import cases as sheet
-from convexbn.experiments.benchmark import clocks, engine, figures, peers, race, tables
+from convexbn.experiments.benchmark import cases, clocks, engine, figures, peers, race, tables
 from convexbn.experiments.benchmark.passes import passes
-from convexbn.experiments.benchmark.problems import Problem, build, small
+from convexbn.experiments.benchmark.problems import RaceProblem, build, small
 from convexbn.pipeline import artifacts
 from convexbn.programs.gated import forward
 from convexbn.reporting import plotting
@@ -30,7 +29,7 @@ def features(n=20, d=6, C=3):
     return {"X_train": X, "Y_train": np.eye(C, dtype=np.float32)[rng.integers(C, size=n)]}
 
 
-def built(**entry) -> Problem:
+def built(**entry) -> RaceProblem:
     data = features()
     return build({"gates": 5, "beta": 0.3} | entry, data, whiten(data["X_train"]).tensors(), 0)
 
@@ -73,7 +72,7 @@ def test_a_problem_larger_than_its_data_is_refused(entry):
 def test_a_problem_survives_its_file(tmp_path):
     problem = built()
     artifacts.save_tensors(tmp_path / "problem.safetensors", problem.tensors(), {})
-    again = Problem.read(tmp_path / "problem.safetensors", "gated")
+    again = RaceProblem.read(tmp_path / "problem.safetensors", "gated")
     assert again.beta == problem.beta
     np.testing.assert_array_equal(again.D, problem.D)
 
@@ -267,9 +266,9 @@ def test_excesses_are_over_the_best_bound_of_any_solver():
 
 def test_exponents_are_those_of_a_power_law():
     scaling = {"base": {"n": 100, "rank": 5}, "vary": {"n": [100, 200, 400], "rank": [5, 10]}}
-    points = sheet.scaling_points(scaling)
+    points = cases.scaling_points(scaling)
     assert points["n", 100] == points["rank", 5]
-    assert sheet.scaling_cases(scaling)[points["rank", 10]] == {"n": 100, "rank": 10}
+    assert cases.scaling_cases(scaling)[points["rank", 10]] == {"n": 100, "rank": 10}
     seconds = {name: (n / 100) ** 1.5 for (size, n), name in points.items() if size == "n"}
     seconds[points["rank", 10]] = 4.0
     rows = [
@@ -282,6 +281,16 @@ def test_exponents_are_those_of_a_power_law():
     np.testing.assert_allclose(exponents[["n", "rank"]], [1.5, 2.0])
 
 
+def columns_table() -> pd.DataFrame:
+    """Two rounds of column generation and a solve over sampled gates, made by hand."""
+    ways = [(tables.GENERATED, 2, 0.1, 1e-2), (tables.GENERATED, 3, 0.2, 0.0)]
+    ways += [(tables.SAMPLED, 8, 0.3, 1e-3)]
+    table = pd.DataFrame(ways, columns=["method", "gates", "seconds", "relative_excess"])
+    last = [False, True, True]
+    known = {"n": 20, "rank": 3, "share": 0.1, "neurons": table["gates"]}
+    return table.assign(**known, last=last, converged=last)
+
+
 def test_every_figure_is_drawn_from_its_table(tmp_path):
     points = {("n", 10): "toy", ("n", 20): "other"}
     both = pd.concat([TOY, TOY.assign(problem="other")])
@@ -291,9 +300,16 @@ def test_every_figure_is_drawn_from_its_table(tmp_path):
         "memory": tables.memory(both),
         "scaling": tables.scaling(both, points, 1e-2),
         "passes": passes({"toy": small("gated", 1)}, repeats=1, seconds=0.001),
+        "columns": columns_table(),
         "engine": engine.compare("tiny", ENGINE, make_features(), repeats=1),
     }
     assert made.keys() == figures.FIGURES.keys()
+    columns = {"scaling": "size", "passes": "pass", "columns": "method", "engine": "method"}
+    for name, table in made.items():
+        column = columns.get(name, "solver")
+        changed = table.replace({column: {table[column].iloc[0]: "brand-new"}})
+        with pytest.raises(ValueError, match="'brand-new'"):
+            figures.FIGURES[name](changed)
     for name, table in made.items():
         paths = tmp_path / f"{name}.pdf", tmp_path / f"{name}.png"
         plotting.save(figures.FIGURES[name](table), *paths, {})

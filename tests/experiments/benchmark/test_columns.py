@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from convexbn import enumerate_arrangements, solve, whiten
-from convexbn.experiments.benchmark import columns
+from convexbn.experiments.benchmark import columns, figures
 
 SETTINGS = {
     "n": 24,
@@ -54,12 +54,12 @@ def test_more_gates_and_more_rounds_bring_the_objective_down(table):
 
 
 def test_figure_has_a_row_per_weight_decay_and_marks_what_is_not_certified(table):
-    figure = columns.draw(table)
+    figure = figures.columns(table)
     assert len(figure.axes) == 4
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert "not certified" not in labels
     missed = table.assign(converged=table["converged"] & (table["gates"] != 12))
-    labels = [text.get_text() for text in columns.draw(missed).legends[0].get_texts()]
+    labels = [text.get_text() for text in figures.columns(missed).legends[0].get_texts()]
     assert "not certified" in labels
     time, gates = figure.axes[:2]
     rows = table[(table["share"] == 0.3) & (table["method"] == "sampled")]

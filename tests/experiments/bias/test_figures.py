@@ -55,7 +55,7 @@ def means(model, table=0):
     return rows[rows["model"] == model]
 
 
-MODELS = list(bias_figures.LOOKS)
+MODELS = list(bias_figures.STYLES)
 
 
 @pytest.mark.parametrize("column", [0, 1])
@@ -101,12 +101,12 @@ def test_all_curves_have_one_scale_and_are_inside(drawn):
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_course_is_the_mean_over_seeds(drawn, model):
+def test_history_is_the_mean_over_seeds(drawn, model):
     left, right = panels(drawn)[2]
     seeds = means(model, table=1).groupby("iteration")
     assert any(set(line.get_ydata()) == {0.4} for line in left.lines)
     for axes, measure in ((left, "loss"), (right, "spearman")):
-        (line,) = [x for x in axes.lines if x.get_color() == bias_figures.LOOKS[model][1]]
+        (line,) = [x for x in axes.lines if x.get_color() == bias_figures.STYLES[model][1]]
         expected = seeds[measure].mean().dropna()
         np.testing.assert_array_equal(line.get_xdata(), expected.index)
         np.testing.assert_allclose(line.get_ydata(), expected)
@@ -124,6 +124,14 @@ def test_one_seed_and_one_evaluation_can_be_drawn():
         bias_figures.bias(cosines, history, "one seed").draw_without_rendering()
         one = cosines[cosines["iteration"] == 40]
         bias_figures.bias(one, history, "one evaluation").draw_without_rendering()
+
+
+@pytest.mark.parametrize("changed", [0, 1])
+def test_a_model_that_cannot_be_drawn_is_refused_by_name(changed):
+    given = list(tables())
+    given[changed] = given[changed].replace({"model": {"whitened": "layer norm"}})
+    with pytest.raises(ValueError, match="'layer norm'"):
+        bias_figures.bias(*given, "digits")
 
 
 def test_nothing_overlaps_and_nothing_is_cut(drawn):

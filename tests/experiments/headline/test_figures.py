@@ -25,10 +25,13 @@ from convexbn.experiments.headline.figures import (
 )
 from convexbn.experiments.studies import figures as studies
 from convexbn.pipeline import artifacts
-from convexbn.reporting import plotting, significance
-from convexbn.reporting import selection as tables
+from convexbn.reporting import plotting, selection, significance
+from convexbn.reporting.methods import METHODS, NETWORKS, SOLVED, TRAINED, style_of
+from convexbn.whitening import FILTERS
 
 RANKS = [5, 10, 20, 40, 61]
+ALL = FIGURES | {"studies": studies}  # those of the headline's tables
+STYLES = [method.style for method in METHODS.values()]
 MISSED = {("k20", 1, 0.1), ("full", 0, 0.1)}
 TOLERANCE = dict.fromkeys(digits_like.RANKS, 1e-4)
 NOISE = {"digits": 0.0, "worse": 0.2, "worst": 0.4}
@@ -46,13 +49,13 @@ def sgd():
 
 @pytest.fixture(scope="module")
 def runs(convex, sgd):
-    return tables.collect(digits_like.evaluations(convex), sgd)
+    return selection.collect(digits_like.evaluations(convex), sgd)
 
 
 @pytest.fixture(scope="module")
 def doubtful(convex, sgd):
     """The same runs, two solves of which are not certified."""
-    return tables.collect(digits_like.evaluations(convex, uncertified=MISSED), sgd)
+    return selection.collect(digits_like.evaluations(convex, uncertified=MISSED), sgd)
 
 
 def with_variations(runs) -> pd.DataFrame:
@@ -97,7 +100,7 @@ def all_tables(runs, convex, sgd) -> dict:
 
 def draw(name, table):
     how = {"title": "digits", "kind": "noise"} if name == "studies" else {"dataset": "digits"}
-    return FIGURES[name].draw(table, **how)
+    return ALL[name].draw(table, **how)
 
 
 def draw_all(given) -> dict:
@@ -150,22 +153,12 @@ def numbers(figure) -> list:
     ]
 
 
-def test_each_method_has_one_look():
-    assert tuple(plotting.LOOKS) == tables.METHODS
-    for field in plotting.Look._fields:
-        assert len({getattr(look, field) for look in plotting.LOOKS.values()}) == len(
-            tables.METHODS
-        )
-    with pytest.raises(ValueError, match=r"plotting\.LOOKS"):
-        plotting.look("Adam")
-
-
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", ALL)
 def test_a_figure_is_drawn_from_the_small_table_beside_it(
     name, shown_doubtful, drawn_doubtful, tmp_path
 ):
     path = tmp_path / f"{name}.csv"
-    artifacts.write_table(path, tables.rounded(shown_doubtful[name]), {})
+    artifacts.write_table(path, artifacts.rounded(shown_doubtful[name]), {})
     assert path.stat().st_size < 1e5
     first, again = drawn_doubtful[name], draw(name, artifacts.read_table(path))
     assert legend_words(first) == legend_words(again)
@@ -174,40 +167,40 @@ def test_a_figure_is_drawn_from_the_small_table_beside_it(
         np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
-@pytest.mark.parametrize("method", tables.METHODS)
+@pytest.mark.parametrize("method", METHODS)
 def test_accuracy_against_beta_is_the_table(drawn, runs, method):
     right = drawn["accuracy"].axes[1]
     by = ["method", "beta"]
-    expected = tables.summarize(tables.select(runs, by), by).query("method == @method")
-    (line,) = lines(right, plotting.look(method).color, "None")
+    expected = selection.summarize(selection.select(runs, by), by).query("method == @method")
+    (line,) = lines(right, style_of(method).color, "None")
     np.testing.assert_array_equal(line.get_xdata(), expected["beta"])
     np.testing.assert_array_equal(line.get_ydata(), 100 * expected["test_accuracy_mean"])
 
 
-@pytest.mark.parametrize("method", tables.METHODS)
+@pytest.mark.parametrize("method", METHODS)
 def test_time_ends_at_the_accuracy_and_time_of_the_methods_table(drawn, runs, method):
     left = drawn["accuracy"].axes[0]
-    (line,) = lines(left, plotting.look(method).color, "None")
-    setting = tables.methods(runs).set_index("method").loc[method]
+    (line,) = lines(left, style_of(method).color, "None")
+    setting = selection.methods(runs).set_index("method").loc[method]
     assert line.get_ydata()[-1] == pytest.approx(100 * setting["test_accuracy_mean"], abs=1e-9)
-    chosen = tables.select(runs).query("method == @method")
+    chosen = selection.select(runs).query("method == @method")
     assert line.get_xdata()[-1] == chosen["seconds"].max()
-    (end,) = lines(left, plotting.look(method).color, plotting.look(method).marker)
+    (end,) = lines(left, style_of(method).color, style_of(method).marker)
     assert (end.get_xdata()[0], end.get_ydata()[0]) == (line.get_xdata()[-1], line.get_ydata()[-1])
 
 
 def test_convex_time_starts_with_the_largest_beta(drawn, runs, convex):
-    (line,) = lines(drawn["accuracy"].axes[0], plotting.look("convex").color, "None")
+    (line,) = lines(drawn["accuracy"].axes[0], style_of("convex").color, "None")
     first = convex[(convex["run"] == "full") & (convex["iteration"] == 0) & (convex["beta"] == 1)]
     assert line.get_xdata()[0] == first["seconds"].max()
-    assert tables.methods(runs).set_index("method").loc["convex", "beta"] < 1
+    assert selection.methods(runs).set_index("method").loc["convex", "beta"] < 1
 
 
 def test_band_is_one_standard_deviation(drawn, runs):
     right = drawn["accuracy"].axes[1]
     by = ["method", "beta"]
-    table = tables.summarize(tables.select(runs, by), by).query("method == 'convex'")
-    color = plotting.look("convex").color
+    table = selection.summarize(selection.select(runs, by), by).query("method == 'convex'")
+    color = style_of("convex").color
     (band,) = [c for c in right.collections if to_hex(c.get_facecolor()[0]) == color]
     heights = {round(y, 9) for y in band.get_paths()[0].vertices[:, 1]}
     mean, std = 100 * table["test_accuracy_mean"], 100 * table["test_accuracy_std"]
@@ -216,47 +209,49 @@ def test_band_is_one_standard_deviation(drawn, runs):
 
 def test_rank_figure_is_the_table_and_ends_at_full_rank(drawn, runs):
     certified = runs[runs["method"].isin(["convex", "convex-truncated"])]
-    table = tables.summarize(tables.select(certified, ["rank"]), ["rank"])
+    table = selection.summarize(selection.select(certified, ["rank"]), ["rank"])
     for axes, measure in zip(drawn["rank"].axes, ("test", "train"), strict=True):
-        (line,) = lines(axes, plotting.look("convex-truncated").color, "None")
+        (line,) = lines(axes, style_of("convex-truncated").color, "None")
         np.testing.assert_array_equal(line.get_xdata(), RANKS)
         np.testing.assert_allclose(line.get_ydata(), 100 * table[f"{measure}_accuracy_mean"])
-        (full,) = lines(axes, plotting.look("convex").color, plotting.look("convex").marker)
+        (full,) = lines(axes, style_of("convex").color, style_of("convex").marker)
         assert full.get_xdata() == [61]
-        (trained,) = lines(axes, plotting.look("convex-truncated by SGD").color, "None")
+        (trained,) = lines(axes, style_of("convex-truncated by SGD").color, "None")
         np.testing.assert_array_equal(trained.get_xdata(), [20, 61])
 
 
 def test_what_is_filtered_has_no_place_among_the_ranks(runs, shown):
     """It keeps every direction, and is not the program at full rank."""
     soft = runs[runs["run"] == "k20-sgd"]
-    soft = soft.assign(run="soft-sgd", rank=61, filter="ridge 0.01", test_accuracy=0.1)
+    soft = soft.assign(
+        run="soft-sgd", rank=61, filter_kind="ridge", filter_value=0.01, test_accuracy=0.1
+    )
     table = rank.table(pd.concat([runs, soft]), digits_like.published(), "digits")
     pd.testing.assert_frame_equal(table, shown["rank"])
 
 
 def test_networks_are_bands_of_the_rank_figure(drawn, runs):
-    row = tables.methods(runs).set_index("method").loc["SGD"]
+    row = selection.methods(runs).set_index("method").loc["SGD"]
     axes = drawn["rank"].axes[0]
-    color = plotting.look("SGD").color
+    color = style_of("SGD").color
     (line,) = lines(axes, color)
     assert line.get_ydata()[0] == pytest.approx(100 * row["test_accuracy_mean"])
     (span,) = [patch for patch in axes.patches if to_hex(patch.get_facecolor()) == color]
     assert span.get_height() == pytest.approx(200 * row["test_accuracy_std"])
 
 
-@pytest.mark.parametrize("method", tables.METHODS)
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("measure", list(curves.MEASURES))
 def test_curves_end_where_the_methods_table_is(drawn, runs, method, measure):
-    setting = tables.methods(runs).set_index("method").loc[method]
+    setting = selection.methods(runs).set_index("method").loc[method]
     panels = np.array(drawn["curves"].axes).reshape(2, 4)
     epochs, seconds = panels[:, list(curves.MEASURES).index(measure)]
     scale = 100 if measure.endswith("accuracy") else 1
-    (line,) = lines(seconds, plotting.look(method).color, "None")
+    (line,) = lines(seconds, style_of(method).color, "None")
     assert line.get_ydata()[-1] == pytest.approx(scale * setting[f"{measure}_mean"])
-    assert len(line.get_xdata()) <= curves.LOOKS
-    against_epochs = lines(epochs, plotting.look(method).color, "None")
-    if method in tables.SOLVED:
+    assert len(line.get_xdata()) <= curves.EVALUATIONS
+    against_epochs = lines(epochs, style_of(method).color, "None")
+    if method in SOLVED:
         assert not against_epochs
     else:
         (line,) = against_epochs
@@ -280,7 +275,7 @@ def test_every_solve_has_its_gap_drawn(drawn, convex):
         assert len(paths) == 3 * 3  # seeds, betas
         history = convex[convex["run"] == run].set_index("seconds")["relative_gap"]
         for path in paths:
-            assert len(path.get_xdata()) == certificates.LOOKS
+            assert len(path.get_xdata()) == certificates.SNAPSHOTS
             np.testing.assert_array_equal(path.get_ydata(), history.loc[path.get_xdata()])
         starts = history[history.index.isin([path.get_xdata()[0] for path in paths])]
         assert starts.nunique() == 3  # the first look of each beta
@@ -318,7 +313,7 @@ def test_runs_that_are_no_candidates_have_no_panel(runs, convex):
 
 
 def test_uncertified_solves_are_marked_wherever_they_appear(drawn, drawn_doubtful):
-    for name in set(FIGURES) - {"spectrum"}:
+    for name in set(ALL) - {"spectrum"}:
         assert not any(open_markers(axes) for axes in drawn[name].axes), name
         assert "not certified" not in legend_words(drawn[name])
         assert "not certified" in legend_words(drawn_doubtful[name]), name
@@ -336,8 +331,8 @@ def test_uncertified_solves_are_marked_wherever_they_appear(drawn, drawn_doubtfu
 def test_colours_belong_to_methods_in_every_figure(drawn):
     for name in ("accuracy", "rank", "curves", "sensitivity", "spectrum", "studies"):
         for handle in drawn[name].legends[0].legend_handles:
-            (look,) = [k for k in plotting.LOOKS.values() if k.label == handle.get_label()]
-            assert handle.get_color() == look.color
+            (style,) = [style for style in STYLES if style.label == handle.get_label()]
+            assert handle.get_color() == style.color
 
 
 def test_diverged_betas_are_crossed_not_dropped(runs, convex, sgd):
@@ -347,7 +342,7 @@ def test_diverged_betas_are_crossed_not_dropped(runs, convex, sgd):
     figure = draw("accuracy", accuracy.table(*given))
     (cross,) = lines(figure.axes[1], marker="x")
     assert cross.get_xdata()[0] == 1
-    assert cross.get_color() == plotting.look("SGD").color
+    assert cross.get_color() == style_of("SGD").color
     assert "diverged at every learning rate" in legend_words(figure)
 
 
@@ -371,7 +366,7 @@ def test_spectrum_of_known_energies():
     np.testing.assert_array_equal(left.lines[0].get_ydata(), [4, 3, 0])
     np.testing.assert_allclose(right.lines[0].get_ydata(), [64, 100, 100])
     ends = [(line.get_xdata()[0], line.get_color()) for line in right.lines[1:]]
-    truncated, full = plotting.look("convex-truncated"), plotting.look("convex")
+    truncated, full = style_of("convex-truncated"), style_of("convex")
     assert ends == [(1, truncated.color), (3, full.color)]
 
 
@@ -391,21 +386,62 @@ def test_effective_ranks_of_known_filters(kind, strength, values, expected):
 
 def test_filters_are_set_against_truncations(drawn, shown, runs):
     table = shown["filters"]
-    hard = table[table["kind"] == filters.HARD]
+    hard = table[table["filter_kind"] == filters.HARD]
     assert hard["effective_rank"].tolist() == RANKS
-    soft = table[table["kind"] != filters.HARD].set_index("kind")
+    soft = table[table["filter_kind"] != filters.HARD].set_index("filter_kind")
     values = digits_like.spectrum() / digits_like.spectrum()[0]
     assert soft.loc["power", "effective_rank"] == pytest.approx(np.sqrt(values).sum())
-    chosen = tables.select(runs[runs["run"] == "ridge"], ["run"])["test_accuracy"]
+    chosen = selection.select(runs[runs["run"] == "ridge"], ["run"])["test_accuracy"]
     assert soft.loc["ridge", "test_accuracy_mean"] == pytest.approx(chosen.mean())
-    (point,) = lines(drawn["filters"].axes[0], filters.LOOKS["ridge"].color, "v")
+    (point,) = lines(drawn["filters"].axes[0], filters.STYLES["ridge"].color, "v")
     assert point.get_ydata()[0] == pytest.approx(100 * chosen.mean())
+
+
+def test_every_filter_has_a_style_of_its_own():
+    assert list(filters.STYLES) == [filters.HARD, *FILTERS]
+    assert len(set(filters.STYLES.values())) == len(filters.STYLES)
+
+
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [
+        ("accuracy", "panel"),
+        ("accuracy", "method"),
+        ("rank", "kind"),
+        ("rank", "method"),
+        ("curves", "against"),
+        ("curves", "method"),
+        ("filters", "filter_kind"),
+        ("sensitivity", "quantity"),
+        ("sensitivity", "method"),
+        ("calibration", "method"),
+        ("studies", "panel"),
+        ("studies", "method"),
+    ],
+)
+def test_rows_that_a_figure_cannot_draw_are_refused_by_name(shown, name, column):
+    table = shown[name].copy()
+    table.loc[table.index[0], column] = "brand-new"
+    with pytest.raises(ValueError, match="'brand-new'"):
+        draw(name, table)
+
+
+def test_an_unknown_optimizer_is_refused_by_name(shown):
+    table = shown["sensitivity"].replace("adam", "lion")
+    with pytest.raises(ValueError, match=r"optimizer must be one of .*'lion'"):
+        draw("sensitivity", table)
+
+
+def test_a_filter_of_unknown_kind_has_no_effective_rank(runs):
+    of_spectrum = spectrum.table(digits_like.spectrum(), {})
+    with pytest.raises(ValueError, match=r"filter_kind must be one of .*'brickwall'"):
+        filters.table(runs.replace("ridge", "brickwall"), of_spectrum, "digits")
 
 
 def test_sensitivity_shows_what_is_varied_and_nothing_else(runs):
     table = sensitivity.table(with_variations(runs), "digits")
     varied = {name: set(rows["method"]) for name, rows in table.groupby("quantity")}
-    trained = set(tables.NETWORKS) | set(tables.TRAINED)
+    trained = set(NETWORKS) | set(TRAINED)
     assert varied == {
         "learning_rate": trained,
         "batch_size": {"SGD"},
@@ -417,7 +453,7 @@ def test_sensitivity_shows_what_is_varied_and_nothing_else(runs):
     assert means.loc["batch_size", 500] == pytest.approx(0.95)
     assert means.loc["optimizer", "adam"] == pytest.approx(0.94)
     assert means.loc["gates", 16] == pytest.approx(0.9316)
-    chosen = tables.methods(runs).set_index("method")["test_accuracy_mean"]
+    chosen = selection.methods(runs).set_index("method")["test_accuracy_mean"]
     # At the chosen value is the chosen setting.
     assert means.loc["batch_size", 100] == pytest.approx(chosen["SGD"])
     assert means.loc["gates", 128] == pytest.approx(chosen["convex-truncated"])
@@ -454,22 +490,22 @@ def test_where_nothing_is_varied_the_figure_says_so(runs):
 
 
 def test_calibration_shows_every_seed_and_their_mean(drawn, runs):
-    chosen = tables.select(runs[runs["method"] == "SGD"])
+    chosen = selection.select(runs[runs["method"] == "SGD"])
     for axes, (measure, scale) in zip(
         drawn["calibration"].axes, {"test_ece": 100, "test_nll": 1}.items(), strict=True
     ):
-        look = plotting.look("SGD")
-        (seeds,) = lines(axes, look.color, "|")
+        style = style_of("SGD")
+        (seeds,) = lines(axes, style.color, "|")
         np.testing.assert_allclose(sorted(seeds.get_xdata()), sorted(scale * chosen[measure]))
-        (mean,) = lines(axes, look.color, look.marker)
+        (mean,) = lines(axes, style.color, style.marker)
         assert mean.get_xdata()[0] == pytest.approx(scale * chosen[measure].mean())
     labels = [text.get_text() for text in drawn["calibration"].axes[0].get_yticklabels()]
-    assert labels == [look.label for look in plotting.LOOKS.values()]
+    assert labels == [style.label for style in STYLES]
 
 
 def test_a_study_shows_the_paired_difference_and_its_interval(runs):
     table = studies.table(of_study(runs), NOISE, "noise")
-    chosen = {name: tables.select(runs[runs["method"] == name]) for name in studies.METHODS}
+    chosen = {name: selection.select(runs[runs["method"] == name]) for name in studies.COMPARED}
     pairs = significance.differences(chosen["convex-truncated"], chosen["SGD"])
     expected = significance.interval(pairs)
     rows = table[table["panel"] == "difference"]
@@ -491,9 +527,9 @@ def test_a_study_of_samples_has_no_calibration(runs):
 
 def test_figures_of_one_seed_and_one_method_can_be_drawn(convex):
     one = convex[(convex["seed"] == 0) & (convex["method"] != "convex-filtered")]
-    runs = tables.collect(digits_like.evaluations(one), pd.DataFrame())
+    runs = selection.collect(digits_like.evaluations(one), pd.DataFrame())
     drawn = draw_all(all_tables(runs, one, pd.DataFrame()))
-    words = [plotting.look(method).label for method in ("convex", "convex-truncated")]
+    words = [style_of(method).label for method in ("convex", "convex-truncated")]
     for name in ("accuracy", "rank", "curves", "studies"):
         assert legend_words(drawn[name])[-2:] == words, name
     assert len(drawn["curves"].axes) == 4  # nothing has epochs
@@ -505,7 +541,7 @@ def test_without_convex_runs_there_is_nothing_to_draw(runs):
         rank.table(networks, digits_like.published(), "digits")
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", ALL)
 def test_legends_cover_no_panel(name, drawn_doubtful):
     figure = drawn_doubtful[name]
     with plotting.style():

@@ -11,10 +11,10 @@ from convexbn.data.preprocessing import prepare
 from convexbn.experiments.bias.measure import descent_of, measure
 from convexbn.experiments.headline.run import Run, Settings
 from convexbn.experiments.headline.stages import certify_run, evaluate_run, solve_run
-from convexbn.networks.gated_program import whitened_run
+from convexbn.pipeline.designs import filter_columns, truncated, whitened_run
 from convexbn.training.engine import train
 from convexbn.training.sweeps import Sweep
-from convexbn.whitening import filter_name, truncated, whiten
+from convexbn.whitening import whiten
 
 CONFIGS = {
     name: yaml.safe_load((ROOT / f"config/{name}.yaml").read_text())
@@ -81,7 +81,7 @@ def test_a_convex_run_is_solved_certified_and_evaluated(features, name, run):
     whitening = truncated(whitening_of(data).tensors(), entry)
     gates = sample_gates(whitening.U, entry["gates"], 0)[None]
     made = Run(
-        Settings.of(entry), data, whitening, [0], gates, np.zeros(1), filter=filter_name(entry)
+        Settings.of(entry), data, whitening, [0], gates, np.zeros(1), **filter_columns(entry)
     )
     solutions, _ = solve_run(made)
     assert all(row["converged"] for row in certify_run(made, solutions))

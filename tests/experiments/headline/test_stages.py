@@ -17,10 +17,11 @@ from convexbn.experiments.headline.stages import certify_run, evaluate_run, solv
 from convexbn.networks.objectives import network_objective
 from convexbn.networks.recovery import recover_network
 from convexbn.pipeline.artifacts import load_tensors, save_tensors
+from convexbn.pipeline.designs import filter_columns, truncated
 from convexbn.programs.certificates import certify
 from convexbn.programs.penalties import PENALTIES
 from convexbn.programs.solutions import Solution, UncertifiedError
-from convexbn.whitening import filter_name, truncated, whiten
+from convexbn.whitening import whiten
 
 n, d, C, P = 60, 5, 3, 8
 BETAS, SEEDS = (0.5, 2.0, 1.0), [7, 3]
@@ -46,8 +47,7 @@ def make_run(features=None, filtered=None, **settings) -> Run:
     whitening = truncated(whitening.tensors(), entry)
     gates = np.stack([sample_gates(whitening.U, P, seed) for seed in SEEDS])
     settings = Settings(**{"betas": BETAS, "tolerance": 1e-6} | settings)
-    name = filter_name(entry)
-    return Run(settings, features, whitening, SEEDS, gates, SETUP, filter=name)
+    return Run(settings, features, whitening, SEEDS, gates, SETUP, **filter_columns(entry))
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +173,7 @@ def test_evaluation_is_that_of_the_network(run, solutions):
             labels = run.features[f"labels_{split}"]
             assert row[f"{split}_accuracy"] == (scores.argmax(axis=1) == labels).mean()
         assert row["neurons"] == (np.linalg.norm(W, axis=0) > 0).sum()
-        assert [row[key] for key in ("rank", "energy", "filter", "gates")] == [d, 1.0, "", P]
+        assert [row[key] for key in ("rank", "energy", "filter_kind", "gates")] == [d, 1.0, "", P]
         test, validation = ((part[key], run.features[f"labels_{key}"]) for key in JUDGED)
         expected = calibration(*test, *validation)
         # The weights are kept, and the scores made, in float32.
@@ -277,7 +277,8 @@ def test_run_is_read_from_its_artifacts(tmp_path, run, entry):
     assert read.seeds == SEEDS
     np.testing.assert_array_equal(read.setup_seconds, [1.5, 2.5])
     np.testing.assert_array_equal(read.whitening.U, cut.U)
-    assert read.filter == ("ridge 0.1" if "filter" in entry else "")
+    expected = ("ridge", 0.1) if "filter" in entry else ("", np.nan)
+    np.testing.assert_equal((read.filter_kind, read.filter_value), expected)
     solutions, _ = solve_run(read)
     save_tensors(tmp_path / "solutions.safetensors", solutions, {})
     stored = load_tensors(tmp_path / "solutions.safetensors")
@@ -395,5 +396,5 @@ def test_a_filter_is_a_price_on_small_directions(kind, gain):
     problem = cp.Problem(cp.Minimize(0.5 * cp.sum_squares(fit) + 0.5 * price))
     problem.solve(solver=cp.CLARABEL)
     assert certificate["objective"] == pytest.approx(problem.value, rel=1e-6)
-    assert (row["filter"], row["rank"]) == (f"{kind} 0.3", d)
+    assert (row["filter_kind"], row["filter_value"], row["rank"]) == (kind, 0.3, d)
     assert 0 < row["energy"] < 1

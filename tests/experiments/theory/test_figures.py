@@ -111,6 +111,22 @@ def test_every_table_has_its_figure():
     assert TABLES.keys() == figures.FIGURES.keys()
 
 
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [
+        ("duality", "program"),
+        ("counting", "kind"),
+        ("sampling", "model"),
+        ("interpolation", "kind"),
+    ],
+)
+def test_rows_that_a_figure_cannot_draw_are_refused_by_name(name, column):
+    table = TABLES[name].copy()
+    table.loc[table.index[-1], column] = "brand-new"
+    with pytest.raises(ValueError, match="'brand-new'"):
+        figures.FIGURES[name](table)
+
+
 def test_every_trial_is_a_dot_beside_its_width(drawn):
     table = TABLES["duality"]
     panels = np.array(drawn["duality"].axes).reshape(2, 3)

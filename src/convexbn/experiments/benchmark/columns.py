@@ -9,29 +9,21 @@ a relative excess is that over the lowest that any of them has found.
 
 import logging
 
-import numpy as np
 import pandas as pd
-from matplotlib.lines import Line2D
 
 from convexbn.arrangements.gates import activation
-from convexbn.experiments.benchmark.problems import Problem, build
+from convexbn.experiments.benchmark.problems import RaceProblem, build
+from convexbn.experiments.benchmark.tables import GENERATED, SAMPLED
 from convexbn.programs.certificates import certify
-from convexbn.reporting import plotting
 from convexbn.solvers import solve
 from convexbn.solvers.columns.column_generation import train_exact
 
 logger = logging.getLogger(__name__)
 
-GENERATED, SAMPLED = "generated", "sampled"
 COLUMNS = [
     *("n", "rank", "share", "beta", "method", "gates", "seconds", "neurons", "objective"),
     *("relative_gap", "converged", "last", "relative_excess"),
 ]
-LOWEST = 1e-7  # relative excesses below the resolution of the tolerances are drawn here
-_LOOKS = {
-    GENERATED: plotting.Look("column generation", "#0173b2", "o"),
-    SAMPLED: plotting.Look("exact program over $P$ sampled gates", "#d55e00", "s"),
-}
 
 
 def compare(settings: dict, features: dict, whitening: dict, seed: int) -> pd.DataFrame:
@@ -67,7 +59,7 @@ def compare(settings: dict, features: dict, whitening: dict, seed: int) -> pd.Da
     return table.assign(n=settings["n"], rank=settings["rank"])[COLUMNS]
 
 
-def _generated(problem: Problem, settings: dict, seed: int) -> list[dict]:
+def _generated(problem: RaceProblem, settings: dict, seed: int) -> list[dict]:
     """Return a row per round, judged by the referee outside the clock."""
     rows = []
 
@@ -85,7 +77,7 @@ def _generated(problem: Problem, settings: dict, seed: int) -> list[dict]:
     return [*rows, _finished(GENERATED, solution.neurons, solution)]
 
 
-def _sampled(problem: Problem, settings: dict) -> list[dict]:
+def _sampled(problem: RaceProblem, settings: dict) -> list[dict]:
     """Return a row per number of gates; these are nested."""
     rows = []
     for P in settings["gates"]:
@@ -107,61 +99,3 @@ def _row(method, gates, seconds, neurons, objective, relative_gap) -> dict:
     names = ("method", "gates", "seconds", "neurons", "objective", "relative_gap")
     values = (method, gates, seconds, neurons, objective, relative_gap)
     return dict(zip(names, values, strict=True)) | {"converged": False, "last": False}
-
-
-@plotting.style()
-def draw(table):
-    """Draw the relative excess against time (left) and gates (right), a row per weight decay.
-
-    Column generation is drawn by the lowest objective so far, from round to round; its number of
-    gates is that of its neurons. Sampled gates that are not certified are open marks.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Columns `COLUMNS`.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
-    shares = table["share"].unique()
-    size = {"rows": len(shares), "height": 0.6 + 1.9 * len(shares), "sharey": True}
-    figure, axes = plotting.panels(2, **size)
-    for panels, share in zip(axes, shares, strict=True):
-        rows = table[table["share"] == share]
-        for axis, measure in zip(panels, ("seconds", "gates"), strict=True):
-            _generated_line(axis, rows[rows["method"] == GENERATED], measure)
-            _sampled_marks(axis, rows[rows["method"] == SAMPLED], measure)
-            axis.set(yscale="log")
-            plotting.log_x(axis)
-        panels[0].set_ylabel(f"relative excess\n$\\beta$ = {share:g} $\\beta_{{\\max}}$")
-    axes[-1, 0].set_xlabel("seconds")
-    axes[-1, 1].set_xlabel("gates $P$, or neurons generated")
-    first = table.iloc[0]
-    figure.suptitle(f"$n$ = {first['n']}, rank {first['rank']}")
-    entries = [Line2D([], [], label=a, color=b, marker=c) for a, b, c in _LOOKS.values()]
-    plotting.legend(figure, [*entries, *plotting.not_certified(_uncertified(table).any())])
-    return figure
-
-
-def _generated_line(axes, rows, measure) -> None:
-    """Draw rounds as a line, and where it ended as a mark."""
-    rows = rows[rows["neurons"] > 0]
-    _, color, marker = _LOOKS[GENERATED]
-    best = np.minimum.accumulate(rows["relative_excess"].clip(lower=LOWEST))
-    axes.plot(rows[measure].clip(lower=1e-3), best, color=color)
-    axes.plot(rows[measure].iloc[-1], best.iloc[-1], color=color, marker=marker)
-
-
-def _sampled_marks(axes, rows, measure) -> None:
-    _, color, marker = _LOOKS[SAMPLED]
-    axes.plot(rows[measure], rows["relative_excess"], color=color, linestyle=":")
-    for open_mark, some in rows.groupby(_uncertified(rows)):
-        face = "white" if open_mark else color
-        style = {"marker": marker, "linestyle": "none", "markerfacecolor": face}
-        axes.plot(some[measure], some["relative_excess"], color=color, **style)
-
-
-def _uncertified(table):
-    return table["last"] & ~table["converged"]

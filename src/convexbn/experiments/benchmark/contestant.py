@@ -16,7 +16,7 @@ import torch
 
 from convexbn.experiments.benchmark.clocks import Recorder, Stopped, peak_memory
 from convexbn.experiments.benchmark.peers import SOLVERS
-from convexbn.experiments.benchmark.problems import Problem, small
+from convexbn.experiments.benchmark.problems import RaceProblem, small
 
 
 class _Rehearsal:
@@ -50,7 +50,7 @@ def compete(connection, path, solver, settings) -> None:
         `model` of the problem, `threads`, and the `tolerance` to which this library solves.
     """
     torch.set_num_threads(settings["threads"])
-    problem = Problem.read(path, settings["model"])
+    problem = RaceProblem.read(path, settings["model"])
     prepare, tolerance = SOLVERS[solver].prepare, settings["tolerance"]
     with suppress(Stopped):
         prepare(small(problem.model, problem.shape[-1]), tolerance)(Recorder(_Rehearsal()))

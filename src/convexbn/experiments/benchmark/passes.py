@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from convexbn.experiments.benchmark.problems import Problem
+from convexbn.experiments.benchmark.problems import RaceProblem
 from convexbn.programs.gated import adjoint, forward
 
 COLUMNS = [
@@ -26,7 +26,7 @@ def passes(problems: dict, repeats: int, seconds=1.0) -> pd.DataFrame:
     Parameters
     ----------
     problems : dict
-        Name to :class:`convexbn.experiments.benchmark.problems.Problem`.
+        Name to :class:`convexbn.experiments.benchmark.problems.RaceProblem`.
     repeats : int
         Median, least and most are over so many measurements.
     seconds : float
@@ -51,7 +51,7 @@ def passes(problems: dict, repeats: int, seconds=1.0) -> pd.DataFrame:
     return table.assign(share_of_multiply=table["passes_per_second"] / limit)[COLUMNS]
 
 
-def _works(problem: Problem) -> dict:
+def _works(problem: RaceProblem) -> dict:
     """Return what is timed, by name."""
     U, D = torch.as_tensor(problem.U).float(), torch.as_tensor(problem.D)
     _, p, P, C = problem.shape

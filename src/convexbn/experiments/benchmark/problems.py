@@ -14,15 +14,16 @@ import numpy as np
 from convexbn.arrangements.gates import activation, sample_gates
 from convexbn.inputs import check_between
 from convexbn.pipeline.artifacts import load_tensors
+from convexbn.pipeline.designs import truncated
 from convexbn.programs.certificates import Certificate, certify
 from convexbn.programs.instances import make_program
-from convexbn.whitening import truncated, whiten
+from convexbn.whitening import whiten
 
 _SMALL = (30, 3, 4)  # samples, features and gates of the problem that solvers warm up on
 
 
 @dataclass(frozen=True)
-class Problem:
+class RaceProblem:
     """One instance, in float64.
 
     Attributes
@@ -44,7 +45,7 @@ class Problem:
     model: str
 
     @classmethod
-    def read(cls, path, model: str) -> "Problem":
+    def read(cls, path, model: str) -> "RaceProblem":
         """Read the tensors that :meth:`tensors` returned."""
         tensors = load_tensors(path)
         return cls(**tensors | {"beta": float(tensors["beta"])}, model=model)
@@ -77,7 +78,7 @@ class Problem:
         return A.reshape(P * p, n).T
 
 
-def build(entry: dict, features: dict, whitening: dict, seed: int) -> Problem:
+def build(entry: dict, features: dict, whitening: dict, seed: int) -> RaceProblem:
     """Make a problem from a data set.
 
     Parameters
@@ -106,7 +107,7 @@ def build(entry: dict, features: dict, whitening: dict, seed: int) -> Problem:
     return _scaled(design.U, Y[:n, :outputs], entry["gates"], entry["beta"], model, seed)
 
 
-def small(model: str, C: int) -> Problem:
+def small(model: str, C: int) -> RaceProblem:
     """Return a problem of random data on which a solver warms up in next to no time."""
     n, d, P = _SMALL
     rng = np.random.default_rng(0)
@@ -114,9 +115,9 @@ def small(model: str, C: int) -> Problem:
     return _scaled(U, Y, P, 0.3, model, 0)
 
 
-def _scaled(U, Y, P, share, model, seed) -> Problem:
+def _scaled(U, Y, P, share, model, seed) -> RaceProblem:
     """Sample gates, and take beta as a share of the largest sensible one."""
     G = sample_gates(U, P, seed)
     terms = {"model": "gated", "loss": "squared", "penalty": "group"}
     beta_max = make_program(U, activation(U, G), Y, 1.0, **terms).beta_max()
-    return Problem(U, G, np.ascontiguousarray(Y), share * beta_max, model)
+    return RaceProblem(U, G, np.ascontiguousarray(Y), share * beta_max, model)

@@ -17,7 +17,7 @@ import pandas as pd
 import psutil
 
 from convexbn.experiments.benchmark import contestant
-from convexbn.experiments.benchmark.problems import Problem
+from convexbn.experiments.benchmark.problems import RaceProblem
 from convexbn.experiments.benchmark.tables import ENDED, OURS, RUNS, SOLVED
 
 _HEARTBEAT = 0.1  # seconds between looks at the solver's memory
@@ -32,7 +32,7 @@ class Race:
 
     Attributes
     ----------
-    problem : Problem
+    problem : RaceProblem
     path : str
         Where it is stored.
     solver : str
@@ -43,7 +43,7 @@ class Race:
         The best dual bound known so far; None to let the solver run to its own end.
     """
 
-    problem: Problem
+    problem: RaceProblem
     path: str
     solver: str
     settings: dict
@@ -131,12 +131,12 @@ class Race:
         return f"failed: {lines[-1][:200]}"
 
 
-def measure(problem: Problem, path, name, solver, settings, bound) -> pd.DataFrame:
+def measure(problem: RaceProblem, path, name, solver, settings, bound) -> pd.DataFrame:
     """Measure a solver on a problem, again unless the first time went wrong.
 
     Parameters
     ----------
-    problem : Problem
+    problem : RaceProblem
     path : str
         Where it is stored.
     name, solver : str

@@ -12,6 +12,7 @@ import pandas as pd
 OURS = "convexbn"
 ENDED = "ended by itself"
 SOLVED = "solved"
+GENERATED, SAMPLED = "generated", "sampled"  # the ways of column generation's comparison
 
 # One row per point; a repeat without points has one row of NaN.
 RUNS = [

@@ -1,19 +1,25 @@
-"""The figure of the bias of gradient descent: its two tables in, a matplotlib Figure out.
+"""The figure of the bias of gradient descent, from its two tables to a matplotlib Figure.
 
-Everything is a mean over the seeds, with a band of one standard deviation where there is a line.
+Everything is a mean over the seeds, with a band of one standard deviation around each line.
 """
 
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
 from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from convexbn.experiments.bias.statements import ORDER
 from convexbn.reporting import plotting
+from convexbn.reporting.methods import FULL, SGD, style_of
+from convexbn.reporting.registries import present
 
-LOOKS = {
-    "bn": ("BN network", plotting.look("SGD").color, "-"),
-    "whitened": ("whitened data", plotting.look("convex").color, "--"),
+STYLES = {
+    "bn": ("BN network", style_of(SGD).color, "-"),
+    "whitened": ("whitened data", style_of(FULL).color, "--"),
 }
 CURVES = 5  # iterations at which all directions are drawn as a curve
 LOWEST = 1e-6  # smaller values of 1 - cosine have the colour of this one
@@ -21,7 +27,7 @@ TURNED = "1 $-$ cosine with the start"
 
 
 @plotting.style()
-def bias(cosines, history, title: str):
+def bias(cosines: pd.DataFrame, history: pd.DataFrame, title: str) -> Figure:
     """Draw the cosines of both models as heat maps and curves, and how the models trained.
 
     Parameters
@@ -31,44 +37,47 @@ def bias(cosines, history, title: str):
         `convexbn.experiments.bias.measure.HISTORY`, one run.
     title : str
 
-    Returns
-    -------
-    matplotlib.figure.Figure
+    Raises
+    ------
+    ValueError
+        If a model has no style here.
     """
+    for frame in (cosines, history):
+        present("model", frame["model"], STYLES)
     figure, axes = plotting.panels(2, rows=3, height=6.6)
-    maps = {model: _mean_over_seeds(cosines, model) for model in LOOKS}
+    maps = {model: _mean_over_seeds(cosines, model) for model in STYLES}
     norm = LogNorm(LOWEST, max(turned.to_numpy().max() for turned in maps.values()), clip=True)
     chosen = _chosen(cosines["iteration"].unique())
     colors = dict(zip(chosen, plotting.gradient(len(chosen)), strict=True))
-    for (heat, curves), model in zip(axes[:2].T, LOOKS, strict=True):
+    for (heat, curves), model in zip(axes[:2].T, STYLES, strict=True):
         image = _draw_map(heat, maps[model], cosines, norm)
         _draw_curves(curves, cosines[cosines["model"] == model], colors)
-        heat.set_title(LOOKS[model][0])
+        heat.set_title(STYLES[model][0])
     figure.colorbar(image, ax=list(axes[0]), label=TURNED, pad=0.02, extend="min")
     axes[0, 0].set_ylabel("singular direction")
     axes[1, 0].set_ylabel(TURNED)
     _share_heights(axes[1])
     _draw_history(*axes[2], history)
     entries = [Line2D([], [], color=c, label=f"iteration {i}") for i, c in colors.items()]
-    entries += [Line2D([], [], label=a, color=b, linestyle=c) for a, b, c in LOOKS.values()]
+    entries += [Line2D([], [], label=a, color=b, linestyle=c) for a, b, c in STYLES.values()]
     plotting.legend(figure, entries)
     figure.suptitle(title)
     return figure
 
 
-def _mean_over_seeds(cosines, model: str):
-    """Return 1 - cosine of a model, one row per bin of directions, one column per iteration."""
+def _mean_over_seeds(cosines: pd.DataFrame, model: str) -> pd.DataFrame:
+    """Return 1 - cosine of a model, one row per bin of directions and one column per evaluation."""
     rows = cosines[cosines["model"] == model]
     return 1 - rows.pivot_table("cosine", index="direction", columns="iteration")
 
 
-def _chosen(iterations) -> list[int]:
+def _chosen(iterations: np.ndarray) -> list[int]:
     """Return up to `CURVES` of the iterations, evenly spaced among them, the last included."""
     places = np.linspace(0, len(iterations) - 1, CURVES).round().astype(int)
     return [int(iterations[place]) for place in np.unique(places)]
 
 
-def _draw_map(axes, turned, cosines, norm):
+def _draw_map(axes: Axes, turned: pd.DataFrame, cosines: pd.DataFrame, norm: LogNorm) -> QuadMesh:
     sizes = cosines.groupby("direction")["directions"].first()
     ends = [*turned.index, turned.index[-1] + sizes.iloc[-1]]
     edges = _between(turned.columns.to_numpy(dtype=float)), np.array(ends) - 0.5
@@ -81,7 +90,7 @@ def _draw_map(axes, turned, cosines, norm):
     return image
 
 
-def _between(values) -> np.ndarray:
+def _between(values: np.ndarray) -> np.ndarray:
     """Return the edges of cells around ascending values on a logarithmic axis."""
     if len(values) == 1:
         return values * [0.5, 2.0]
@@ -89,11 +98,11 @@ def _between(values) -> np.ndarray:
     return np.array([values[0] ** 2 / middles[0], *middles, values[-1] ** 2 / middles[-1]])
 
 
-def _draw_curves(axes, rows, colors) -> None:
+def _draw_curves(axes: Axes, rows: pd.DataFrame, colors: dict) -> None:
     for iteration, color in colors.items():
-        directions = rows[rows["iteration"] == iteration].groupby("singular_value")
-        turned = 1 - directions["cosine"].mean()
-        deviation = directions["cosine"].std()
+        seeds = rows[rows["iteration"] == iteration].groupby("singular_value")
+        turned = 1 - seeds["cosine"].mean()
+        deviation = seeds["cosine"].std()
         axes.plot(turned.index, turned, color=color)
         low = (turned - deviation).clip(lower=turned / 10)  # a logarithmic axis has no zero
         axes.fill_between(turned.index, low, turned + deviation, color=color, alpha=0.18, lw=0)
@@ -101,15 +110,15 @@ def _draw_curves(axes, rows, colors) -> None:
     plotting.log_x(axes)
 
 
-def _share_heights(panels) -> None:
+def _share_heights(panels: np.ndarray) -> None:
     lows, highs = zip(*(axes.get_ylim() for axes in panels), strict=True)
     for axes in panels:
         axes.set_ylim(min(lows), max(highs))
 
 
-def _draw_history(left, right, history) -> None:
+def _draw_history(left: Axes, right: Axes, history: pd.DataFrame) -> None:
     """Draw the loss (left) and the order of the directions (right) against the iteration."""
-    for model, (_, color, style) in LOOKS.items():
+    for model, (_, color, style) in STYLES.items():
         seeds = history[history["model"] == model].groupby("iteration")
         for axes, measure in ((left, "loss"), (right, "spearman")):
             values = seeds[measure].agg(["mean", "std"]).dropna(subset="mean")

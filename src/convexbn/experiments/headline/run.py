@@ -6,6 +6,7 @@ together, and the average over the K positions makes `U_k / K`, (K, n, r + 1), t
 """
 
 import logging
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,10 +15,11 @@ import torch
 from convexbn.arrangements.gates import activation
 from convexbn.data.preprocessing import targets_of
 from convexbn.pipeline.artifacts import load_tensors
+from convexbn.pipeline.designs import filter_columns, truncated
 from convexbn.programs.gated import forward
 from convexbn.programs.solutions import UncertifiedError
 from convexbn.training.tuning import is_tuned
-from convexbn.whitening import Whitening, filter_name, truncated
+from convexbn.whitening import Whitening
 
 logger = logging.getLogger(__name__)
 
@@ -113,8 +115,10 @@ class Run:
     setup_seconds : ndarray, shape (S,)
         What it took to come here, SVD and gates: the paths' clocks start there.
     device : str
-    filter : str
-        As tables name it, see :func:`convexbn.whitening.filter_name`.
+    filter_kind : str
+        "" without a filter.
+    filter_value : float
+        NaN without a filter.
     """
 
     settings: Settings
@@ -124,7 +128,8 @@ class Run:
     gates: np.ndarray
     setup_seconds: np.ndarray
     device: str = "cpu"
-    filter: str = ""
+    filter_kind: str = ""
+    filter_value: float = math.nan
 
     @classmethod
     def read(cls, features, whitening, gates, entry: dict, device="cpu") -> "Run":
@@ -138,7 +143,7 @@ class Run:
             gates=sampled["gates"],
             setup_seconds=svd["seconds"] + sampled["seconds"],
             device=device,
-            filter=filter_name(entry),
+            **filter_columns(entry),
         )
 
     @property

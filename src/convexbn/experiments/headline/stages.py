@@ -164,7 +164,7 @@ def evaluate_run(run: Run, solutions: dict) -> list[dict]:
     Returns
     -------
     list of dict
-        One row per solution: seed, beta, rank, energy, filter, gates, neurons,
+        One row per solution: seed, beta, rank, energy, filter_kind, filter_value, gates, neurons,
         train_accuracy, validation_accuracy, test_accuracy, train_loss, test_loss (the run's loss
         per sample), and test_nll, test_ece, temperature of :func:`convexbn.evaluation.calibration`.
     """
@@ -178,7 +178,8 @@ def evaluate_run(run: Run, solutions: dict) -> list[dict]:
                 "beta": beta,
                 "rank": run.whitening.rank,
                 "energy": run.whitening.energy,
-                "filter": run.filter,
+                "filter_kind": run.filter_kind,
+                "filter_value": run.filter_value,
                 "gates": run.gates.shape[2],
                 "neurons": PENALTIES[run.settings.penalty].neurons(W),
             }

@@ -1,1 +1,1 @@
-"""How the headline moves with the number of samples and with label noise."""
+"""The headline against the number of samples and against label noise."""

@@ -1,18 +1,23 @@
-"""How the best rank, and the advantage of truncation, move with the number of samples or noise.
+"""The best rank and the advantage of truncation against the number of samples or the label noise.
 
 A study is a list of data sets that differ only in the number of training samples, or only in the
 share of wrong training labels.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from convexbn.reporting import plotting, significance
-from convexbn.reporting import selection as tables
+from convexbn.reporting import plotting, selection, significance
+from convexbn.reporting.methods import FULL, SGD, TRUNCATED, by_method, style_of
 from convexbn.reporting.plotting import PERCENT
+from convexbn.reporting.registries import present
 
-TRUNCATED, FULL, SGD = METHODS = "convex-truncated", "convex", "SGD"
-# Of each kind of study: what varies, its scale, and the panels.
+COMPARED = TRUNCATED, FULL, SGD
+# Label and scale of the quantity that a kind of study varies, and its panels.
 KINDS = {
     "samples": ("training images $n$", 1, ("rank", "accuracy", "difference")),
     "noise": ("wrong training labels (%)", PERCENT, ("rank", "accuracy", "difference", "ece")),
@@ -26,8 +31,8 @@ LABELS = {
 COLUMNS = ["panel", "method", "x", "mean", "reach", "seeds", "certified"]
 
 
-def table(runs, values: dict, kind: str) -> pd.DataFrame:
-    """Return what the figure shows, in the columns `COLUMNS`, at the chosen settings.
+def table(runs: pd.DataFrame, values: dict[str, float], kind: str) -> pd.DataFrame:
+    """Return the numbers of the figure, in the columns `COLUMNS`, at the chosen settings.
 
     Panel "rank" has the best rank; "accuracy" and "ece" have means of the seeds, with their
     standard deviation as `reach`; "difference" is the paired mean of truncated - SGD, with half of
@@ -36,23 +41,23 @@ def table(runs, values: dict, kind: str) -> pd.DataFrame:
     Parameters
     ----------
     runs : DataFrame
-        Columns `tables.RUNS`.
+        Columns `selection.RUNS`.
     values : dict
-        What varies, by the name of the data set.
+        Value of the quantity that varies, by the name of the data set.
     kind : {"samples", "noise"}
     """
     rows = []
     for dataset, x in values.items():
-        chosen = dict(list(tables.select(runs[runs["dataset"] == dataset]).groupby("method")))
-        rows += [row | {"x": x} for row in _rows({m: chosen[m] for m in METHODS if m in chosen})]
+        chosen = dict(list(selection.select(runs[runs["dataset"] == dataset]).groupby("method")))
+        rows += [row | {"x": x} for row in _rows({m: chosen[m] for m in COMPARED if m in chosen})]
     found = pd.DataFrame(rows, columns=COLUMNS).sort_values("x", kind="stable", ignore_index=True)
     return found[found["panel"].isin(KINDS[kind][2])]
 
 
-def _rows(chosen: dict):
+def _rows(chosen: dict[str, pd.DataFrame]) -> Iterator[dict]:
     """Yield the rows of one data set."""
     for method, rows in chosen.items():
-        uncertified = tables.not_certified(rows).any()
+        uncertified = selection.not_certified(rows).any()
         known = {"method": method, "certified": not uncertified, "seeds": len(rows)}
         for panel, measure in (("accuracy", "test_accuracy"), ("ece", "test_ece")):
             mean, std = rows[measure].mean(), rows[measure].std()
@@ -63,12 +68,12 @@ def _rows(chosen: dict):
         pairs = significance.differences(chosen[TRUNCATED], chosen[SGD])
         found = significance.interval(pairs)
         known = {"method": TRUNCATED, "seeds": found.pairs}
-        known["certified"] = not tables.not_certified(chosen[TRUNCATED]).any()
+        known["certified"] = not selection.not_certified(chosen[TRUNCATED]).any()
         yield {"panel": "difference", "mean": found.mean, "reach": found.high - found.mean, **known}
 
 
 @plotting.style()
-def draw(table, title: str, kind: str):
+def draw(table: pd.DataFrame, title: str, kind: str) -> Figure:
     """Draw a study: best rank, accuracies, their paired difference, and calibration for noise.
 
     Parameters
@@ -76,12 +81,9 @@ def draw(table, title: str, kind: str):
     table : DataFrame
         Columns `COLUMNS`.
     title, kind : str
-
-    Returns
-    -------
-    matplotlib.figure.Figure
     """
     label, scale, names = KINDS[kind]
+    present("panel", table["panel"], names)
     columns = 3 if len(names) == 3 else 2
     rows = len(names) // columns
     width = plotting.WIDE if columns == 3 else plotting.WIDTH
@@ -95,25 +97,25 @@ def draw(table, title: str, kind: str):
             plotting.ticks_at(panel.xaxis, np.unique(table["x"]), share=0.14)
         else:
             panel.set_xticks(scale * np.unique(table["x"]))
-    methods = [method for method, _ in plotting.by_method(table)]
+    methods = [method for method, _ in by_method(table)]
     missed = table["certified"].eq(False).any()
     plotting.legend(figure, plotting.handles(methods) + plotting.not_certified(missed))
     figure.suptitle(title)
     return figure
 
 
-def _draw(axes, rows, name: str) -> None:
+def _draw(axes: Axes, rows: pd.DataFrame, name: str) -> None:
     scale = 1 if name == "rank" else PERCENT
-    for method, some in plotting.by_method(rows):
-        look, mean, reach = plotting.look(method), scale * some["mean"], scale * some["reach"]
-        uncertified = tables.not_certified(some)
+    for method, some in by_method(rows):
+        style, mean, reach = style_of(method), scale * some["mean"], scale * some["reach"]
+        uncertified = selection.not_certified(some)
         if name == "difference":
-            style = {"ecolor": look.color, "elinewidth": 1.2, "capsize": 2}
-            axes.errorbar(some["x"], mean, reach, fmt="none", **style)
+            line = {"ecolor": style.color, "elinewidth": 1.2, "capsize": 2}
+            axes.errorbar(some["x"], mean, reach, fmt="none", **line)
             axes.axhline(0, color="0.3", linewidth=0.8)
         else:
-            plotting.band(axes, some["x"], mean, reach, look.color)
-        plotting.points(axes, some["x"], mean, look, uncertified)
+            plotting.band(axes, some["x"], mean, reach, style.color)
+        plotting.points(axes, some["x"], mean, style, uncertified)
     if name == "rank":
         axes.set_yscale("log")
         ranks = np.unique(rows["mean"])

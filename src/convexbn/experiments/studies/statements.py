@@ -1,4 +1,4 @@
-"""Statements on how things move across data sets: with the number of samples, with label noise.
+"""Statements on trends across data sets: with the number of samples, and with label noise.
 
 A study gives one slope of least squares per seed; Student's test says whether their mean is above
 zero (:mod:`convexbn.reporting.significance`).
@@ -7,60 +7,79 @@ zero (:mod:`convexbn.reporting.significance`).
 import numpy as np
 import pandas as pd
 
-from convexbn.reporting import selection as tables
-from convexbn.reporting import significance
-from convexbn.reporting.claims import COLUMNS, SIDES, Finding, chosen_of, corrected
+from convexbn.reporting import selection, significance
+from convexbn.reporting.claims import (
+    Finding,
+    Statement,
+    chosen_of,
+    judged,
+    uncertified,
+    unless_cifar,
+    unless_uncertified,
+)
+from convexbn.reporting.methods import FULL, SGD, TRUNCATED
+from convexbn.reporting.registries import present
 from convexbn.reporting.significance import LEVEL, SEEDS
 
-RANKED = ("convex", "convex-truncated")  # programs that differ in their rank
+RANKED = (FULL, TRUNCATED)  # programs that differ in their rank
 
 
-def studies(runs: pd.DataFrame, studies: dict, datasets: dict) -> pd.DataFrame:
+def studies(
+    runs: pd.DataFrame, studies: dict[str, dict[str, dict]], datasets: dict[str, dict]
+) -> pd.DataFrame:
     """Judge the studies.
 
     Parameters
     ----------
     runs : DataFrame
-        Columns `tables.RUNS`.
+        Columns `selection.RUNS`.
     studies : dict
-        Of kind ("samples", "noise"), and of name, to what varies, by the name of the data set.
+        By the kind of a study ("samples", "noise") and its name: the values of the quantity that
+        varies, by the name of the data set.
     datasets : dict
         Entries of the data sets in the config. The statements are about CIFAR.
 
     Returns
     -------
     DataFrame
-        Columns `convexbn.reporting.claims.COLUMNS`; none without studies.
+        Columns `convexbn.reporting.claims.COLUMNS`; no rows without studies.
+
+    Raises
+    ------
+    ValueError
+        If there is no statement about a kind of study.
     """
-    rows = []
-    for kind, (name, statement, expected, judge) in _STATEMENTS.items():
-        findings = {
-            f"{study} ({', '.join(values)})": _judged(judge, runs, values, datasets)
-            for study, values in studies.get(kind, {}).items()
+    present("kind of study", studies, _KINDS)
+    tables = [_of_kind(kind, studies.get(kind, {}), runs, datasets) for kind in _KINDS]
+    return pd.concat(tables, ignore_index=True)
+
+
+def _of_kind(kind: str, named: dict, runs: pd.DataFrame, datasets: dict) -> pd.DataFrame:
+    def findings_of(statement: Statement) -> dict[str, Finding]:
+        return {
+            f"{study} ({', '.join(values)})": _finding(statement, runs, values, datasets)
+            for study, values in named.items()
         }
-        rows += [
-            (name, where, statement, expected, finding.measured, finding.verdict)
-            for where, finding in corrected(findings).items()
-        ]
-    return pd.DataFrame(rows, columns=COLUMNS)
+
+    return judged([_KINDS[kind]], findings_of)
 
 
-def _judged(judge, runs, values: dict, datasets: dict) -> Finding:
-    others = sorted({datasets[name]["source"] for name in values} - set(SIDES))
-    if others:
-        words = f"the statement is about CIFAR, these data are {', '.join(others)}"
-        return Finding(words, "not run")
-    return judge({x: runs[runs["dataset"] == name] for name, x in values.items()})
+def _finding(statement: Statement, runs: pd.DataFrame, values: dict, datasets: dict) -> Finding:
+    other = unless_cifar(datasets[name] for name in values)
+    parts = {x: runs[runs["dataset"] == name] for name, x in values.items()}
+    return other or statement.judge(parts)
 
 
-def _rank_grows(parts: dict) -> Finding:
+def _rank_grows(parts: dict[float, pd.DataFrame]) -> Finding:
     """Judge whether the best k grows with n, as a power of it."""
-    ranked = {n: tables.candidates(rows[rows["method"].isin(RANKED)]) for n, rows in parts.items()}
+    ranked = {
+        n: selection.candidates(rows[rows["method"].isin(RANKED)]) for n, rows in parts.items()
+    }
     ranks = pd.DataFrame({n: best_ranks(rows) for n, rows in ranked.items()}).T  # (n, seeds)
     log_n = np.log(ranks.index.to_numpy(dtype=float))
     half_steps = [_half_step(rows["rank"].unique(), ranks.loc[n]) for n, rows in ranked.items()]
     x = log_n - log_n.mean()
-    # A hair more: a single step from one end to the other is within it, however it is rounded.
+    # A hair more, so that rounding does not put a single step from end to end outside of it.
     hidden = (1 + 1e-9) * float(np.abs(x) @ half_steps / (x @ x))
     found = significance.interval(significance.slopes(log_n, np.log(ranks)), hidden)
     means = ", ".join(f"{k:.0f} (n = {n:,})" for n, k in np.exp(np.log(ranks).mean(axis=1)).items())
@@ -68,13 +87,13 @@ def _rank_grows(parts: dict) -> Finding:
         f"best k {means}, geometric mean of the seeds; as a power of n, to the {hidden:.2f} that "
         "the steps between ranks hide, exponent"
     )
-    return _finding(found, 1, words, "", list(ranked.values()))
+    return _of_slope(found, 1, words, "", list(ranked.values()))
 
 
-def _half_step(tried, chosen) -> float:
-    """Return how far, in log k, a best rank may be from the chosen ones: half a step of the grid.
+def _half_step(tried: np.ndarray, chosen: pd.Series) -> float:
+    """Return the largest distance, in log k, of a best rank from the chosen ones.
 
-    Half the widest step beside one of them; with a single rank nothing is known.
+    It is half the widest step of the grid beside one of them, and unbounded for a single rank.
     """
     grid = np.sort(tried)
     places = np.searchsorted(grid, chosen.dropna())
@@ -84,20 +103,20 @@ def _half_step(tried, chosen) -> float:
 
 
 def best_ranks(rows: pd.DataFrame) -> pd.Series:
-    """Return the rank with each seed's highest validation accuracy, of equals the smallest.
+    """Return the rank with each seed's highest validation accuracy, the smallest of equals.
 
-    Of each rank in the setting that :func:`convexbn.reporting.selection.select` chooses.
+    Each rank is at the setting that :func:`convexbn.reporting.selection.select` chooses.
     """
-    rows = tables.select(rows, ["rank"])
+    rows = selection.select(rows, ["rank"])
     order = rows.sort_values(["validation_accuracy", "rank"], ascending=[False, True])
     return order.dropna(subset="validation_accuracy").groupby("seed")["rank"].first()
 
 
-def _advantage_grows(parts: dict) -> Finding:
+def _advantage_grows(parts: dict[float, pd.DataFrame]) -> Finding:
     """Judge whether the advantage of truncation over SGD grows with the label noise."""
     differences, used = {}, []
     for noise, rows in parts.items():
-        chosen, missing = chosen_of(rows, ("convex-truncated", "SGD"))
+        chosen, missing = chosen_of(rows, (TRUNCATED, SGD))
         if missing:
             return Finding(f"at noise {noise:.0%} {missing}", "not run")
         truncated, sgd = (part.set_index("seed")["test_accuracy"] for part in chosen)
@@ -107,11 +126,13 @@ def _advantage_grows(parts: dict) -> Finding:
     found = significance.interval(significance.slopes(table.index, table))
     means = ", ".join(f"{100 * d:+.1f} ({x:.0%})" for x, d in table.mean(axis=1).items())
     words = f"truncated - SGD at each label noise, in points: {means}; per 10 % of noise"
-    return _finding(found, 10, words, " points", used)
+    return _of_slope(found, 10, words, " points", used)
 
 
-def _finding(found, scale: float, words: str, unit: str, used: list) -> Finding:
-    """Write a slope down, `scale` times as large; nothing is resolved on uncertified solves."""
+def _of_slope(
+    found: significance.Interval, scale: float, words: str, unit: str, used: list[pd.DataFrame]
+) -> Finding:
+    """Return the finding on a slope, in words `scale` times as large."""
     if found.pairs < 2:
         return Finding(f"{words}: {found.pairs} seed(s), no interval", "not resolved")
     mean, low, high = (scale * value for value in (found.mean, found.low, found.high))
@@ -119,20 +140,18 @@ def _finding(found, scale: float, words: str, unit: str, used: list) -> Finding:
         f"{words} {mean:+.2f}{unit}, {LEVEL:.0%} interval {low:+.2f} to {high:+.2f}, "
         f"p = {found.p:.2g}, {found.pairs} seeds"
     )
-    if missed := sum(int(tables.not_certified(rows).sum()) for rows in used):
-        return Finding(f"{measured}; {missed} solve(s) not certified", "not resolved", found)
-    return Finding(measured, found.verdict(), found)
+    return unless_uncertified(Finding(measured, found.verdict(), found), uncertified(used))
 
 
 _SLOPE = f"{LEVEL:.0%} interval of the {{}} above 0, over at least {SEEDS} seeds"
-_STATEMENTS = {
-    "samples": (
+_KINDS = {
+    "samples": Statement(
         "E4c",
         "The best rank k grows with the number of training samples n",
         _SLOPE.format("slope of log k on log n"),
         _rank_grows,
     ),
-    "noise": (
+    "noise": Statement(
         "E4d",
         "The advantage of truncation over SGD grows with label noise",
         _SLOPE.format("slope of truncated - SGD on the noise"),

@@ -1,17 +1,23 @@
-"""One function per figure of the theory: its table in, a matplotlib Figure out.
+"""Figures of the theory: one function each, from its table to a matplotlib Figure.
 
 Networks trained by descent are grey, one mark or line per trial; convex optima are blue lines. A
-relative excess is (objective - optimum) / optimum: by strong duality it is never negative.
+relative excess is (objective - optimum) / optimum: by strong duality it is never negative. Names
+that a figure has no label for raise a ValueError.
 """
 
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from convexbn.experiments.theory import NEAR
 from convexbn.reporting import plotting
+from convexbn.reporting.methods import FULL, SGD, style_of
+from convexbn.reporting.registries import present
 
 LOWEST = 1e-8  # excesses that rounding made zero or negative are drawn here on the log axis
-TRIAL, CONVEX = plotting.look("SGD").color, plotting.look("convex").color
+TRIAL, CONVEX = style_of(SGD).color, style_of(FULL).color
 GATED = "#cc78bc"  # apart from the blue in lightness too
 SAMPLES = "#d55e00"
 
@@ -25,18 +31,15 @@ OPTIMIZERS = {"adam": "Adam", "gd": "gradient descent", "momentum": "gradient de
 
 
 @plotting.style()
-def duality(table):
+def duality(table: pd.DataFrame) -> Figure:
     """Draw every trial against its width: objective (top), relative excess (bottom).
 
     Parameters
     ----------
     table : DataFrame
         Columns `convexbn.experiments.theory.duality.COLUMNS`; one column of panels per program.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
     """
+    present("program", table["program"], PROGRAMS)
     problems = table["problem"].unique()
     figure, axes = plotting.panels(len(problems), rows=2, height=4.0, sharex="col")
     for (top, bottom), problem in zip(axes.T, problems, strict=True):
@@ -61,29 +64,25 @@ def duality(table):
     return figure
 
 
-def _spread(rows):
+def _spread(rows: pd.DataFrame) -> pd.Series:
     """Return the widths, moved apart by trial so that equal objectives do not hide each other."""
     places = (rows["trial"] + 0.5) / (rows["trial"].max() + 1) - 0.5
     return rows["width"] * 2 ** (0.5 * places)
 
 
-def _widths(axes, widths) -> None:
+def _widths(axes: Axes, widths: pd.Series) -> None:
     axes.set_xscale("log")
     plotting.ticks_at(axes.xaxis, np.unique(widths))
 
 
 @plotting.style()
-def depth(table):
+def depth(table: pd.DataFrame) -> Figure:
     """Draw each trial's objective (top) and relative excess (bottom) against the iteration.
 
     Parameters
     ----------
     table : DataFrame
         Columns `convexbn.experiments.theory.depth.COLUMNS`; one column of panels per depth.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
     """
     depths, first = np.unique(table["depth"]), table.iloc[0]
     figure, axes = plotting.panels(
@@ -114,7 +113,7 @@ def depth(table):
 
 
 @plotting.style()
-def counting(table):
+def counting(table: pd.DataFrame) -> Figure:
     """Draw the number of arrangements against n (left) and against sampled gates (right).
 
     Parameters
@@ -122,11 +121,8 @@ def counting(table):
     table : DataFrame
         Columns `convexbn.experiments.theory.counting.COLUMNS`. The right panel shows the largest n
         that all ranks have.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
     """
+    present("kind", table["kind"], ("enumerated", "formula", "sampled"))
     ranks = np.unique(table["rank"])
     colors = dict(zip(ranks, plotting.gradient(len(ranks)), strict=True))
     largest = table.groupby("rank")["n"].max().min()
@@ -150,31 +146,29 @@ def counting(table):
         Line2D([], [], color="0.3", label="formula"),
         plotting.mark("enumerated", "o"),
         Line2D([], [], color="0.3", marker="s", markersize=3, label="found by sampling"),
-        Line2D([], [], color="0.3", linestyle="--", label="all there are"),
+        Line2D([], [], color="0.3", linestyle="--", label="all arrangements"),
     ]
     plotting.legend(figure, entries)
     return figure
 
 
 @plotting.style()
-def sampling(table):
+def sampling(table: pd.DataFrame) -> Figure:
     """Draw the optimum over P sampled arrangements (left), and its excess over all (right).
 
     Lines are means over draws, bands reach from the lowest to the highest draw. An excess smaller
-    than the duality gaps of the solves is drawn at the largest of these, as no more is known.
+    than the duality gaps of the solves is drawn at the largest gap, which bounds what is known.
 
     Parameters
     ----------
     table : DataFrame
         Columns `convexbn.experiments.theory.sampling.COLUMNS`.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
     """
     resolved = table["relative_gap"].max()
     figure, ((left, right),) = plotting.panels(2, height=2.8)
-    for model, (_, color, marker) in _MODELS.items():
+    models = present("model", table["model"], _MODELS)
+    for model in models:
+        _, color, marker = _MODELS[model]
         rows = table[table["model"] == model]
         _range(left, rows, rows["objective"], color, marker)
         left.axhline(rows["optimum"].iloc[0], color=color, linestyle="--")
@@ -188,7 +182,7 @@ def sampling(table):
     right.set_xlim(left.get_xlim())
     left.set_ylabel("optimal objective")
     right.set(ylabel="relative excess over\nall arrangements", yscale="log")
-    entries = [Line2D([], [], label=a, color=b, marker=c) for a, b, c in _MODELS.values()]
+    entries = [Line2D([], [], label=a, color=b, marker=c) for a, b, c in map(_MODELS.get, models)]
     total = table["arrangements"].iloc[0]
     entries.append(Line2D([], [], color="0.3", ls="--", label=f"all {total} arrangements"))
     entries.append(Line2D([], [], color="0.3", ls=":", label="largest relative duality gap"))
@@ -202,7 +196,7 @@ _MODELS = {
 }
 
 
-def _range(axes, rows, values, color, marker) -> None:
+def _range(axes: Axes, rows: pd.DataFrame, values: pd.Series, color: str, marker: str) -> None:
     """Draw mean, lowest and highest of the values for each number of gates."""
     summary = values.groupby(rows["gates"]).agg(["mean", "min", "max"])
     axes.plot(summary.index, summary["mean"], color=color, marker=marker)
@@ -211,20 +205,18 @@ def _range(axes, rows, values, color, marker) -> None:
 
 
 @plotting.style()
-def interpolation(table):
+def interpolation(table: pd.DataFrame) -> Figure:
     """Draw the functions that the convex program and the trained networks learn of one feature.
 
     Parameters
     ----------
     table : DataFrame
         Columns `convexbn.experiments.theory.interpolation.COLUMNS`; one panel per optimizer.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
     """
     data, convex = (table[table["kind"] == kind] for kind in ("data", "convex"))
-    optimizers = [kind for kind in table["kind"].unique() if kind in OPTIMIZERS]
+    others = table.loc[~table["kind"].isin(["data", "convex"]), "kind"]
+    present("optimizer", others, OPTIMIZERS)
+    optimizers = others.unique()
     figure, (panels,) = plotting.panels(len(optimizers), height=2.8, sharey=True)
     for axes, optimizer in zip(panels, optimizers, strict=True):
         trials = table[table["kind"] == optimizer]
@@ -242,11 +234,11 @@ def interpolation(table):
     return figure
 
 
-def _shown(excess):
+def _shown(excess: pd.Series) -> pd.Series:
     return excess.clip(lower=LOWEST)
 
 
-def _near(axes) -> None:
+def _near(axes: Axes) -> None:
     axes.axhline(NEAR, color="0.3", linestyle="--", linewidth=1)
     axes.set_yscale("log")
 
@@ -262,7 +254,7 @@ def _trial(**line) -> Line2D:
     return Line2D([], [], color=TRIAL, label="trained networks, one per start", **line)
 
 
-def _optimum(label="convex optimum") -> Line2D:
+def _optimum(label: str = "convex optimum") -> Line2D:
     return Line2D([], [], color=CONVEX, label=label)
 
 

@@ -36,7 +36,7 @@ LIMIT = 20_000  # most arrangements to enumerate: an exact program of more takes
 
 
 @dataclass(frozen=True)
-class Problem:
+class TrainingProblem:
     """A training problem.
 
     Attributes
@@ -104,11 +104,11 @@ class OneVsAllGatedNetwork(GatedBNNetwork):
         return self.hidden(X, statistics) @ (self.output * self.serves)
 
 
-def relu(entry: dict, seed: int) -> Problem:
+def relu(entry: dict, seed: int) -> TrainingProblem:
     """Return the problem of the ReLU network with one output: `n`, `d`, `beta`, `loss`."""
     X, y = _samples(entry, seed)
     whitening = whiten(X)
-    return Problem(
+    return TrainingProblem(
         X=X,
         Y=y,
         U=whitening.U,
@@ -121,7 +121,7 @@ def relu(entry: dict, seed: int) -> Problem:
     )
 
 
-def gated(entry: dict, seed: int) -> Problem:
+def gated(entry: dict, seed: int) -> TrainingProblem:
     """Return that of the gated network: also `C`, `gates` (P) and `penalty`."""
     X, Y = _samples(entry, seed)
     whitening = whiten(X)
@@ -134,7 +134,7 @@ def gated(entry: dict, seed: int) -> Problem:
         gates = affine_gates(np.repeat(G, copies * width, axis=1), whitening)
         return kind(gates, whitening.mean, C, entry["n"], generator)
 
-    return Problem(
+    return TrainingProblem(
         X=X,
         Y=Y,
         U=whitening.U,
@@ -147,7 +147,7 @@ def gated(entry: dict, seed: int) -> Problem:
     )
 
 
-def cnn(entry: dict, seed: int) -> Problem:
+def cnn(entry: dict, seed: int) -> TrainingProblem:
     """Return that of a CNN on gray images: `n`, `size`, `kernel`, `stride`, `pooling`, `beta`.
 
     With `gates` the network is gated, with so many sampled gates; otherwise it is the ReLU network
@@ -171,7 +171,7 @@ def cnn(entry: dict, seed: int) -> Problem:
             top = GatedBNNetwork(gates, whitening.mean, 1, K * n, generator)
         return ConvolutionalNetwork(top, K, pooling)
 
-    return Problem(
+    return TrainingProblem(
         X=X,
         Y=y,
         U=U / K if pooling == "average" else U,
@@ -184,10 +184,10 @@ def cnn(entry: dict, seed: int) -> Problem:
     )
 
 
-def bn_after_relu(entry: dict, seed: int) -> Problem:
+def bn_after_relu(entry: dict, seed: int) -> TrainingProblem:
     """Return that of the network with BN after ReLU: `n`, `d`, `beta`, `loss`."""
     X, y = _samples(entry, seed)
-    return Problem(
+    return TrainingProblem(
         X=X,
         Y=y,
         U=X,
@@ -203,7 +203,7 @@ def bn_after_relu(entry: dict, seed: int) -> Problem:
 PROBLEMS = {"relu": relu, "gated": gated, "cnn": cnn, "bn_after_relu": bn_after_relu}
 
 
-def make(entry: dict, seed: int) -> Problem:
+def make(entry: dict, seed: int) -> TrainingProblem:
     """Return the problem of an entry of the config, by its `program`."""
     return PROBLEMS[entry["program"]](entry, seed)
 

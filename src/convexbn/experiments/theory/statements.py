@@ -1,53 +1,50 @@
-"""The theorems as statements that a run checks by itself, from the tables of the theory."""
+"""Statements on the theorems, judged on the tables of the theory."""
 
 import math
 
 import pandas as pd
 
 from convexbn.experiments.theory import NEAR
-from convexbn.reporting.claims import COLUMNS
+from convexbn.reporting.claims import Finding, Statement, judged, unless_uncertified, verdict_of
 
 EXACT = 1e-6  # relative: what counts as equal, and as certified
 
 
-def exactness(tables: dict) -> pd.DataFrame:
+def exactness(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Judge the theorems.
 
     Parameters
     ----------
     tables : dict
-        DataFrames "theorems", "duality", "depth" and "counting"; or empty, for a run without the
-        theory, of which there is nothing to say.
+        DataFrames "theorems", "duality", "depth" and "counting"; empty for a run without the
+        theory.
 
     Returns
     -------
     DataFrame
-        Columns `convexbn.reporting.claims.COLUMNS`. A statement on solves that are not certified is
-        "not resolved".
+        Columns `convexbn.reporting.claims.COLUMNS`, no rows without the theory. A statement on
+        solves that are not certified is "not resolved".
     """
-    rows = []
-    for name, statement, expected, judge in _STATEMENTS if tables else ():
-        holds, measured = judge(tables)
-        verdict = "reproduced" if holds else "not reproduced"
-        rows.append((name, "synthetic", statement, expected, measured, verdict))
-    table = pd.DataFrame(rows, columns=COLUMNS)
     missed = int((~tables["theorems"]["certified"]).sum()) if tables else 0
-    if missed:
-        resting = table["id"].isin(_RESTING)
-        table.loc[resting, "measured"] += f"; {missed} row(s) not certified"
-        table.loc[resting, "verdict"] = "not resolved"
-    return table
+
+    def findings_of(statement: Statement) -> dict[str, Finding]:
+        holds, measured = statement.judge(tables)
+        resting = missed if statement.id in _RESTING else 0
+        finding = Finding(measured, verdict_of(holds))
+        return {"synthetic": unless_uncertified(finding, resting, "row(s)")}
+
+    return judged(_STATEMENTS if tables else (), findings_of)
 
 
-def _recovered(tables) -> tuple[bool, str]:
+def _recovered(tables: dict[str, pd.DataFrame]) -> tuple[bool, str]:
     return _largest(tables["theorems"], "relative_difference")
 
 
-def _round_trip(tables) -> tuple[bool, str]:
+def _round_trip(tables: dict[str, pd.DataFrame]) -> tuple[bool, str]:
     return _largest(tables["theorems"], "round_trip_difference")
 
 
-def _largest(theorems, measure: str) -> tuple[bool, str]:
+def _largest(theorems: pd.DataFrame, measure: str) -> tuple[bool, str]:
     """Judge whether a measure of every theorem is at most `EXACT`; name the worst."""
     values = theorems[measure].fillna(math.inf)
     worst = theorems.loc[values.idxmax(), "id"]
@@ -55,7 +52,7 @@ def _largest(theorems, measure: str) -> tuple[bool, str]:
     return bool((values <= EXACT).all()), words
 
 
-def _never_below(tables) -> tuple[bool, str]:
+def _never_below(tables: dict[str, pd.DataFrame]) -> tuple[bool, str]:
     """Judge whether every trained network is at or above the optimum."""
     best = tables["theorems"]["relative_excess"]
     excess = pd.concat([best, tables["duality"]["relative_excess"], _ends(tables["depth"])])
@@ -63,7 +60,7 @@ def _never_below(tables) -> tuple[bool, str]:
     return bool((excess >= -EXACT).all()), words
 
 
-def _reached(tables) -> tuple[bool, str]:
+def _reached(tables: dict[str, pd.DataFrame]) -> tuple[bool, str]:
     """Judge whether the best trial at the largest width reaches the optimum, for each problem."""
     duality = tables["duality"]
     widest = duality[duality["width"] == duality.groupby("problem")["width"].transform("max")]
@@ -75,26 +72,26 @@ def _reached(tables) -> tuple[bool, str]:
     return bool((best <= NEAR).all()), words
 
 
-def _ends(depth) -> pd.Series:
+def _ends(depth: pd.DataFrame) -> pd.Series:
     """Return the relative excess of each deep network at the end of its training."""
     return depth.loc[depth["iteration"] == depth["iteration"].max(), "relative_excess"]
 
 
-def _certified(tables) -> tuple[bool, str]:
+def _certified(tables: dict[str, pd.DataFrame]) -> tuple[bool, str]:
     solved = tables["theorems"].query("program != 'closed_form'")
     gap, violation = solved["relative_gap"], solved["violation"]
     words = f"relative gap {gap.max():.1e} and violation {violation.max():.1e} at most"
     return bool((gap <= EXACT).all() and (violation <= EXACT).all()), words
 
 
-def _closed(tables) -> tuple[bool, str]:
+def _closed(tables: dict[str, pd.DataFrame]) -> tuple[bool, str]:
     closed = tables["theorems"].query("program == 'closed_form'")
     if closed.empty:
         return False, "no closed form in the config"
     return _largest(closed, "relative_gap")
 
 
-def _counted(tables) -> tuple[bool, str]:
+def _counted(tables: dict[str, pd.DataFrame]) -> tuple[bool, str]:
     """Judge whether enumeration and formula agree on every design."""
     kinds = tables["counting"].query("kind != 'sampled'")
     wide = kinds.pivot(index=["rank", "n"], columns="kind", values="arrangements")
@@ -106,43 +103,43 @@ def _counted(tables) -> tuple[bool, str]:
 _RESTING = ("E1a", "E1b", "E1c")  # the statements that rest on the convex optimum
 
 _STATEMENTS = (
-    (
+    Statement(
         "E1a",
         "The network recovered from a convex solution has the convex optimum as its objective",
         f"relative difference <= {EXACT:.0e}",
         _recovered,
     ),
-    (
+    Statement(
         "E1b",
         "No trained network comes below the convex optimum",
         f"relative excess >= -{EXACT:.0e}",
         _never_below,
     ),
-    (
+    Statement(
         "E1c",
         "Wide networks trained from many random starts reach the convex optimum",
         f"best relative excess <= {NEAR:.0e} at the largest width",
         _reached,
     ),
-    (
+    Statement(
         "E1d",
         "The convex solutions are feasible and certified",
         f"relative gap and constraint violation <= {EXACT:.0e}",
         _certified,
     ),
-    (
+    Statement(
         "E1e",
         "With centred data of rank n - 1 the optimum is a closed form, for every depth",
         f"relative distance from the exact program's dual bound <= {EXACT:.0e}",
         _closed,
     ),
-    (
+    Statement(
         "E1f",
         "There are 2 sum_(k<=r) binom(n-1, k) arrangements of n points of rank r",
         "enumeration and formula equal",
         _counted,
     ),
-    (
+    Statement(
         "E1g",
         "The way back from the recovered network to blocks of the program keeps the objective",
         f"relative difference <= {EXACT:.0e}",

@@ -18,7 +18,7 @@ import torch
 from convexbn.arrangements.enumeration import enumerate_arrangements
 from convexbn.experiments.theory import data
 from convexbn.experiments.theory.depth import draw_all
-from convexbn.experiments.theory.problems import LIMIT, Problem, make
+from convexbn.experiments.theory.problems import LIMIT, TrainingProblem, make
 from convexbn.networks.architectures import DeepBNNetwork
 from convexbn.networks.closed_form import closed_form
 from convexbn.networks.objectives import network_objective
@@ -123,7 +123,7 @@ def _convex(entry: dict, common: dict, seed: int) -> dict:
     }
 
 
-def _way_back(network, problem: Problem) -> float:
+def _way_back(network, problem: TrainingProblem) -> float:
     """Return the program's objective at the blocks of a network."""
     D, weights = network_blocks(network, problem.X, problem.whitening)
     return certify(problem.U, D, problem.Y, problem.beta, weights, **problem.terms).objective

@@ -17,7 +17,6 @@ from convexbn.experiments.headline.figures import (
     sensitivity,
     spectrum,
 )
-from convexbn.experiments.studies import figures as studies
 
 FIGURES = {
     "accuracy": accuracy,
@@ -28,5 +27,4 @@ FIGURES = {
     "calibration": calibration,
     "certificates": certificates,
     "spectrum": spectrum,
-    "studies": studies,
 }

@@ -1,10 +1,13 @@
 """Accuracy and loss on test and training samples while the methods are trained."""
 
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from convexbn.reporting import histories, plotting
-from convexbn.reporting import selection as tables
+from convexbn.reporting import histories, plotting, selection
+from convexbn.reporting.methods import SOLVED, Style, by_method, style_of
 from convexbn.reporting.plotting import PERCENT
+from convexbn.reporting.registries import present
 
 MEASURES = {
     "test_accuracy": "test accuracy (%)",
@@ -17,29 +20,31 @@ COLUMNS = [
     *("against", "method", "x", "certified"),
     *(f"{measure}_{statistic}" for measure in MEASURES for statistic in ("mean", "std")),
 ]
-LOOKS = 40  # checkpoints of a method that are kept
+EVALUATIONS = 40  # most points of a method's curve that are kept
 LOWEST = 1e-5  # losses of an exact fit are drawn here on the log axis
 
 
-def table(runs, convex, sgd, dataset: str) -> pd.DataFrame:
-    """Return what the figure shows, in the columns `COLUMNS`, at each method's chosen setting.
+def table(
+    runs: pd.DataFrame, convex: pd.DataFrame, sgd: pd.DataFrame, dataset: str
+) -> pd.DataFrame:
+    """Return the numbers of the figure, in the columns `COLUMNS`, at each method's chosen setting.
 
-    What is trained by SGD is there against epochs and against seconds, certified programs against
+    Methods trained by SGD have rows against epochs and against seconds, certified programs against
     seconds alone. Epoch 0, before training, is left out: time and epochs are on logarithmic axes.
 
     Parameters
     ----------
     runs : DataFrame
-        Columns `tables.RUNS`.
+        Columns `selection.RUNS`.
     convex, sgd : DataFrame
         Histories of the convex and the SGD runs; either may be empty.
     dataset : str
     """
     parts = []
-    for setting in tables.methods(runs[runs["dataset"] == dataset]).itertuples():
+    for setting in selection.methods(runs[runs["dataset"] == dataset]).itertuples():
         history = histories.leading_to(setting, convex, sgd)
-        curves = {"seconds": histories.over_time(history, MEASURES, LOOKS)}
-        if setting.method not in tables.SOLVED:
+        curves = {"seconds": histories.over_time(history, MEASURES, EVALUATIONS)}
+        if setting.method not in SOLVED:
             curves = {"epoch": _over_epochs(history), **curves}
         words = {"method": setting.method, "certified": setting.certified}
         for against, curve in curves.items():
@@ -47,48 +52,48 @@ def table(runs, convex, sgd, dataset: str) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)[COLUMNS]
 
 
-def _over_epochs(history) -> pd.DataFrame:
+def _over_epochs(history: pd.DataFrame) -> pd.DataFrame:
     epochs = history[history["epoch"] > 0].groupby("epoch")[list(MEASURES)].agg(["mean", "std"])
     epochs.columns = [f"{measure}_{statistic}" for measure, statistic in epochs.columns]
     return epochs.reset_index()
 
 
 @plotting.style()
-def draw(table, dataset: str):
+def draw(table: pd.DataFrame, dataset: str) -> Figure:
     """Draw accuracies and losses against epochs (top, if anything has them) and time (bottom)."""
-    rows = [against for against in AXES if against in set(table["against"])]
+    rows = present("against", table["against"], AXES)
     size = {"rows": len(rows), "height": 0.9 + 1.75 * len(rows), "width": plotting.WIDE}
     figure, axes = plotting.panels(len(MEASURES), sharey="col", **size)
     for panels, against in zip(axes, rows, strict=True):
         curves = table[table["against"] == against]
         for panel, measure in zip(panels, MEASURES, strict=True):
-            for method, curve in plotting.by_method(curves):
-                _draw(panel, curve, measure, plotting.look(method))
+            for method, curve in by_method(curves):
+                _draw(panel, curve, measure, style_of(method))
     for panels, against in zip(axes, rows, strict=True):  # once the shared scales know all curves
         for panel, measure in zip(panels, MEASURES, strict=True):
             _label(panel, measure, against)
-    entries = plotting.handles([method for method, _ in plotting.by_method(table)])
-    entries += plotting.not_certified(tables.not_certified(table).any())
+    entries = plotting.handles([method for method, _ in by_method(table)])
+    entries += plotting.not_certified(selection.not_certified(table).any())
     plotting.legend(figure, entries)
     figure.suptitle(dataset)
     return figure
 
 
-def _draw(axes, curve, measure: str, look) -> None:
+def _draw(axes: Axes, curve: pd.DataFrame, measure: str, style: Style) -> None:
     mean, std = curve[f"{measure}_mean"], curve[f"{measure}_std"]
     if measure.endswith("accuracy"):
         mean, std = PERCENT * mean, PERCENT * std
-        plotting.band(axes, curve["x"], mean, std, look.color, linewidth=1.1)
+        plotting.band(axes, curve["x"], mean, std, style.color, linewidth=1.1)
     else:
         mean = mean.clip(lower=LOWEST)
-        axes.plot(curve["x"], mean, color=look.color, linewidth=1.1)
+        axes.plot(curve["x"], mean, color=style.color, linewidth=1.1)
         low, high = (mean - std).clip(lower=LOWEST), mean + std
-        axes.fill_between(curve["x"], low, high, color=look.color, alpha=0.18, linewidth=0)
+        axes.fill_between(curve["x"], low, high, color=style.color, alpha=0.18, linewidth=0)
     end = curve.tail(1)
-    plotting.points(axes, end["x"], mean[end.index], look, tables.not_certified(end))
+    plotting.points(axes, end["x"], mean[end.index], style, selection.not_certified(end))
 
 
-def _label(axes, measure: str, against: str) -> None:
+def _label(axes: Axes, measure: str, against: str) -> None:
     if measure.endswith("accuracy"):
         plotting.accuracy_axes(axes, AXES[against], MEASURES[measure])
     else:

@@ -1,80 +1,92 @@
 """Hard truncation of the spectrum against soft filters of it.
 
 Both multiply the i-th column of the whitened design by a gain f_i in [0, 1]; truncation to rank k
-has k gains of 1 and no others. They are set side by side at the same effective rank, `sum_i f_i`.
+has k gains of 1 and no others. They are compared at the same effective rank, `sum_i f_i`.
 """
+
+from itertools import cycle
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
-from convexbn.reporting import plotting
-from convexbn.reporting import selection as tables
-from convexbn.reporting.plotting import PERCENT, Look
+from convexbn.inputs import check_choice
+from convexbn.reporting import plotting, selection
+from convexbn.reporting.methods import FILTERED, TRUNCATED, Style, style_of
+from convexbn.reporting.plotting import PERCENT
+from convexbn.reporting.registries import present
 from convexbn.whitening import FILTERS
 
-HARD = "truncation"
-LOOKS = {
-    HARD: Look("truncation to rank $k$ (last: full rank)", *plotting.look("convex-truncated")[1:]),
-    "ridge": Look("ridge filter", *plotting.look("convex-filtered")[1:]),
-    "power": Look("power filter", "#cc78bc", "<"),
+HARD = "truncation"  # the kind of those without a soft filter
+# Colours and markers of soft filters, in the order of FILTERS; they repeat if there are more.
+_MARKS = (style_of(FILTERED)[1:], ("#cc78bc", "<"), ("#ca9161", ">"), ("#fbafe4", "p"))
+STYLES = {HARD: Style("truncation to rank $k$ (last: full rank)", *style_of(TRUNCATED)[1:])}
+STYLES |= {
+    kind: Style(f"{kind} filter", *mark) for kind, mark in zip(FILTERS, cycle(_MARKS), strict=False)
 }
 PARTS = "test", "train"
 COLUMNS = [
-    *("kind", "strength", "effective_rank", "seeds", "certified"),
+    *("filter_kind", "filter_value", "effective_rank", "seeds", "certified"),
     *(f"{part}_accuracy_{statistic}" for part in PARTS for statistic in ("mean", "std")),
 ]
 
 
-def table(runs, spectrum, dataset: str) -> pd.DataFrame:
-    """Return what the figure shows, in the columns `COLUMNS`.
+def table(runs: pd.DataFrame, spectrum: pd.DataFrame, dataset: str) -> pd.DataFrame:
+    """Return the numbers of the figure, in the columns `COLUMNS`.
 
     Each truncation and each filter has its beta chosen on validation data.
 
     Parameters
     ----------
     runs : DataFrame
-        Columns `tables.RUNS`; at least one convex run.
+        Columns `selection.RUNS`; at least one convex run.
     spectrum : DataFrame
         Columns `convexbn.experiments.headline.figures.spectrum.COLUMNS`: the singular values.
     dataset : str
+
+    Raises
+    ------
+    ValueError
+        If the dataset has no convex run, or the kind of a filter is unknown.
     """
-    runs = tables.programs(runs[runs["dataset"] == dataset])
-    runs = runs.assign(filter=runs["filter"].where(runs["method"] == "convex-filtered", HARD))
-    by = ["filter", "rank"]
-    best = tables.summarize(tables.select(runs, by), by)
-    words = best["filter"].str.split(" ")
-    best = best.assign(kind=words.str[0], strength=pd.to_numeric(words.str[1]))
+    runs = selection.programs(runs[runs["dataset"] == dataset])
+    by = ["filter_kind", "filter_value", "rank"]
+    best = selection.summarize(selection.select(runs, by), by)
+    best["filter_kind"] = best["filter_kind"].replace("", HARD)
     ranks = [
-        row.rank if row.kind == HARD else effective_rank(row.kind, row.strength, spectrum)
+        row.rank
+        if row.filter_kind == HARD
+        else effective_rank(row.filter_kind, row.filter_value, spectrum)
         for row in best.itertuples()
     ]
     best["effective_rank"] = ranks
-    return best.sort_values(["kind", "effective_rank"], ignore_index=True)[COLUMNS]
+    return best.sort_values(["filter_kind", "effective_rank"], ignore_index=True)[COLUMNS]
 
 
-def effective_rank(kind: str, strength: float, spectrum) -> float:
-    """Return the sum of a filter's gains."""
+def effective_rank(kind: str, value: float, spectrum: pd.DataFrame) -> float:
+    """Return the sum of a filter's gains; an unknown kind raises a ValueError."""
+    check_choice("filter_kind", kind, FILTERS)
     ratios = spectrum["singular_value"] / spectrum["singular_value"].max()
-    return float(np.sum(FILTERS[kind](ratios, strength)))
+    return float(np.sum(FILTERS[kind](ratios, value)))
 
 
 @plotting.style()
-def draw(table, dataset: str):
+def draw(table: pd.DataFrame, dataset: str) -> Figure:
     """Draw test accuracy (left) and train accuracy (right) against the effective rank."""
-    present = [kind for kind in LOOKS if kind in set(table["kind"])]
+    kinds = present("filter_kind", table["filter_kind"], STYLES)
     figure, (panels,) = plotting.panels(2, height=2.6)
     for axes, part in zip(panels, PARTS, strict=True):
-        for kind in present:
-            rows, look = table[table["kind"] == kind], LOOKS[kind]
+        for kind in kinds:
+            rows, style = table[table["filter_kind"] == kind], STYLES[kind]
             mean, std = (PERCENT * rows[f"{part}_accuracy_{s}"] for s in ("mean", "std"))
-            plotting.band(axes, rows["effective_rank"], mean, std, look.color)
-            uncertified = tables.not_certified(rows)
-            plotting.points(axes, rows["effective_rank"], mean, look, uncertified)
+            plotting.band(axes, rows["effective_rank"], mean, std, style.color)
+            uncertified = selection.not_certified(rows)
+            plotting.points(axes, rows["effective_rank"], mean, style, uncertified)
         plotting.accuracy_axes(axes, "effective rank, sum of gains", f"{part} accuracy (%)")
-        if len(ranks := np.unique(table.loc[table["kind"] == HARD, "effective_rank"])):
+        if len(ranks := np.unique(table.loc[table["filter_kind"] == HARD, "effective_rank"])):
             plotting.ticks_at(axes.xaxis, ranks, share=0.12)
-    entries = plotting.entries([LOOKS[kind] for kind in present])
-    entries += plotting.not_certified(tables.not_certified(table).any())
+    entries = plotting.entries([STYLES[kind] for kind in kinds])
+    entries += plotting.not_certified(selection.not_certified(table).any())
     plotting.legend(figure, entries)
     figure.suptitle(dataset)
     return figure

@@ -1,32 +1,45 @@
 """Accuracy against the truncation rank k."""
 
 import pandas as pd
+from matplotlib.figure import Figure
 
-from convexbn.reporting import plotting
-from convexbn.reporting import selection as tables
+from convexbn.reporting import methods, plotting, selection
+from convexbn.reporting.methods import (
+    FULL,
+    NETWORKS,
+    SOLVED,
+    TRAINED,
+    TRUNCATED,
+    by_method,
+    by_sgd,
+    style_of,
+)
 from convexbn.reporting.plotting import PERCENT
+from convexbn.reporting.registries import present
 
 PARTS = "test", "train"
 COLUMNS = [
     *("kind", "method", "rank", "energy", "beta", "gates", "seeds", "certified", "source"),
     *(f"{part}_accuracy_{statistic}" for part in PARTS for statistic in ("mean", "std")),
 ]
-# A line goes through the truncated programs and ends in that of full rank, in the former's colour.
-LINES = (("convex-truncated", "convex"), ("convex-truncated by SGD", "convex by SGD"))
-PROGRAMS = [method for line in LINES for method in line]
+KINDS = "program", "network", "published"
+# A line goes through the truncated programs and ends in the one of full rank, in the former's
+# colour.
+LINES = ((TRUNCATED, FULL), (by_sgd(TRUNCATED), by_sgd(FULL)))
 
 
-def table(runs, published, dataset: str) -> pd.DataFrame:
+def table(runs: pd.DataFrame, published: pd.DataFrame, dataset: str) -> pd.DataFrame:
     """Return what the figure shows, in the columns `COLUMNS`.
 
-    Of kind "program" is each convex program at each rank, with everything else chosen on validation
-    data; of kind "network" are the networks trained by SGD at their chosen settings, which do not
-    depend on k; of kind "published" the values that the user entered.
+    Rows of kind "program" are the convex programs without a soft filter at each rank, with
+    everything else chosen on validation data; rows of kind "network" are the networks trained by
+    SGD at their chosen settings, which do not depend on k; rows of kind "published" are the values
+    that the user entered.
 
     Parameters
     ----------
     runs : DataFrame
-        Columns `tables.RUNS`; at least one convex run.
+        Columns `selection.RUNS`; at least one convex run.
     published : DataFrame
         Columns dataset, method, test_accuracy, source.
     dataset : str
@@ -38,42 +51,43 @@ def table(runs, published, dataset: str) -> pd.DataFrame:
     """
     runs = runs[runs["dataset"] == dataset]
     by = ["method", "rank"]
-    sharp = runs[runs["filter"] == ""]  # a filter keeps every rank
-    programs = tables.select(tables.programs(sharp, PROGRAMS), by)
+    sharp = runs[runs["filter_kind"] == ""]  # a filter keeps every rank
+    programs = selection.select(selection.programs(sharp, (*SOLVED, *TRAINED)), by)
     betas = programs.groupby(by)["beta"].first().reset_index()
-    programs = tables.summarize(programs, by).merge(betas).sort_values(["rank", "method"])
-    networks = tables.methods(runs[runs["method"].isin(tables.NETWORKS)])
-    entered = tables.published(published, dataset)
+    programs = selection.summarize(programs, by).merge(betas).sort_values(["rank", "method"])
+    networks = selection.methods(runs[runs["method"].isin(NETWORKS)])
+    entered = methods.published(published, dataset)
     entered = entered.rename(columns={"test_accuracy": "test_accuracy_mean"})
-    kinds = {"program": programs, "network": networks, "published": entered}
-    parts = [part.assign(kind=kind) for kind, part in kinds.items() if len(part)]
+    parts = zip(KINDS, (programs, networks, entered), strict=True)
+    parts = [part.assign(kind=kind) for kind, part in parts if len(part)]
     return pd.concat([part.reindex(columns=COLUMNS) for part in parts], ignore_index=True)
 
 
 @plotting.style()
-def draw(table, dataset: str):
+def draw(table: pd.DataFrame, dataset: str) -> Figure:
     """Draw test accuracy (left) and train accuracy (right) against the truncation rank k.
 
     The full rank is the last point, in the colour and marker of the full-rank program. Networks
     trained by SGD are bands.
     """
-    programs, networks = (table[table["kind"] == kind] for kind in ("program", "network"))
+    present("kind", table["kind"], KINDS)
+    programs, networks, entered = (table[table["kind"] == kind] for kind in KINDS)
+    present("method", programs["method"], [method for line in LINES for method in line])
     figure, (panels,) = plotting.panels(2, height=3.2)
     for axes, part in zip(panels, PARTS, strict=True):
         _draw_networks(axes, networks, f"{part}_accuracy")
-        for methods in LINES:
-            rows = programs[programs["method"].isin(methods)]
-            _draw_line(axes, rows, f"{part}_accuracy", plotting.look(methods[0]).color)
+        for line in LINES:
+            rows = programs[programs["method"].isin(line)]
+            _draw_line(axes, rows, f"{part}_accuracy", style_of(line[0]).color)
         plotting.accuracy_axes(axes, "rank $k$ kept", f"{part} accuracy (%)")
         ranks = programs.groupby("rank")["energy"].first()
         plotting.ticks_at(axes.xaxis, ranks.index.to_numpy())
         plotting.energy_scale(axes, ranks.index.to_numpy(), ranks.to_numpy())
     entries = plotting.handles(networks["method"], linestyle="--", marker="")
-    entries += plotting.handles([method for method, _ in plotting.by_method(programs)])
-    entries += plotting.not_certified(tables.not_certified(programs).any())
-    published = table[table["kind"] == "published"]
-    published = published.rename(columns={"test_accuracy_mean": "test_accuracy"})
-    entries += plotting.levels(panels[:1], published)
+    entries += plotting.handles([method for method, _ in by_method(programs)])
+    entries += plotting.not_certified(selection.not_certified(programs).any())
+    entered = entered.rename(columns={"test_accuracy_mean": "test_accuracy"})
+    entries += plotting.levels(panels[:1], entered)
     plotting.legend(figure, entries, at_most=3)
     figure.suptitle(dataset)
     return figure
@@ -84,12 +98,12 @@ def _draw_line(axes, rows, measure: str, color) -> None:
         return
     mean, std = (PERCENT * rows[f"{measure}_{statistic}"] for statistic in ("mean", "std"))
     plotting.band(axes, rows["rank"], mean, std, color)
-    for method, some in plotting.by_method(rows):
-        uncertified = tables.not_certified(some)
-        plotting.points(axes, some["rank"], mean[some.index], plotting.look(method), uncertified)
+    for method, some in by_method(rows):
+        uncertified = selection.not_certified(some)
+        plotting.points(axes, some["rank"], mean[some.index], style_of(method), uncertified)
 
 
 def _draw_networks(axes, networks, measure: str) -> None:
     for row in networks.itertuples():
         mean, std = (PERCENT * getattr(row, f"{measure}_{s}") for s in ("mean", "std"))
-        plotting.level(axes, mean, std, plotting.look(row.method).color)
+        plotting.level(axes, mean, std, style_of(row.method).color)

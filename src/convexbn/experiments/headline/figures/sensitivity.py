@@ -2,10 +2,13 @@
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from convexbn.reporting import plotting
-from convexbn.reporting import selection as tables
+from convexbn.reporting import plotting, selection
+from convexbn.reporting.methods import by_method, style_of
 from convexbn.reporting.plotting import PERCENT
+from convexbn.reporting.registries import present
 
 QUANTITIES = {
     "learning_rate": "learning rate",
@@ -13,7 +16,8 @@ QUANTITIES = {
     "optimizer": "optimizer",
     "gates": "sampled gates $P$",
 }
-# Held at the chosen setting's while another varies; learning rate, beta and rank are chosen anew.
+# Fixed at the chosen setting's values while another quantity varies; learning rate, beta and rank
+# are chosen again at each value.
 HELD = ("optimizer", "batch_size", "gates")
 WIDTHS = {1: 4.2, 2: plotting.WIDTH, 3: plotting.WIDE, 4: plotting.WIDE}  # by panels, in inches
 OPTIMIZERS = {"sgd": "SGD", "adam": "Adam"}
@@ -23,17 +27,18 @@ COLUMNS = [
 ]
 
 
-def table(runs, dataset: str) -> pd.DataFrame:
+def table(runs: pd.DataFrame, dataset: str) -> pd.DataFrame:
     """Return test accuracies in the columns `COLUMNS`, for the quantities that a method varies.
 
     All runs take part, candidates or not. At each value the learning rate, beta and rank are chosen
-    on validation data; optimizer, batch size and gates, if they are not what is varied, are those
-    of the method's chosen setting. Where every setting diverged the accuracy is NaN.
+    on validation data; optimizer, batch size and gates, unless one of them is the quantity that
+    varies, are those of the method's chosen setting. Where every setting diverged the accuracy is
+    NaN.
 
     Parameters
     ----------
     runs : DataFrame
-        Columns `tables.RUNS`.
+        Columns `selection.RUNS`.
     dataset : str
     """
     runs = runs[runs["dataset"] == dataset]
@@ -47,9 +52,9 @@ def table(runs, dataset: str) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)[COLUMNS] if parts else empty
 
 
-def _varied(rows, quantity: str) -> pd.DataFrame:
-    """Return the rows of one method and quantity, none if it has one value or none."""
-    chosen = tables.select(rows).head(1)
+def _varied(rows: pd.DataFrame, quantity: str) -> pd.DataFrame:
+    """Return the rows of one method and quantity, none if it has fewer than two values."""
+    chosen = selection.select(rows).head(1)
     for name in HELD:
         if name != quantity and chosen[name].notna().any():
             rows = rows[rows[name] == chosen[name].item()]
@@ -57,13 +62,13 @@ def _varied(rows, quantity: str) -> pd.DataFrame:
     if chosen.empty or len(values) < 2:
         return pd.DataFrame()
     by = ["method", quantity]
-    best = tables.summarize(tables.select(rows.assign(candidate=True), by), by)
+    best = selection.summarize(selection.select(rows.assign(candidate=True), by), by)
     found = values.merge(best, how="left").sort_values(quantity)
     return found.rename(columns={quantity: "value"}).assign(quantity=quantity)
 
 
 @plotting.style()
-def draw(table, dataset: str):
+def draw(table: pd.DataFrame, dataset: str) -> Figure:
     """Draw test accuracy against each quantity, one panel for each.
 
     Parameters
@@ -72,11 +77,12 @@ def draw(table, dataset: str):
         Columns `COLUMNS`; without rows the figure says that nothing was varied.
     dataset : str
 
-    Returns
-    -------
-    matplotlib.figure.Figure
+    Raises
+    ------
+    ValueError
+        If a quantity or an optimizer has no label here.
     """
-    shown = [quantity for quantity in QUANTITIES if quantity in set(table["quantity"])]
+    shown = present("quantity", table["quantity"], QUANTITIES)
     width = WIDTHS[max(len(shown), 1)]
     figure, (panels,) = plotting.panels(max(len(shown), 1), width=width, height=3, sharey=True)
     figure.suptitle(dataset)
@@ -89,35 +95,35 @@ def draw(table, dataset: str):
         (_draw_names if quantity == "optimizer" else _draw_numbers)(axes, rows)
         axes.set_xlabel(QUANTITIES[quantity])
     panels[0].set_ylabel("test accuracy (%)")
-    entries = plotting.handles([method for method, _ in plotting.by_method(table)])
-    entries += plotting.not_certified(tables.not_certified(table).any())
+    entries = plotting.handles([method for method, _ in by_method(table)])
+    entries += plotting.not_certified(selection.not_certified(table).any())
     if table["test_accuracy_mean"].isna().any():
         entries.append(plotting.mark("every network diverged", "x"))
     plotting.legend(figure, entries, at_most=3 if len(shown) > 1 else 2)
     return figure
 
 
-def _draw_numbers(axes, rows) -> None:
-    for method, some in plotting.by_method(rows):
-        look, x = plotting.look(method), pd.to_numeric(some["value"])
+def _draw_numbers(axes: Axes, rows: pd.DataFrame) -> None:
+    for method, some in by_method(rows):
+        style, x = style_of(method), pd.to_numeric(some["value"])
         mean, std = PERCENT * some["test_accuracy_mean"], PERCENT * some["test_accuracy_std"]
-        plotting.band(axes, x, mean, std, look.color)
-        plotting.points(axes, x, mean, look, tables.not_certified(some))
-        plotting.crosses(axes, x[mean.isna()], look.color)
+        plotting.band(axes, x, mean, std, style.color)
+        plotting.points(axes, x, mean, style, selection.not_certified(some))
+        plotting.crosses(axes, x[mean.isna()], style.color)
     plotting.log_x(axes)
     plotting.ticks_at(axes.xaxis, np.unique(pd.to_numeric(rows["value"])), share=0.2)
 
 
-def _draw_names(axes, rows) -> None:
+def _draw_names(axes: Axes, rows: pd.DataFrame) -> None:
     """Draw one place for each name, and the methods side by side in it."""
-    names = [name for name in OPTIMIZERS if name in set(rows["value"])]
-    methods = list(plotting.by_method(rows))
+    names = present("optimizer", rows["value"], OPTIMIZERS)
+    methods = list(by_method(rows))
     for i, (method, some) in enumerate(methods):
-        look, place = plotting.look(method), some["value"].map(names.index)
+        style, place = style_of(method), some["value"].map(names.index)
         x = place + 0.12 * (i - (len(methods) - 1) / 2)
         mean, std = PERCENT * some["test_accuracy_mean"], PERCENT * some["test_accuracy_std"]
-        axes.errorbar(x, mean, std, fmt="none", ecolor=look.color, elinewidth=1.2, capsize=2)
-        plotting.points(axes, x, mean, look, tables.not_certified(some))
-        plotting.crosses(axes, x[mean.isna()], look.color)
+        axes.errorbar(x, mean, std, fmt="none", ecolor=style.color, elinewidth=1.2, capsize=2)
+        plotting.points(axes, x, mean, style, selection.not_certified(some))
+        plotting.crosses(axes, x[mean.isna()], style.color)
     axes.set_xticks(range(len(names)), [OPTIMIZERS[name] for name in names])
     axes.set_xlim(-0.6, len(names) - 0.4)

@@ -2,22 +2,24 @@
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from convexbn.reporting import plotting
+from convexbn.reporting.methods import FULL, TRUNCATED, style_of
 from convexbn.reporting.plotting import PERCENT
 
 COLUMNS = ["rank", "singular_value", "energy", "used"]
 
 
-def table(singular_values, ranks: dict) -> pd.DataFrame:
-    """Return what the figure shows, in the columns `COLUMNS`, one row per singular value.
+def table(singular_values: np.ndarray, ranks: dict[str, int | None]) -> pd.DataFrame:
+    """Return the numbers of the figure, in the columns `COLUMNS`, one row per singular value.
 
     Parameters
     ----------
     singular_values : array, shape (r,)
         Descending.
     ranks : dict
-        The truncation rank of each run, None for the full rank; these are `used`.
+        The truncation rank of each run, None for the full rank; their rows are `used`.
     """
     full = len(singular_values)
     squares = np.square(singular_values, dtype=np.float64)
@@ -28,7 +30,7 @@ def table(singular_values, ranks: dict) -> pd.DataFrame:
 
 
 @plotting.style()
-def draw(table, dataset: str):
+def draw(table: pd.DataFrame, dataset: str) -> Figure:
     """Draw the singular values of the centred data (left) and the energy each rank keeps (right).
 
     Parameters
@@ -36,20 +38,16 @@ def draw(table, dataset: str):
     table : DataFrame
         Columns `COLUMNS`; the used ranks are marked in both panels.
     dataset : str
-
-    Returns
-    -------
-    matplotlib.figure.Figure
     """
     used = table[table["used"]]
     is_full = used["rank"] == len(table)
-    methods = {"convex-truncated": used[~is_full], "convex": used[is_full]}
+    methods = {TRUNCATED: used[~is_full], FULL: used[is_full]}
     figure, (panels,) = plotting.panels(2, height=2.8)
     for axes, column, scale in zip(panels, ("singular_value", "energy"), (1, PERCENT), strict=True):
         axes.plot(table["rank"], scale * table[column], color="0.3")
         for method, rows in methods.items():
-            none = np.zeros(len(rows), dtype=bool)  # is uncertified: this is no solve
-            plotting.points(axes, rows["rank"], scale * rows[column], plotting.look(method), none)
+            none = np.zeros(len(rows), dtype=bool)  # is uncertified: nothing was solved
+            plotting.points(axes, rows["rank"], scale * rows[column], style_of(method), none)
         plotting.log_x(axes)
         plotting.ticks_at(axes.xaxis, np.unique([1, *used["rank"]]))
     panels[0].set(xlabel="index", ylabel="singular value", yscale="log")
