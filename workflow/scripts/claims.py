@@ -1,4 +1,4 @@
-"""Judge the paper's claims on the tables of the theory and of the bias, if any, and of the runs."""
+"""Judge the claims: each experiment's own function, on the tables that it names."""
 
 from convexbn.pipeline import logs
 
@@ -6,28 +6,19 @@ logs.start(snakemake.log[0])
 
 import pandas as pd
 
-from convexbn.experiments.bias import statements as bias_claims
-from convexbn.experiments.studies import statements as study_claims
-from convexbn.experiments.theory.statements import exactness
 from convexbn.files import atomic
 from convexbn.pipeline import artifacts
-from convexbn.reporting import claims, pages
+from convexbn.pipeline.names import named
+from convexbn.reporting import pages
 from convexbn.reporting import selection as tables
 
-datasets, studies = snakemake.params.datasets, snakemake.params.studies
-given = snakemake.input
-names = set(given.keys()) - {"bias", "runs", "code"}
-theory = {name: tables.read_all(given[name]) for name in names}
-runs = tables.read_all([given.runs])
-parts = (
-    exactness(theory),
-    bias_claims.bias(tables.read_all(given.bias)),
-    claims.headline(runs, datasets),
-    study_claims.studies(runs, studies, datasets),
-)
+settings = snakemake.params.settings
+parts = []
+for judge, names in snakemake.params.tables.items():
+    read = {name: tables.read_all(snakemake.input[name]) for name in names}
+    parts.append(named(judge)(**read, **settings[judge]))
 table = pd.concat(parts, ignore_index=True)
 
-provenance = artifacts.provenance(datasets=datasets, studies=studies)
-artifacts.write_table(snakemake.output.claims, table, provenance)
+artifacts.write_table(snakemake.output.claims, table, artifacts.provenance(**settings))
 with atomic(snakemake.output.html) as partial:
     partial.write_text(pages.claims_page(table), encoding="utf-8")
