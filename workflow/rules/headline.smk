@@ -11,11 +11,10 @@ FIGURES = {  # label in the report
     "spectrum": "8 spectrum",
 }
 PUBLISHED = f"{workflow.basedir}/config/published.csv"
-RUNS_TABLE = {"runs": ["<results>/tables/runs.csv"]}
 if CONVEX:
     OUTPUTS += ["<results>/tables/runs.csv", "<results>/tables/methods.csv"]
     CLAIMS["convexbn.reporting.claims.headline"] = {
-        "tables": RUNS_TABLE,
+        "tables": {"runs": ["<results>/tables/runs.csv"]},
         "settings": {"datasets": sheet.sized(DATASETS)},
     }
 for NAME in DATASETS:
