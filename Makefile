@@ -19,7 +19,7 @@ report: reproduce
 
 # Every figure of CONFIG again, from the small tables that are kept: figures/**/*.csv, and those of bias,
 # theory and benchmark. Nothing that was expensive needs to be there.
-PLOTS = $(shell sed -n 's/^rule \(plot_[a-z_]*\):/\1/p' workflow/rules/*.smk)
+PLOTS = $(shell $(SNAKEMAKE) --list-rules 2>/dev/null | grep '^plot_')
 figures: $(VENV)/installed
 	$(SNAKEMAKE) figures --forceall --allowed-rules figures $(PLOTS)
 

@@ -54,7 +54,7 @@ def _imported(path: Path, package: Path) -> list[Path]:
         elif isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
     own = [name for name in names if name.split(".")[0] == package.name]
-    return [_file(name, package) for name in own]
+    return [module_of(name, package) for name in own]
 
 
 def _nodes(tree):
@@ -67,8 +67,14 @@ def _nodes(tree):
             yield from _nodes(node)
 
 
-def _file(name: str, package: Path) -> Path:
-    """Return the module that a dotted name is, or that it is taken from."""
+def module_of(name: str, package: Path = PACKAGE) -> Path:
+    """Return the file of the module that a dotted name is, or that it is taken from.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or a name is taken from the outermost package.
+    """
     path = package.joinpath(*name.split(".")[1:])
     modules = path.with_suffix(".py"), path / "__init__.py"
     homes = path.parent.with_suffix(".py"), path.parent / "__init__.py"

@@ -71,6 +71,16 @@ def test_a_module_of_the_package_rests_on_itself():
     assert paths == [str(PACKAGE / "__init__.py"), str(PACKAGE / "imports.py")]
 
 
+def test_functions_by_name_count_like_imports():
+    function = "convexbn.experiments.theory.data.regression"
+    data = PACKAGE / "experiments" / "theory" / "data.py"
+    script = PACKAGE / "files.py"
+    assert set(rests_on(script, function)) == {*rests_on(script), *rests_on(data)}
+    assert str(data) in rests_on(script, function)
+    with pytest.raises(ValueError, match="name that module"):
+        rests_on(script, "convexbn.gone")
+
+
 def test_the_closure_holds_all_that_is_really_imported():
     """But for the `__init__` of packages, whose imports do not change what a module computes."""
     engine = PACKAGE / "training" / "engine.py"

@@ -29,7 +29,7 @@ def test_every_solved_program_is_trained_too():
         ({"energy": 0.9}, "convex-truncated"),
         ({"filter": {"kind": "ridge", "value": 0.01}}, "convex-filtered"),
         ({"network": "bn"}, "SGD"),
-        ({"network": "relu"}, "SGD without BN"),
+        ({"network": "plain"}, "SGD without BN"),
         ({"network": "convex"}, "convex by SGD"),
         ({"network": "convex", "rank": 5}, "convex-truncated by SGD"),
         ({"network": "convex", "filter": {}}, "convex-filtered by SGD"),

@@ -1,4 +1,4 @@
-"""The rules' code inputs, and the whole DAG on the tiny config."""
+"""The whole DAG on the tiny config."""
 
 import os
 import re
@@ -16,21 +16,6 @@ from workflow_runs import ROOT, command, edited, jobs, snakemake
 
 from convexbn.pipeline import artifacts
 from convexbn.reporting.methods import METHODS
-
-RULES = sorted((ROOT / "workflow" / "rules").glob("*.smk"))
-
-
-def test_every_script_has_a_rule_that_names_the_code_it_rests_on():
-    """Snakemake does not see an edited module, unless the rule has it as input."""
-    scripts = {path.stem for path in (ROOT / "workflow" / "scripts").glob("*.py")}
-    used = set()
-    for rules in RULES:
-        for rule in rules.read_text().split("\nrule ")[1:]:
-            script = re.search(r'"\.\./scripts/(\w+)\.py"', rule)[1]
-            assert f'code=rests_on("{script}")' in rule
-            used.add(script)
-    assert used == scripts
-
 
 CONFIG = ROOT / "config" / "test.yaml"
 RESULTS = Path("results/test")

@@ -1,29 +1,26 @@
-# This library against its peers. A config without it makes none of it.
-from convexbn.experiments.benchmark import cases as sheet
+# This library against its peers.
+from convexbn.experiments.benchmark import cases
 
-BENCHMARK = config.get("benchmark", {})
-CASES = BENCHMARK.get("problems", {}) | (
-    sheet.scaling_cases(BENCHMARK["scaling"]) if BENCHMARK else {}
-)
-CONTESTANTS = ["convexbn", "pyscnn", "skglm", "celer", "clarabel", "scs"]
-
-
-for name, case in CASES.items():
-    check_dataset(f"problem '{name}'", case["dataset"], is_whole=True)
-if "columns" in BENCHMARK:
-    check_dataset("columns", BENCHMARK["columns"]["dataset"], is_whole=True)
-for name, sweep in BENCHMARK.get("engine", {}).items():
-    check_dataset(f"engine '{name}'", sweep["dataset"])
+BENCHMARK = section("benchmark")
+CASES = cases.all_cases(BENCHMARK)
+BENCHMARK_FIGURES = cases.figures(BENCHMARK)
+if BENCHMARK:
+    OUTPUTS += [
+        f"<results>/benchmark/{name}.csv" for name in [*BENCHMARK_FIGURES, "versions"]
+    ]
+    OUTPUTS += figures(*(f"benchmark/{name}" for name in BENCHMARK_FIGURES))
+for WORDS, NAME, IS_WHOLE in cases.datasets(BENCHMARK):
+    checked(sheet.check_dataset, DATASETS, WORDS, NAME, IS_WHOLE)
 
 
 wildcard_constraints:
     case="|".join(CASES),
-    solver="|".join(CONTESTANTS),
+    solver="|".join(cases.CONTESTANTS),
 
 
 rule benchmark_problem:
     input:
-        unpack(benchmark_inputs),
+        unpack(lambda wc: data_of(CASES[wc.case]["dataset"])),
         code=rests_on("benchmark_problem"),
     output:
         "<results>/benchmark/problems/{case}.safetensors",
@@ -45,7 +42,10 @@ rule benchmark_problem:
 rule benchmark_race:
     input:
         problem="<results>/benchmark/problems/{case}.safetensors",
-        ours=ours_first,
+        ours=lambda wc: [
+            f"<results>/benchmark/races/{race}.csv"
+            for race in cases.races_before(wc.case, wc.solver)
+        ],
         code=rests_on("benchmark_race"),
     output:
         "<results>/benchmark/races/{case}.{solver}.csv",
@@ -63,7 +63,7 @@ rule benchmark_race:
         solver="{solver}",
         model=lambda wc: CASES[wc.case].get("model", "gated"),
         settings=lambda wc: {
-            **sheet.race_of(BENCHMARK, wc.case),
+            **cases.race_of(BENCHMARK, wc.case),
             "threads": config["threads"],
         },
     script:
@@ -72,8 +72,14 @@ rule benchmark_race:
 
 rule benchmark_tables:
     input:
-        problems=races_of(BENCHMARK.get("problems", {})),
-        scaling=races_of(set(CASES) - set(BENCHMARK.get("problems", {}))),
+        problems=[
+            f"<results>/benchmark/races/{race}.csv"
+            for race in cases.races(BENCHMARK, "problems")
+        ],
+        scaling=[
+            f"<results>/benchmark/races/{race}.csv"
+            for race in cases.races(BENCHMARK, "scaling")
+        ],
         code=rests_on("benchmark_tables"),
     output:
         curves="<results>/benchmark/curves.csv",
@@ -117,29 +123,6 @@ rule benchmark_passes:
         "../scripts/benchmark_passes.py"
 
 
-rule plot_benchmark:
-    input:
-        table="<results>/benchmark/{figure}.csv",
-        code=rests_on("plot_benchmark"),
-    output:
-        pdf="<results>/figures/benchmark/{figure}.pdf",
-        png=report(
-            "<results>/figures/benchmark/{figure}.png",
-            caption="../report/benchmark.rst",
-            category="Figures",
-            subcategory="benchmark",
-            labels={"figure": "{figure}"},
-        ),
-    log:
-        "<logs>/plot_benchmark/{figure}.log",
-    conda:
-        "../../environment.yml"
-    params:
-        figure="{figure}",
-    script:
-        "../scripts/plot_benchmark.py"
-
-
 rule benchmark_engine:
     input:
         features=[
@@ -164,3 +147,43 @@ rule benchmark_engine:
         threads=config["threads"],
     script:
         "../scripts/benchmark_engine.py"
+
+
+use rule measure as benchmark_columns with:
+    input:
+        unpack(lambda wc: data_of(BENCHMARK["columns"]["dataset"])),
+        code=rests_on("measure", "convexbn.experiments.benchmark.columns"),
+    output:
+        "<results>/benchmark/columns.csv",
+    log:
+        "<logs>/benchmark_columns.log",
+    # All cores, so that nothing runs beside it; the solvers themselves take config["threads"].
+    threads: workflow.cores
+    resources:
+        mem_mb=lambda wc: BENCHMARK["memory"],
+        runtime=120,
+    params:
+        function="convexbn.experiments.benchmark.columns.compare",
+        arguments=lambda wc: {"settings": BENCHMARK["columns"]},
+        threads=config["threads"],
+
+
+for NAME, FUNCTION in BENCHMARK_FIGURES.items():
+
+    rule:
+        name:
+            f"plot_benchmark_{NAME}"
+        input:
+            table=f"<results>/benchmark/{NAME}.csv",
+            code=rests_on("plot", FUNCTION),
+        output:
+            **drawn(f"benchmark/{NAME}", f"benchmark/{NAME}", "benchmark", NAME),
+        log:
+            f"<logs>/plot_benchmark/{NAME}.log",
+        conda:
+            "../../environment.yml"
+        params:
+            function=FUNCTION,
+            settings={},
+        script:
+            "../scripts/plot.py"

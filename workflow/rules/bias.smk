@@ -1,19 +1,24 @@
-# The bias of gradient descent. A config without it makes none of it.
-BIAS = config.get("bias", {})
+# The bias of gradient descent.
+BIAS = section("bias")
+for NAME, ENTRY in BIAS.items():
+    checked(sheet.check_dataset, DATASETS, f"bias run '{NAME}'", ENTRY["dataset"], True)
+if BIAS:
+    OUTPUTS += figures(*(f"bias/{name}" for name in BIAS))
+    CLAIMS["convexbn.experiments.bias.statements.bias"] = {
+        "tables": {
+            "histories": [f"<results>/bias/{name}.history.csv" for name in BIAS]
+        },
+        "settings": {},
+    }
 
 
 wildcard_constraints:
     bias="|".join(BIAS),
 
 
-for name, entry in BIAS.items():
-    check_dataset(f"bias run '{name}'", entry["dataset"], is_whole=True)
-
-
 rule bias:
     input:
-        features=lambda wc: f"<results>/data/{BIAS[wc.bias]['dataset']}/features.safetensors",
-        whitening=lambda wc: f"<results>/whitening/{BIAS[wc.bias]['dataset']}.safetensors",
+        unpack(lambda wc: data_of(BIAS[wc.bias]["dataset"])),
         code=rests_on("bias"),
     output:
         cosines="<results>/bias/{bias}.csv",
@@ -34,31 +39,21 @@ rule bias:
         runtime=240,
     params:
         entry=lambda wc: BIAS[wc.bias],
-        seeds=lambda wc: seeds_of(BIAS[wc.bias]),
+        seeds=lambda wc: sheet.seeds_of(config, BIAS[wc.bias]),
         device=config["device"],
     script:
         "../scripts/bias.py"
 
 
-rule plot_bias:
+use rule plot as plot_bias with:
     input:
         cosines="<results>/bias/{bias}.csv",
         history="<results>/bias/{bias}.history.csv",
-        code=rests_on("plot_bias"),
+        code=rests_on("plot", "convexbn.experiments.bias.figures"),
     output:
-        pdf="<results>/figures/bias/{bias}.pdf",
-        png=report(
-            "<results>/figures/bias/{bias}.png",
-            caption="../report/bias.rst",
-            category="Figures",
-            subcategory="bias of gradient descent",
-            labels={"figure": "{bias}"},
-        ),
+        **drawn("bias/{bias}", "bias", "bias of gradient descent", "{bias}"),
     log:
         "<logs>/plot_bias/{bias}.log",
-    conda:
-        "../../environment.yml"
     params:
-        dataset=lambda wc: BIAS[wc.bias]["dataset"],
-    script:
-        "../scripts/plot_bias.py"
+        function="convexbn.experiments.bias.figures.bias",
+        settings=lambda wc: {"title": sheet.title_of(wc.bias, BIAS[wc.bias]["dataset"])},

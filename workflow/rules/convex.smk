@@ -1,9 +1,15 @@
 # The convex programs: gates, solutions, certificates, accuracies.
+CONVEX = section("convex")
+checked(sheet.check_runs, DATASETS, CONVEX)
+
+
+wildcard_constraints:
+    run="|".join([*CONVEX, *config.get("sgd", {})]),
 
 
 rule sample_gates:
     input:
-        unpack(convex_inputs),
+        unpack(lambda wc: data_of(CONVEX[wc.run]["dataset"])),
         code=rests_on("sample_gates"),
     output:
         "<results>/gates/{run}.safetensors",
@@ -12,18 +18,20 @@ rule sample_gates:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=gates_memory,
+        mem_mb=lambda wc: footprint.gates(
+            DATASETS[CONVEX[wc.run]["dataset"]], CONVEX[wc.run]
+        ),
         runtime=30,
     params:
-        run=gate_params,
-        seeds=lambda wc: seeds_of(CONVEX[wc.run]),
+        run=lambda wc: sheet.gate_settings(CONVEX[wc.run]),
+        seeds=lambda wc: sheet.seeds_of(config, CONVEX[wc.run]),
     script:
         "../scripts/sample_gates.py"
 
 
 rule solve:
     input:
-        unpack(convex_inputs),
+        unpack(lambda wc: data_of(CONVEX[wc.run]["dataset"])),
         gates="<results>/gates/{run}.safetensors",
         code=rests_on("solve"),
     output:
@@ -38,12 +46,14 @@ rule solve:
         "../../environment.yml"
     threads: config["threads"]
     resources:
-        mem_mb=convex_memory,
+        mem_mb=lambda wc: footprint.convex(
+            DATASETS[CONVEX[wc.run]["dataset"]], CONVEX[wc.run]
+        ),
         gpu=GPU,
         runtime=720,
     params:
-        run=convex_params,
-        labels=convex_labels,
+        run=lambda wc: sheet.solve_settings(CONVEX[wc.run]),
+        labels=lambda wc: labels_of(wc.run, CONVEX[wc.run]),
         device=config["device"],
     script:
         "../scripts/solve.py"
@@ -51,7 +61,7 @@ rule solve:
 
 rule certify:
     input:
-        unpack(convex_inputs),
+        unpack(lambda wc: data_of(CONVEX[wc.run]["dataset"])),
         gates="<results>/gates/{run}.safetensors",
         solutions="<results>/convex/{run}.safetensors",
         code=rests_on("certify"),
@@ -63,11 +73,13 @@ rule certify:
         "../../environment.yml"
     threads: config["threads"]
     resources:
-        mem_mb=convex_memory,
+        mem_mb=lambda wc: footprint.convex(
+            DATASETS[CONVEX[wc.run]["dataset"]], CONVEX[wc.run]
+        ),
         gpu=GPU,
         runtime=120,
     params:
-        run=convex_params,
+        run=lambda wc: sheet.solve_settings(CONVEX[wc.run]),
         device=config["device"],
     script:
         "../scripts/certify.py"
@@ -75,7 +87,7 @@ rule certify:
 
 rule evaluate:
     input:
-        unpack(convex_inputs),
+        unpack(lambda wc: data_of(CONVEX[wc.run]["dataset"])),
         gates="<results>/gates/{run}.safetensors",
         solutions="<results>/convex/{run}.safetensors",
         certificates="<results>/certificates/{run}.json",
@@ -88,12 +100,14 @@ rule evaluate:
         "../../environment.yml"
     threads: config["threads"]
     resources:
-        mem_mb=convex_memory,
+        mem_mb=lambda wc: footprint.convex(
+            DATASETS[CONVEX[wc.run]["dataset"]], CONVEX[wc.run]
+        ),
         gpu=GPU,
         runtime=120,
     params:
-        run=convex_params,
-        labels=evaluation_labels,
+        run=lambda wc: sheet.solve_settings(CONVEX[wc.run]),
+        labels=lambda wc: labels_of(wc.run, CONVEX[wc.run], "candidate"),
         device=config["device"],
     script:
         "../scripts/evaluate.py"

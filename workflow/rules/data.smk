@@ -1,4 +1,11 @@
 # From a source of images to whitened features.
+DATASETS = section("datasets")
+IMAGES = {sheet.images_of(*item): sheet.source_of(item[1]) for item in DATASETS.items()}
+
+
+wildcard_constraints:
+    dataset="|".join(DATASETS),
+    images="|".join(IMAGES),
 
 
 rule ingest:
@@ -25,7 +32,7 @@ rule ingest:
 
 rule preprocess:
     input:
-        images=lambda wc: f"<results>/images/{images_of(wc.dataset)}.safetensors",
+        images=lambda wc: f"<results>/images/{sheet.images_of(wc.dataset, DATASETS[wc.dataset])}.safetensors",
         code=rests_on("preprocess"),
     output:
         "<results>/data/{dataset}/features.safetensors",
@@ -37,7 +44,7 @@ rule preprocess:
         mem_mb=lambda wc: footprint.features(DATASETS[wc.dataset]),
         runtime=20,
     params:
-        dataset=lambda wc: view_of(wc.dataset),
+        dataset=lambda wc: sheet.view_of(DATASETS[wc.dataset]),
         seed=config["seed"],
     script:
         "../scripts/preprocess.py"

@@ -1,9 +1,13 @@
 # The same network, trained non-convexly, and the convex program, trained as the paper does.
+SGD = section("sgd")
+checked(sheet.check_runs, DATASETS, SGD)
 
 
 rule train_sgd:
     input:
-        unpack(sgd_inputs),
+        unpack(
+            lambda wc: data_of(SGD[wc.run]["dataset"], *sheet.trained_on(SGD[wc.run]))
+        ),
         code=rests_on("train_sgd"),
     output:
         parameters="<results>/sgd/{run}.safetensors",
@@ -17,13 +21,15 @@ rule train_sgd:
         "../../environment.yml"
     threads: config["threads"]
     resources:
-        mem_mb=sgd_memory,
+        mem_mb=lambda wc: footprint.sgd(DATASETS[SGD[wc.run]["dataset"]], SGD[wc.run]),
         gpu=GPU,
         runtime=720,
     params:
         run=lambda wc: SGD[wc.run],
-        seeds=lambda wc: seeds_of(SGD[wc.run]),
-        labels=sgd_labels,
+        seeds=lambda wc: sheet.seeds_of(config, SGD[wc.run]),
+        labels=lambda wc: labels_of(
+            wc.run, SGD[wc.run], "candidate", "optimizer", "batch_size"
+        ),
         device=config["device"],
     script:
         "../scripts/train_sgd.py"

@@ -1,49 +1,40 @@
-# How things move across data sets that differ in one thing. A config without studies makes none.
+# How the best rank and the advantage of truncation move across data sets that differ in one thing.
+STUDIES = checked(sheet.study_values, DATASETS, section("studies"))
+if CONVEX:
+    OUTPUTS += figures(
+        *(f"studies/{kind}-{study}" for kind in STUDIES for study in STUDIES[kind])
+    )
+    CLAIMS["convexbn.experiments.studies.statements.studies"] = {
+        "tables": {"runs": ["<results>/tables/runs.csv"]},
+        "settings": {"studies": STUDIES, "datasets": sheet.sized(DATASETS)},
+    }
 
 
-rule tabulate_study:
+use rule tabulate_figure as tabulate_study with:
     input:
         runs=["<results>/tables/runs.csv"],
-        code=rests_on("tabulate_figure"),
+        code=rests_on("tabulate_figure", "convexbn.experiments.studies.figures"),
     output:
         "<results>/figures/studies/{kind}-{study}.csv",
     log:
         "<logs>/tabulate_study/{kind}-{study}.log",
     wildcard_constraints:
-        kind="|".join(VARIED),
-    conda:
-        "../../environment.yml"
+        kind="|".join(sheet.VARIED),
     params:
-        figure="studies",
-        settings=lambda wc: {
-            "values": STUDIES[wc.kind][wc.study],
-            "kind": wc.kind,
-        },
-    script:
-        "../scripts/tabulate_figure.py"
+        function="convexbn.experiments.studies.figures.table",
+        settings=lambda wc: {"values": STUDIES[wc.kind][wc.study], "kind": wc.kind},
 
 
-rule plot_study:
+use rule plot as plot_study with:
     input:
         table="<results>/figures/studies/{kind}-{study}.csv",
-        code=rests_on("plot_figure"),
+        code=rests_on("plot", "convexbn.experiments.studies.figures"),
     output:
-        pdf="<results>/figures/studies/{kind}-{study}.pdf",
-        png=report(
-            "<results>/figures/studies/{kind}-{study}.png",
-            caption="../report/studies.rst",
-            category="Figures",
-            subcategory="studies",
-            labels={"figure": "{kind}: {study}"},
-        ),
+        **drawn("studies/{kind}-{study}", "studies", "studies", "{kind}: {study}"),
     log:
         "<logs>/plot_study/{kind}-{study}.log",
     wildcard_constraints:
-        kind="|".join(VARIED),
-    conda:
-        "../../environment.yml"
+        kind="|".join(sheet.VARIED),
     params:
-        figure="studies",
+        function="convexbn.experiments.studies.figures.draw",
         settings=lambda wc: {"title": wc.study, "kind": wc.kind},
-    script:
-        "../scripts/plot_figure.py"

@@ -4,14 +4,13 @@ from convexbn.pipeline import logs
 
 logs.start(snakemake.log[0])
 
-from convexbn.experiments.headline.figures import FIGURES
-from convexbn.experiments.studies import figures as studies
 from convexbn.pipeline import artifacts
+from convexbn.pipeline.names import named
 
-figures = FIGURES | {"studies": studies}
-name, settings = snakemake.params.figure, snakemake.params.settings
+function, settings = snakemake.params.function, snakemake.params.settings
 read = {key: artifacts.read_all(paths) for key, paths in snakemake.input.items() if key != "code"}
-table = figures[name].table(**read, **settings)
 
-provenance = artifacts.provenance(figure=name, **settings)
+table = named(function)(**read, **settings)
+
+provenance = artifacts.provenance(figure=function, **settings)
 artifacts.write_table(snakemake.output[0], artifacts.rounded(table), provenance)

@@ -1,9 +1,11 @@
-"""What Snakemake cannot see for itself: the code that the output of a script rests on."""
+"""Code inputs: the modules that the output of a script rests on, which Snakemake does not see."""
 
-from convexbn.imports import closure
+from pathlib import Path
+
+from convexbn.imports import closure, module_of
 
 
-def rests_on(script) -> list[str]:
+def rests_on(script: str | Path, *names: str) -> list[str]:
     """Return the paths of the package's modules that a workflow script rests on.
 
     A rule that has them as input is run again when one of them changes.
@@ -11,10 +13,14 @@ def rests_on(script) -> list[str]:
     Parameters
     ----------
     script : str or Path
+    *names : str
+        Dotted names of modules, or of functions in them, that the script is given by name
+        (:func:`convexbn.pipeline.names.named`) and does not import.
 
     Raises
     ------
     ValueError
         If an import of the script, or of a module that it rests on, cannot be followed.
     """
-    return [str(module) for module in closure(script)]
+    roots = [Path(script), *map(module_of, names)]
+    return sorted({str(module) for root in roots for module in closure(root)})

@@ -63,7 +63,7 @@ _ROWS = (
         "network",
         "SGD without BN",
         Style("SGD without BN", "#949494", "D"),
-        "relu",
+        "plain",
     ),
     Method(FULL, "solved", "full rank", Style("convex, full rank", "#0173b2", "o")),
     Method(TRUNCATED, "solved", "truncated", Style("convex, truncated", "#d55e00", "^")),

@@ -1,5 +1,50 @@
 """What the benchmark's part of the config asks for. Imports nothing heavy: Snakemake reads it."""
 
+CONTESTANTS = ["convexbn", "pyscnn", "skglm", "celer", "clarabel", "scs"]
+_FIGURES = "convexbn.experiments.benchmark.figures"
+
+
+def all_cases(benchmark: dict) -> dict:
+    """Return the problems that are raced, by name: those of the config and those of the scaling."""
+    if not benchmark:
+        return {}
+    return benchmark["problems"] | scaling_cases(benchmark["scaling"])
+
+
+def datasets(benchmark: dict) -> list[tuple[str, str, bool]]:
+    """Return who names a data set, the data set, and whether it must be of whole images."""
+    named = [(f"problem '{name}'", case, True) for name, case in all_cases(benchmark).items()]
+    if "columns" in benchmark:
+        named.append(("columns", benchmark["columns"], True))
+    sweeps = benchmark.get("engine", {}).items()
+    named += [(f"engine '{name}'", sweep, False) for name, sweep in sweeps]
+    return [(words, entry["dataset"], is_whole) for words, entry, is_whole in named]
+
+
+def figures(benchmark: dict) -> dict[str, str]:
+    """Return the functions that draw, by the name of their figure and table."""
+    if not benchmark:
+        return {}
+    names = ["curves", "times", "memory", "scaling", "passes"]
+    names += ["engine"] if "engine" in benchmark else []
+    columns = {"columns": "convexbn.experiments.benchmark.columns.draw"}
+    drawn = {name: f"{_FIGURES}.{name}" for name in names}
+    return drawn | (columns if "columns" in benchmark else {})
+
+
+def races(benchmark: dict, kind: str) -> list[str]:
+    """Return the races, named `case.solver`, of the kind "problems" or "scaling"."""
+    if not benchmark:
+        return []
+    is_problem = kind == "problems"
+    cases = benchmark["problems"] if is_problem else scaling_cases(benchmark["scaling"])
+    return [f"{name}.{solver}" for name in cases for solver in ["convexbn", *cases[name]["peers"]]]
+
+
+def races_before(case: str, solver: str) -> list[str]:
+    """Return the race that tells a peer when it has arrived: this library's, for the dual bound."""
+    return [] if solver == "convexbn" else [f"{case}.convexbn"]
+
 
 def scaling_cases(scaling: dict) -> dict:
     """Return the problems in which one size is varied at a time, by name.

@@ -10,14 +10,14 @@ from convexbn.reporting.claims import Finding, Statement, judged, unless_uncerti
 EXACT = 1e-6  # relative: what counts as equal, and as certified
 
 
-def exactness(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+def exactness(**tables: pd.DataFrame) -> pd.DataFrame:
     """Judge the theorems.
 
     Parameters
     ----------
-    tables : dict
-        DataFrames "theorems", "duality", "depth" and "counting"; empty for a run without the
-        theory.
+    **tables : DataFrame
+        By name: theorems, duality, depth and counting. Without any of them, as in a run without the
+        theory, there is nothing to judge.
 
     Returns
     -------

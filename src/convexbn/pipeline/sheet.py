@@ -1,0 +1,216 @@
+"""The run sheet: what the rules need to know of a config, as plain functions of its entries.
+
+Each wrong entry raises a ValueError that names it; Snakemake shows the same words. Imports nothing
+heavy, as every Snakemake process reads it.
+"""
+
+from convexbn.pipeline import footprint
+from convexbn.training.tuning import check_tuning
+
+# The keys at the top level of a config, beside its sections.
+SETTINGS = ("pathvars", "seed", "device", "threads", "data_dir")
+# What varies in each kind of study, and its value for a data set.
+VARIED = {
+    "samples": ("train", lambda entry: footprint.size_of(entry).n),
+    "noise": ("label_noise", lambda entry: entry["label_noise"]),
+}
+
+# The tables that the figures of a data set are made from, where it is not that of the runs alone.
+FIGURE_TABLES = {
+    "accuracy": ("runs", "convex", "sgd", "published"),
+    "rank": ("runs", "published"),
+    "curves": ("runs", "convex", "sgd"),
+    "filters": ("runs", "spectrum"),
+    "certificates": ("runs", "convex"),
+}
+
+
+def check_keys(config: dict, sections: list[str]) -> None:
+    """Raise ValueError for a key at the top level that is neither a section nor a setting."""
+    for key in config:
+        if key not in (*SETTINGS, *sections):
+            raise ValueError(
+                f"Additional properties are not allowed ('{key}' was unexpected): the keys of a "
+                f"config are {', '.join([*SETTINGS, *sections])}"
+            )
+
+
+def check_dataset(datasets: dict, what: str, name: str, is_whole: bool = False) -> None:
+    """Raise ValueError if a data set is missing, or is of patches where whole images are needed.
+
+    Parameters
+    ----------
+    datasets : dict
+        The config's section.
+    what : str
+        The entry that names the data set.
+    name : str
+    is_whole : bool
+        Whether the entry is for fully connected networks only.
+    """
+    if name not in datasets:
+        raise ValueError(
+            f"{what} names the dataset '{name}', which is not in the config; "
+            f"choose one of {', '.join(datasets)}, or add it under datasets:"
+        )
+    if is_whole and "patches" in datasets[name]:
+        raise ValueError(
+            f"{what} names the dataset '{name}' of patches, and is for "
+            "fully connected networks; name one without patches"
+        )
+
+
+def check_runs(datasets: dict, runs: dict) -> None:
+    """Raise ValueError if a run names no data set it can use, or cannot be tuned as it says."""
+    for name, run in runs.items():
+        is_augmented = run.get("flip", False) or run.get("shift", 0) > 0
+        words = f"run '{name}'" + (", with flip or shift," if is_augmented else "")
+        check_dataset(datasets, words, run["dataset"], is_whole=is_augmented)
+        has_validation = datasets[run["dataset"]]["validation"] != 0
+        try:
+            check_tuning(run.get("tuning_seeds"), run["seeds"], has_validation)
+        except ValueError as error:
+            raise ValueError(f"run '{name}': {error}") from error
+
+
+def images_of(name: str, dataset: dict) -> str:
+    """Return the name of the images that a data set is a view of; these are read only once."""
+    if dataset["source"] == "image_folder":  # each data set has a folder of its own
+        return f"image_folder-{name}"
+    if dataset["source"] == "cifar100":
+        return f"cifar100-{dataset.get('labels', 'fine')}"
+    return dataset["source"]
+
+
+def source_of(dataset: dict) -> dict:
+    """Return the settings that the images of a data set depend on."""
+    return _some(dataset, ("source", "labels", "path", "size"))
+
+
+def view_of(dataset: dict) -> dict:
+    """Return a data set's entry without the settings that do not change its data."""
+    return _without(dataset, "figures")
+
+
+def sized(datasets: dict) -> dict:
+    """Return the views of the data sets with their numbers n of training samples, for claims."""
+    return {
+        name: {**view_of(entry), "n": footprint.size_of(entry).n}
+        for name, entry in datasets.items()
+    }
+
+
+def runs_on(dataset: str, runs: dict) -> dict:
+    """Return the runs on a data set."""
+    return {name: run for name, run in runs.items() if run["dataset"] == dataset}
+
+
+def seeds_of(config: dict, run: dict) -> list[int]:
+    """Return the seeds of a run: more of them leave the earlier ones as they are."""
+    return list(range(config["seed"], config["seed"] + run["seeds"]))
+
+
+def labels_of(name: str, run: dict, method: str, *settings: str) -> dict:
+    """Return the columns that tell a run's rows from those of others, some settings among them."""
+    labels = {"dataset": run["dataset"], "run": name, "method": method}
+    return labels | {key: run[key] for key in settings}
+
+
+def trained_on(run: dict) -> list[str]:
+    """Return the artifacts of its data set that SGD needs: a convex program sees whitened data."""
+    return ["features", "whitening"] if run["network"] == "convex" else ["features"]
+
+
+def solve_settings(run: dict) -> dict:
+    """Return the settings that solutions depend on: being a candidate is none of them."""
+    return _without(run, "candidate")
+
+
+def gate_settings(run: dict) -> dict:
+    """Return the settings that gates depend on, so that no other change samples them again."""
+    return _some(run, ("gates", "rank", "energy", "filter"))
+
+
+def figures_of(dataset: str, datasets: dict, runs: dict, figures: dict) -> list[str]:
+    """Return the names of a data set's figures: `filters` needs a filter, all need a convex run."""
+    runs = runs_on(dataset, runs) if datasets[dataset]["figures"] else {}
+    has_filters = any("filter" in run for run in runs.values())
+    return [name for name in figures if runs and (name != "filters" or has_filters)]
+
+
+def figure_tables(figure: str, dataset: str, convex: dict, sgd: dict, published: str) -> dict:
+    """Return the tables that a figure's own table is made from, by the argument they become.
+
+    Parameters
+    ----------
+    figure, dataset : str
+    convex, sgd : dict
+        Sections of the config.
+    published : str
+        Path of the published accuracies.
+    """
+    tables = {
+        "runs": ["<results>/tables/runs.csv"],
+        "published": [published],
+        "spectrum": [f"<results>/figures/{dataset}/spectrum.csv"],
+    }
+    for kind, runs in (("convex", convex), ("sgd", sgd)):
+        names = runs_on(dataset, runs)
+        tables[kind] = [f"<results>/{kind}/{name}.history.csv" for name in names]
+    return {name: tables[name] for name in FIGURE_TABLES.get(figure, ["runs"])}
+
+
+def figure_settings(figure: str, dataset: str, runs: dict) -> dict:
+    """Return the settings that a figure's table is made from, beside other tables."""
+    settings = {"dataset": dataset}
+    if figure == "certificates":
+        found = runs_on(dataset, runs).items()
+        settings["tolerance"] = {name: run["tolerance"] for name, run in found}
+    return settings
+
+
+def title_of(run: str, dataset: str) -> str:
+    """Return the title of a run's figure: its data set, and its own name if that is another."""
+    return dataset if run == dataset else f"{dataset}, {run}"
+
+
+def study_values(datasets: dict, studies: dict) -> dict:
+    """Return the value of what varies, by kind of study, study and data set.
+
+    Parameters
+    ----------
+    datasets, studies : dict
+        Sections of the config.
+
+    Raises
+    ------
+    ValueError
+        If a study names a data set that is missing, or its data sets do not differ in what varies
+        alone, each from each.
+    """
+    return {
+        kind: {study: _values(kind, study, names, datasets) for study, names in named.items()}
+        for kind, named in studies.items()
+    }
+
+
+def _values(kind: str, study: str, names: list[str], datasets: dict) -> dict:
+    varied, value = VARIED[kind]
+    for name in names:
+        check_dataset(datasets, f"study '{study}'", name)
+    others = [_without(view_of(datasets[name]), varied) for name in names]
+    values = {name: value(datasets[name]) for name in names}
+    if any(other != others[0] for other in others) or len(set(values.values())) < len(names):
+        raise ValueError(
+            f"the data sets of study '{study}' must differ in '{varied}', each from each, and in "
+            "nothing else; set all other keys alike"
+        )
+    return values
+
+
+def _some(entry: dict, keys: tuple[str, ...]) -> dict:
+    return {key: entry[key] for key in keys if key in entry}
+
+
+def _without(entry: dict, key: str) -> dict:
+    return {name: value for name, value in entry.items() if name != key}

@@ -1,0 +1,157 @@
+"""The run sheet: what rules ask of a config, and what it refuses."""
+
+import subprocess
+import sys
+
+import pytest
+
+from convexbn.pipeline import sheet
+
+DIGITS = {"source": "digits", "train": 300, "validation": 100, "test": None, "pool": 1}
+DIGITS |= {"label_noise": 0, "figures": True}
+TILES = DIGITS | {"patches": {"size": 4}}
+DATASETS = {"digits": DIGITS, "tiles": TILES, "hidden": DIGITS | {"figures": False}}
+RUNS = {
+    "full": {"dataset": "digits", "seeds": 3, "gates": 8, "tolerance": 0.1, "candidate": True},
+    "low": {"dataset": "digits", "seeds": 2, "gates": 8, "tolerance": 0.2, "rank": 3},
+    "cut": {"dataset": "tiles", "seeds": 2, "gates": 8, "tolerance": 0.3},
+    "out": {"dataset": "hidden", "seeds": 2, "gates": 8, "tolerance": 0.3},
+}
+FILTERED = {"dataset": "digits", "filter": {"kind": "ridge", "value": 0.1}}
+
+
+def test_it_imports_nothing_heavy():
+    """Each job of Snakemake is a process that reads it."""
+    code = "import sys; import convexbn.pipeline.sheet; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"torch", "pandas", "scipy", "matplotlib"} & set(run.stdout.split())
+
+
+def test_unknown_keys_are_refused_by_name():
+    sheet.check_keys({"seed": 0, "datasets": {}}, ["datasets"])
+    with pytest.raises(ValueError, match=r"'epochs' was unexpected.*seed, .*, datasets"):
+        sheet.check_keys({"epochs": 1}, ["datasets"])
+
+
+def test_a_dataset_that_is_missing_or_of_patches_is_refused():
+    sheet.check_dataset(DATASETS, "x", "tiles")
+    with pytest.raises(ValueError, match=r"x names the dataset 'mnist'.* digits, tiles, hidden"):
+        sheet.check_dataset(DATASETS, "x", "mnist")
+    with pytest.raises(ValueError, match="x names the dataset 'tiles' of patches"):
+        sheet.check_dataset(DATASETS, "x", "tiles", True)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"dataset": "mnist"}, "run 'r' names the dataset 'mnist'"),
+        ({"dataset": "tiles", "shift": 1}, "run 'r', with flip or shift, names the dataset"),
+        ({"dataset": "tiles", "flip": True}, "run 'r', with flip or shift, names the dataset"),
+        ({"tuning_seeds": 4}, "run 'r': tuning_seeds must be"),
+        ({"tuning_seeds": 1, "dataset": "none"}, "run 'r': 1 of 3 seeds are to choose"),
+    ],
+)
+def test_a_run_that_cannot_be_made_is_refused(change, words):
+    datasets = DATASETS | {"none": DIGITS | {"validation": 0}}
+    sheet.check_runs(datasets, {"r": RUNS["full"], "s": RUNS["cut"] | {"shift": 0}})
+    with pytest.raises(ValueError, match=words):
+        sheet.check_runs(datasets, {"r": RUNS["full"] | change})
+
+
+@pytest.mark.parametrize(
+    ("entry", "images"),
+    [
+        ({"source": "digits"}, "digits"),
+        ({"source": "cifar10", "patches": {"size": 3}}, "cifar10"),
+        ({"source": "cifar100"}, "cifar100-fine"),
+        ({"source": "cifar100", "labels": "coarse"}, "cifar100-coarse"),
+        ({"source": "image_folder", "path": "left"}, "image_folder-mine"),
+    ],
+)
+def test_views_of_the_same_images_share_their_name(entry, images):
+    assert sheet.images_of("mine", entry) == images
+
+
+def test_settings_are_cut_down_to_what_results_depend_on():
+    folder = {"source": "image_folder", "path": "p", "size": [4, 4], "train": 3, "figures": True}
+    assert sheet.source_of(folder) == {"source": "image_folder", "path": "p", "size": [4, 4]}
+    assert sheet.view_of(folder) == {key: folder[key] for key in folder if key != "figures"}
+    assert sheet.gate_settings(RUNS["low"]) == {"gates": 8, "rank": 3}
+    assert sheet.gate_settings(FILTERED) == {"filter": FILTERED["filter"]}
+    run = RUNS["full"]
+    assert sheet.solve_settings(run) == sheet.solve_settings(run | {"candidate": False})
+    assert sheet.solve_settings(run).keys() == run.keys() - {"candidate"}
+    assert sheet.sized(DATASETS)["digits"]["n"] == 300
+    assert "figures" not in sheet.sized(DATASETS)["digits"]
+
+
+def test_more_seeds_leave_the_earlier_ones():
+    assert sheet.seeds_of({"seed": 5}, {"seeds": 2}) == [5, 6]
+    assert sheet.seeds_of({"seed": 5}, {"seeds": 3}) == [5, 6, 7]
+
+
+def test_labels_tell_the_rows_of_a_run():
+    expected = {"dataset": "digits", "run": "low", "method": "convex-truncated", "gates": 8}
+    labels = sheet.labels_of("low", RUNS["low"], "convex-truncated", "gates")
+    assert labels == expected
+    assert list(labels) == list(expected)
+
+
+def test_the_convex_program_is_trained_on_whitened_data():
+    assert sheet.trained_on({"network": "convex"}) == ["features", "whitening"]
+    assert sheet.trained_on({"network": "bn"}) == ["features"]
+
+
+def test_figures_need_a_convex_run_and_filters_a_filter():
+    figures = {"rank": "", "filters": ""}
+    assert sheet.figures_of("digits", DATASETS, RUNS, figures) == ["rank"]
+    assert sheet.figures_of("digits", DATASETS, {"f": FILTERED}, figures) == ["rank", "filters"]
+    assert sheet.figures_of("hidden", DATASETS, RUNS, figures) == []
+    assert sheet.figures_of("tiles", DATASETS, {"f": FILTERED}, figures) == []
+
+
+def test_a_figure_s_table_is_made_from_the_tables_of_its_dataset():
+    sgd = {"bn": {"dataset": "digits"}}
+    tables = sheet.figure_tables("accuracy", "digits", RUNS, sgd, "published.csv")
+    assert tables == {
+        "runs": ["<results>/tables/runs.csv"],
+        "convex": [f"<results>/convex/{name}.history.csv" for name in ("full", "low")],
+        "sgd": ["<results>/sgd/bn.history.csv"],
+        "published": ["published.csv"],
+    }
+    assert sheet.figure_tables("calibration", "digits", RUNS, sgd, "p").keys() == {"runs"}
+    filters = sheet.figure_tables("filters", "digits", RUNS, sgd, "p")
+    assert filters["spectrum"] == ["<results>/figures/digits/spectrum.csv"]
+
+
+def test_the_figure_of_certificates_knows_tolerances():
+    assert sheet.figure_settings("rank", "digits", RUNS) == {"dataset": "digits"}
+    settings = sheet.figure_settings("certificates", "digits", RUNS)
+    assert settings["tolerance"] == {"full": 0.1, "low": 0.2}
+
+
+def test_a_title_has_the_name_of_the_run_if_it_is_another():
+    assert sheet.title_of("digits", "digits") == "digits"
+    assert sheet.title_of("slow", "digits") == "digits, slow"
+
+
+def test_a_study_has_the_values_of_what_varies():
+    datasets = DATASETS | {"few": DIGITS | {"train": 50}, "noisy": DIGITS | {"label_noise": 0.2}}
+    studies = {"samples": {"s": ["few", "digits"]}, "noise": {"s": ["digits", "noisy"]}}
+    assert sheet.study_values(datasets, studies) == {
+        "samples": {"s": {"few": 50, "digits": 300}},
+        "noise": {"s": {"digits": 0, "noisy": 0.2}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["digits", "mnist"], "study 's' names the dataset 'mnist'"),
+        (["digits", "tiles"], "must differ in 'train', each from each"),
+        (["digits", "hidden"], "must differ in 'train', each from each"),  # the same data
+    ],
+)
+def test_a_study_of_something_else_is_refused(names, words):
+    with pytest.raises(ValueError, match=words):
+        sheet.study_values(DATASETS, {"samples": {"s": names}})

@@ -1,0 +1,66 @@
+"""The rules as Snakemake reads them: which script each runs, on which functions, on which code."""
+
+import re
+from pathlib import Path
+
+import pytest
+from snakemake.api import SnakemakeApi
+from snakemake.iocontainers import Wildcards
+from snakemake.settings.types import ConfigSettings, ResourceSettings
+from workflow_runs import ROOT
+
+from convexbn.pipeline.dependencies import rests_on
+from convexbn.pipeline.names import named
+
+SCRIPTS = ROOT / "workflow" / "scripts"
+
+
+@pytest.fixture(scope="module", params=["test.yaml", "benchmark.yaml"])
+def rules(request):
+    """The rules of a config, but for templates: those have no output."""
+    config = ConfigSettings(configfiles=[ROOT / "config" / request.param])
+    options = {"resource_settings": ResourceSettings(cores=1), "config_settings": config}
+    with SnakemakeApi() as api:
+        workflow = api.workflow(**options, snakefile=ROOT / "Snakefile")._workflow
+        return [rule for rule in workflow.rules if rule.output]
+
+
+def instances(rule):
+    """Yield the names of the functions that a rule's script is given, and the code inputs."""
+    params, code = dict(rule.params.items()), dict(rule.input.items())["code"]
+    names = [params["function"]] if "function" in params else list(params.get("tables", ()))
+    if not callable(code):
+        yield names, code
+        return
+    for figure in re.sub(r"\W", " ", rule.wildcard_constraints["figure"]).split():
+        found = code(Wildcards(fromdict={"figure": figure}))
+        yield [name.format(figure=figure) for name in names], found
+
+
+def test_every_rule_has_the_code_it_rests_on_as_input_and_no_other(rules):
+    """Snakemake does not see an edited module by itself; some are only named in parameters."""
+    for rule in rules:
+        for names, code in instances(rule):
+            script = SCRIPTS / Path(rule.script).name
+            assert sorted(map(str, code)) == rests_on(script, *names), rule.name
+
+
+def test_every_function_that_a_rule_names_exists(rules):
+    found = [name for rule in rules for names, _ in instances(rule) for name in names]
+    assert len(found) > 5
+    assert all(callable(named(name)) for name in found)
+
+
+def test_every_script_has_a_rule(rules):
+    assert {Path(rule.script).stem for rule in rules} == {
+        path.stem for path in SCRIPTS.glob("*.py")
+    }
+
+
+def test_every_figure_has_a_caption(rules):
+    outputs = (rule.output.png for rule in rules if rule.name.startswith("plot_"))
+    captions = [
+        output.flags["report"].caption.get_path_or_uri(secret_free=True) for output in outputs
+    ]
+    assert len(captions) > 15
+    assert all(Path(caption).exists() for caption in captions)
