@@ -12,7 +12,7 @@ from convexbn.arrangements.facets import facets
 from convexbn.programs.instances import make_program
 from convexbn.programs.relu_bn import formed
 from convexbn.solvers.relu_bn import interior_point
-from convexbn.solvers.snapshots import Stopwatch
+from convexbn.solvers.snapshots import Stopwatch, ignore
 
 
 def normal(*shape, seed=0):
@@ -95,9 +95,9 @@ def test_fifty_samples_are_certified_by_the_interior_point_method():
     y = normal(50, seed=1)
     terms = {"model": "relu", "loss": "squared", "penalty": "group"}
     program = formed(make_program(whitening.U, D, y, 1.0, **terms))
-    x, lam, _, stopped = interior_point.minimize(
-        program, 1e-6, 100, Stopwatch(), callback=lambda snapshot: None
+    result = interior_point.minimize(
+        program, tol=1e-6, max_iterations=100, watch=Stopwatch(), callback=ignore
     )
-    assert stopped == "tolerance"
-    objective, dual, violation = program.judge(program.weights(x), lam)
+    assert result.stopped == "tolerance"
+    objective, dual, violation = program.judge(result.weights, **result.witness)
     assert max(objective - dual, violation * objective) <= 1e-6 * objective

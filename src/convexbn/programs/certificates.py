@@ -1,42 +1,49 @@
-"""The referee: how far from the global optimum a solution can be.
+"""The referee, which bounds the distance of a solution from the global optimum.
 
-:func:`certify` works in float64, from the weights that a solver returned, any dual variables
-handed over with them, and nothing else that the solver computed. The objective bounds the optimum
-from above, a feasible dual point bounds it from below.
+:func:`certify` works in float64, from the weights and any dual variables that a solver returned,
+and uses nothing else that the solver computed. The objective bounds the optimum from above, a
+feasible dual point bounds it from below.
 """
 
 import math
 from dataclasses import asdict, dataclass
 
+import torch
+
+from convexbn.inputs import ArrayLike
+from convexbn.programs.gated import GatedProgram
 from convexbn.programs.instances import checked, make_program
 from convexbn.programs.relu import ExactProgram
 
 
 @dataclass(frozen=True)
 class Certificate:
-    """What is known, in float64, about how good a solution is.
+    """Proof of the quality of a solution, in float64.
 
     Attributes
     ----------
     objective : float
-        Of the weights; an upper bound of the optimum.
+        Objective of the weights: an upper bound of the optimum.
     dual_objective : float
-        Of a feasible dual point; a lower bound of the optimum.
+        Objective of a feasible dual point: a lower bound of the optimum.
     gap : float
-        `objective - dual_objective`: no weights can be better by more.
+        `objective - dual_objective`: other weights can be better by at most this.
     relative_gap : float
         `gap / objective`.
     violation : float
         Largest violation of a cone constraint, relative to the largest target; 0 for the gated
         program, which has none.
     iterations : int
-        Of the solver.
+        Iterations of the solver; 0 where no solver ran.
     seconds : float
         Wall time of the solver.
     converged : bool
         Whether relative gap and violation are within the tolerance.
+    stopped : str
+        Why the solver stopped: "tolerance", "iterations" (the limit was reached) or "precision" (no
+        more progress); "" where no solver ran.
     reason : str
-        Why the solver stopped.
+        Verdict in words.
     """
 
     objective: float
@@ -47,29 +54,30 @@ class Certificate:
     iterations: int = 0
     seconds: float = 0.0
     converged: bool = False
+    stopped: str = ""
     reason: str = ""
 
-    def as_dict(self) -> dict:
+    def as_dict(self) -> dict[str, float | int | bool | str]:
         """Return the fields as a JSON-able dictionary."""
         return asdict(self)
 
 
 def certify(
-    U,
-    D,
-    Y,
-    beta,
-    weights,
+    U: ArrayLike,
+    D: ArrayLike,
+    Y: ArrayLike,
+    beta: float,
+    weights: ArrayLike,
     *,
-    model="gated",
-    loss="squared",
-    penalty="group",
-    dual=None,
-    multipliers=None,
-    tol=1e-6,
-    device=None,
+    model: str = "gated",
+    loss: str = "squared",
+    penalty: str = "group",
+    dual: ArrayLike | None = None,
+    multipliers: ArrayLike | None = None,
+    tol: float = 1e-6,
+    device: str | torch.device | None = None,
 ) -> Certificate:
-    """Judge weights: objective, dual bound and gap in float64, independent of any solver.
+    """Return the certificate of weights: objective, dual bound and gap, independent of any solver.
 
     Parameters
     ----------
@@ -79,22 +87,22 @@ def certify(
     beta : float
     weights : array or tensor, shape (r + 1, P, C), or (2, r + 1, P) for the ReLU models
     model, loss, penalty : str
-        As in :func:`convexbn.solve_path`.
+        As in :func:`convexbn.solve`.
     dual : array or tensor, shape (n, C), optional
-        For model "gated", a dual variable, which is scaled until it is feasible. Without it that
-        of the weights is taken, the negative gradient of the loss: as valid, but near the optimum
-        a looser bound.
+        Dual variable of model "gated", which is scaled until it is feasible. By default the
+        negative gradient of the loss at the weights: as valid, but a looser bound near the optimum.
     multipliers : array or tensor, shape (2, P, h), optional
-        Of the ReLU models' constraints, not negative. Without them the dual bound is still valid,
-        but that of a looser program.
+        Multipliers >= 0 of the ReLU models' constraints. Without them the dual bound is that of the
+        program without constraints: valid but loose.
     tol : float
-        Relative gap, and violation, up to which the weights count as optimal.
-    device : str, optional
+        Relative gap and violation up to which the weights count as optimal.
+    device : str or torch.device, optional
+        Device to compute on; that of U by default.
 
     Raises
     ------
     ValueError
-        For inputs that do not fit together; see the message.
+        For inputs that do not fit together; the message says what was expected.
     """
     program = make_program(U, D, Y, beta, model=model, loss=loss, penalty=penalty, device=device)
     W = checked(program, "weights", weights, program.shape)
@@ -102,8 +110,10 @@ def certify(
     return referee(program, W, tol, **witness)
 
 
-def referee(program, W, tol, **witness) -> Certificate:
-    """Judge weights of a program that is already in float64; see :func:`certify`."""
+def referee(
+    program: GatedProgram | ExactProgram, W: torch.Tensor, tol: float, **witness: torch.Tensor
+) -> Certificate:
+    """Return the certificate of weights of a program that is in float64; see :func:`certify`."""
     objective, dual, violation = program.judge(W, **witness)
     gap = objective - dual
     # An objective of zero is optimal: it is a sum of terms that cannot be negative.
@@ -117,7 +127,7 @@ def referee(program, W, tol, **witness) -> Certificate:
 
 
 def _checked_witness(program, dual, multipliers) -> dict:
-    """Return what was given besides the weights, checked."""
+    """Return the arguments of the referee besides the weights, checked."""
     has_cones = isinstance(program, ExactProgram)
     if multipliers is not None and not has_cones:
         raise ValueError("multipliers belong to constraints, and model 'gated' has none; omit them")

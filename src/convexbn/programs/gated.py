@@ -8,20 +8,22 @@ and Pilanci 2022). A convolutional network with K patches per sample sums the pr
 
     max_V  -L*(-V)   subject to   R*(A^T V) <= beta,
 
-R* the dual norm of the penalty (per class, `||U^T D_i v_c|| <= beta`; nuclear, the spectral norm of
-`U^T D_i V`), so any residual, scaled until it is feasible, bounds the optimum from below.
+R* being the dual norm of the penalty: per class, `||U^T D_i v_c|| <= beta`; nuclear, the spectral
+norm of `U^T D_i V`. So any residual, scaled until it is feasible, bounds the optimum from below.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
+from torch import Tensor
 
-from convexbn.programs.losses import Squared
 from convexbn.programs.memory import pass_rows
-from convexbn.programs.penalties import Group
+from convexbn.programs.terms import Loss, ProximalPenalty
 
 
-def forward(U, D, W) -> torch.Tensor:
+def forward(U: Tensor, D: Tensor, W: Tensor) -> Tensor:
     """Return `sum_i D_i U W_i`, the predictions.
 
     Parameters
@@ -44,7 +46,7 @@ def forward(U, D, W) -> torch.Tensor:
     return out
 
 
-def adjoint(U, D, V) -> torch.Tensor:
+def adjoint(U: Tensor, D: Tensor, V: Tensor) -> Tensor:
     """Return the blocks `U^T D_i V`, the adjoint of :func:`forward`.
 
     Parameters
@@ -67,29 +69,25 @@ def adjoint(U, D, V) -> torch.Tensor:
     return out.transpose(0, 1).contiguous() if swapped else out
 
 
-def _narrow_last(U, D):
+def _narrow_last(U: Tensor, D: Tensor) -> tuple[Tensor, Tensor, bool]:
     """Order the two factors so that the intermediate of a pass, (n, narrow, C), is the smaller one.
 
-    `sum_i D_i U W_i` is `sum_{a,i} U[:, a] D[:, i] W[a, i]`: U and D play the same part in it.
+    U and D play the same part in `sum_i D_i U W_i = sum_{a,i} U[:, a] D[:, i] W[a, i]`.
     """
     swapped = U.shape[1] < D.shape[1]
     return (D, U, True) if swapped else (U, D, False)
 
 
-def _chunks(U, D, like):
-    """Yield slices of samples, as many at once as :mod:`convexbn.programs.memory` allows a pass."""
+def _chunks(U: Tensor, D: Tensor, like: Tensor) -> Iterator[slice]:
+    """Yield slices of as many samples as :mod:`convexbn.programs.memory` allows a pass at once."""
     p, P, C, size = U.shape[1], D.shape[1], like.shape[-1], like.element_size()
     step = pass_rows(p, P, C, size, like.device.type)
     for start in range(0, len(U), step):
         yield slice(start, start + step)
 
 
-def _numbers(block, like) -> torch.Tensor:
-    """Return a block of U or D in the precision of another tensor.
-
-    Masks are kept as bytes: for the matrix product they have to become floats, and from bits in
-    PyTorch this takes ten times as long.
-    """
+def _numbers(block: Tensor, like: Tensor) -> Tensor:
+    """Return a block of U or D in the precision of another tensor."""
     # Booleans are bytes of 0 and 1, and PyTorch converts bytes several times faster.
     return (block.view(torch.uint8) if block.dtype == torch.bool else block).to(like.dtype)
 
@@ -101,21 +99,21 @@ class GatedProgram:
     Attributes
     ----------
     U : Tensor, shape (K n, r + 1)
-        Of the K patches of each sample one below the other; K = 1 without convolution.
+        Designs of the K patches, one below the other; K = 1 without convolution.
     D : Tensor of bool, shape (K n, P)
     Y : Tensor, shape (n, C)
     beta : float
         Weight decay of the network, weight of the penalty here.
-    loss : Squared or another of `convexbn.programs.losses.LOSSES`
-    penalty : Group or another of `convexbn.programs.penalties.PENALTIES`
+    loss : Loss
+    penalty : ProximalPenalty
     """
 
-    U: torch.Tensor
-    D: torch.Tensor
-    Y: torch.Tensor
+    U: Tensor
+    D: Tensor
+    Y: Tensor
     beta: float
-    loss: Squared
-    penalty: Group
+    loss: Loss
+    penalty: ProximalPenalty
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -127,26 +125,26 @@ class GatedProgram:
         """Patches per sample, K."""
         return len(self.U) // len(self.Y)
 
-    def forward(self, W) -> torch.Tensor:
+    def forward(self, W: Tensor) -> Tensor:
         """Return the predictions (n, C) of weights (r + 1, P, C)."""
         return pooled(forward(self.U, self.D, W), self.patches)
 
-    def adjoint(self, V) -> torch.Tensor:
+    def adjoint(self, V: Tensor) -> Tensor:
         """Return the blocks `sum_k U_k^T D_ik V`, shape (r + 1, P, C)."""
         return adjoint(self.U, self.D, V.repeat(self.patches, 1))
 
-    def objective(self, W, F) -> float:
+    def objective(self, W: Tensor, F: Tensor) -> float:
         """Return the objective at W, whose predictions are F."""
         return float(self.loss.value(F, self.Y) + self.beta * self.penalty.value(W))
 
-    def dual_objective(self, V, T) -> float:
-        """Return the dual objective at V scaled into feasibility, T its blocks `A^T V`."""
+    def dual_objective(self, V: Tensor, T: Tensor) -> float:
+        """Return the dual objective at V scaled into feasibility; T are its blocks `A^T V`."""
         return scaled_dual(self, V, self.penalty.dual_norm(T))
 
-    def judge(self, W, dual=None) -> tuple[float, float, float]:
-        """Return objective, dual bound and violation (there are no constraints) of weights W.
+    def judge(self, W: Tensor, dual: Tensor | None = None) -> tuple[float, float, float]:
+        """Return objective, dual bound and violation (always 0) of weights W.
 
-        The bound is that of a dual variable (n, C); without one, that of the weights' residual.
+        The bound comes from a dual variable (n, C), by default the weights' own residual.
         """
         F = self.forward(W)
         V = self.loss.negative_gradient(F, self.Y) if dual is None else dual
@@ -158,15 +156,41 @@ class GatedProgram:
         return float(self.penalty.dual_norm(self.adjoint(V)).max())
 
 
-def pooled(F, patches) -> torch.Tensor:
-    """Sum what (K n, C) predicts for each patch over a sample's patches, shape (n, C)."""
+def pooled(F: Tensor, patches: int) -> Tensor:
+    """Return the predictions (K n, C) of patches summed over each sample's patches, (n, C)."""
     return F.reshape(patches, -1, F.shape[1]).sum(0)
 
 
-def scaled_dual(program, V, norms) -> float:
-    """Return the dual objective at V (n, C) scaled into feasibility, norms (C,) or (1,) its own."""
-    # One unit of rounding inside the limit, so that the scaled point is feasible as computed.
-    room = program.beta * (1 - torch.finfo(V.dtype).eps)
-    limit = room / norms.clamp_min(torch.finfo(V.dtype).tiny)
-    scaled = V * program.loss.best_scale(V, program.Y, limit)
-    return float(program.loss.dual_value(scaled, program.Y))
+class DualProblem(Protocol):
+    """Anything with targets, weight decay and loss: all that scaling a dual variable needs."""
+
+    @property
+    def Y(self) -> Tensor: ...
+
+    @property
+    def beta(self) -> float: ...
+
+    @property
+    def loss(self) -> Loss: ...
+
+
+def scaled_dual(
+    problem: DualProblem, V: Tensor, norms: Tensor, margin: float | None = None
+) -> float:
+    """Return the dual objective at a dual variable scaled into feasibility.
+
+    Parameters
+    ----------
+    problem : DualProblem
+    V : Tensor, shape (n, C)
+    norms : Tensor, shape (C,) or (1,)
+        Dual norms of V, which the program confines to beta.
+    margin : float, optional
+        Share of beta to stay below it. By default one unit of rounding, so that the scaled point
+        is feasible as computed.
+    """
+    info = torch.finfo(V.dtype)
+    room = problem.beta * (1 - (info.eps if margin is None else margin))
+    limit = room / norms.clamp_min(info.tiny)
+    scaled = V * problem.loss.best_scale(V, problem.Y, limit)
+    return float(problem.loss.dual_value(scaled, problem.Y))

@@ -1,32 +1,44 @@
-"""Instances of the programs, made from what callers hand in, and the checks of these inputs."""
+"""Instances of the programs, made from the inputs of the public functions and checked."""
+
+from typing import cast
 
 import numpy as np
 import torch
 
-from convexbn.inputs import check_choice, check_finite, check_positive, check_same_length
+from convexbn.inputs import ArrayLike, check_choice, check_finite, check_positive, check_same_length
 from convexbn.programs import memory
 from convexbn.programs.gated import GatedProgram
 from convexbn.programs.losses import LOSSES
 from convexbn.programs.penalties import PENALTIES
 from convexbn.programs.relu import ExactProgram, relu_program
 from convexbn.programs.relu_bn import relu_bn_program
+from convexbn.programs.terms import ExactLoss, Loss, Penalty, require
 
-# "gated": patterns fixed by gates; "relu": the ReLU network, whose blocks are confined to cones;
+# "gated": gates fix the patterns; "relu": the ReLU network, whose blocks are confined to cones;
 # "relu_bn": the same with batch normalization after the ReLU.
 MODELS = ("gated", "relu", "relu_bn")
 
 
 def make_program(
-    U, D, Y, beta, *, model, loss, penalty, device=None
+    U: ArrayLike,
+    D: ArrayLike,
+    Y: ArrayLike,
+    beta: float,
+    *,
+    model: str,
+    loss: str,
+    penalty: str,
+    device: str | torch.device | None = None,
 ) -> GatedProgram | ExactProgram:
-    """Check the inputs of the public functions and gather them in float64 on `device`.
+    """Return an instance of a program, in float64 on `device`, after checking all inputs.
 
     Raises
     ------
     ValueError
-        For an unknown name, NaN or infinity, lengths that do not match, targets that the loss or
-        the model is not for, beta <= 0, or a program that solving needs more memory for than
-        there is.
+        For an unknown name, NaN or infinity, lengths that do not match, targets that do not suit
+        the loss or the model, beta <= 0, or a program too large for the memory of the device.
+    TypeError
+        If the loss or penalty lacks a method that the referee needs.
     """
     check_choice("model", model, MODELS)
     check_choice("loss", loss, LOSSES)
@@ -41,6 +53,8 @@ def make_program(
     check_finite("U", U)
     check_finite("Y", Y)
     Y = Y.reshape(len(Y), -1)
+    require(LOSSES[loss], Loss, "the referee")
+    require(PENALTIES[penalty], Penalty, "the referee")
     LOSSES[loss].check_targets(Y)
     if model == "gated":
         U, D = U.reshape(-1, U.shape[-1]), D.reshape(-1, D.shape[-1])
@@ -49,11 +63,20 @@ def make_program(
     build = relu_program if model == "relu" else relu_bn_program
     if model == "relu" and U.ndim == 2:
         U, D = U[None], D[None]
-    return build(U, D, Y, float(beta), LOSSES[loss])
+    # A solver asks for the methods that it needs itself; the referee needs none of them.
+    return build(U, D, Y, float(beta), cast(ExactLoss, LOSSES[loss]))
 
 
-def checked(program, name: str, values, shape) -> torch.Tensor:
-    """Return values as a float64 tensor beside the program, of the given shape and finite."""
+def checked(
+    program: GatedProgram | ExactProgram, name: str, values: ArrayLike, shape: tuple[int, ...]
+) -> torch.Tensor:
+    """Return values as a float64 tensor on the program's device, finite and of the given shape.
+
+    Raises
+    ------
+    ValueError
+        If they are not; the message calls them `name`.
+    """
     values = torch.as_tensor(values if torch.is_tensor(values) else np.asarray(values))
     values = values.to(device=program.Y.device, dtype=torch.float64)
     if tuple(values.shape) != tuple(shape):
@@ -62,7 +85,7 @@ def checked(program, name: str, values, shape) -> torch.Tensor:
     return values
 
 
-def _check_shapes(U, D, Y) -> None:
+def _check_shapes(U: torch.Tensor, D: torch.Tensor, Y: torch.Tensor) -> None:
     dimensions = U.ndim == D.ndim and U.ndim in (2, 3) and Y.ndim in (1, 2)
     if D.dtype != torch.bool or not dimensions or 0 in (*U.shape, *D.shape, *Y.shape):
         raise ValueError(
@@ -83,7 +106,7 @@ def _check_memory(U, D, Y, device, **terms) -> None:
 
 
 def _check_scalar(model, U, Y, loss, penalty) -> None:
-    """Refuse what the exact programs are not for."""
+    """Raise ValueError for outputs, losses and penalties that the exact programs do not have."""
     if Y.shape[1] != 1:
         raise ValueError(
             f"model {model!r} is for one output, Y (n,) or (n, 1), got {tuple(Y.shape)}; solve one "

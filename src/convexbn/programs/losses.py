@@ -1,4 +1,4 @@
-"""Losses: the plain sum over samples, with what the solvers and the dual need of them.
+"""Losses, each a plain sum over samples, with their derivatives and their part of the dual.
 
 A loss L of predictions F (n, C) and targets Y (n, C), convex in F:
 
@@ -15,57 +15,67 @@ in F. It is written in `a = y v`, which the dual confines:
     squared hinge  sum a - a^2/4                     0 <= a
     cross-entropy  sum H(y - v)                      rows of y - v in the simplex
 
-with the entropy `H(t) = -t log t`, `H(0) = 0`. Values and gradients are written such that those of
-well classified samples, however small, keep their relative precision.
+with the entropy `H(t) = -t log t`, `H(0) = 0`. Values and gradients of well classified samples,
+however small, keep their relative precision. Methods are those of :mod:`convexbn.programs.terms`.
 """
 
 import math
+from abc import ABC, abstractmethod
 
 import torch
+from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from convexbn.programs.terms import Loss
 
-class Loss:
-    """What the losses share; `lipschitz` is the Lipschitz constant of the gradient."""
 
-    name: str
-    lipschitz: float
+class Separable(ABC):
+    """A loss of samples and columns that do not depend on each other."""
 
-    def smoothed(self, F, Y, mu: float) -> tuple[torch.Tensor, torch.Tensor]:
+    @abstractmethod
+    def negative_gradient(self, F: Tensor, Y: Tensor) -> Tensor:
+        """Return V = -grad L(F), shape (n, C)."""
+
+    @abstractmethod
+    def hessian(self, F: Tensor, Y: Tensor) -> Tensor:
+        """Return the diagonal of the Hessian, shape (n, C)."""
+
+    def smoothed(self, F: Tensor, Y: Tensor, mu: float) -> tuple[Tensor, Tensor]:
         """Return negative gradient and Hessian's diagonal, of a smoother loss where L has kinks.
 
-        The smoother loss is within the order of mu of L: what an interior-point method sees of it
-        at products mu of complements.
+        The smoother loss is within the order of mu of L: it is the loss that an interior-point
+        method works with while the products of complements are mu.
         """
         return self.negative_gradient(F, Y), self.hessian(F, Y)
 
-    def check_targets(self, Y) -> None:
-        """Raise ValueError if Y (n, C) cannot be targets of this loss."""
+    def check_targets(self, Y: Tensor) -> None:
+        """Raise ValueError if Y (n, C) cannot be targets of this loss; by default all can."""
+        return
 
 
-class Squared(Loss):
+class Squared(Separable):
     """`L(F) = 1/2 ||F - Y||^2`, whose negative gradient is the residual."""
 
     name = "squared"
     lipschitz = 1.0
 
-    def value(self, F, Y) -> torch.Tensor:
+    def value(self, F: Tensor, Y: Tensor) -> Tensor:
         """Return L(F), a scalar."""
         return 0.5 * (F - Y).square().sum()
 
-    def negative_gradient(self, F, Y) -> torch.Tensor:
+    def negative_gradient(self, F: Tensor, Y: Tensor) -> Tensor:
         """Return V = Y - F, shape (n, C)."""
         return Y - F
 
-    def hessian(self, F, Y) -> torch.Tensor:
+    def hessian(self, F: Tensor, Y: Tensor) -> Tensor:
         """Return the diagonal of the Hessian, shape (n, C): ones."""
         return torch.ones_like(F)
 
-    def dual_value(self, V, Y) -> torch.Tensor:
+    def dual_value(self, V: Tensor, Y: Tensor) -> Tensor:
         """Return `-L*(-V) = sum(V * Y) - 1/2 ||V||^2`, a scalar."""
         return (V * Y).sum() - 0.5 * V.square().sum()
 
-    def best_scale(self, V, Y, limit) -> torch.Tensor:
+    def best_scale(self, V: Tensor, Y: Tensor, limit: Tensor) -> Tensor:
         """Return per column of V the scale in [0, limit] with the largest dual value, shape (C,).
 
         The dual value of `s V` is a parabola in s with its top at `<V, Y> / ||V||^2`.
@@ -75,10 +85,12 @@ class Squared(Loss):
         return torch.minimum(top.clamp_min(0), limit)
 
 
-class SignLoss(Loss):
+class SignLoss(Separable):
     """A loss of labels y = +-1."""
 
-    def check_targets(self, Y) -> None:
+    name: str
+
+    def check_targets(self, Y: Tensor) -> None:
         """Raise ValueError unless every entry is -1 or +1."""
         bad = Y.abs() != 1
         if bad.any():
@@ -95,24 +107,24 @@ class Logistic(SignLoss):
     name = "logistic"
     lipschitz = 0.25
 
-    def value(self, F, Y) -> torch.Tensor:
+    def value(self, F: Tensor, Y: Tensor) -> Tensor:
         """Return L(F), a scalar."""
         return -logsigmoid(Y * F).sum()
 
-    def negative_gradient(self, F, Y) -> torch.Tensor:
+    def negative_gradient(self, F: Tensor, Y: Tensor) -> Tensor:
         """Return V = y / (1 + exp(y f)), shape (n, C)."""
         return Y * torch.sigmoid(-Y * F)
 
-    def hessian(self, F, Y) -> torch.Tensor:
+    def hessian(self, F: Tensor, Y: Tensor) -> Tensor:
         """Return the diagonal of the Hessian, shape (n, C)."""
         return torch.sigmoid(F) * torch.sigmoid(-F)
 
-    def dual_value(self, V, Y) -> torch.Tensor:
+    def dual_value(self, V: Tensor, Y: Tensor) -> Tensor:
         """Return `-L*(-V) = sum H(a) + H(1 - a)`, a = y v; -inf unless all a are in [0, 1]."""
         share = Y * V
         return (torch.special.entr(share) + _entropy_of_rest(share)).sum()
 
-    def best_scale(self, V, Y, limit) -> torch.Tensor:
+    def best_scale(self, V: Tensor, Y: Tensor, limit: Tensor) -> Tensor:
         """Return per column of V the scale in [0, limit] with the largest dual value, shape (C,).
 
         Found by bisection; 0 where no positive scale is in the domain of the dual.
@@ -128,19 +140,19 @@ class SquaredHinge(SignLoss):
     name = "squared_hinge"
     lipschitz = 2.0
 
-    def value(self, F, Y) -> torch.Tensor:
+    def value(self, F: Tensor, Y: Tensor) -> Tensor:
         """Return L(F), a scalar."""
         return (1 - Y * F).clamp_min(0).square().sum()
 
-    def negative_gradient(self, F, Y) -> torch.Tensor:
+    def negative_gradient(self, F: Tensor, Y: Tensor) -> Tensor:
         """Return V = 2 y max(0, 1 - y f), shape (n, C)."""
         return 2 * Y * (1 - Y * F).clamp_min(0)
 
-    def hessian(self, F, Y) -> torch.Tensor:
+    def hessian(self, F: Tensor, Y: Tensor) -> Tensor:
         """Return the diagonal of a generalized Hessian, shape (n, C): 2 within the margin, or 0."""
         return 2 * (Y * F < 1).to(F.dtype)
 
-    def smoothed(self, F, Y, mu: float) -> tuple[torch.Tensor, torch.Tensor]:
+    def smoothed(self, F: Tensor, Y: Tensor, mu: float) -> tuple[Tensor, Tensor]:
         """Return the derivatives with the hinge rounded off.
 
         The slack w >= 0 of `max(0, 1 - y f) = 1 - y f + w` and its multiplier a = y v have the
@@ -151,12 +163,12 @@ class SquaredHinge(SignLoss):
         a = torch.where(z > 0, z + root, 2 * mu / (root - z))  # without cancellation
         return Y * a, a / root
 
-    def dual_value(self, V, Y) -> torch.Tensor:
+    def dual_value(self, V: Tensor, Y: Tensor) -> Tensor:
         """Return `-L*(-V) = sum a - a^2/4`, a = y v; -inf unless all a are >= 0."""
         share = Y * V
         return torch.where(share >= 0, share - share.square() / 4, -torch.inf).sum()
 
-    def best_scale(self, V, Y, limit) -> torch.Tensor:
+    def best_scale(self, V: Tensor, Y: Tensor, limit: Tensor) -> Tensor:
         """Return per column of V the scale in [0, limit] with the largest dual value, shape (C,).
 
         The dual value of `s V` is a parabola in s with its top at `2 sum(a) / sum(a^2)`, a = y v;
@@ -169,41 +181,41 @@ class SquaredHinge(SignLoss):
         return torch.where(inside, torch.minimum(top, limit), torch.zeros_like(top))
 
 
-class CrossEntropy(Loss):
+class CrossEntropy:
     """`L(F) = -sum y log softmax(f)`, softmax along rows, for one-hot rows y of C >= 2 classes."""
 
     name = "cross_entropy"
     lipschitz = 0.5
 
-    def value(self, F, Y) -> torch.Tensor:
+    def value(self, F: Tensor, Y: Tensor) -> Tensor:
         """Return L(F), a scalar: the logistic loss of the label against the other classes."""
         rivals = F.masked_fill(Y.bool(), -torch.inf).logsumexp(dim=1)
         return -logsigmoid((Y * F).sum(dim=1) - rivals).sum()
 
-    def negative_gradient(self, F, Y) -> torch.Tensor:
+    def negative_gradient(self, F: Tensor, Y: Tensor) -> Tensor:
         """Return V = Y - softmax(F), shape (n, C)."""
         others = (1 - Y) * F.softmax(dim=1)
         # For the label the sum of the others, as 1 - softmax cancels where this is small.
         return Y * others.sum(dim=1, keepdim=True).clamp_max(1) - others
 
-    def dual_value(self, V, Y) -> torch.Tensor:
+    def dual_value(self, V: Tensor, Y: Tensor) -> Tensor:
         """Return `-L*(-V)`, the entropy of the rows of Y - V; -inf unless these are in the simplex.
 
-        That the rows of V sum to zero can only hold to rounding, and is asked for no more exactly.
+        The rows of V have to sum to zero, up to rounding.
         """
         share, entropy = self._split(V, Y)
         return entropy + _entropy_of_rest(share).sum()
 
-    def best_scale(self, V, Y, limit) -> torch.Tensor:
+    def best_scale(self, V: Tensor, Y: Tensor, limit: Tensor) -> Tensor:
         """Return the one scale in [0, min(limit)] with the largest dual value, shape (1,).
 
-        One scale for all columns, or else rows would no longer sum to zero. Found by bisection;
+        One scale for all columns, so that rows still sum to zero. Found by bisection;
         0 where no positive scale is in the domain of the dual.
         """
         share, entropy = self._split(V, Y)
         return _best_scale(share[:, None], entropy.reshape(1), limit.min().reshape(1))
 
-    def check_targets(self, Y) -> None:
+    def check_targets(self, Y: Tensor) -> None:
         """Raise ValueError unless Y (n, C >= 2) has exactly one 1 per row, and 0 elsewhere."""
         if Y.ndim != 2 or Y.shape[1] < 2:
             raise ValueError(
@@ -220,10 +232,10 @@ class CrossEntropy(Loss):
             )
 
     @staticmethod
-    def _split(V, Y):
-        """Return what V moves away from the labels (n,), and the entropy of where it moves it to.
+    def _split(V: Tensor, Y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the share that V moves away from each label (n,), and the others' entropy.
 
-        The entropy is -inf if a row moves more or less than this, beyond rounding.
+        The entropy is -inf if the other entries of a row do not add up to this share.
         """
         rounding = 4 * V.shape[1] * torch.finfo(V.dtype).eps
         balanced = (V.sum(dim=1).abs() <= rounding).all()
@@ -231,27 +243,27 @@ class CrossEntropy(Loss):
         return (Y * V).sum(dim=1), torch.where(balanced, entropy, -torch.inf)
 
 
-def _entropy_of_rest(share):
+def _entropy_of_rest(share: Tensor) -> Tensor:
     """Return H(1 - share), exact to relative precision for small shares; -inf above 1."""
     return -torch.special.xlog1py(1 - share, -share.clamp_max(1))
 
 
-def _best_scale(share, entropy, limit):
+def _best_scale(share: Tensor, entropy: Tensor, limit: Tensor) -> Tensor:
     """Return the s in [0, limit] with the largest sum of entropies, and all of `s share` below 1.
 
-    Logistic loss and cross-entropy have dual values of `s V` with the derivative in s
+    The dual values of `s V`, for logistic loss and cross-entropy, have the derivative in s
 
-        entropy - log(s) sum_i a_i + sum_i a_i log(1 - s a_i),
+        entropy - log(s) sum_i a_i + sum_i a_i log(1 - s a_i).
 
-    decreasing and, as the terms of each sample are, not negative up to `1 / (2 max a)`: the
-    bisection is within the second half of the domain, [0, 1 / max a].
+    It decreases, and is not negative up to `1 / (2 max a)`, because the terms of each sample are
+    not. So the bisection searches the second half of the domain [0, 1 / max a].
 
     Parameters
     ----------
     share : Tensor, shape (n, columns)
-        What V moves away from the label, a.
+        Share that V moves away from the label, a.
     entropy : Tensor, shape (columns,)
-        The entropies H of the parts of the shares, summed; -inf outside the domain.
+        Sum of the entropies H of the parts of the shares; -inf outside the domain.
     limit : Tensor, shape (columns,) or (1,)
 
     Returns
@@ -270,7 +282,7 @@ def _best_scale(share, entropy, limit):
         bend = torch.special.xlog1py(share, -scale * share).sum(dim=0)
         return entropy - torch.special.xlogy(total, scale) + bend >= 0
 
-    # The usual case near the optimum of a program: the constraints stop the scale.
+    # Near the optimum of a program the limit usually decides: this saves the bisection.
     low = torch.where(rising(high), high, low)
     if torch.equal(low, high):
         return high
@@ -281,4 +293,5 @@ def _best_scale(share, entropy, limit):
     return low
 
 
-LOSSES = {loss.name: loss for loss in (Squared(), Logistic(), SquaredHinge(), CrossEntropy())}
+_ALL: tuple[Loss, ...] = (Squared(), Logistic(), SquaredHinge(), CrossEntropy())
+LOSSES: dict[str, Loss] = {loss.name: loss for loss in _ALL}

@@ -3,11 +3,14 @@
     group    sum_{i,c} ||W[:, i, c]||_2     each class has neurons of its own (one-vs-all)
     nuclear  sum_i ||W[:, i, :]||_*         neurons with vector outputs, shared by the classes
 
-The dual program confines the blocks T of `U^T D_i V` by the dual norm: to the largest length of a
-column, or the largest spectral norm of a block.
+The dual program confines the blocks T of `U^T D_i V` by the dual norm: the largest length of a
+column, or the largest spectral norm of a block. Methods as in :mod:`convexbn.programs.terms`.
 """
 
 import torch
+from torch import Tensor
+
+from convexbn.programs.terms import ProximalPenalty
 
 
 class Group:
@@ -15,29 +18,29 @@ class Group:
 
     by_column = True
 
-    def value(self, W) -> torch.Tensor:
+    def value(self, W: Tensor) -> Tensor:
         """Return the penalty, a scalar."""
         return torch.linalg.vector_norm(W, dim=0).sum()
 
-    def prox(self, W, threshold) -> torch.Tensor:
+    def prox(self, W: Tensor, threshold: float) -> Tensor:
         """Return `argmin_Z 1/2 ||Z - W||^2 + threshold * penalty(Z)`: each block shrunk."""
         norms = torch.linalg.vector_norm(W, dim=0)  # (P, C)
         tiny = torch.finfo(W.dtype).tiny
         return W * (1 - threshold / norms.clamp_min(tiny)).clamp_min_(0)
 
-    def block_norms(self, T) -> torch.Tensor:
+    def block_norms(self, T: Tensor) -> Tensor:
         """Return the dual norm of each block of T (r+1, P, C), shape (P, C)."""
         return torch.linalg.vector_norm(T, dim=0)
 
-    def dual_norm(self, T) -> torch.Tensor:
+    def dual_norm(self, T: Tensor) -> Tensor:
         """Return the dual norm of T (r+1, P, C) for each class by itself, shape (C,)."""
         return self.block_norms(T).amax(dim=0)
 
-    def slope(self, Z, threshold, dtype) -> "GroupSlope":
+    def slope(self, Z: Tensor, threshold: float, dtype: torch.dtype) -> "GroupSlope":
         """Return the derivative of :meth:`prox` at Z, to be applied in another precision."""
         return GroupSlope(Z, threshold, dtype)
 
-    def neurons(self, W) -> int:
+    def neurons(self, W: Tensor) -> int:
         """Return the number of non-zero blocks."""
         return int((torch.linalg.vector_norm(W, dim=0) > 0).sum())
 
@@ -45,25 +48,25 @@ class Group:
 class Nuclear:
     """`sum_i ||W[:, i, :]||_*`: neurons with vector outputs, one per singular value.
 
-    Singular vectors q come from the eigenvectors of the Gram matrix of each block, of size
-    min(r + 1, C), in float64: for all blocks at once, where singular value decompositions are slow.
-    Squaring costs up to half of the digits: singular values below 1e-8 of the largest one of their
-    block are told from each other badly, and the proximal map has the error (largest singular
-    value)^2 / threshold times the rounding of float64. The singular values themselves are the
-    lengths `||W_i q||`, which lose nothing.
+    Singular vectors q are the eigenvectors of the Gram matrix of each block, of size min(r + 1, C),
+    in float64: eigenvectors of many small matrices are found at once, where singular value
+    decompositions are slow. Squaring costs up to half of the digits. Singular vectors of values
+    below 1e-8 of the largest one of their block are mixed, and the error of the proximal map is
+    (largest singular value)^2 / threshold times the rounding of float64. The singular values
+    themselves are the lengths `||W_i q||` and keep all digits.
     """
 
     by_column = False
 
-    def value(self, W) -> torch.Tensor:
+    def value(self, W: Tensor) -> Tensor:
         """Return the penalty, a scalar.
 
-        The sum of `||W_i q||` over any orthonormal basis q is at least the nuclear norm of W_i:
-        what the basis lacks in precision makes the value larger, never smaller.
+        The sum of `||W_i q||` over any orthonormal basis q is at least the nuclear norm of W_i: an
+        imprecise basis makes the value larger, never smaller.
         """
         return _spectra(_tall(W))[0].sum().to(W.dtype)
 
-    def prox(self, W, threshold) -> torch.Tensor:
+    def prox(self, W: Tensor, threshold: float) -> Tensor:
         """Return `argmin_Z 1/2 ||Z - W||^2 + threshold * penalty(Z)`: singular values shrunk."""
         M = _tall(W)
         values, vectors = _spectra(M)
@@ -72,49 +75,50 @@ class Nuclear:
         out = M @ shrink.to(W.dtype)
         return (out.mT if W.shape[2] > W.shape[0] else out).transpose(0, 1).contiguous()
 
-    def block_norms(self, T) -> torch.Tensor:
+    def block_norms(self, T: Tensor) -> Tensor:
         """Return the spectral norm of each block of T (r+1, P, C), shape (P, 1)."""
         return _spectra(_tall(T))[0].amax(dim=1, keepdim=True).to(T.dtype)
 
-    def dual_norm(self, T) -> torch.Tensor:
+    def dual_norm(self, T: Tensor) -> Tensor:
         """Return the largest spectral norm of the blocks of T (r+1, P, C), shape (1,)."""
         return self.block_norms(T).amax(dim=0)
 
-    def slope(self, Z, threshold, dtype) -> "NuclearSlope":
+    def slope(self, Z: Tensor, threshold: float, dtype: torch.dtype) -> "NuclearSlope":
         """Return the derivative of :meth:`prox` at Z, to be applied in another precision."""
         return NuclearSlope(Z, threshold, dtype)
 
-    def neurons(self, W) -> int:
-        """Return the ranks of the blocks, summed: singular values above the rounding of W."""
+    def neurons(self, W: Tensor) -> int:
+        """Return the sum of the blocks' ranks: the number of singular values above rounding."""
         values, _ = _spectra(_tall(W))
         rounding = 10 * max(W.shape[0], W.shape[2]) * torch.finfo(W.dtype).eps
         return int((values > rounding * values.amax(dim=1, keepdim=True)).sum())
 
 
 class GroupSlope:
-    """`(1 - t) S + t q <q, S>` for blocks Z = |Z| q longer than the threshold, t their ratio."""
+    """The derivative of the shrinking of blocks.
 
-    def __init__(self, Z, threshold, dtype):
+    For blocks Z = ||Z|| q longer than the threshold, with t = threshold / ||Z||, it takes S to
+    `(1 - t) S + t q <q, S>`; for the others to zero.
+    """
+
+    def __init__(self, Z: Tensor, threshold: float, dtype: torch.dtype):
         norms = torch.linalg.vector_norm(Z, dim=0)
         ratio = threshold / norms.clamp_min(threshold)
         self._on = (norms > threshold).to(dtype)
         self._ratio = ratio.to(dtype)
         self._q = (Z / norms.clamp_min(threshold)).to(dtype)
 
-    def __call__(self, S) -> torch.Tensor:
+    def __call__(self, S: Tensor) -> Tensor:
         """Return the derivative applied to S (r+1, P, C)."""
         along = self._ratio * (self._q * S).sum(dim=0)
         return self._on * ((1 - self._ratio) * S + along * self._q)
 
-    def shares(self) -> torch.Tensor:
-        """Return what each gate has of the identity, shape (P,)."""
+    def shares(self) -> Tensor:
+        """Return the mean share of the identity in each gate's derivative, shape (P,)."""
         return (self._on * (1 - self._ratio)).mean(dim=1)
 
-    def directions(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return what there is besides the identity: `sqrt(t) q` (r+1, m) in columns (C, m).
-
-        And the gates (m,) that these are of.
-        """
+    def directions(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the rest of the derivative: `sqrt(t) q` (r+1, m), columns (C, m), gates (m,)."""
         gates, columns = self._on.nonzero(as_tuple=True)
         left = (self._ratio.sqrt() * self._q)[:, gates, columns]
         right = torch.nn.functional.one_hot(columns, self._q.shape[2]).T.to(left)
@@ -126,10 +130,11 @@ class NuclearSlope:
 
     With `Z_i = L diag(s) R^T`, f the shrinking, and `G = L^T S R` split into its symmetric and
     skew parts, it is `L (G_sym o [f(s_j) - f(s_k)]/[s_j - s_k] + G_skew o [f(s_j) + f(s_k)]/[s_j +
-    s_k]) R^T`, plus, for what L does not span, `f(s)/s` of each right singular direction.
+    s_k]) R^T`. Outside of the span of L, `f(s)/s` of each right singular
+    direction is added.
     """
 
-    def __init__(self, Z, threshold, dtype):
+    def __init__(self, Z: Tensor, threshold: float, dtype: torch.dtype):
         M = _tall(Z)  # (P, long, short)
         left, values, right = torch.linalg.svd(M, full_matrices=False)
         shrunk = (values - threshold).clamp_min(0)
@@ -146,7 +151,7 @@ class NuclearSlope:
         self._left, self._right = left.to(dtype), right.mT.to(dtype)
         self._wide = Z.shape[2] > Z.shape[0]
 
-    def __call__(self, S) -> torch.Tensor:
+    def __call__(self, S: Tensor) -> Tensor:
         """Return the derivative applied to S (r+1, P, C)."""
         turned = _tall(S) @ self._right  # (P, long, short)
         G = self._left.mT @ turned
@@ -155,14 +160,14 @@ class NuclearSlope:
         out = (self._left @ inner + turned * self._kept) @ self._right.mT
         return (out.mT if self._wide else out).transpose(0, 1)
 
-    def shares(self) -> torch.Tensor:
-        """Return the mean of what each gate has of the identity, shape (P,)."""
+    def shares(self) -> Tensor:
+        """Return the mean share of the identity in each gate's derivative, shape (P,)."""
         return self._kept.mean(dim=(1, 2))
 
-    def directions(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return `sqrt(1 - f(s)/s) l`, shape (r+1, m), and r (C, m), of all s above the threshold.
+    def directions(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the rest of the derivative: `sqrt(1 - f(s)/s) l` (r+1, m), r (C, m), gates (m,).
 
-        And the gates (m,) that these are of.
+        One column for each singular value s above the threshold.
         """
         gates, pairs = (self._kept[:, 0] > 0).nonzero(as_tuple=True)
         left, right = self._left.mT[gates, pairs].T, self._right.mT[gates, pairs].T
@@ -170,23 +175,23 @@ class NuclearSlope:
         return left * (1 - self._kept[gates, 0, pairs]).sqrt(), right, gates
 
 
-def _tall(W):
+def _tall(W: Tensor) -> Tensor:
     """Return the blocks of W (r+1, P, C), transposed if wide, shape (P, long, short)."""
     M = W.transpose(0, 1)
     return M.mT if W.shape[2] > W.shape[0] else M
 
 
-def _spectra(M):
+def _spectra(M: Tensor) -> tuple[Tensor, Tensor]:
     """Return singular values (P, short) and right singular vectors (P, short, short), in float64.
 
     NaN and infinity in a block make all its singular values NaN.
     """
     M = M.double()
     size = M.abs().amax(dim=(1, 2), keepdim=True)  # squares of M / size cannot overflow
-    # The eigenvalue solver raises on what is not finite: that goes into the size alone.
+    # The eigenvalue solver raises on NaN and infinity: the size alone carries them on.
     M = (M / size).nan_to_num(0, 0, 0)
     vectors = torch.linalg.eigh(M.mT @ M).eigenvectors
     return torch.linalg.vector_norm(M @ vectors, dim=1) * size[:, :, 0], vectors
 
 
-PENALTIES = {"group": Group(), "nuclear": Nuclear()}
+PENALTIES: dict[str, ProximalPenalty] = {"group": Group(), "nuclear": Nuclear()}

@@ -22,9 +22,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
+from torch import Tensor
 
 from convexbn.programs import gated
-from convexbn.programs.losses import Loss
+from convexbn.programs.terms import ExactLoss
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,12 @@ class ExactProgram(ABC):
     Y : Tensor, shape (n, 1)
     beta : float
         Weight decay of the network, weight of the norms here.
-    loss : Loss
-        One that has a Hessian.
+    loss : ExactLoss
     """
 
-    Y: torch.Tensor
+    Y: Tensor
     beta: float
-    loss: Loss
+    loss: ExactLoss
 
     @property
     @abstractmethod
@@ -55,47 +55,47 @@ class ExactProgram(ABC):
         """Number of constraints of each block, h."""
 
     @abstractmethod
-    def forward(self, x) -> torch.Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """Return the predictions (n, 1) of blocks (2, P, p)."""
 
     @abstractmethod
-    def scores(self, x, block) -> torch.Tensor:
-        """Return `A_i x_j`, shape (n, k), of each row of x (k, p) and its arrangement i (k,)."""
+    def scores(self, x: Tensor, block: Tensor) -> Tensor:
+        """Return `A_i x_j`, shape (n, k), of the rows x_j of x (k, p), i = block[j]."""
 
     @abstractmethod
-    def adjoint(self, V) -> torch.Tensor:
+    def adjoint(self, V: Tensor) -> Tensor:
         """Return the blocks `A_i^T v`, `-A_i^T v`, shape (2, P, p), of v (n, 1)."""
 
     @abstractmethod
-    def activations(self, x, block) -> torch.Tensor:
-        """Return `K_i x_j`, shape (k, h), of each row of x (k, p) and its arrangement i (k,)."""
+    def activations(self, x: Tensor, block: Tensor) -> Tensor:
+        """Return `K_i x_j`, shape (k, h), of the rows x_j of x (k, p), i = block[j]."""
 
     @abstractmethod
-    def forces(self, multipliers) -> torch.Tensor:
+    def forces(self, multipliers: Tensor) -> Tensor:
         """Return `K_i^T lam`, shape (2, P, p), of multipliers (2, P, h)."""
 
-    def blocks(self, W) -> torch.Tensor:
+    def blocks(self, W: Tensor) -> Tensor:
         """Return weights (2, p, P) as blocks (2, P, p)."""
         return W.transpose(1, 2)
 
-    def weights(self, x) -> torch.Tensor:
+    def weights(self, x: Tensor) -> Tensor:
         """Return blocks (2, P, p) as weights (2, p, P)."""
         return x.transpose(1, 2)
 
-    def normed(self, x) -> torch.Tensor:
-        """Return the part of blocks (2, P, p) that the norm is of: all of it."""
+    def normed(self, x: Tensor) -> Tensor:
+        """Return the part of blocks (2, P, p) that counts in their norm: by default all of it."""
         return x
 
-    def dual_norms(self, V, multipliers) -> torch.Tensor:
+    def dual_norms(self, V: Tensor, multipliers: Tensor) -> Tensor:
         """Return the norms of `+-A_i^T v + K_i^T lam`, shape (2, P)."""
         return torch.linalg.vector_norm(self.adjoint(V) + self.forces(multipliers), dim=-1)
 
-    def objective(self, x, F) -> float:
+    def objective(self, x: Tensor, F: Tensor) -> float:
         """Return the objective at x, whose predictions are F."""
         norms = torch.linalg.vector_norm(self.normed(x), dim=-1)
         return float(self.loss.value(F, self.Y) + self.beta * norms.sum())
 
-    def violation(self, x) -> float:
+    def violation(self, x: Tensor) -> float:
         """Return the largest violation of a constraint, relative to the largest target."""
         largest = max(float(self.Y.abs().max()), torch.finfo(x.dtype).tiny)
         sign, block = x.any(dim=-1).nonzero(as_tuple=True)
@@ -103,10 +103,10 @@ class ExactProgram(ABC):
             return 0.0
         return max(0.0, -float(self.activations(x[sign, block], block).min())) / largest
 
-    def judge(self, W, multipliers=None) -> tuple[float, float, float]:
+    def judge(self, W: Tensor, multipliers: Tensor | None = None) -> tuple[float, float, float]:
         """Return objective, dual bound and violation of weights W (2, p, P).
 
-        Without multipliers the bound is that of the program without constraints: valid, and loose.
+        Without multipliers the bound is that of the program without constraints: valid but loose.
         """
         x = self.blocks(W)
         if multipliers is None:
@@ -124,12 +124,12 @@ class ReLUProgram(ExactProgram):
     Attributes
     ----------
     U : Tensor, shape (K n, p)
-        Of the K patches of each sample one below the other; K = 1 without convolution.
+        Designs of the K patches, one below the other; K = 1 without convolution.
     D : Tensor of bool, shape (K n, P)
     """
 
-    U: torch.Tensor
-    D: torch.Tensor
+    U: Tensor
+    D: Tensor
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -145,42 +145,42 @@ class ReLUProgram(ExactProgram):
         return len(self.U) // len(self.Y)
 
     @cached_property
-    def _bounding(self) -> torch.Tensor:
+    def _bounding(self) -> Tensor:
         # A sample at the origin is in every cone.
         return torch.linalg.vector_norm(self.U, dim=1) > 0
 
     @cached_property
-    def rows(self) -> torch.Tensor:
-        """The rows of U that bound cones, (h, p)."""
+    def rows(self) -> Tensor:
+        """Rows of U that bound cones, (h, p)."""
         return self.U if self._bounding.all() else self.U[self._bounding]
 
     @cached_property
-    def signs(self) -> torch.Tensor:
-        """The signs of the rows of each arrangement's constraints, +-1, shape (P, h)."""
+    def signs(self) -> Tensor:
+        """Signs +-1 of the rows in each arrangement's constraints, shape (P, h)."""
         return 2 * self.D[self._bounding].T.to(self.U.dtype, copy=True) - 1
 
-    def forward(self, x) -> torch.Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         present = x.any(dim=-1).any(dim=0)
         if not present.any():
             return torch.zeros_like(self.Y)
         W = (x[0] - x[1])[present].T[:, :, None]
         return gated.pooled(gated.forward(self.U, self.D[:, present], W), self.patches)
 
-    def scores(self, x, block) -> torch.Tensor:
+    def scores(self, x: Tensor, block: Tensor) -> Tensor:
         scores = self.D[:, block] * (self.U @ x.T)  # (K n, k)
         return scores.view(self.patches, len(self.Y), len(x)).sum(dim=0)
 
-    def adjoint(self, V) -> torch.Tensor:
+    def adjoint(self, V: Tensor) -> Tensor:
         T = gated.adjoint(self.U, self.D, V.repeat(self.patches, 1))[..., 0].T
         return torch.stack([T, -T])
 
-    def activations(self, x, block) -> torch.Tensor:
+    def activations(self, x: Tensor, block: Tensor) -> Tensor:
         return (x @ self.rows.T) * self.signs[block]
 
-    def forces(self, multipliers) -> torch.Tensor:
+    def forces(self, multipliers: Tensor) -> Tensor:
         return (self.signs * multipliers) @ self.rows
 
 
-def relu_program(U, D, Y, beta, loss) -> ReLUProgram:
-    """Build the exact program of a BN-ReLU network; U (K, n, p) in float64, D (K, n, P)."""
+def relu_program(U: Tensor, D: Tensor, Y: Tensor, beta: float, loss: ExactLoss) -> ReLUProgram:
+    """Return the exact program of a BN-ReLU network; U (K, n, p) in float64, D (K, n, P)."""
     return ReLUProgram(Y, beta, loss, U.flatten(0, 1), D.flatten(0, 1))

@@ -1,13 +1,13 @@
-"""Exact programs whose designs and constraints are formed, one matrix each per arrangement.
+"""Exact programs with one matrix per arrangement for the design and one for the constraints.
 
 For BN after the ReLU, on the data X themselves, with the compact SVD `U_i diag(sigma_i) V_i^T` of
 the centred `D_i X`, a block of the program of :mod:`convexbn.programs.relu` is s = [q; alpha] and
 
     A_i = [U_i, 1/sqrt(n)],   K_i = [(2 D_i - I) X V_i diag(1/sigma_i), 0].
 
-What V_i does not span changes no prediction and has no norm, but can help a neuron into its cone:
-such *free* coordinates have columns of zeros in A_i and are left out of the norm. The dual then
-asks for `K_i^T lam = 0` in them.
+Directions outside the span of V_i change no prediction and have no norm, but can help a neuron into
+its cone: such *free* coordinates have columns of zeros in A_i and are left out of the norm. The
+dual then asks for `K_i^T lam = 0` in them.
 """
 
 import math
@@ -15,31 +15,34 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
+from torch import Tensor
 
 from convexbn.arrangements.facets import facets
 from convexbn.programs.relu import ExactProgram, ReLUProgram
+from convexbn.programs.terms import ExactLoss
 
 # Singular values, and parts of the dual in free coordinates, are zero up to this share.
 _ROUNDING = 1e-9
-_BALANCINGS = 20  # tries to leave nothing there
+_BALANCINGS = 20  # rounds of moving multipliers until the free coordinates are zero
 
 
 @dataclass(frozen=True)
 class Basis:
-    """The coordinates of blocks in which A_i has orthonormal columns or columns of zeros.
+    """The basis of blocks in which A_i has orthonormal columns or columns of zeros.
 
     Attributes
     ----------
     vectors : Tensor, shape (P, p, p)
-        Takes coordinates to weights.
+        Matrices that take coordinates to weights.
     inverse : Tensor, shape (P, p, p)
+        Matrices that take weights to coordinates.
     normed : Tensor, shape (P, p)
         1 for coordinates that are part of the norm, 0 for free ones.
     """
 
-    vectors: torch.Tensor
-    inverse: torch.Tensor
-    normed: torch.Tensor
+    vectors: Tensor
+    inverse: Tensor
+    normed: Tensor
 
 
 @dataclass(frozen=True)
@@ -53,19 +56,19 @@ class ReLUBNProgram(ExactProgram):
     K : Tensor, shape (P, h, p)
         Constraints, h of them for each block.
     D : Tensor of bool, shape (h, P), or None
-        The patterns that made the constraints; None where these are reduced.
+        Patterns that made the constraints; None in a reduced program.
     basis : Basis, optional
-        By default blocks are the weights themselves.
+        By default the coordinates of blocks are the weights themselves.
     """
 
-    A: torch.Tensor
-    K: torch.Tensor
-    D: torch.Tensor | None
+    A: Tensor
+    K: Tensor
+    D: Tensor | None
     basis: Basis | None = None
 
     @cached_property
-    def facets(self) -> torch.Tensor | None:
-        """Which constraints bound each cone, (P, f), where it is known: see :func:`facets`."""
+    def facets(self) -> Tensor | None:
+        """Constraints that bound each cone, (P, f), where :func:`facets` knows them, else None."""
         if self.D is None:
             return None
         return facets(self.D, int(torch.linalg.matrix_rank(self.K[0])))
@@ -85,50 +88,50 @@ class ReLUBNProgram(ExactProgram):
         K = self.K.gather(1, self.facets[..., None].expand(-1, -1, self.K.shape[2]))
         return replace(self, K=K, D=None)
 
-    def all_multipliers(self, multipliers) -> torch.Tensor:
+    def all_multipliers(self, multipliers: Tensor) -> Tensor:
         """Return multipliers (2, P, f) of the reduced program as those of all constraints."""
         if self.facets is None:
             return multipliers
         full = multipliers.new_zeros(*multipliers.shape[:2], self.K.shape[1])
         return full.scatter_add_(2, self.facets.expand(2, -1, -1), multipliers)
 
-    def blocks(self, W) -> torch.Tensor:
+    def blocks(self, W: Tensor) -> Tensor:
         x = W.transpose(1, 2)
         return x if self.basis is None else _each(self.basis.inverse, x)
 
-    def weights(self, x) -> torch.Tensor:
+    def weights(self, x: Tensor) -> Tensor:
         W = x if self.basis is None else _each(self.basis.vectors, x)
         return W.transpose(1, 2)
 
-    def forward(self, x) -> torch.Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         return torch.einsum("inp,ip->n", self.A, x[0] - x[1])[:, None]
 
-    def scores(self, x, block) -> torch.Tensor:
+    def scores(self, x: Tensor, block: Tensor) -> Tensor:
         return torch.einsum("knp,kp->nk", self.A[block], x)
 
-    def adjoint(self, V) -> torch.Tensor:
+    def adjoint(self, V: Tensor) -> Tensor:
         T = (V.mT @ self.A).squeeze(1)
         return torch.stack([T, -T])
 
-    def activations(self, x, block) -> torch.Tensor:
+    def activations(self, x: Tensor, block: Tensor) -> Tensor:
         return torch.einsum("khp,kp->kh", self.K[block], x)
 
-    def all_activations(self, x) -> torch.Tensor:
+    def all_activations(self, x: Tensor) -> Tensor:
         """Return `K_i s_i` and `K_i t_i`, shape (2, P, h), of blocks (2, P, p)."""
         return _each(self.K, x)
 
-    def forces(self, multipliers) -> torch.Tensor:
+    def forces(self, multipliers: Tensor) -> Tensor:
         return torch.einsum("ihp,kih->kip", self.K, multipliers)
 
-    def normed(self, x) -> torch.Tensor:
+    def normed(self, x: Tensor) -> Tensor:
         """Return blocks (2, P, p) with zeros in their free coordinates."""
         return x if self.basis is None else x * self.basis.normed
 
-    def dual_norms(self, V, multipliers) -> torch.Tensor:
+    def dual_norms(self, V: Tensor, multipliers: Tensor) -> Tensor:
         """Return the norms of `+-A_i^T v + K_i^T lam`, shape (2, P).
 
-        The multipliers are first balanced to leave nothing in the free coordinates. Where that
-        has no end, the norm is infinite.
+        The multipliers are first balanced until the free coordinates are zero. Where they never
+        are, the norm is infinite: such multipliers certify nothing.
         """
         T = self.adjoint(V) + self.forces(multipliers)
         if self.basis is None:
@@ -137,29 +140,29 @@ class ReLUBNProgram(ExactProgram):
         for _ in range(_BALANCINGS):
             if not (self._left_over(T) > scale).any():
                 break
-            multipliers = self._balanced(multipliers, T)
+            multipliers = self._balanced(self.basis, multipliers, T)
             T = self.adjoint(V) + self.forces(multipliers)
         norms = torch.linalg.vector_norm(self.normed(T), dim=-1)
         return norms.masked_fill(self._left_over(T) > scale, math.inf)
 
-    def _left_over(self, T) -> torch.Tensor:
+    def _left_over(self, T: Tensor) -> Tensor:
         """Return the norms of the free parts of T (2, P, p)."""
         return torch.linalg.vector_norm(T - self.normed(T), dim=-1)
 
-    def _balanced(self, multipliers, T) -> torch.Tensor:
-        """Return multipliers, each moved by a share of itself, for a T with no free part.
+    def _balanced(self, basis: Basis, multipliers: Tensor, T: Tensor) -> Tensor:
+        """Return multipliers, each moved by a share of itself, that take the free part of T away.
 
-        Those that would have to be negative for that are zero, so that some of it can be left.
+        Multipliers that would become negative are zero instead, so part of it can remain.
         """
-        free = 1 - self.basis.normed
+        free = 1 - basis.normed
         K = self.K * free[:, None, :]
         gram = K.mT @ (multipliers[..., None] * K)  # (2, P, p, p)
         share = torch.linalg.pinv(gram, rtol=1e-13, hermitian=True) @ (free * T)[..., None]
         return (multipliers * (1 - (K @ share)[..., 0])).clamp_min_(0)
 
 
-def _each(matrices, x) -> torch.Tensor:
-    """Return the product of each block of x (2, P, p) with its matrix, of matrices (P, h, p)."""
+def _each(matrices: Tensor, x: Tensor) -> Tensor:
+    """Return the product of each block of x (2, P, p) with its own of the matrices (P, h, p)."""
     return torch.einsum("ihp,kip->kih", matrices, x)
 
 
@@ -172,8 +175,8 @@ def formed(program: ReLUProgram) -> ReLUBNProgram:
     return ReLUBNProgram(program.Y, program.beta, program.loss, A.contiguous(), K, D)
 
 
-def relu_bn_program(X, D, Y, beta, loss) -> ReLUBNProgram:
-    """Build the exact program with BN after the ReLU; X (n, d) in float64, D (n, P).
+def relu_bn_program(X: Tensor, D: Tensor, Y: Tensor, beta: float, loss: ExactLoss) -> ReLUBNProgram:
+    """Return the exact program with BN after the ReLU; X (n, d) in float64, D (n, P).
 
     Raises
     ------
@@ -202,10 +205,10 @@ def relu_bn_program(X, D, Y, beta, loss) -> ReLUBNProgram:
     return ReLUBNProgram(Y, beta, loss, A, K, D, Basis(vectors, inverse, in_norm))
 
 
-def _constraints(U, D) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return `(2 D_i - I) U`, shape (P, h, p), and the h rows of D that are left.
+def _constraints(U: Tensor, D: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the constraints `(2 D_i - I) U`, shape (P, h, p), and the h rows of D behind them.
 
-    A sample at the origin is in every cone.
+    A sample at the origin bounds no cone.
     """
     matters = torch.linalg.vector_norm(U, dim=1) > 0
     U, D = U[matters], D[matters]

@@ -1,10 +1,11 @@
-"""What a solve returns: weights, the certificate of their optimality, and their predictions."""
+"""Solutions: weights, the certificate of their optimality, and their predictions."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from convexbn.inputs import ArrayLike
 from convexbn.programs.certificates import Certificate
 from convexbn.programs.gated import forward, pooled
 from convexbn.programs.penalties import PENALTIES
@@ -21,16 +22,16 @@ class Solution:
     Attributes
     ----------
     weights : ndarray or Tensor, shape (r + 1, P, C), or (2, r + 1, P) for the ReLU models
-        Of the kind of the design that was handed in. Of a ReLU model the blocks of the neurons
-        with positive and with negative output weight.
+        numpy or torch, as the design was. A ReLU model has the blocks of the neurons with positive
+        and with negative output weight.
     certificate : Certificate
     beta : float
     model, loss, penalty : str
         The terms of the program that it solves.
     dual : ndarray or Tensor, shape (n, C), optional
-        Dual variable of the gated program: what its certificate needs besides the weights.
+        Dual variable of the gated program, from which the referee computes its bound.
     multipliers : ndarray or Tensor, shape (2, P, h), optional
-        Of the ReLU models' constraints: what their certificate needs.
+        Multipliers of the ReLU models' constraints, from which the referee computes its bound.
     """
 
     weights: np.ndarray | torch.Tensor
@@ -44,7 +45,7 @@ class Solution:
 
     @property
     def neurons(self) -> int:
-        """Number of non-zero blocks: neurons of the network that it stands for."""
+        """Number of neurons of the network that the weights stand for."""
         W = torch.as_tensor(self.weights)
         if self.model == "gated":
             return PENALTIES[self.penalty].neurons(W)
@@ -65,19 +66,19 @@ class Solution:
             )
         return self
 
-    def predict(self, U, D=None):
+    def predict(self, U: ArrayLike, D: ArrayLike | None = None) -> np.ndarray | torch.Tensor:
         """Return the predictions (m, C) for whitened samples.
 
         Parameters
         ----------
         U : array or tensor, shape (m, r + 1) or (K, m, r + 1)
         D : array or tensor of bool, shape (m, P) or (K, m, P)
-            What the gates say of them. Model "relu" does not need it: there a neuron is its gate.
+            Patterns of the gates on these samples. Model "relu" needs none: a neuron is its gate.
 
         Raises
         ------
         ValueError
-            If D is missing for model "gated"; for model "relu_bn", whose neurons have to be
+            If D is missing for model "gated", or for model "relu_bn", whose neurons have to be
             normalized by the training samples.
         """
         W = torch.as_tensor(self.weights)

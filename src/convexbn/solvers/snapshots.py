@@ -1,7 +1,7 @@
-"""What every solver shows while it works, and the clock that stands still meanwhile."""
+"""Snapshots that solvers hand to a callback, and the clock that stands still meanwhile."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +12,7 @@ import torch
 class Stopwatch:
     """Wall time since it was made, less the time it was paused."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._origin = time.perf_counter()
 
     @property
@@ -21,8 +21,8 @@ class Stopwatch:
         return time.perf_counter() - self._origin
 
     @contextmanager
-    def paused(self):
-        """Do not count what happens inside."""
+    def paused(self) -> Iterator[None]:
+        """Leave out the time of the enclosed block."""
         stopped = time.perf_counter()
         yield
         self._origin += time.perf_counter() - stopped
@@ -30,7 +30,7 @@ class Stopwatch:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What the solver knows when it looks at the gap, in its own precision.
+    """A recorded point of a solver, in the solver's own precision.
 
     `weights`, of the form of :class:`convexbn.Solution`, are put together by `form` when they are
     first asked for, which must be before the solver goes on. They and `predictions` (n, C) are the
@@ -59,3 +59,10 @@ class Snapshot:
     def relative_gap(self) -> float:
         """Gap relative to the objective."""
         return self.gap / self.objective if self.objective != 0 else 0.0
+
+
+Callback = Callable[[Snapshot], object]
+
+
+def ignore(snapshot: Snapshot) -> None:
+    """Do nothing: the callback of a solve that nobody follows."""

@@ -60,19 +60,30 @@ def _without_smallest(program, x, allowed) -> torch.Tensor:
 
 def _merged(program, x, angle) -> torch.Tensor:
     """Return x with parallel blocks of one sign added to the longest of them."""
-    W = program.weights(x).transpose(1, 2).clone()  # (2, P, p)
-    lengths = torch.linalg.vector_norm(W, dim=-1)
-    for sign in range(2):
-        present = lengths[sign].nonzero()[:, 0]
-        if len(present) == 0:
-            continue
-        order = present[lengths[sign, present].argsort(descending=True)]
-        units = W[sign, order] / lengths[sign, order, None]
-        alike = torch.cdist(units, units) <= angle
-        leaders = order[alike.to(torch.int8).argmax(dim=1)]  # the first, itself at the latest
-        blocks = W[sign, order]
-        W[sign] = torch.zeros_like(W[sign]).index_add_(0, leaders, blocks)
+    W = program.weights(x).transpose(1, 2)  # (2, P, p)
+    W = torch.stack([merged(side, angle) for side in W])
     return program.blocks(W.transpose(1, 2))
+
+
+def merged(S: torch.Tensor, angle: float) -> torch.Tensor:
+    """Return blocks with parallel ones summed in the place of the longest, zeros in the others'.
+
+    Parameters
+    ----------
+    S : Tensor, shape (k, p)
+        Blocks that act with one sign.
+    angle : float
+        Largest distance of the directions of blocks that count as parallel.
+    """
+    lengths = torch.linalg.vector_norm(S, dim=1)
+    present = lengths.nonzero()[:, 0]
+    if len(present) == 0:
+        return S
+    order = present[lengths[present].argsort(descending=True)]
+    units = S[order] / lengths[order, None]
+    alike = torch.cdist(units, units) <= angle
+    leaders = order[alike.to(torch.int8).argmax(dim=1)]  # the first, itself at the latest
+    return torch.zeros_like(S).index_add_(0, leaders, S[order])
 
 
 def fewest(program: ExactProgram, x) -> torch.Tensor:

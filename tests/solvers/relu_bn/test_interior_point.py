@@ -19,7 +19,7 @@ from convexbn.solvers.relu_bn import interior_point
 from convexbn.solvers.relu_bn.central_path import Conditions, Point
 from convexbn.solvers.relu_bn.newton import NewtonSystem
 from convexbn.solvers.relu_bn.second_order_cone import Scaling, divided, product
-from convexbn.solvers.snapshots import Stopwatch
+from convexbn.solvers.snapshots import Stopwatch, ignore
 from convexbn.solvers.sparsity import fewest
 
 MODELS = ("relu", "cnn", "relu_bn")
@@ -39,11 +39,11 @@ def with_matrices(problem):
 
 def from_inside(program, tol=1e-6):
     """Solve by the interior-point method; return iterations, objective, and gap or violation."""
-    x, lam, iterations, _ = interior_point.minimize(
-        program, tol, 1000, Stopwatch(), callback=lambda snapshot: None
+    result = interior_point.minimize(
+        program, tol=tol, max_iterations=1000, watch=Stopwatch(), callback=ignore
     )
-    objective, dual, violation = program.judge(program.weights(x), lam)
-    return iterations, objective, max(1 - dual / objective, violation)
+    objective, dual, violation = program.judge(result.weights, **result.witness)
+    return result.iterations, objective, max(1 - dual / objective, violation)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -255,11 +255,12 @@ def test_limits_are_kept_and_named():
     short = solved(problem, max_iterations=3).certificate
     assert not short.converged
     assert short.iterations == 3
+    assert short.stopped == "iterations"
     assert "stopped by iterations after 3" in short.reason
     # No float64 gap is 1e-18.
     exhausted = solved(problem, tol=1e-18).certificate
     assert not exhausted.converged
-    assert "stopped by precision" in exhausted.reason
+    assert exhausted.stopped == "precision"
     assert exhausted.relative_gap < 1e-8
     with pytest.raises(ValueError, match="initial weights are for models 'gated' and 'relu'"):
         solved(make_cones("relu_bn", 12), initial=np.zeros((2, 3, 6)))

@@ -8,13 +8,16 @@ another matter: wider networks have fewer local minima that are not global.
 
 import numpy as np
 import pandas as pd
+import torch
 
 from convexbn.experiments.theory.problems import make
+from convexbn.solvers.sparsity import merged
 from convexbn.training.descent import Descent
 
-# Relative norm below which a block is what an interior-point method leaves of zero, and 1 - cosine
-# up to which two blocks are one neuron; both far above the precision of a solution.
-_NOTHING, _ALIKE = 1e-3, 1e-6
+# Relative norm below which a block is what an interior-point method leaves of zero, and distance of
+# directions (here of cosine 1 - 1e-6) up to which two blocks are one neuron; both far above the
+# precision of a solution.
+_NOTHING, _ALIKE = 1e-3, 2e-6**0.5
 
 COLUMNS = [
     *("problem", "program", "n", "arrangements", "beta", "optimum", "neurons", "relative_gap"),
@@ -64,17 +67,13 @@ def duality(settings: dict, seed: int, name: str = "") -> pd.DataFrame:
     return table[COLUMNS]
 
 
-def different_neurons(weights) -> int:
-    """Return how many neurons the blocks (2, p, P) of a solution make.
+def different_neurons(weights: np.ndarray | torch.Tensor) -> int:
+    """Return the number of neurons that the blocks (2, p, P) of a solution make.
 
     A neuron that is exactly zero on a sample lies on the boundary of two cones, and a solution may
     give a part of it to each: such blocks point the same way and count once.
     """
-    norms = np.linalg.norm(weights, axis=1)  # (2, P)
-    count = 0
-    for blocks, sizes in zip(weights, norms, strict=True):
-        kept = sizes > _NOTHING * norms.max()
-        unit = blocks[:, kept] / sizes[kept]
-        repeats = np.triu(unit.T @ unit > 1 - _ALIKE, k=1).any(axis=0)
-        count += int((~repeats).sum())
-    return count
+    blocks = torch.as_tensor(weights).mT  # (2, P, p)
+    norms = blocks.norm(dim=-1, keepdim=True)
+    blocks = torch.where(norms > _NOTHING * norms.max(), blocks, 0)
+    return sum(int(merged(side, _ALIKE).any(dim=1).sum()) for side in blocks)

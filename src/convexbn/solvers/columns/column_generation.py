@@ -36,7 +36,8 @@ from convexbn.programs.solutions import Solution
 from convexbn.solvers.columns.sliding import NeuronProblem, shrink, slide
 from convexbn.solvers.columns.sphere import search
 from convexbn.solvers.relu.projections import Projections
-from convexbn.solvers.snapshots import Snapshot, Stopwatch
+from convexbn.solvers.snapshots import Snapshot, Stopwatch, ignore
+from convexbn.solvers.sparsity import merged
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +104,7 @@ def train_exact(
     program = make_program(U, any_pattern, y, beta, **terms)
     problem = NeuronProblem(U.flatten(0, -2), program.Y, program.beta, program.loss)
     watch = Stopwatch()
-    found = _Generation(problem, tol, starts, seed, watch, callback or (lambda shot: None)).run()
+    found = _Generation(problem, tol, starts, seed, watch, callback or ignore).run()
     weights = found.weights
     program = make_program(U, activation(U, weights.sum(0)), program.Y, beta, **terms)
     V = program.loss.negative_gradient(program.forward(program.blocks(weights)), program.Y)
@@ -137,8 +138,9 @@ class _Found:
         Largest `|v^T relu(U w)| / beta - 1` found.
     rounds, searched : int
         `searched`: random starts of all searches with these neurons.
-    through : bool
-        Whether the gap is within the tolerance and no search found more.
+    stopped : str
+        "tolerance" if the gap is within it and no search found more; else "iterations" or
+        "precision" at the end, "" before.
     """
 
     S: torch.Tensor
@@ -148,7 +150,7 @@ class _Found:
     violation: float
     rounds: int
     searched: int
-    through: bool = False
+    stopped: str = ""
 
     @property
     def gap(self) -> float:
@@ -169,10 +171,15 @@ class _Found:
             f"a search from {self.searched} starts found the dual constraint violated by at most "
             f"{max(self.violation, 0):.1e} of beta: if no neuron violates it by more, the relative "
             f"gap to the exact optimum is {self.gap:.1e} (not certified); stopped by "
-            f"{'tolerance' if self.through else 'precision'} after {self.rounds} rounds"
+            f"{self.stopped} after {self.rounds} rounds"
         )
-        met = certificate.converged and self.through
-        return replace(certificate, iterations=self.rounds, converged=met, reason=reason)
+        return replace(
+            certificate,
+            iterations=self.rounds,
+            converged=certificate.converged and self.stopped == "tolerance",
+            stopped=self.stopped,
+            reason=reason,
+        )
 
 
 class _Generation:
@@ -187,11 +194,11 @@ class _Generation:
     def run(self) -> _Found:
         """Return the neurons with the lowest objective."""
         problem, softness, last, best = self.problem, _SOFTEST, math.inf, None
-        S, signs = problem.rows[:0], problem.rows[:0, 0]
+        S, signs, ended = problem.rows[:0], problem.rows[:0, 0], "iterations"
         for rounds in range(_ROUNDS):
             found, candidates = self._searched(S, signs, rounds, softness, self.tol / 2)
             best = found if best is None or found.objective < best.objective else best
-            if found.through:
+            if found.stopped:
                 return found
             W, sides, heights = candidates
             joining = heights > problem.beta * (1 + max(self.tol, softness) * _SHARPER)
@@ -200,12 +207,14 @@ class _Generation:
             if stale or not joining.any():
                 softness, last = _SHARPER * softness, math.inf
             if softness < _HARDEST:
+                ended = "precision"
                 break
             S, signs = self._joined(S, signs, W[joining], sides[joining])
             if len(S):
                 S = slide(problem, S, signs, softness)
                 S, signs = self._merged(S, signs, _ROOM * softness)
-        return self._searched(best.S, best.signs, best.rounds, 0.0, self.tol)[0]
+        final = self._searched(best.S, best.signs, best.rounds, 0.0, self.tol)[0]
+        return final if final.stopped else replace(final, stopped=ended)
 
     def _searched(self, S, signs, rounds, softness, enough) -> tuple[_Found, tuple]:
         """Return what a search says of the neurons, and the violators.
@@ -223,7 +232,7 @@ class _Generation:
             if found.gap > enough and (joins or refined == _ALL):
                 break
         else:
-            found = replace(found, through=True)
+            found = replace(found, stopped="tolerance")
         F = problem.predictions(S, signs)
         seen = (self.watch.seconds, found.objective, found.bound, lambda: found.weights, F)
         with self.watch.paused():
@@ -281,12 +290,10 @@ class _Generation:
 
 def _merged(S, signs, angle):
     """Return neurons (k, p) and signs with those of one sign and direction as one, their sum."""
-    lengths = torch.linalg.vector_norm(S, dim=1)
-    order = lengths.argsort(descending=True)
-    S, signs, lengths = S[order], signs[order], lengths[order]
-    units = S / lengths[:, None].clamp_min(torch.finfo(S.dtype).tiny)
-    alike = (torch.cdist(units, units) <= angle) & (signs[:, None] == signs)
-    leaders = alike.to(torch.int8).argmax(dim=1)  # the first, itself at the latest
-    sums = torch.zeros_like(S).index_add_(0, leaders, S)
-    kept = leaders.unique()
-    return sums[kept], signs[kept]
+    order = torch.linalg.vector_norm(S, dim=1).argsort(descending=True)
+    S, signs = S[order], signs[order]
+    for sign in (1, -1):
+        side = signs == sign
+        S[side] = merged(S[side], angle)
+    kept = S.any(dim=1)
+    return S[kept], signs[kept]

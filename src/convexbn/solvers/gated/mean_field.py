@@ -1,4 +1,4 @@
-"""The preconditioner of the Newton systems: all gates alike, but for the active directions.
+"""The preconditioner of the Newton systems: gates alike except for the active directions.
 
 The generalized Hessian of a dual subproblem in the columns of one part is
 
@@ -11,28 +11,33 @@ has the eigenvectors of the design. The directions q_i, whose weight grows with 
 they are. Conjugate gradients then need a handful of iterations, whatever sigma.
 """
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from convexbn.programs.gated import GatedProgram, pooled
 
 LARGEST = 1024  # columns of a design that is not orthonormal: its eigenvectors cost their cube
 _PROBES = 4
-_ORTHONORMAL = 1e-3  # a preconditioner needs no more
+_ORTHONORMAL = 1e-3  # precise enough for a preconditioner
+
+Map = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class Spectrum:
     """The design summed over patches: orthonormal `basis` (n, p) times `values` (p,), squared."""
 
-    basis: torch.Tensor
-    values: torch.Tensor
+    basis: Tensor
+    values: Tensor
     leverage: float  # mean squared length of the rows of all patches of a sample
 
     @classmethod
     def of(cls, program: GatedProgram) -> "Spectrum":
-        """Find it for a program; empty where it would cost more than it saves."""
+        """Return the spectrum for a program; empty where it would cost more than it saves."""
         U = pooled(program.U, program.patches)
         leverage = float(program.U.square().sum()) / len(U)
         if _is_orthonormal(U):
@@ -45,8 +50,8 @@ class Spectrum:
         return cls(U @ (vectors / values.sqrt()), values, leverage)
 
 
-def _is_orthonormal(U) -> bool:
-    """Return whether `U^T U = I`, as far as a few random vectors can tell."""
+def _is_orthonormal(U: Tensor) -> bool:
+    """Return whether `U^T U = I`, judged by a few random vectors."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(U.shape[1], _PROBES, generator=generator).to(U)
     distance = torch.linalg.matrix_norm(U.T @ (U @ x) - x)
@@ -54,7 +59,7 @@ def _is_orthonormal(U) -> bool:
 
 
 class MeanField:
-    """The preconditioner of one part, with the columns (n, c) that it works on.
+    """The preconditioner of one part, applied to columns (n, c).
 
     Parameters
     ----------
@@ -64,12 +69,20 @@ class MeanField:
     shares : Tensor, shape (a,)
         The a_i of the active gates, times sigma.
     open_share : Tensor, shape (a,)
-        For which share of the samples each gate is open, p_i.
+        Share of the samples on which each gate is open, p_i.
     left, right : Tensor, shape (n, m) and (c, m)
         The factors of the directions `A_i q_i`, times the square roots of sigma and b_i.
     """
 
-    def __init__(self, spectrum, inverse_hessian, shares, open_share, left, right):
+    def __init__(
+        self,
+        spectrum: Spectrum,
+        inverse_hessian: Tensor,
+        shares: Tensor,
+        open_share: Tensor,
+        left: Tensor,
+        right: Tensor,
+    ):
         self.left, self.right = left, right
         mean = float((shares * open_share.square()).sum())
         rest = float((shares * open_share * (1 - open_share)).sum()) * spectrum.leverage
@@ -80,7 +93,7 @@ class MeanField:
             self.left = torch.cat([basis * weights.sqrt(), left], dim=1)
             self.right = torch.cat([torch.ones_like(weights)[None], right], dim=1)
             basis, weights = basis[:, :0], weights[:0]
-        # Else C is taken to be a multiple of the identity where it meets the mean field.
+        # Otherwise C counts as a multiple of the identity where it meets the mean field.
         self.basis, weights = basis, weights[:, None] / diagonal.mean(dim=0)  # (p, c)
         self.damping = weights / (1 + weights)
         self._factor()
@@ -93,16 +106,17 @@ class MeanField:
             scaled = self.left * (right / root[:, None])
             inner = self.basis.T @ scaled  # (p, m)
             gram += scaled.T @ scaled - inner.T @ (damping[:, None] * inner)
-        # In float64: its entries grow with sigma, and 1 must remain visible beside them, as must
-        # what the rounding of the directions, which grows with the trace, would make indefinite.
+        # In float64, because its entries grow with sigma and 1 must remain visible beside them. The
+        # rounding of the directions, which grows with the trace, could make the matrix indefinite:
+        # as much is added to its diagonal.
         gram.diagonal().add_(1 + torch.finfo(self.left.dtype).eps * float(gram.trace()))
         self.factor = torch.linalg.cholesky(gram).to(self.left.dtype)
 
-    def _base(self, r) -> torch.Tensor:
+    def _base(self, r: Tensor) -> Tensor:
         r = r / self.root
         return (r - self.basis @ (self.damping * (self.basis.T @ r))) / self.root
 
-    def __call__(self, r) -> torch.Tensor:
+    def __call__(self, r: Tensor) -> Tensor:
         """Return the preconditioned residual of r (n, c)."""
         z = self._base(r)
         along = ((self.left.T @ z) * self.right.T).sum(dim=1, keepdim=True)  # (m, 1)
@@ -110,11 +124,13 @@ class MeanField:
         return z - self._base(self.left @ (share * self.right.T))
 
 
-def _varies(diagonal) -> bool:
+def _varies(diagonal: Tensor) -> bool:
     return bool(diagonal.amax() > 1.01 * diagonal.amin())
 
 
-def conjugate_gradients(apply, precondition, b, tol, max_iterations) -> tuple[torch.Tensor, int]:
+def conjugate_gradients(
+    apply: Map, precondition: Map, b: Tensor, tol: float, max_iterations: int
+) -> tuple[Tensor, int]:
     """Solve `H x = b` until the residual is `tol` of b; return x and the number of iterations.
 
     Parameters
@@ -126,12 +142,12 @@ def conjugate_gradients(apply, precondition, b, tol, max_iterations) -> tuple[to
     max_iterations : int
     """
     x, r = torch.zeros_like(b), b
-    direction, energy = None, None
+    direction, energy = torch.zeros_like(b), math.inf
     limit = tol * float(torch.linalg.vector_norm(b))
     for iteration in range(max_iterations):
         z = precondition(r)
         previous, energy = energy, float((r * z).sum())
-        direction = z if direction is None else z + (energy / previous) * direction
+        direction = z + (energy / previous) * direction
         image = apply(direction)
         length = energy / float((direction * image).sum())
         x, r = x + length * direction, r - length * image

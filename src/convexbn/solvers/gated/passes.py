@@ -1,15 +1,17 @@
-"""The passes over the design that Newton's method makes, of some gates and in two precisions.
+"""Passes over the design for some of the gates, in the two precisions of Newton's method.
 
-In float64 for iterates and gradients, and in float32 for Newton's directions and for bounds of the
-dual norms, which need no more.
+Iterates and gradients are in float64. Newton's directions and the bounds of the dual norms need no
+more than float32.
 """
 
 import math
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from convexbn.programs.gated import GatedProgram
+from convexbn.solvers.gated.loss_prox import Diagonal, Shares
 from convexbn.solvers.gated.mean_field import LARGEST, MeanField, Spectrum
 
 _ROUNDING = 1e-5  # what float32 can be wrong by in the norm of a block
@@ -20,9 +22,7 @@ _SECANTS = 8
 
 
 class Passes:
-    """The passes over the design that the Systems make, in float64 and in float32.
-
-    The same for every beta of a path.
+    """Passes over the design, in float64 and in float32; the same for every beta of a path.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class Passes:
         Lipschitz constant of each block of `A^T V` in V.
     spectrum : Spectrum
     open_share : Tensor, shape (P,)
-        For which share of the samples each gate is open.
+        Share of the samples on which each gate is open.
     """
 
     def __init__(self, program: GatedProgram):
@@ -39,37 +39,40 @@ class Passes:
         self.spectrum = Spectrum.of(self.rounded)
         self.open_share = (program.D.sum(dim=0) / len(program.D)).float()
 
-    def _of(self, D, dtype) -> GatedProgram:
+    def _of(self, D: Tensor | None, dtype: torch.dtype) -> GatedProgram:
         program = self.program if dtype == torch.float64 else self.rounded
         return program if D is None else replace(program, D=D)
 
-    def forward(self, D, W) -> torch.Tensor:
-        """Return the predictions of blocks W (r + 1, a, c) of gates with masks D (K n, a)."""
+    def forward(self, D: Tensor | None, W: Tensor) -> Tensor:
+        """Return the predictions of blocks W (r + 1, a, c) of gates with masks D (K n, a).
+
+        All gates if D is None.
+        """
         if W.shape[1] == 0:
             return W.new_zeros(len(self.program.Y), W.shape[2])
         return self._of(D, W.dtype).forward(W)
 
-    def adjoint(self, D, V) -> torch.Tensor:
+    def adjoint(self, D: Tensor, V: Tensor) -> Tensor:
         """Return the blocks `A_i^T V` of gates with masks D (K n, a)."""
         if D.shape[1] == 0:
             return V.new_zeros(self.program.U.shape[1], 0, V.shape[1])
         return self._of(D, V.dtype).adjoint(V)
 
-    def masks(self, gates) -> torch.Tensor:
+    def masks(self, gates: Tensor) -> Tensor:
         """Return the masks (K n, a) of some gates."""
         return self.program.D[:, gates]
 
-    def single(self, D, directions) -> torch.Tensor:
+    def single(self, D: Tensor, directions: Tensor) -> Tensor:
         """Return each gate's own predictions (n, a) of its direction (r + 1, a)."""
         single = (self._of(D, directions.dtype).U @ directions) * D
         return single.unflatten(0, (self.program.patches, -1)).sum(dim=0)
 
-    def mean_field_dual(self, V, inverse_hessian, beta) -> torch.Tensor:
-        """Return a dual variable nearer to the optimum than V, that of zero weights.
+    def mean_field_dual(self, V: Tensor, inverse_hessian: Diagonal | Shares, beta: float) -> Tensor:
+        """Return a dual variable nearer to the optimum than V, the dual variable of zero weights.
 
-        It answers to weights `W_i = s A_i^T V`, the same s for all, in the mean field:
+        It is that of weights `W_i = s A_i^T V`, with the same s for all, in the mean field:
         `(C + s sum_i A_i A_i^T) V' = C V`. As s grows V' shrinks, first along the large directions
-        of the design; s is where the largest dual norm comes down to `_EDGE` beta.
+        of the design. The s taken brings the largest dual norm down to `_EDGE` beta.
 
         Parameters
         ----------
@@ -82,7 +85,7 @@ class Passes:
         if size <= 1:
             return V
         right, diagonal = inverse_hessian(V).float(), inverse_hessian.diagonal.float()
-        # size / (size at s) - 1 is nearly a power of s: of its logarithms, secants find the goal.
+        # size / (size at s) - 1 is nearly a power of s: secants of its logarithm find the goal.
         goal = math.log(size - 1)
         x, slope, points = goal + math.log(_PULL / self.norm**2), 0.9, []
         for _ in range(_SECANTS):
@@ -97,14 +100,14 @@ class Passes:
             x += (goal - points[-1][1]) / slope
         return found
 
-    def _mean_field(self, diagonal, s) -> MeanField:
+    def _mean_field(self, diagonal: Tensor, s: float) -> MeanField:
         """Return the inverse of `C + s sum_i A_i A_i^T`, s summed over the gates."""
         n, c = diagonal.shape
         shares = diagonal.new_full((self.program.shape[1],), s / self.program.shape[1])
         none = diagonal.new_zeros(n, 0), diagonal.new_zeros(c, 0)
         return MeanField(self.spectrum, diagonal, shares, self.open_share, *none)
 
-    def bounds(self, V) -> torch.Tensor:
+    def bounds(self, V: Tensor) -> Tensor:
         """Return upper bounds (P,) of the dual norms of all blocks of `A^T V`, in float32."""
         size = torch.linalg.vector_norm(V)
         unit = (V / size.clamp_min(torch.finfo(V.dtype).tiny)).float()
@@ -115,7 +118,7 @@ class Passes:
 def _norm(program: GatedProgram) -> float:
     """Bound the spectral norm of `[U_1, ..., U_K]`, which bounds that of every `A_i`.
 
-    Exact where the columns of U are orthonormal, up to a factor, or few.
+    The bound is exact where the columns of U are few, or orthonormal up to a factor.
     """
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(program.U.shape[1], generator=generator, dtype=torch.float64).to(program.U)

@@ -12,32 +12,34 @@ import math
 import torch
 
 from convexbn.programs.gated import GatedProgram
-from convexbn.solvers.gated.loss_prox import LOSS_PROX
+from convexbn.programs.terms import ProximalPenalty, require
+from convexbn.solvers.gated.loss_prox import prox_of
 from convexbn.solvers.gated.passes import Passes
 from convexbn.solvers.gated.semismooth import System
-from convexbn.solvers.snapshots import Snapshot
+from convexbn.solvers.snapshots import Callback, Snapshot, Stopwatch
+from convexbn.solvers.stopping import Result, Stopping
 
 _FIRST = 20.0  # sigma, of a design of norm 1
-_WARMER = 10.0  # times that, from weights that are not zero: they are near
+_WARMER = 10.0  # times that from weights other than zero, which are near the optimum
 _GROWTH = 4.0
 _LAST = {torch.float32: 1e7, torch.float64: 1e12}  # Newton systems become too stiff beyond
-_ACCURACY = 1.0  # of a subproblem, relative to V and to the gap
+_ACCURACY = 1.0  # residual of a subproblem, relative to V and to the gap
 _STEPS = 15  # Newton steps on one subproblem
-_PATIENCE = 50  # rounds without progress before the precision is held to be exhausted
-_PROGRESS = 0.9  # of the gap
+_PATIENCE = 51  # rounds without progress that exhaust a precision
+_PROGRESS = 0.9  # share of the gap below which a round has made progress
 _ROOM = 0.9  # share of the tolerance to reach, as the referee's sums differ in their rounding
 
 
 class Stage:
-    """One System on its way: when it takes a proximal step, and the best that it has seen."""
+    """One System under way: its proximal steps, and the best that it has seen."""
 
     def __init__(self, system: System):
         self.system, self.steps = system, 0
         self.objective, self.dual = math.inf, -math.inf
         self.done, self.best, self.V = False, None, system.V
 
-    def take_stock(self, tol) -> None:
-        """Take stock of gap and objective; keep the best blocks."""
+    def take_stock(self, tol: float) -> None:
+        """Compute gap and objective, and keep the best blocks."""
         if self.done:
             return
         system = self.system
@@ -72,40 +74,75 @@ class Stage:
         self.steps += 1
 
 
+def minimize(
+    program: GatedProgram,
+    start: Result,
+    *,
+    tol: float,
+    max_iterations: int,
+    watch: Stopwatch,
+    callback: Callback,
+) -> Result:
+    """Solve the gated program from weights (r + 1, P, C) until the relative gap is within `tol`.
+
+    Parameters
+    ----------
+    program : GatedProgram
+    start : Result
+        Weights, and the passes over the design if a solve for another beta has made them.
+    tol : float
+    max_iterations : int
+        Rounds.
+    watch : Stopwatch
+        Paused while `callback` works.
+    callback : callable
+        Called with a :class:`Snapshot` after each round.
+
+    Returns
+    -------
+    Result
+        Weights (r + 1, P, C) and the `dual` variable (n, C).
+
+    Raises
+    ------
+    TypeError
+        If the loss or penalty lacks a method that the solver needs.
+    """
+    require(program.penalty, ProximalPenalty, "the proximal point method of model 'gated'")
+    passes = start.state if isinstance(start.state, Passes) else Passes(program)
+    method = ProximalPoint(program, start.weights.double(), passes)
+    stopped = method.run(tol, max_iterations, watch, callback)
+    witness = {"dual": method.dual()}
+    short = program.penalty.by_column
+    return Result(method.weights(), witness, method.rounds, stopped, passes, may_round=short)
+
+
 class ProximalPoint:
     """The method on one program in float64, from weights W (r + 1, P, C).
 
-    A loss and a penalty that do not couple the classes make one System for each of them.
+    Where loss and penalty do not couple the classes, each class is a System of its own.
     """
 
-    def __init__(self, program: GatedProgram, W, passes: Passes):
+    def __init__(self, program: GatedProgram, W: torch.Tensor, passes: Passes):
         self.program, self.rounds = program, 0
         C = program.Y.shape[1]
-        alone = LOSS_PROX[program.loss.name].separable and program.penalty.by_column
+        alone = prox_of(program.loss).separable and program.penalty.by_column
         columns = [slice(c, c + 1) for c in range(C)] if alone else [slice(0, C)]
         first = _FIRST * (_WARMER if bool(W.any()) else 1)
         sigma = first / program.loss.lipschitz / _GROWTH / passes.norm**2
         self.stages = [Stage(System(program, passes, c, W, sigma)) for c in columns]
 
-    def minimize(self, tol, max_iterations, watch, callback) -> str:
-        """Make rounds of Newton steps, one for each System, until the relative gap is within `tol`.
+    def run(self, tol: float, max_iterations: int, watch: Stopwatch, callback: Callback) -> str:
+        """Make rounds of Newton steps, one per System, until the relative gap is within `tol`.
 
-        Parameters
-        ----------
-        tol : float
-        max_iterations : int
-            Rounds.
-        watch : Stopwatch
-            Paused while `callback` works.
-        callback : callable
-            Called with a :class:`Snapshot` after each round.
+        Parameters are those of :func:`minimize`.
 
         Returns
         -------
         str
             "tolerance", "iterations" (the limit was reached) or "precision" (no more progress).
         """
-        least, stale = math.inf, 0
+        stopping = Stopping(max_iterations, _PROGRESS, _PATIENCE)
         while True:
             for stage in self.stages:
                 stage.take_stock(tol)
@@ -114,23 +151,18 @@ class ProximalPoint:
                 callback(snapshot)
             if not math.isfinite(snapshot.objective):
                 return "precision"
-            if all(stage.done for stage in self.stages):
-                return "tolerance"
-            stale += 1
-            if snapshot.relative_gap < _PROGRESS * least:
-                least, stale = snapshot.relative_gap, 0
-            exhausted = stale > _PATIENCE
-            if exhausted and not self._sharpen():
-                return "precision"
-            stale = 0 if exhausted else stale
-            if self.rounds >= max_iterations:
-                return "iterations"
+            done = all(stage.done for stage in self.stages)
+            stopped = stopping.verdict(snapshot.relative_gap, self.rounds, done)
+            if stopped == "precision" and self._sharpen():
+                stopping.stale, stopped = 0, ""
+            if stopped:
+                return stopped
             for stage in self.stages:
                 stage.advance()
             self.rounds += 1
 
     def _sharpen(self) -> bool:
-        """Solve Newton systems in float64 from now on; return False if that is so already."""
+        """Solve Newton systems in float64 from now on; return False if they are already."""
         systems = [stage.system for stage in self.stages]
         rounded = any(system.dtype != torch.float64 for system in systems)
         for system in systems:

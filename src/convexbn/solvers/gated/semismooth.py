@@ -4,13 +4,13 @@ With the centre W^k and step sigma, a subproblem of the gated program is, in the
 
     min_V  l(V) + 1/(2 sigma) ||prox(W^k + sigma A^T V)||^2,
 
-prox the proximal map of sigma beta R, and l the loss's part
+with prox the proximal map of sigma beta R, and l the loss's part
 (:mod:`convexbn.solvers.gated.loss_prox`). Its gradient is `A prox(Z) - F(V)`, its generalized
 Hessian `C + sigma A prox'(Z) A^T`; the optimum V gives the next centre prox(Z) (Rockafellar 1976;
 Li, Sun and Toh 2018 for the lasso). Only blocks with a dual norm above beta, or in the centre, take
 part: a System keeps those that can.
 
-For a loss and a penalty that do not couple classes each class is a System of its own.
+Where loss and penalty do not couple the classes, each class is a System of its own.
 """
 
 import math
@@ -18,10 +18,12 @@ from dataclasses import dataclass
 
 import torch
 
-from convexbn.solvers.gated.loss_prox import LOSS_PROX
+from convexbn.programs.gated import GatedProgram, scaled_dual
+from convexbn.solvers.gated.loss_prox import Diagonal, Shares, prox_of
 from convexbn.solvers.gated.mean_field import MeanField, conjugate_gradients
+from convexbn.solvers.gated.passes import Passes
 
-_IDLE = 0.2  # share of blocks that may be carried along idly, before norms are computed anew
+_IDLE = 0.2  # share of blocks that may be carried along idly before all norms are recomputed
 _FORCING = 0.05  # relative residual of a Newton system
 _CG_LIMIT = 60
 _SLOPE = 0.1  # share of the slope that the line search may leave
@@ -31,14 +33,15 @@ _DAMPING = 1.0  # rho times sigma, of a design of norm 1
 
 @dataclass
 class Part:
-    """The candidate blocks of the columns whose norms belong together.
+    """The candidate blocks of columns that share a norm: one column, or all of a System.
 
     Attributes
     ----------
     columns : slice
-        Of those of the System.
+        Columns among those of the System.
     bounds, ends : Tensor, shape (P,)
-        Of the dual norms of all blocks of `A^T V`, here and at the end of the Newton direction.
+        Bounds of the dual norms of all blocks of `A^T V`, here and at the end of the Newton
+        direction.
     gates : Tensor of int, shape (a,)
         The candidates.
     D : Tensor of bool, shape (K n, a)
@@ -46,10 +49,10 @@ class Part:
         W^k.
     T : Tensor, shape (r + 1, a, c)
         `A^T V`.
-    blocks : Tensor, shape (r + 1, a, c)
+    blocks : Tensor, shape (r + 1, a, c), or None until they are computed
         `prox(W^k + sigma T)`.
     active : Tensor of bool, shape (a,)
-        Which of them are not zero.
+        Which blocks are not zero.
     open : Tensor of bool, shape (K n, active)
         Their masks.
     """
@@ -60,14 +63,14 @@ class Part:
     D: torch.Tensor
     center: torch.Tensor
     T: torch.Tensor
-    blocks: torch.Tensor
+    blocks: torch.Tensor | None
     active: torch.Tensor
     open: torch.Tensor | None = None
     ends: torch.Tensor | None = None
 
 
 class System:
-    """A subproblem, and where the Newton method on it is.
+    """A subproblem and the current point of Newton's method on it.
 
     Attributes
     ----------
@@ -79,11 +82,13 @@ class System:
         Of the Newton systems: float32 until that is not enough.
     """
 
-    def __init__(self, program, passes, columns, W, sigma):
+    def __init__(
+        self, program: GatedProgram, passes: Passes, columns: slice, W: torch.Tensor, sigma: float
+    ):
         self.passes, self.columns, self.sigma = passes, columns, sigma
         self.Y, self.beta = program.Y[:, columns], program.beta
         self.penalty, self.loss = program.penalty, program.loss
-        self.loss_prox = LOSS_PROX[self.loss.name]
+        self.loss_prox = prox_of(self.loss)
         self.dtype = torch.float32
         self.rho = _DAMPING / self.scaled_sigma if self.loss_prox.damped else 0.0
         self._begin(W[:, :, columns])
@@ -93,10 +98,12 @@ class System:
         """Sigma for a design of norm 1."""
         return self.sigma * self.passes.norm**2
 
-    def _begin(self, W) -> None:
+    def _begin(self, W: torch.Tensor) -> None:
         self.F = self.center = self.start = self.predictions = self.passes.forward(None, W)
         self.V = self.loss.negative_gradient(self.F, self.Y)
         if not bool(W.any()):
+            # The residual of zero weights violates nearly every constraint, and all blocks would
+            # take part in the first Newton systems: a dual point nearer to the optimum comes first.
             terms = self.loss_prox.inverse_hessian(self.loss, self.F, self.Y, self.rho), self.beta
             self.V = self.loss_prox.project(self.passes.mean_field_dual(self.V, *terms))
             self.predictions = self._predicted(self.V, self.start)
@@ -105,7 +112,7 @@ class System:
         width = 1 if self.penalty.by_column else c
         self.parts = [self._part(W, slice(j, j + width)) for j in range(0, c, width)]
 
-    def _part(self, W, columns) -> Part:
+    def _part(self, W: torch.Tensor, columns: slice) -> Part:
         W, V = W[:, :, columns], self.V[:, columns]
         bounds = self.passes.bounds(V)
         active = (W != 0).any(dim=2).any(dim=0)
@@ -135,7 +142,7 @@ class System:
         return self.loss_prox.predictions(V, self.Y, self.center, self.rho, start)
 
     def recentre(self, growth: float) -> None:
-        """Make the proximal step that the subproblem's solution is; the next one is longer."""
+        """Take the subproblem's solution as the next centre; make the next step longer."""
         self.center = self.F
         for part in self.parts:
             part.center = part.blocks
@@ -143,7 +150,7 @@ class System:
         self._evaluate()
 
     def newton_step(self) -> None:
-        """Make a Newton step, with a line search on the slope of the convex subproblem."""
+        """Make a Newton step, as long as a line search on the subproblem's slope allows."""
         if self.residual == 0:
             return
         direction = self._direction()
@@ -175,11 +182,12 @@ class System:
             columns = [f(r[:, p.columns]) for p, (_, _, f) in zip(self.parts, pieces, strict=True)]
             return project(torch.cat(columns, dim=1))
 
+        # Scaled to length one: gradients near the optimum are below the range of float32.
         right = (-self.gradient / self.residual).to(self.dtype)
         x, _ = conjugate_gradients(apply, precondition, right, _FORCING, _CG_LIMIT)
         return self.loss_prox.project(x.double() * self.residual)
 
-    def _piece(self, part, inverse_hessian):
+    def _piece(self, part: Part, inverse_hessian: Diagonal | Shares):
         """Return masks and slope of the active blocks, and the preconditioner of their part."""
         Z = part.center + self.sigma * part.T
         D = part.open
@@ -196,21 +204,24 @@ class System:
         )
         return D, slope, mean_field
 
-    def _ends(self, direction) -> None:
-        """Bound the norms at the end of a direction, and take in all blocks on the way there.
+    def _ends(self, direction: torch.Tensor) -> None:
+        """Bound the norms at the end of a direction, and take in the blocks that it can reach.
 
-        The norms are convex: between two points they are at most what they are at the worse one.
+        Norms are convex: between two points they are at most as large as at the worse of the two.
         """
         for part in self.parts:
             step = direction[:, part.columns]
+            # A block left out here would be missing from the slopes all along the line, and the
+            # step would solve another problem. The Lipschitz bound costs nothing; only where it
+            # lets in too many idle blocks does a pass over the whole design pay.
             part.ends = part.bounds + self.passes.norm * torch.linalg.vector_norm(step)
             idle = int((part.ends > self.beta).sum()) - int(part.active.sum())
             if idle > _IDLE * len(part.bounds):
                 part.ends = self.passes.bounds(self.V[:, part.columns] + step)
             self._select(part)
 
-    def _select(self, part) -> None:
-        """Take in the blocks with a dual norm above beta, here or there, and let go of others."""
+    def _select(self, part: Part) -> None:
+        """Keep the blocks with a dual norm above beta, here or there, and let go of the others."""
         held = torch.zeros_like(part.bounds, dtype=torch.bool)
         held[part.gates] = (part.center != 0).any(dim=2).any(dim=0) | part.active
         wanted = held | (torch.maximum(part.bounds, part.ends) > self.beta)
@@ -220,7 +231,7 @@ class System:
         new = (wanted & ~known).nonzero()[:, 0]
         D = self.passes.masks(new)
         T = self.passes.adjoint(D, self.V[:, part.columns])
-        part.blocks = None  # of other gates now
+        part.blocks = None  # those of the old candidates
         part.gates = torch.cat([part.gates[kept], new])
         part.D = torch.cat([part.D[:, kept], D], dim=1)
         part.T = torch.cat([part.T[:, kept], T], dim=1)
@@ -237,12 +248,16 @@ class System:
 
     def _search(self, direction, images) -> float:
         """Return a length in (0, 1] at which the slope is small, or not yet positive."""
+        # The search is for the slope, not the value: near the optimum differences of values are
+        # lost to rounding long before slopes are. Where every length overshoots in float32, the
+        # last one that was too short still goes down.
         first = float((self.gradient * direction).sum())
         low, high, at_low, at_high = 0.0, 1.0, first, self._slope(direction, images, 1.0)
         if at_high <= -_SLOPE * first:
             return 1.0
         for _ in range(_HALVINGS):
-            # The secant, kept away from the ends.
+            # The slope is piecewise smooth: a secant through a kink can crawl along one end, which
+            # the limits prevent.
             share = at_low / (at_low - at_high) if at_high > at_low else 0.5
             middle = low + (high - low) * min(0.9, max(0.1, share))
             slope = self._slope(direction, images, middle)
@@ -260,19 +275,18 @@ class System:
         return float(self.loss.value(self.F, self.Y)) + self.beta * sum(penalties)
 
     def dual_bound(self, exact: bool) -> tuple[float, torch.Tensor]:
-        """Return the dual objective at a point near V, scaled until it is feasible; and the point.
+        """Return the dual objective at a point near V, scaled until it is feasible, and the point.
 
-        The point is the negative gradient at F(V), which is in the domain of the dual. How far it
-        is from V is added to the norms of the blocks; of the candidates they are computed, if
-        they are to be `exact`.
+        The point is the negative gradient at F(V): unlike V it is always in the domain of the dual.
+        The norms of its blocks are bounded by those at V plus the distance from V, or computed for
+        the candidates if they are to be `exact`.
         """
         V = self.loss.negative_gradient(self.predictions, self.Y)
         norms = torch.stack([self._dual_norm(p, V[:, p.columns], exact) for p in self.parts])
-        limit = self.beta / norms.clamp_min(torch.finfo(V.dtype).tiny)
-        scaled = V * self.loss.best_scale(V, self.Y, limit)
-        return float(self.loss.dual_value(scaled, self.Y)), V
+        # No margin for rounding: this bound only steers the solver, and the referee takes its own.
+        return scaled_dual(self, V, norms, margin=0.0), V
 
-    def _dual_norm(self, part, V, exact) -> torch.Tensor:
+    def _dual_norm(self, part: Part, V: torch.Tensor, exact: bool) -> torch.Tensor:
         distance = torch.linalg.vector_norm(V - self.V[:, part.columns])
         norms = part.bounds + self.passes.norm * distance
         if exact:

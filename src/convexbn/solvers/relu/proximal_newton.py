@@ -29,8 +29,9 @@ import torch
 from convexbn.programs.gated import scaled_dual
 from convexbn.programs.relu import ReLUProgram
 from convexbn.solvers.relu.projections import Projections, gram
-from convexbn.solvers.snapshots import Snapshot
+from convexbn.solvers.snapshots import Callback, Snapshot, Stopwatch
 from convexbn.solvers.sparsity import sparsest
+from convexbn.solvers.stopping import Result, Stopping
 
 _SIGMA = 8.0  # of the first step, in units of one over the loss's curvature
 _GROWTH, _SHRINK = 4.0, 64.0  # after a step, and where there is none
@@ -87,32 +88,36 @@ class Trial:
     x: torch.Tensor
 
 
-def minimize(program: ReLUProgram, state: State, tol, max_iterations, watch, callback) -> tuple:
-    """Iterate from `state`, and update it, until relative gap and violation are within `tol`.
+def minimize(
+    program: ReLUProgram,
+    start: Result,
+    *,
+    tol: float,
+    max_iterations: int,
+    watch: Stopwatch,
+    callback: Callback,
+) -> Result:
+    """Iterate from weights, or from where the solve before stopped, until within `tol`.
 
-    Parameters, and what is returned, are those of
-    :func:`convexbn.solvers.relu_bn.interior_point.minimize`; an iteration is a step of Newton's
-    method, and `callback` is called after each proximal step.
+    Parameters and result are those of :func:`convexbn.solvers.relu_bn.interior_point.minimize`. An
+    iteration is a step of Newton's method, and `callback` is called after each proximal step.
     """
+    state = start.state
+    state = state if isinstance(state, State) else State.at(program, start.weights)
     size = float(torch.linalg.vector_norm(program.loss.negative_gradient(0 * state.F, program.Y)))
     unit = 1 / program.loss.lipschitz
-    sigma = _SIGMA * unit
-    least = mark = math.inf
-    best, iteration, stale, stopped = None, 0, 0, ""
+    sigma, best, iteration, stopped = _SIGMA * unit, None, 0, ""
+    stopping = Stopping(
+        max_iterations, _PROGRESS, _PATIENCE, tol / _ROOM, tol, patience_within=_PATIENCE_WITHIN
+    )
     while not stopped:
         snapshot, error = _snapshot(program, state, iteration, watch)
         with watch.paused():
             callback(snapshot)
-        if best is None or error < least:
-            best, least = (state.x, state.cones.multipliers()), error
-        mark, stale = (error, 0) if error < _PROGRESS * mark else (mark, stale + 1)
-        if error <= tol / _ROOM or (least <= tol and stale >= _PATIENCE_WITHIN):
-            stopped = "tolerance"
-        elif iteration >= max_iterations:
-            stopped = "iterations"
-        elif stale >= _PATIENCE:
-            stopped = "precision"
-        else:
+        if best is None or error < stopping.least:
+            best = state.x, state.cones.multipliers()
+        stopped = stopping.verdict(error, iteration)
+        if not stopped:
             limit = min(_NEWTON_STEPS, max_iterations - iteration)
             wanted = min(_SIGMA * unit / sigma * size, error * program.beta)
             accuracy = max(_ROUGH * wanted, _FINEST * size)
@@ -120,12 +125,12 @@ def minimize(program: ReLUProgram, state: State, tol, max_iterations, watch, cal
             iteration += steps
             sigma = min(_GROWTH * sigma, _LARGEST * unit) if reached else sigma / _SHRINK
     x, multipliers = best
-    x = sparsest(program, x, multipliers, tol) if least <= tol else x
-    return x, multipliers, iteration, stopped
+    x = sparsest(program, x, multipliers, tol) if stopping.least <= tol else x
+    return Result(program.weights(x), {"multipliers": multipliers}, iteration, stopped, state)
 
 
 def _snapshot(program, state, iteration, watch) -> tuple[Snapshot, float]:
-    """Return what is seen at the blocks of a state, and how far they are from a certificate."""
+    """Return the snapshot at the blocks of a state, and how far they are from a certificate."""
     x = state.x
     F = program.forward(x)
     V = program.loss.negative_gradient(F, program.Y)
@@ -133,15 +138,15 @@ def _snapshot(program, state, iteration, watch) -> tuple[Snapshot, float]:
     dual = scaled_dual(program, V, torch.linalg.vector_norm(T, dim=-1).max().reshape(1))
     objective = program.objective(x, F)
     W = program.weights(x)
-    snapshot = Snapshot(program.beta, iteration, watch.seconds, objective, dual, lambda: W, F)
-    return snapshot, max(snapshot.relative_gap, program.violation(x))
+    seen = Snapshot(program.beta, iteration, watch.seconds, objective, dual, lambda: W, F)
+    return seen, max(seen.relative_gap, program.violation(x))
 
 
 def _proximal_step(program, state, sigma, accuracy, limit) -> tuple[int, bool]:
     """Move a state to its proximal point; return steps of Newton's method, and whether they did."""
     trial, steps = _trial(program, state, sigma, state.F), 0
     while steps < limit and float(torch.linalg.vector_norm(trial.residual)) > accuracy:
-        better = _searched(program, state, sigma, trial)
+        better = _line_searched(program, state, sigma, trial)
         if better is None:
             return max(1, steps), False
         trial, steps = better, steps + 1
@@ -150,7 +155,7 @@ def _proximal_step(program, state, sigma, accuracy, limit) -> tuple[int, bool]:
     return max(1, steps), steps < limit
 
 
-def _searched(program, state, sigma, trial) -> Trial | None:
+def _line_searched(program, state, sigma, trial) -> Trial | None:
     """Return the trial at the end of a Newton step, halved until the dual's value falls."""
     loss, Y = program.loss, program.Y
     hessian = loss.hessian(trial.F, Y)

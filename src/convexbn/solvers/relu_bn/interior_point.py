@@ -4,15 +4,14 @@ Mehrotra's predictor and corrector, kept near the central path by a line search:
 not outgrow mu. For the squared loss this holds by itself, for others a full step can be too long.
 """
 
-import math
-
 import torch
 
 from convexbn.programs.relu_bn import ReLUBNProgram
 from convexbn.solvers.relu_bn.central_path import Conditions, Point
 from convexbn.solvers.relu_bn.newton import NewtonSystem
-from convexbn.solvers.snapshots import Snapshot
+from convexbn.solvers.snapshots import Callback, Snapshot, Stopwatch
 from convexbn.solvers.sparsity import sparsest
+from convexbn.solvers.stopping import Result, Stopping
 
 _TO_THE_BOUNDARY = 0.99  # share of the longest step that stays inside
 _IMBALANCE = 30  # of residuals and mu, in units of that at the start
@@ -22,12 +21,22 @@ _PATIENCE_WITHIN = 3  # iterations without progress once within the tolerance
 _PATIENCE = 60  # iterations without progress before the precision is held to be exhausted
 
 
-def minimize(program: ReLUBNProgram, tol, max_iterations, watch, callback) -> tuple:
+def minimize(
+    program: ReLUBNProgram,
+    start: Result | None = None,
+    *,
+    tol: float,
+    max_iterations: int,
+    watch: Stopwatch,
+    callback: Callback,
+) -> Result:
     """Iterate until relative gap and violation are within `tol`.
 
     Parameters
     ----------
     program : ReLUBNProgram
+    start : Result, optional
+        Not used: an interior-point method starts inside the cones, and a solution is not inside.
     tol : float
     max_iterations : int
     watch : Stopwatch
@@ -37,43 +46,38 @@ def minimize(program: ReLUBNProgram, tol, max_iterations, watch, callback) -> tu
 
     Returns
     -------
-    x : Tensor, shape (2, P, p)
-        Blocks; where the tolerance is met, as sparse as it allows.
-    multipliers : Tensor, shape (2, P, h)
-    iterations : int
-    stopped : str
-        "tolerance", "iterations" (the limit was reached) or "precision" (no more progress).
+    Result
+        Weights (2, p, P), as sparse as the tolerance allows where it is met, and `multipliers`
+        (2, P, h) of the constraints.
     """
     working = program.reduced()
-    here = Conditions(working, Point.start(working))
+    here: Conditions | None = Conditions(working, Point.start(working))
+    best, iteration, stopped = here.point, 0, ""
     limit = _IMBALANCE * here.imbalance
-    least = mark = math.inf
-    best, iteration, stale, stopped = here.point, 0, 0, ""
+    stopping = Stopping(
+        max_iterations, _PROGRESS, _PATIENCE, tol / _ROOM, tol, patience_within=_PATIENCE_WITHIN
+    )
     while not stopped:
         snapshot, error = _snapshot(working, here.point, iteration, watch)
         with watch.paused():
             callback(snapshot)
-        best, least = (here.point, error) if error < least else (best, least)
-        mark, stale = (error, 0) if error < _PROGRESS * mark else (mark, stale + 1)
-        if error <= tol / _ROOM or (least <= tol and stale >= _PATIENCE_WITHIN):
-            stopped = "tolerance"
-        elif iteration >= max_iterations:
-            stopped = "iterations"
-        else:
-            here = _next(here, limit) if stale < _PATIENCE else None
+        best = here.point if error < stopping.least else best
+        stopped = stopping.verdict(error, iteration)
+        if not stopped:
+            here = _next(here, limit)
             stopped = "" if here else "precision"
             iteration += not stopped
     multipliers = program.all_multipliers(best.lam)
-    x = sparsest(program, best.x, multipliers, tol) if least <= tol else best.x
-    return x, multipliers, iteration, stopped
+    x = sparsest(program, best.x, multipliers, tol) if stopping.least <= tol else best.x
+    return Result(program.weights(x), {"multipliers": multipliers}, iteration, stopped)
 
 
 def _snapshot(program, point, iteration, watch) -> tuple[Snapshot, float]:
-    """Return what is seen at a point, and how far it is from a certificate."""
+    """Return the snapshot at a point, and how far the point is from a certificate."""
     W, F = program.weights(point.x), program.forward(point.x)
     objective, dual, violation = program.judge(W, point.lam)
-    snapshot = Snapshot(program.beta, iteration, watch.seconds, objective, dual, lambda: W, F)
-    return snapshot, max(snapshot.relative_gap, violation)
+    seen = Snapshot(program.beta, iteration, watch.seconds, objective, dual, lambda: W, F)
+    return seen, max(seen.relative_gap, violation)
 
 
 def _next(here, limit) -> Conditions | None:

@@ -1,0 +1,94 @@
+"""The rule by which iterative solvers stop, and the result that each of them returns."""
+
+import math
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+
+
+class Result(NamedTuple):
+    """The outcome of a solve, from which the solve for the next beta can start.
+
+    Attributes
+    ----------
+    weights : Tensor
+        Best weights, in the shape of the program.
+    witness : dict of str to Tensor
+        Arguments of the referee besides the weights: `dual` or `multipliers`.
+    iterations : int
+    stopped : str
+        "tolerance", "iterations" (the limit was reached) or "precision" (no more progress); ""
+        before a solve.
+    state : object, optional
+        Anything else that the same solver can reuse for the next beta.
+    may_round : bool
+        Whether the weights keep their structure in float32. Blocks of zeros do; low ranks, and
+        points on the boundary of a cone, do not.
+    """
+
+    weights: torch.Tensor
+    witness: dict[str, torch.Tensor]
+    iterations: int = 0
+    stopped: str = ""
+    state: object = None
+    may_round: bool = False
+
+
+@dataclass
+class Stopping:
+    """Stopping rule of one solve, told the error after every round.
+
+    Attributes
+    ----------
+    max_iterations : int
+    progress : float
+        A round makes progress if it lowers the error below this share of the last mark.
+    patience : int
+        Rounds without progress after which the precision counts as exhausted.
+    enough : float
+        Error at which the solve ends at once. By default only the solver itself says so.
+    tol : float
+        Error that meets the tolerance, where it is above `enough`: a solver may go on below it for
+        as long as this makes progress.
+    patience_within : int
+        Rounds without progress that end a solve within the tolerance.
+    least : float
+        Smallest error so far.
+    mark : float
+        Error at the last progress.
+    stale : int
+        Rounds since then.
+    """
+
+    max_iterations: int
+    progress: float
+    patience: int
+    enough: float = -math.inf
+    tol: float = -math.inf
+    patience_within: int = 0
+    least: float = field(default=math.inf, init=False)
+    mark: float = field(default=math.inf, init=False)
+    stale: int = field(default=0, init=False)
+
+    def verdict(self, error: float, iterations: int, done: bool = False) -> str:
+        """Take in the error of a round and return why the solve ends here, "" if it goes on.
+
+        Parameters
+        ----------
+        error : float
+            Relative gap or violation. NaN counts as no progress.
+        iterations : int
+            Iterations so far.
+        done : bool
+            Whether the solver itself knows that the tolerance is met.
+        """
+        self.least = error if error < self.least else self.least
+        progress = error < self.progress * self.mark
+        self.mark, self.stale = (error, 0) if progress else (self.mark, self.stale + 1)
+        settled = self.least <= self.tol and self.stale >= self.patience_within
+        if done or error <= self.enough or settled:
+            return "tolerance"
+        if iterations >= self.max_iterations:
+            return "iterations"
+        return "precision" if self.stale >= self.patience else ""
