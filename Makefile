@@ -33,8 +33,9 @@ benchmark: $(VENV)/benchmark
 unlock: $(VENV)/installed
 	$(SNAKEMAKE) --unlock
 
+# A worker per core; each takes whole files, so that what a file sets up is made once.
 test: $(VENV)/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -10,9 +10,18 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 from hypothesis import settings
 
+# The helpers' assertions fail with the values in them, as those of the tests do.
+pytest.register_assert_rewrite("footprints", "theory_cases", "workflow_runs")
+
 # The same examples every time; a busy machine is no failure.
 settings.register_profile("convexbn", deadline=None, derandomize=True)
 settings.load_profile("convexbn")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Let the whole DAG start first when several workers share the tests: nothing is longer."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.path.name != "test_workflow.py")
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import time
@@ -21,12 +22,20 @@ CONFIG = ROOT / "config" / "test.yaml"
 RESULTS = Path("results/test")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A working directory in which the tiny config has run."""
+    """A working directory in which the tiny config has run: two minutes, so only once."""
     directory = tmp_path_factory.mktemp("dag")
     snakemake("--configfile", CONFIG, directory=directory)
     return directory
+
+
+@pytest.fixture
+def copied(finished, tmp_path):
+    """A copy of it, in which the figures and all that is no run are not made yet."""
+    copy = tmp_path / "copy"
+    later = shutil.ignore_patterns("figures", "tables", "theory", "bias", "report.html")
+    return shutil.copytree(finished, copy, ignore=later)
 
 
 @pytest.mark.slow
@@ -78,17 +87,19 @@ def with_endings(stems) -> set:
 @pytest.mark.slow
 def test_make_figures_draws_all_of_them_from_what_is_kept(finished, tmp_path):
     """The small tables alone: no data, no runs, no solutions."""
+    config = edited("test.yaml", lambda c: c["datasets"]["patches"].update(figures=False), tmp_path)
     old, new = finished / RESULTS, tmp_path / RESULTS
     for kept in ("figures", "tables", "theory", "bias"):
         for path in (old / kept).rglob("*.csv"):
             copy = new / path.relative_to(old)
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(path.read_bytes())
-    words = command("--configfile", CONFIG, "--nolock", directory=tmp_path)
+    words = command("--configfile", config, "--nolock", directory=tmp_path)
     make = ["make", "figures", "--old-file=.venv/installed", f"SNAKEMAKE={shlex.join(words)}"]
     subprocess.run(make, cwd=ROOT, check=True, capture_output=True)
     drawn = {path.relative_to(new) for path in new.rglob("*.p*") if path.suffix != ".csv"}
-    assert drawn == {path.relative_to(old) for path in (old / "figures").rglob("*.p*")}
+    once = {path.relative_to(old) for path in (old / "figures").rglob("*.p*")}
+    assert drawn == {path for path in once if path.parts[1] != "patches"}
     assert {path.name for path in new.iterdir()} == {"figures", "tables", "theory", "bias", "logs"}
     for path in (path for path in drawn if path.suffix == ".png"):
         with Image.open(old / path) as first, Image.open(new / path) as second:
@@ -133,25 +144,38 @@ def test_nothing_runs_again_when_nothing_changed(finished):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("change", "again"),
-    [
-        (lambda c: c["sgd"]["bn"].update(epochs=6), {"train_sgd": 1}),
-        (
-            lambda c: c["convex"]["truncated10"].update(tolerance=1e-5),
-            {"solve": 1, "certify": 1, "evaluate": 1},
-        ),
-        (lambda c: c["convex"]["full"].update(gates=17), {"sample_gates": 1, "solve": 1}),
-        (lambda c: c["convex"]["gates08"].update(candidate=True), {"evaluate": 1}),
-    ],
-)
-def test_a_change_runs_only_what_depends_on_it(change, again, finished, tmp_path):
+def test_a_change_runs_only_what_depends_on_it(finished, tmp_path):
+    """Four changes in one dry run: their jobs are told apart by the run they are for."""
+
+    def change(config):
+        config["sgd"]["bn"].update(epochs=6)
+        config["convex"]["truncated10"].update(tolerance=1e-5)
+        config["convex"]["full"].update(gates=17)
+        config["convex"]["gates08"].update(candidate=True)
+
+    again = {
+        "train_sgd": ["bn"],
+        "sample_gates": ["full"],
+        "solve": ["full", "truncated10"],
+        "certify": ["full", "truncated10"],
+        "evaluate": ["full", "gates08", "truncated10"],
+    }
     config = edited("test.yaml", change, tmp_path)
-    listed = jobs(snakemake("--dry-run", "--configfile", config, directory=finished))
-    assert again.items() <= listed.items()
-    first = {"ingest", "preprocess", "whiten", "sample_gates", "solve", "train_sgd"}
-    assert listed.keys() & first == again.keys() & first
+    output = snakemake("--dry-run", "--configfile", config, directory=finished)
+    listed = jobs(output)
+    first = {"ingest", "preprocess", "whiten"}
+    assert not listed.keys() & first
+    assert {rule: runs_of(rule, output) for rule in again} == again
+    assert {rule: listed[rule] for rule in again} == {
+        rule: len(runs) for rule, runs in again.items()
+    }
     assert listed["tabulate"] == 1
+
+
+def runs_of(rule, output) -> list[str]:
+    """Return the runs that a dry run lists jobs of a rule for."""
+    found = re.findall(rf"^rule {rule}:\n(?:    .*\n)*?    wildcards: run=(\S+)$", output, re.M)
+    return sorted(found)
 
 
 @pytest.mark.slow
@@ -174,21 +198,6 @@ def test_a_change_of_the_theory_runs_only_what_depends_on_it(change, again, fini
 
 
 @pytest.mark.slow
-def test_the_same_config_gives_the_same_numbers(finished, tmp_path):
-    """All but the clock's, of a run of each kind."""
-    evaluated = [RESULTS / f"evaluation/{run}.csv" for run in ("full", "filtered", "patches")]
-    trained = [RESULTS / f"sgd/{run}.history.csv" for run in ("bn", "adam", "program-patches")]
-    targets = [*evaluated, *trained]
-    snakemake(*map(str, targets), "--configfile", CONFIG, directory=tmp_path)
-    for target in targets:
-        first, second = (
-            artifacts.read_table(place / target).drop(columns="seconds")
-            for place in (finished, tmp_path)
-        )
-        pd.testing.assert_frame_equal(first, second, check_exact=True)
-
-
-@pytest.mark.slow
 def test_the_report_is_one_page_with_every_figure(finished):
     snakemake("--configfile", CONFIG, "--report", "report.html", directory=finished)
     page = (finished / "report.html").read_text()
@@ -197,63 +206,94 @@ def test_the_report_is_one_page_with_every_figure(finished):
 
 
 @pytest.mark.slow
-def test_a_missed_tolerance_fails_its_rule_and_says_why(finished, tmp_path):
+def test_a_missed_tolerance_fails_its_rule_and_says_why(copied, tmp_path):
     config = edited("test.yaml", lambda c: c["convex"]["full"].update(max_iterations=1), tmp_path)
     target = str(RESULTS / "convex/full.safetensors")
-    output = snakemake(target, "--configfile", config, directory=tmp_path, check=False)
-    log = (tmp_path / RESULTS / "logs/solve/full.log").read_text()
+    assert (copied / target).exists()
+    output = snakemake(target, "--configfile", config, directory=copied, check=False)
+    log = (copied / RESULTS / "logs/solve/full.log").read_text()
     assert "Error in rule solve" in output
     assert "allow_uncertified" in log
     assert "relative gap" in log
-    assert not (tmp_path / target).exists()
+    assert not (copied / target).exists()
 
 
-@pytest.mark.slow
-def test_a_killed_run_resumes(tmp_path):
-    """Killed without a chance to clean up, while a solve is under way."""
-    wanted = RESULTS / "evaluation/full.csv"
-    killed = subprocess.Popen(
-        command(str(wanted), "--configfile", CONFIG, directory=tmp_path),
+# A run of each kind.
+EVALUATED = [RESULTS / f"evaluation/{run}.csv" for run in ("full", "filtered", "patches")]
+TRAINED = [RESULTS / f"sgd/{run}.history.csv" for run in ("bn", "adam", "program-patches")]
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory):
+    """A working directory of a run that was killed without a chance to clean up."""
+    directory = tmp_path_factory.mktemp("killed")
+    wanted = map(str, [*EVALUATED, *TRAINED])
+    running = subprocess.Popen(
+        command(*wanted, "--configfile", CONFIG, directory=directory),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    under_way = tmp_path / RESULTS / "whitening/digits.safetensors"
-    deadline = time.monotonic() + 60
+    under_way = directory / RESULTS / "whitening/digits.safetensors"
+    deadline = time.monotonic() + 120
     while not under_way.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
-    os.killpg(killed.pid, signal.SIGKILL)
-    killed.wait()
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
     assert under_way.exists()
-    assert not (tmp_path / wanted).exists()
-    done = tmp_path / RESULTS / "data/digits/features.safetensors"
-    prepared = done.stat().st_mtime_ns
+    assert not (directory / EVALUATED[0]).exists()
+    return directory
 
-    snakemake("--configfile", CONFIG, "--unlock", directory=tmp_path)
-    snakemake(str(wanted), "--configfile", CONFIG, directory=tmp_path)
-    assert (tmp_path / wanted).exists()
+
+@pytest.fixture(scope="module")
+def resumed(killed):
+    """The same directory after the run was taken up again, and when its data were prepared."""
+    done = killed / RESULTS / "data/digits/features.safetensors"
+    prepared = done.stat().st_mtime_ns
+    snakemake("--configfile", CONFIG, "--unlock", directory=killed)
+    wanted = map(str, [*EVALUATED, *TRAINED])
+    snakemake(*wanted, "--configfile", CONFIG, directory=killed)
+    return killed, prepared
+
+
+@pytest.mark.slow
+def test_a_killed_run_resumes(resumed):
+    directory, prepared = resumed
+    done = directory / RESULTS / "data/digits/features.safetensors"
+    assert (directory / EVALUATED[0]).exists()
     assert done.stat().st_mtime_ns == prepared
 
 
 @pytest.mark.slow
-def test_an_allowed_uncertified_solve_goes_on_and_is_marked(tmp_path):
+@pytest.mark.parametrize("target", [*EVALUATED, *TRAINED], ids=lambda path: path.name)
+def test_the_same_config_gives_the_same_numbers(target, finished, resumed):
+    """All but the clock's, and also after a kill."""
+    first, second = (
+        artifacts.read_table(place / target).drop(columns="seconds")
+        for place in (finished, resumed[0])
+    )
+    pd.testing.assert_frame_equal(first, second, check_exact=True)
+
+
+@pytest.mark.slow
+def test_an_allowed_uncertified_solve_goes_on_and_is_marked(copied, tmp_path):
     """And a config without the theory makes nothing of it."""
 
     def change(content):
         for key in ("theory", "studies", "bias"):
             del content[key]
-        content["datasets"] = {"digits": content["datasets"]["digits"]}
+        content["datasets"] = {"digits": content["datasets"]["digits"] | {"figures": False}}
         for kind in ("convex", "sgd"):
             names = ("full", "truncated10", "bn")
             content[kind] = {name: content[kind][name] for name in names if name in content[kind]}
         content["convex"]["full"].update(max_iterations=1, allow_uncertified=True)
 
     config = edited("test.yaml", change, tmp_path)
-    snakemake("--configfile", config, directory=tmp_path)
-    runs = artifacts.read_table(tmp_path / RESULTS / "tables/runs.csv")
+    snakemake("--configfile", config, directory=copied)
+    runs = artifacts.read_table(copied / RESULTS / "tables/runs.csv")
     assert set(runs.loc[runs["run"] == "full", "certified"]) == {False}
     assert set(runs.loc[runs["run"] == "truncated10", "certified"]) == {True}
-    assert not (tmp_path / RESULTS / "figures/theory").exists()
-    claims = artifacts.read_table(tmp_path / RESULTS / "tables/claims.csv")
+    assert not (copied / RESULTS / "figures/theory").exists()
+    claims = artifacts.read_table(copied / RESULTS / "tables/claims.csv")
     assert set(claims["verdict"]) == {"not run"}
     assert claims["id"].str.match("E[34]").all()

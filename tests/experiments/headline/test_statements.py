@@ -211,5 +211,5 @@ def test_what_is_no_candidate_is_no_method_s_setting():
 
 def test_every_statement_has_a_row_in_its_order():
     table = headline(runs_of([0.4], [0.3], [0.5]), {"d": CIFAR})
-    everything = pd.concat([exactness({}), table])
+    everything = pd.concat([exactness(), table])
     assert everything["id"].tolist() == [statement.id for statement in STATEMENTS]

@@ -49,11 +49,11 @@ def theory_with(table, row, **values) -> dict:
 
 
 def theory_verdicts(tables) -> dict:
-    return exactness(tables).set_index("id")["verdict"].to_dict()
+    return exactness(**tables).set_index("id")["verdict"].to_dict()
 
 
 def test_theorems_hold_at_the_boundary():
-    table = exactness(THEORY)
+    table = exactness(**THEORY)
     assert list(table.columns) == claims.COLUMNS
     assert set(table["verdict"]) == {"reproduced"}
     assert table["id"].tolist() == [f"E1{letter}" for letter in "abcdefg"]
@@ -82,19 +82,19 @@ def test_each_theorem_is_refuted_by_its_own_number(table, row, values, refuted):
 
 
 def test_uncertified_optima_resolve_nothing():
-    judged = exactness(theory_with("theorems", 0, certified=False)).set_index("id")
+    judged = exactness(**theory_with("theorems", 0, certified=False)).set_index("id")
     assert set(judged.loc[["E1a", "E1b", "E1c"], "verdict"]) == {"not resolved"}
     assert judged.loc["E1a", "measured"].endswith("1 row(s) not certified")
     assert judged.loc["E1f", "verdict"] == "reproduced"
 
 
 def test_without_theory_there_are_no_statements_on_it():
-    assert exactness({}).empty
-    assert list(exactness({}).columns) == claims.COLUMNS
+    assert exactness().empty
+    assert list(exactness().columns) == claims.COLUMNS
 
 
 def test_measured_words_name_the_worst():
-    judged = exactness(theory_with("theorems", 1, relative_difference=1e-4)).set_index("id")
+    judged = exactness(**theory_with("theorems", 1, relative_difference=1e-4)).set_index("id")
     assert judged.loc["E1a", "measured"] == "1.0e-04 at most (closed), 2 programs"
     assert judged.loc["E1c", "measured"] == "relative excess 1.0e-03 at most (fc), 2 problems"
     assert judged.loc["E1f", "measured"] == "2 of 2 equal, up to 18 arrangements"

@@ -1,0 +1,109 @@
+"""The log of a script: it takes everything that is said, and keeps it in a crash."""
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+
+START = """
+import ctypes, logging, os, subprocess, sys, time
+from convexbn.pipeline import logs
+from convexbn.progress import progress
+logs.start(sys.argv[1])
+"""
+
+
+def script(log, words, **options):
+    """Run `words` after logs.start in a process of its own."""
+    command = [sys.executable, "-c", START + words, str(log)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+
+def test_log_takes_every_way_to_speak(tmp_path):
+    run = script(
+        tmp_path / "log",
+        """
+print("from print")
+print("from stderr", file=sys.stderr)
+logging.getLogger("some.module").info("from logging")
+libc = ctypes.CDLL(None)
+libc.puts(b"from C")
+libc.fflush(None)
+os.write(2, b"from the descriptor\\n")
+subprocess.run(["echo", "from a child"])
+import warnings
+warnings.warn("from warnings")
+""",
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+    log = (tmp_path / "log").read_text()
+    for way in ("print", "stderr", "logging", "C", "the descriptor", "a child", "warnings"):
+        assert f"from {way}\n" in log
+    assert "some.module: from logging" in log
+
+
+def test_log_keeps_the_traceback_of_a_crash(tmp_path):
+    run = script(tmp_path / "log", "print('before')\n1 / 0")
+    assert run.returncode == 1
+    log = (tmp_path / "log").read_text()
+    assert "before" in log
+    assert "Traceback (most recent call last)" in log
+    assert log.rstrip().endswith("ZeroDivisionError: division by zero")
+
+
+def test_log_keeps_a_fault(tmp_path):
+    run = script(tmp_path / "log", "def culprit():\n    ctypes.string_at(0)\nculprit()")
+    assert run.returncode == -signal.SIGSEGV
+    log = (tmp_path / "log").read_text()
+    assert "Fatal Python error: Segmentation fault" in log
+    assert "in culprit" in log
+
+
+def test_log_replaces_that_of_the_last_run(tmp_path):
+    log = tmp_path / "log"
+    log.write_text("from an older run\n" * 100)
+    script(log, "print('new')")
+    assert log.read_text() == "new\n"
+
+
+def test_log_of_a_torn_process_has_what_was_logged(tmp_path):
+    """Logging goes to stderr, line by line: nothing of it waits in a buffer."""
+    words = "logging.getLogger('a').info('last words')\nos.kill(os.getpid(), 9)"
+    assert script(tmp_path / "log", words).returncode == -signal.SIGKILL
+    assert "last words" in (tmp_path / "log").read_text()
+
+
+STEPS = """
+with progress(total=3, desc="solve", every=0) as bar:
+    for gap in (1e-1, 1e-2, 1e-3):
+        bar.step(f"gap {gap:.0e}")
+        time.sleep(PAUSE)
+"""
+
+
+def test_progress_without_a_terminal_is_lines_in_the_log(tmp_path):
+    run = script(tmp_path / "log", STEPS.replace("PAUSE", "0"))
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert [line.split(": ", 1)[1] for line in lines] == [
+        "solve 1/3 gap 1e-01",
+        "solve 2/3 gap 1e-02",
+        "solve 3/3 gap 1e-03",
+    ]
+
+
+def test_progress_on_a_terminal_is_a_bar_there(tmp_path):
+    ours, theirs = pty.openpty()
+    # The bar is drawn at most every tenth of a second.
+    words = STEPS.replace("every=0", "every=100").replace("PAUSE", "0.15")
+    command = [sys.executable, "-c", START + words, tmp_path / "log"]
+    run = subprocess.run(command, stdin=theirs, stdout=theirs, stderr=theirs, check=False)
+    os.close(theirs)
+    os.set_blocking(ours, False)
+    shown = os.read(ours, 10**5).decode()
+    os.close(ours)
+    assert run.returncode == 0
+    for words in ("solve", "2/3", "gap 1e-02", "\r"):
+        assert words in shown
+    assert (tmp_path / "log").read_text() == ""

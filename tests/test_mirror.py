@@ -1,0 +1,27 @@
+"""The tests mirror the package: every test file sits where its module sits, and has its name."""
+
+from pathlib import Path
+
+import pytest
+
+from convexbn.imports import PACKAGE
+
+TESTS = Path(__file__).parent
+OF_NO_MODULE = {
+    Path("test_layers.py"),
+    Path("test_mirror.py"),
+    Path("experiments/headline/test_smoke.py"),  # every entry of the large configs
+    Path("solvers/test_solve.py"),  # the package's own function
+}
+FILES = [
+    path
+    for path in sorted(file.relative_to(TESTS) for file in TESTS.rglob("test_*.py"))
+    if path.parts[0] != "workflow" and path not in OF_NO_MODULE
+]
+
+
+@pytest.mark.parametrize("file", FILES, ids=str)
+def test_every_test_file_is_named_after_a_module_or_a_package(file):
+    module = PACKAGE / file.with_name(file.name.removeprefix("test_"))
+    package = module.with_suffix("") / "__init__.py"
+    assert module.exists() or package.exists()
