@@ -65,6 +65,26 @@ def solutions(solved):
     return dict(solved[0])
 
 
+def test_samples_of_a_split_are_made_once_per_seed(monkeypatch):
+    """By the warm-up, the path and the tuning together; and one seed's are held at a time."""
+    made, make = [], Run._sampled
+
+    def counted(run, split, s):
+        made.append((split, s))
+        return make(run, split, s)
+
+    monkeypatch.setattr(Run, "_sampled", counted)
+    run = make_run(betas=(2.0, 1.0), tuning_seeds=1)
+    solve_run(run)
+    of_paths = [(split, s) for split in ("train", "test") for s in range(len(SEEDS))]
+    assert sorted(made) == sorted([*of_paths, ("validation", 0)])
+    assert {split: s for split, (s, _) in run._held.items()} == {
+        "train": 1,
+        "test": 1,
+        "validation": 0,
+    }
+
+
 def test_solutions_are_complete(solutions):
     names = {f"weights.{s}.{b}" for s in range(2) for b in range(3)}
     duals = {name.replace("weights", "dual") for name in names}

@@ -7,7 +7,7 @@ together, and the average over the K positions makes `U_k / K`, (K, n, r + 1), t
 
 import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -130,6 +130,9 @@ class Run:
     device: str = "cpu"
     filter_kind: str = ""
     filter_value: float = math.nan
+    _held: dict[str, tuple[int, Samples]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @classmethod
     def read(cls, features, whitening, gates, entry: dict, device="cpu") -> "Run":
@@ -158,7 +161,17 @@ class Run:
         return len(X) if X.ndim == 3 else 1
 
     def samples(self, split: str, s: int) -> Samples:
-        """Return one split, "train", "validation" or "test", under the gates of the s-th seed."""
+        """Return one split, "train", "validation" or "test", under the gates of the s-th seed.
+
+        The samples of each split are held, under one seed's gates at a time: that of the last call.
+        :mod:`convexbn.pipeline.footprint` counts all splits under one seed's gates.
+        """
+        if split not in self._held or self._held[split][0] != s:
+            self._held.pop(split, None)  # before the next are made
+            self._held[split] = s, self._sampled(split, s)
+        return self._held[split][1]
+
+    def _sampled(self, split: str, s: int) -> Samples:
         K, labels = self.patches, self.features[f"labels_{split}"]
         rows = torch.as_tensor(self._coordinates(split), device=self.device)  # (K m, r + 1)
         D = activation(rows, torch.as_tensor(self.gates[s], device=self.device))
