@@ -78,7 +78,7 @@ def test_a_solver_asks_for_nothing_that_it_does_not_need(monkeypatch):
 def test_column_generation_needs_a_hessian(monkeypatch):
     problem = make_cones("relu", 1)
     monkeypatch.setitem(LOSSES, "squared", Without(Squared(), "hessian"))
-    with pytest.raises(TypeError, match="column generation needs .* lacks hessian"):
+    with pytest.raises(TypeError, match=r"column generation needs .* lacks hessian"):
         train_exact(problem.U, problem.y, problem.beta)
 
 
@@ -95,5 +95,7 @@ def test_a_penalty_that_lacks_a_method_can_be_judged_but_not_solved(monkeypatch,
 
 def test_a_loss_without_a_proximal_map_is_named(monkeypatch):
     monkeypatch.delitem(LOSS_PROX, "logistic")
-    with pytest.raises(TypeError, match="proximal map of loss 'logistic'.*LOSS_PROX has 'squared'"):
+    with pytest.raises(
+        TypeError, match=r"proximal map of loss 'logistic'.*LOSS_PROX has 'squared'"
+    ):
         solve(*with_targets(make(0), "logistic").data, loss="logistic")

@@ -27,7 +27,7 @@ constraints are formed, and factorized in each step; with p one larger for the b
 
     8 (G P n (p + 1) + H P n + F P (p + 1)^2 + 2 n^2) + 64 j^2.
 
-What the libraries take for themselves, `OVERHEAD`, is added to each. Imports nothing heavy:
+Each includes the memory of the libraries themselves, `OVERHEAD`. Imports nothing heavy:
 :mod:`convexbn.pipeline.footprint` uses the formulas too.
 """
 

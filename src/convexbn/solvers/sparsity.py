@@ -119,7 +119,7 @@ def _without_dependence(M, shares) -> Tensor:
     """Move non-negative shares (k,) along the null space of M until none is left."""
     _, sigma, Vt = torch.linalg.svd(M * shares, full_matrices=True)
     rank = int((sigma > _DEPENDENT * sigma[:1]).sum())
-    null = Vt[rank:]  # of relative changes of the shares, (k - rank, k)
+    null = Vt[rank:]  # null space of relative changes of the shares, (k - rank, k)
     change = torch.ones_like(shares)
     while len(null):
         direction = null[-1] / null[-1].abs().max()

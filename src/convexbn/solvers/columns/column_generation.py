@@ -23,18 +23,19 @@ multipliers of :mod:`convexbn.solvers.relu.projections`.
 
 import logging
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 
 from convexbn.arrangements.gates import activation
 from convexbn.inputs import ArrayLike, check_between, check_positive
-from convexbn.programs.certificates import Certificate, referee
+from convexbn.programs.certificates import referee
 from convexbn.programs.gated import scaled_dual
 from convexbn.programs.instances import make_program
 from convexbn.programs.relu import ReLUProgram
 from convexbn.programs.solutions import Solution
 from convexbn.programs.terms import NewtonLoss, require
+from convexbn.solvers.columns.found import Found
 from convexbn.solvers.columns.sliding import NeuronProblem, shrink, slide
 from convexbn.solvers.columns.sphere import search
 from convexbn.solvers.relu.projections import Projections
@@ -145,66 +146,6 @@ def _best_multipliers(program: ReLUProgram, V: torch.Tensor) -> torch.Tensor:
     return cones.multipliers()
 
 
-@dataclass(frozen=True)
-class _Found:
-    """Neurons, and the bound that a search over the sphere gives them.
-
-    Attributes
-    ----------
-    S : Tensor, shape (m, p)
-    signs : Tensor, shape (m,)
-    objective, bound : float
-        The bound is conditional on the search.
-    violation : float
-        Largest `|v^T relu(U w)| / beta - 1` found.
-    rounds : int
-        Rounds so far.
-    searched : int
-        Random starts of all searches with these neurons.
-    stopped : str
-        "tolerance" if the gap is within it and no search found more; else "iterations" or
-        "precision" at the end, "" before.
-    """
-
-    S: torch.Tensor
-    signs: torch.Tensor
-    objective: float
-    bound: float
-    violation: float
-    rounds: int
-    searched: int
-    stopped: str = ""
-
-    @property
-    def gap(self) -> float:
-        """Relative gap to the conditional bound."""
-        return (self.objective - self.bound) / self.objective if self.objective else 0.0
-
-    @property
-    def weights(self) -> torch.Tensor:
-        """Weights (2, p, m) of model "relu"; one block of zeros if there is no neuron."""
-        if len(self.S) == 0:
-            return self.S.new_zeros(2, self.S.shape[1], 1)
-        return torch.stack([torch.where(self.signs == sign, self.S.T, 0) for sign in (1, -1)])
-
-    def judged(self, certificate: Certificate) -> Certificate:
-        """Return the certificate on the neurons' cones, with the search's bound for all others."""
-        reason = (
-            f"{certificate.reason} on the cones of the {len(self.S)} neurons; on the whole sphere "
-            f"a search from {self.searched} starts found the dual constraint violated by at most "
-            f"{max(self.violation, 0):.1e} of beta: if no neuron violates it by more, the relative "
-            f"gap to the exact optimum is {self.gap:.1e} (not certified); stopped by "
-            f"{self.stopped} after {self.rounds} rounds"
-        )
-        return replace(
-            certificate,
-            iterations=self.rounds,
-            converged=certificate.converged and self.stopped == "tolerance",
-            stopped=self.stopped,
-            reason=reason,
-        )
-
-
 class _Generation:
     """The loop: search, join, shrink, slide, merge."""
 
@@ -222,10 +163,10 @@ class _Generation:
         self.generator = torch.Generator().manual_seed(seed)
         self.pool = problem.rows[:0]
 
-    def run(self) -> _Found:
+    def run(self) -> Found:
         """Return the neurons with the lowest objective."""
         problem, softness, last = self.problem, _SOFTEST, math.inf
-        seen: list[_Found] = []
+        seen: list[Found] = []
         S, signs, ended = problem.rows[:0], problem.rows[:0, 0], "iterations"
         for rounds in range(_ROUNDS):
             found, candidates = self._searched(S, signs, rounds, softness, self.tol / 2)
@@ -253,7 +194,7 @@ class _Generation:
         final = self._searched(best.S, best.signs, best.rounds, 0.0, self.tol)[0]
         return final if final.stopped else replace(final, stopped=ended)
 
-    def _searched(self, S, signs, rounds, softness, enough) -> tuple[_Found, tuple]:
+    def _searched(self, S, signs, rounds, softness, enough) -> tuple[Found, tuple]:
         """Return the neurons with the search's bound, and the violators.
 
         Where a search finds none, or the gap is `enough`, larger searches have to agree.
@@ -294,11 +235,11 @@ class _Generation:
             self.pool = W[:_POOL]
         return W[:_JOIN], *(part[:_JOIN] for part in rest)
 
-    def _found(self, S, signs, V, highest, rounds, searched) -> _Found:
+    def _found(self, S, signs, V, highest, rounds, searched) -> Found:
         problem = self.problem
         norm = V.new_tensor([max(highest, problem.beta)])
         objective, bound = problem.objective(S, signs), scaled_dual(problem, V, norm)
-        return _Found(S, signs, objective, bound, highest / problem.beta - 1, rounds, searched)
+        return Found(S, signs, objective, bound, highest / problem.beta - 1, rounds, searched)
 
     def _joined(self, S, signs, W, sides):
         """Return the neurons and those that join, all at their best lengths."""

@@ -27,8 +27,8 @@ from convexbn.programs.gated import pooled
 from convexbn.programs.terms import NewtonLoss
 from convexbn.solvers.columns.sphere import grams, soft_relu
 
-_STEPS = 30  # of Newton's method at most
-_DECREASE = 1e-4  # of the objective, relative to the softness, that ends them
+_STEPS = 30  # most steps of Newton's method
+_DECREASE = 1e-4  # fall of the objective, relative to the softness, that ends them
 _DAMPING = 1e-6  # relative curvature of a norm along its own direction
 _NORM = 1e-2  # rounding of the norms, relative to that of the ReLU
 _LASSO = 500  # steps of the lasso at most

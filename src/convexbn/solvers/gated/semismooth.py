@@ -52,7 +52,7 @@ class Part:
     blocks : Tensor, shape (r + 1, a, c)
         `prox(W^k + sigma T)`.
     active : Tensor of bool, shape (a,)
-        Which blocks are not zero.
+        Whether each block is other than zero.
     open : Tensor of bool, shape (K n, active)
         Their masks.
     """
@@ -79,7 +79,7 @@ class System:
     residual : float
         Norm of the gradient.
     dtype : torch.dtype
-        Of the Newton systems: float32 until that is not enough.
+        Precision of the Newton systems: float32 until that is not enough.
     """
 
     def __init__(

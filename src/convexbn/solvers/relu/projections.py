@@ -32,7 +32,7 @@ class Projections:
     rows : Tensor of int, shape (2 P, p)
         Constraints in the support of each block, in any order.
     used : Tensor of bool, shape (2 P, p)
-        Which entries of `rows` count.
+        Whether each entry of `rows` counts.
     lam : Tensor, shape (2 P, p)
         Multipliers of unit normals; zero where not used.
     forces : Tensor, shape (2 P, p)

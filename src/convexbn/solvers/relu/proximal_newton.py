@@ -35,7 +35,7 @@ from convexbn.solvers.snapshots import Callback, Snapshot, Stopwatch
 from convexbn.solvers.sparsity import sparsest
 from convexbn.solvers.stopping import Result, Stopping
 
-_SIGMA = 8.0  # of the first step, in units of one over the loss's curvature
+_SIGMA = 8.0  # sigma of the first step, in units of one over the loss's curvature
 _GROWTH, _SHRINK = 4.0, 64.0  # of sigma after a step, and after a failed one
 _LARGEST = 1e8  # sigma, in the same units: rounding of the projections grows with it
 _ROUGH = 0.1  # accuracy of a proximal step, relative to its own size and to the gap
