@@ -104,8 +104,8 @@ class _Batch:
         return out
 
     def _iterate(self, limit: float) -> Tensor:
-        # A multiplier below zero would be a force out of the cone, and the norm no upper bound any
-        # more: where the goal has one, the block stops on the way and lets the constraint go.
+        # With a multiplier below zero the norm would no longer bound the projection's from above:
+        # where the goal has one, the block stops on the way and lets the constraint go.
         goal = self._goal()
         leaving = self.used & (goal <= 0)
         blocked = leaving.any(dim=1)

@@ -75,7 +75,7 @@ class Trial:
     residual : Tensor, shape (n, 1)
         `F - A x`.
     active : Tensor of int, shape (k,)
-        Blocks of x that are not zero, those of the second set after the first.
+        Blocks of x that are not zero, the second set's after the first's.
     s : Tensor, shape (k, p)
         Their projections.
     x : Tensor, shape (2, P, p)
