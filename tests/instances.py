@@ -33,7 +33,7 @@ def make(seed, n=24, d=4, P=6, C=2, share=0.1) -> Problem:
     U = whiten(rng.standard_normal((n, d))).U
     D = activation(U, rng.standard_normal((U.shape[1], P)))
     Y = rng.standard_normal((n, C))
-    # Where no gate is active anywhere, any beta will do.
+    # If no gate is active anywhere, any beta will do.
     return Problem(U, D, Y, float(share * (beta_max(U, D, Y) or 1)))
 
 
@@ -83,7 +83,7 @@ _CVXPY_LOSSES = {
 
 
 def with_targets(problem, loss) -> Problem:
-    """Return a problem with targets that the loss is for."""
+    """Return the problem with targets that suit the loss."""
     signs = np.where(problem.Y >= 0, 1.0, -1.0)
     classes = np.eye(problem.Y.shape[1])[problem.Y.argmax(1)]
     targets = {"squared": problem.Y, "cross_entropy": classes}
@@ -91,7 +91,7 @@ def with_targets(problem, loss) -> Problem:
 
 
 def apart(*certificates) -> float:
-    """Return how far apart the predictions of certified solutions can be.
+    """Return the largest distance between the predictions of certified solutions.
 
     The squared loss is 1-strongly convex in the predictions, so that those of a solution with gap
     g are within sqrt(2 g) of the optimal ones.
@@ -139,7 +139,7 @@ LOSS_VALUES = {
 
 
 def _neurons(U, W, model):
-    """Return what each neuron of W (2, p, P) says, (2, n, P), and the norm that it costs."""
+    """Return the activations (2, n, P) of the neurons of W (2, p, P), and their norms."""
     if model == "relu_bn":
         hidden = np.maximum(U @ W[:, :-1], 0)
         centred = hidden - hidden.mean(1, keepdims=True)
@@ -162,14 +162,14 @@ def make_cones(model, seed, n=12, d=2, P=6, K=3, loss="squared", share=0.1) -> C
     gates = rng.standard_normal((U.shape[-1], P))
     y = rng.standard_normal(n)
     y = y if loss == "squared" else np.where(y >= 0, 1.0, -1.0)
-    # Of the order of the beta at which the solution vanishes.
+    # The order of magnitude at which the solution vanishes.
     beta = share * np.linalg.norm(np.atleast_2d(y @ (U if U.ndim == 2 else U.sum(0))))
     name = "relu" if model == "cnn" else model
     return ConeProblem(name, U, activation(U, gates), y, float(beta), gates, loss)
 
 
 def cone_optimum(problem: ConeProblem, **solver) -> float:
-    """Solve an exact program by CVXPY, written as in the paper; by Clarabel if not said."""
+    """Return the optimum of an exact program, written as in the paper; by default from Clarabel."""
     U = problem.U if problem.U.ndim == 3 else problem.U[None]
     D = problem.D if problem.D.ndim == 3 else problem.D[None]
     n, scores, cost, constraints = len(problem.y), 0, 0, []

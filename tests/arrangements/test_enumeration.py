@@ -37,7 +37,7 @@ def small(n, p, size=2):
 
 
 def is_strictly_feasible(V):
-    """Tell by a linear program whether some g has V g > 0.
+    """Return whether some g has V g > 0, by a linear program.
 
     The largest margin over the cube is a quotient of determinants of integers, or here at least
     one of Gaussian data, far above the 1e-7 to which HiGHS keeps its constraints.
@@ -268,7 +268,7 @@ def test_order_is_lexicographic_and_complements_mirror_it(U):
 
 
 @given(small(8, 4), st.integers(0, 2**32 - 1))
-def test_what_leaves_the_patterns_as_they_are(U, seed):
+def test_changes_that_leave_the_patterns_as_they_are(U, seed):
     D, rng = enumerate_arrangements(U), np.random.default_rng(seed)
     p = U.shape[1]
     scaled = U * 2.0 ** rng.integers(-300, 300, (len(U), 1))
@@ -342,7 +342,7 @@ def test_nearly_collinear_points(offset, triangles):
 
 
 def number_or_doubt(U):
-    """Return the number of arrangements, or None where rounding decides."""
+    """Return the number of arrangements, or None if rounding leaves it in doubt."""
     try:
         return enumerate_arrangements(U).shape[1]
     except ValueError as error:
@@ -352,7 +352,7 @@ def number_or_doubt(U):
 
 
 @pytest.mark.parametrize("power", range(-14, -4))
-def test_in_doubt_it_is_an_error_and_never_another_number(power):
+def test_doubt_raises_an_error_and_never_gives_a_wrong_number(power):
     """A lattice in a basis within 10^power of singular, whose rounding whitening blows up."""
     X = np.array(list(itertools.product(range(5), repeat=2)))
     U = np.column_stack([X, np.ones(25, dtype=int)])

@@ -24,7 +24,7 @@ def needed(K) -> set:
     rows = set()
     for i, row in enumerate(K):
         others = np.delete(K, i, axis=0)
-        # How far below zero row i can be, in a box, where the others hold.
+        # Least value of row i, in a box, under the other constraints.
         found = linprog(row, A_ub=-others, b_ub=np.zeros(len(others)), bounds=(-1, 1))
         if found.fun < -1e-7:  # HiGHS's tolerance of constraints
             rows.add(i)
@@ -43,7 +43,7 @@ def test_facets_are_the_constraints_that_are_needed(seed, n, p):
 
 
 def test_there_are_few_of_them():
-    """Less than 2 (p - 1) on average, whatever n."""
+    """Fewer than 2 (p - 1) on average, whatever n."""
     U = normal(40, 3, seed=1)
     found = facets(torch.as_tensor(enumerate_arrangements(U)), 3)
     different = [len(set(rows)) for rows in found.tolist()]
@@ -66,7 +66,7 @@ def test_facets_are_not_guessed(change):
 
 @pytest.mark.parametrize("model", ["relu", "relu_bn", "cnn"])
 def test_the_reduced_program_is_the_program(model):
-    """The same cones; and its multipliers certify the solution with all constraints."""
+    """It has the same cones, and its multipliers certify the solution with all constraints."""
     X = normal(12, 2, seed=3)
     U = X if model == "relu_bn" else whiten(X).U
     D = enumerate_arrangements(U)

@@ -74,7 +74,7 @@ def test_seeds():
 
 
 def test_gates_are_standard_normal():
-    U = design(n=60, d=30)  # so many patterns that none is dropped
+    U = design(n=60, d=30)  # too many patterns for a duplicate to be drawn
     G = sample_gates(U, 2000, 0)
     # Mean and mean square of 62,000 entries: five standard errors.
     assert abs(G.mean()) < 5 / np.sqrt(G.size)

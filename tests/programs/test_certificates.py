@@ -56,14 +56,14 @@ def test_a_spoilt_solution_loses_its_certificate(size):
     spoilt = W + size * normal(*W.shape)
     certificate = certify(*problem.data, spoilt, tol=1e-6)
     assert not certificate.converged
-    # The gap is at least what is really missing.
+    # The gap is at least the true distance from the optimum.
     missing = instances.objective(*problem.data, spoilt) - value
     assert certificate.gap >= missing * (1 - 1e-6)
 
 
 @pytest.mark.parametrize("size", [1e160, 1e300, 1.7e308])
 def test_weights_beyond_the_range_of_numbers_are_not_certified(size):
-    """An objective of infinity, or of infinity minus infinity, is no optimum."""
+    """Infinity, or infinity minus infinity, is never an optimal objective."""
     problem = instances.make(3)
     certificate = certify(*problem.data, size * np.sign(normal(*problem.shape)))
     assert not math.isfinite(certificate.objective)
@@ -77,8 +77,7 @@ def test_referee_works_in_float64_whatever_it_is_given():
     U, D, Y, beta = problem.data
     assert certify(*tensors(U, D, Y), beta, torch.as_tensor(W)) == reference
     rough = certify(U, D, Y, beta, W.astype(np.float32))
-    # Rounding of the weights: 6e-8 relative. The objective is flat at the optimum, the bound is
-    # not.
+    # Weights are rounded by 6e-8, relative. The objective is flat at the optimum, the bound is not.
     assert rough.objective == pytest.approx(reference.objective, rel=1e-7)
     assert rough.relative_gap < 1e-6
 
@@ -100,7 +99,7 @@ def test_zero_targets_are_met_by_zero_weights():
 @settings(max_examples=20)
 @given(st.integers(0, 10**6))
 def test_weights_are_of_one_program_only(seed):
-    """Swapping two gates' columns without their weights is seen."""
+    """The objective changes if gates are reordered without their weights."""
     problem = instances.make(seed)
     U, D, Y, beta = problem.data
     W = normal(*problem.shape, seed=seed)

@@ -61,7 +61,7 @@ class Largest(TorchDispatchMode):
 
 @pytest.mark.parametrize(("p", "P", "C"), [(5, 40, 3), (40, 5, 3), (40, 5, 1), (5, 40, 1)])
 def test_passes_stay_within_their_budget(monkeypatch, p, P, C):
-    """Nothing that a pass makes is larger, but for what it returns and the weights it is given."""
+    """Only the result of a pass and the weights it is given may be larger."""
     n, budget = 3000, 2**17
     monkeypatch.setattr(memory, "PASS_BYTES", budget)
     monkeypatch.setattr(memory, "PASS_ROWS", 1)
@@ -79,7 +79,7 @@ def test_passes_stay_within_their_budget(monkeypatch, p, P, C):
 
 @pytest.mark.parametrize("share", [0.1, 1.0])
 def test_active_gates_are_the_columns_of_the_masks(share):
-    """What a working set does: gates whose blocks are zero can be left out."""
+    """Gates whose blocks are zero can be left out, as a working set does."""
     problem = instances.make(0, P=17)
     U, D, W = tensors(problem.U, problem.D, normal(*problem.shape))
     active = torch.arange(17)[: max(1, int(share * 17))]

@@ -1,4 +1,4 @@
-"""Inputs of the programs: what does not fit is refused with a message that says why."""
+"""Inputs that do not fit are refused with a message that says why."""
 
 import math
 

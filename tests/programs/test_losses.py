@@ -219,7 +219,7 @@ def test_outside_the_domain_there_is_no_bound(name, Y, V):
     far = (double([F]) for F in np.ndindex(*(3,) * V.shape[1]))
     along = [1e12 * (F - 1) for F in far]
     assert min(float(loss.value(F, Y) + (F * V).sum()) for F in along) < -100
-    # Scaled back into the domain, down to zero if need be, V is a bound: of zero at least.
+    # Scaled back into the domain, down to zero if need be, V gives a bound of at least zero.
     scale = loss.best_scale(V, Y, torch.ones(V.shape[1]).double())
     assert 0 <= float(loss.dual_value(scale * V, Y)) < math.inf
 
@@ -285,7 +285,7 @@ def test_best_scale_is_best(name, limits, size):
     parts = columns(name, V, Y)
     each = limits.min().expand(1) if name == "cross_entropy" else limits.expand(3)
     expected = sum(grid_value(name, v, y, s) for (v, y), s in zip(parts, each, strict=True))
-    # The grid's steps are up to 2 % of s: the best of it is no better, and not much worse.
+    # The grid's steps are up to 2 % of s: its best value is not better, and not much worse.
     assert expected - ROUNDING * 100 <= value <= expected + 0.05 * (1 + abs(expected))
 
 
@@ -346,9 +346,9 @@ def shares(name, first, others):
 
 @pytest.mark.parametrize("name", ["logistic", "cross_entropy"])
 def test_best_scale_next_to_the_end_of_the_domain(name):
-    """One sample forbids s > 1; the others, very many, want more."""
+    """One sample forbids s > 1; the many others want a larger s."""
     best = LOSSES[name].best_scale(*shares(name, 1, 1e-3), NO_LIMIT)
-    # Where log((1 - s) / s) + 1.999 log((1 - 1e-3 s) / (1e-3 s)) = 0; for s = 1 but in 1 - s,
+    # The root of log((1 - s) / s) + 1.999 log((1 - 1e-3 s) / (1e-3 s)), with s = 1 except in 1 - s,
     # which is 1e-6, as are the terms left out.
     assert float(1 - best) == pytest.approx(999**-1.999, rel=1e-5)
     V, Y = shares(name, 1, 0.02)  # 1 - s of 49^-40: below rounding
@@ -449,7 +449,7 @@ def test_fitting_targets_pass(name, dtype):
 
 @pytest.mark.parametrize("name", SIGNS)
 @pytest.mark.parametrize("bad", [0.0, 2.0, -0.5])
-def test_labels_that_are_no_signs_are_refused(name, bad):
+def test_labels_other_than_signs_are_refused(name, bad):
     Y = torch.ones(4, 1).double()
     Y[2] = bad
     message = rf"loss '{name}' needs labels -1 and \+1, got {bad} \(1 of 4 .*2 \* Y - 1"

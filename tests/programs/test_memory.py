@@ -1,4 +1,4 @@
-"""Formulas of memory against the peak of real solves, and what is said of programs too large."""
+"""Formulas of memory against the peak of real solves, and messages about programs too large."""
 
 import os
 import subprocess
@@ -69,8 +69,8 @@ def test_formula_bounds_the_peak_of_a_solve(terms, case):
     measured = int(run.stdout.split()[0])
     formula = _needed(n, p, P, C, patches, **terms)
     assert measured <= formula, run.stdout
-    # What is set aside for the libraries does not grow with the problem: it is in both bounds.
-    # How few dimensions the faces of cones have shows only when an exact program is solved.
+    # The memory of the libraries does not grow with the problem: it is in both bounds.
+    # Faces of cones turn out to have few dimensions only when an exact program is solved.
     factor = 3 if terms["model"] == "gated" else 5
     assert formula <= factor * measured + memory.OVERHEAD, run.stdout
 
@@ -80,7 +80,7 @@ def test_formula_bounds_the_peak_of_a_solve(terms, case):
     st.integers(0, 4),
     st.sampled_from(["gated", "relu", "relu_bn"]),
 )
-def test_what_is_said_to_fit_is_the_largest_that_does(sizes, share, model):
+def test_sizes_named_as_fitting_are_the_largest_that_fit(sizes, share, model):
     n, p, P, C, patches = sizes
 
     def fits(n, P, budget):
@@ -113,12 +113,12 @@ def _needed(n, p, P, C, patches, model, **terms):
 
 
 def _said(advice) -> dict:
-    """Return the sizes that an advice such as "P = 3 gates or n = 5 samples would fit" names."""
+    """Return the sizes named by advice such as "P = 3 gates or n = 5 samples would fit"."""
     words = advice.split()
     return {words[i - 1]: int(words[i + 1]) for i, word in enumerate(words) if word == "="}
 
 
-def test_message_says_what_is_needed_and_what_there_is():
+def test_message_names_the_memory_needed_and_the_memory_free():
     with pytest.raises(ValueError, match=r"r \+ 1 = 3073, P = 4096, C = 10 need up to \d+\.\d GB"):
         check(50_000, 3073, 4096, 10, budget=2 * 10**9)
     with pytest.raises(ValueError, match=r"1\.0 GB are free on cpu; P = \d+ gates"):
@@ -140,7 +140,7 @@ def test_budget_is_what_is_free_on_the_device(monkeypatch):
 
 
 def test_terms_and_patches_count():
-    """Patches are rows; what couples classes, or makes more directions, takes more."""
+    """Patches are rows; terms that couple classes, or make more directions, take more."""
     sizes = (4000, 257, 500, 10)
     plain = gated_bytes(*sizes)
     assert gated_bytes(*sizes, loss="logistic") > plain
@@ -157,7 +157,7 @@ def test_solving_too_large_a_problem_is_refused_before_it_begins(monkeypatch, mo
     D, y = activation(U, rng.standard_normal((4, 30))), rng.standard_normal(60)
     needed = _needed(60, 4, 30, 1, 1, model)
     monkeypatch.setattr(memory, "available", lambda device: needed - 1)
-    # NaN would be refused too, but only after it was looked for: in float64, which takes memory.
+    # NaN would be refused too, but only after a search for it in float64, which takes memory.
     with pytest.raises(ValueError, match=r"are free on cpu; P = 29 gates or n = 59 samples would"):
         solve(U * np.nan, D, y, 1.0, model=model)
     assert solve(U, D[:, :29], y, 1.0, model=model).certificate.converged

@@ -253,7 +253,7 @@ def test_shares_and_directions_make_up_the_slope_of_vectors(name, shape):
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_directions_are_singular_vectors_of_what_is_kept(name, shape):
-    """Of singular value s: `l^T Z r = sqrt(t/s) s`; the shares are the mean of `(1 - t/s)_+`."""
+    """For a singular value s: `l^T Z r = sqrt(t/s) s`; the shares are the mean of `(1 - t/s)_+`."""
     Z = 2 * normal(*shape)
     slope = PENALTIES[name].slope(Z, THRESHOLD, torch.float64)
     left, right, gates = slope.directions()

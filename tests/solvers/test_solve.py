@@ -23,7 +23,7 @@ SNAPSHOTS = 1000  # no problem here needs a tenth of them
 
 
 class Watcher:
-    """Keeps the snapshots; fails rather than wait for a solver that never ends."""
+    """Keeps the snapshots, and fails if a solver does not end."""
 
     def __init__(self, pause=0.0):
         self.snapshots, self.pause = [], pause
@@ -106,7 +106,7 @@ def test_patches_are_summed():
     assert solution.certificate.objective == pytest.approx(value, rel=1e-12)
     rounding = 100 * np.finfo(solution.weights.dtype).eps
     np.testing.assert_allclose(solution.predict(U, D), F, atol=rounding)
-    # As one gate per patch would not be: the gradient condition of the sum, at zero weights.
+    # The gradient condition of the sum, at zero weights; one gate per patch would not meet it.
     largest = max(
         np.linalg.norm(block)
         for block in (dense.T @ Y).T.reshape(2, -1, U.shape[2]).reshape(-1, U.shape[2])
@@ -134,7 +134,7 @@ def test_one_gate_that_is_always_open_is_soft_thresholding(share):
     solution = solved(problem, tol=1e-12)
     # The design is orthonormal: the weights are as near to the optimal ones as the predictions.
     distance = np.linalg.norm(solution.weights[:, 0] - expected)
-    # And a gap below the rounding of the objective is not known.
+    # A gap below the rounding of the objective cannot be known.
     unknown = 1e-15 * solution.certificate.objective
     assert distance <= instances.apart(solution.certificate) + np.sqrt(2 * unknown)
 
@@ -310,7 +310,7 @@ def test_limit_of_iterations():
 
 @pytest.mark.parametrize("seed", range(6))
 def test_precision_is_named_when_it_is_what_ends_the_search(seed):
-    """Or else the gap vanishes, as the solver sees it."""
+    """Unless the gap as the solver computes it vanishes."""
     problem, watcher = instances.make(seed), Watcher()
     certificate = solve(*problem.data, tol=1e-30, callback=watcher).certificate
     assert abs(certificate.relative_gap) < 1e-14  # rounding of sums of some hundred terms
@@ -337,7 +337,7 @@ def test_certificate_without_the_dual_variable_is_as_valid_but_looser(loss, pena
 
 
 def test_dual_variable_is_scaled_until_it_is_feasible():
-    """Of any variable along that of the solution the certificate is the same; of others valid."""
+    """Multiples of the solution's variable give the same certificate, others a valid one."""
     problem, rng = instances.make(28, C=1), np.random.default_rng(0)
     solution = solved(problem, tol=1e-10)
     best = solution.certificate
@@ -410,7 +410,7 @@ def test_objective_falls_with_beta():
 
 @pytest.mark.parametrize("precision", [np.float32, np.float64])
 def test_a_solution_is_a_start_that_needs_next_to_no_iterations(precision):
-    """Its weights are, but not its dual variable: one or two rounds find that again."""
+    """Only its weights are handed in: one or two rounds find its dual variable again."""
     problem, watcher = instances.make(18), Watcher()
     first = solved(problem, tol=1e-9)
     start = first.weights.astype(precision)

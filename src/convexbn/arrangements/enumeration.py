@@ -22,14 +22,16 @@ from convexbn.arrangements.hyperplanes import (
     interior_points,
     unit,
 )
-from convexbn.inputs import check_between, check_finite
+from convexbn.inputs import ArrayLike, check_between, check_finite
 
 _LIMIT = 2_000_000
 _TOLERANCE = 1e-11  # far above rounding, far below what happens by chance among millions of cells
-_ENTRIES = 2**22  # of a product with the design that are held at once
+_ENTRIES = 2**22  # entries of a product with the design that are held at once
 
 
-def enumerate_arrangements(U, limit: int = _LIMIT, *, tolerance: float = _TOLERANCE) -> np.ndarray:
+def enumerate_arrangements(
+    U: ArrayLike, limit: int = _LIMIT, *, tolerance: float = _TOLERANCE
+) -> np.ndarray:
     """Return the activation patterns `1[U g >= 0]` of all cells of full dimension, each once.
 
     Parameters
@@ -37,12 +39,12 @@ def enumerate_arrangements(U, limit: int = _LIMIT, *, tolerance: float = _TOLERA
     U : array, shape (n, r + 1)
         For a CNN the stacked positions, `U.reshape(K * n, r + 1)`.
     limit : int
-        More arrangements than this are an error, which comes before the enumeration.
+        Largest number of arrangements; it is checked before the enumeration.
     tolerance : float
-        Planes of rows coincide, or meet in one line or subspace, if a change of each row by this,
-        relative to its length in columns of equal scale, can make them do so; if it takes more
-        than ten times this, they do not; between is an error. Raise it for data that repeat only
-        to float32 precision.
+        Planes of rows coincide, or meet in one line or subspace, if a change of each row by this
+        share of its length (in columns of equal scale) can make them do so. They do not if it takes
+        more than ten times this share; anything between is an error. Raise it for data that repeat
+        only to float32 precision.
 
     Returns
     -------
@@ -60,7 +62,9 @@ def enumerate_arrangements(U, limit: int = _LIMIT, *, tolerance: float = _TOLERA
     return _patterns(U, arrangement_gates(U, limit, tolerance=tolerance))
 
 
-def arrangement_gates(U, limit: int = _LIMIT, *, tolerance: float = _TOLERANCE) -> np.ndarray:
+def arrangement_gates(
+    U: ArrayLike, limit: int = _LIMIT, *, tolerance: float = _TOLERANCE
+) -> np.ndarray:
     """Return a unit gate inside each cell, in the order of :func:`enumerate_arrangements`.
 
     Parameters and errors are those of :func:`enumerate_arrangements`. Each gate is clear of every
@@ -83,7 +87,7 @@ def arrangement_gates(U, limit: int = _LIMIT, *, tolerance: float = _TOLERANCE) 
     return G[:, _lexicographic(_patterns(U, G))]
 
 
-def _checked(U):
+def _checked(U: ArrayLike) -> np.ndarray:
     """Return U as a float64 matrix."""
     U = np.asarray(U, dtype=np.float64)
     if U.ndim != 2 or 0 in U.shape:
@@ -95,7 +99,7 @@ def _checked(U):
     return U
 
 
-def _check_tolerance(tolerance):
+def _check_tolerance(tolerance: float) -> None:
     """Raise ValueError unless the tolerance is above rounding and far below 1."""
     if not 1e-14 <= tolerance <= 1e-3:
         raise ValueError(
@@ -107,8 +111,8 @@ def _check_tolerance(tolerance):
 def _whitened_rows(U, tolerance):
     """Return the rows other than zero as unit vectors (n', q), their blur, and the way back.
 
-    With columns and rows of one scale, `E = Q diag(sigma) V^T`, row q_i has for z the plane that
-    row e_i has for the gate `V diag(1/sigma) z`: an invertible map, and cells that are less thin.
+    With columns and rows of one scale, `E = Q diag(sigma) V^T`, the plane of row q_i for z is that
+    of row e_i for the gate `V diag(1/sigma) z`. The map is invertible, and the cells are less thin.
     A change of e_i by `tolerance` is one of q_i by at most `tolerance / sigma_q`.
     """
     size = np.abs(U).max(axis=1)
@@ -123,7 +127,7 @@ def _whitened_rows(U, tolerance):
     return Q[:, :q] / lengths[:, None], blur, Vt[:q].T / sigma[:q] / scale[:, None]
 
 
-def _check_limit(rows, blur, limit):
+def _check_limit(rows: np.ndarray, blur: np.ndarray, limit: int) -> None:
     """Raise ValueError if these different planes have more than `limit` cells."""
     n, q = rows.shape
     bound = number_of_arrangements(n, q)
@@ -135,7 +139,7 @@ def _check_limit(rows, blur, limit):
         )
 
 
-def _patterns(U, G):
+def _patterns(U: np.ndarray, G: np.ndarray) -> np.ndarray:
     """Return `activation(U, G)`, (n, P), in pieces that bound the memory of the product."""
     D = np.empty((len(U), G.shape[1]), dtype=bool)
     for piece in _pieces(len(U), G.shape[1]):
@@ -143,13 +147,13 @@ def _patterns(U, G):
     return D
 
 
-def _pieces(n, P):
+def _pieces(n: int, P: int) -> list[slice]:
     """Return slices of P columns, each with about _ENTRIES entries in n rows."""
     step = max(1, _ENTRIES // max(n, 1))
     return [slice(start, start + step) for start in range(0, P, step)]
 
 
-def _lexicographic(D):
+def _lexicographic(D: np.ndarray) -> np.ndarray:
     """Return the order of the columns of D as binary numbers; raise if two are the same."""
     packed = np.packbits(D, axis=0)  # (bytes, P)
     padded = np.pad(packed, ((0, -len(packed) % 8), (0, 0)))

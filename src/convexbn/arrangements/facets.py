@@ -1,34 +1,34 @@
-"""The facets of the cones of arrangements: which of their n constraints are needed.
+"""Facets of the cones of arrangements: the constraints that do not follow from the others.
 
-Row i bounds the cone of a pattern, that is, the others do not imply its constraint, if and only if
-the pattern with only entry i changed is an arrangement too: the cell on the other side of that
-facet. In general position a cell in R^p has fewer than 2 (p - 1) facets on average, however many
-samples there are (Fukuda, Saito, Tamura and Tokuyama 1991).
+Row i bounds the cone of a pattern if and only if the pattern with only entry i changed is an
+arrangement too: the cell on the other side of that facet. In general position a cell in R^p has
+fewer than 2 (p - 1) facets on average, however many samples there are (Fukuda, Saito, Tamura and
+Tokuyama 1991).
 """
 
 import torch
 
 from convexbn.arrangements.gates import number_of_arrangements
 
-_KEYS_SEED = 0  # any: it decides nothing but which hashes the patterns have
+_KEYS_SEED = 0  # any seed will do: it decides only the hashes of the patterns
 
 
-def facets(D, rank: int) -> torch.Tensor | None:
-    """Return for each pattern the rows that bound its cone.
+def facets(D: torch.Tensor, rank: int) -> torch.Tensor | None:
+    """Return the rows that bound the cone of each pattern.
 
     Parameters
     ----------
     D : Tensor of bool, shape (n, P)
         Patterns.
     rank : int
-        Of the samples that made them.
+        Rank of the samples that made them.
 
     Returns
     -------
     Tensor of int, shape (P, f), or None
-        f is the largest number of facets, and patterns with fewer have their first again. None
-        unless D is known to hold every arrangement: it does if its patterns all differ and are as
-        many as n points in general position have.
+        f is the largest number of facets; patterns with fewer repeat their first. None unless D is
+        known to hold every arrangement, which it does if all its patterns differ and their number
+        is that of n points in general position.
     """
     n, P = D.shape
     if number_of_arrangements(n, rank) != P:
@@ -37,14 +37,14 @@ def facets(D, rank: int) -> torch.Tensor | None:
     known = hashes.sort().values
     if (known[1:] == known[:-1]).any():
         return None
-    # Two patterns with the same hash would only name a constraint too many.
+    # Two patterns with the same hash would only add a constraint that is not needed.
     bounds = torch.stack([_contains(known, hashes ^ key) for key in keys], dim=1)  # (P, n)
     most = int(bounds.sum(dim=1).max())
     found, rows = bounds.to(torch.int8).sort(dim=1, descending=True, stable=True)
     return torch.where(found[:, :most] > 0, rows[:, :most], rows[:, :1])
 
 
-def _hashes(D) -> tuple[torch.Tensor, torch.Tensor]:
+def _hashes(D: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return a hash per pattern (P,), the exclusive or of the keys (n,) of its active rows."""
     generator = torch.Generator().manual_seed(_KEYS_SEED)
     keys = torch.randint(2**63 - 1, (len(D),), generator=generator).to(D.device)
@@ -54,7 +54,7 @@ def _hashes(D) -> tuple[torch.Tensor, torch.Tensor]:
     return hashes, keys
 
 
-def _contains(known, wanted) -> torch.Tensor:
-    """Return which of the wanted values are among the known ones, which are sorted."""
+def _contains(known: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """Return whether each wanted value is among the known ones, which are sorted."""
     places = torch.searchsorted(known, wanted).clamp_max_(len(known) - 1)
     return known[places] == wanted

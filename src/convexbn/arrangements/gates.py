@@ -1,43 +1,49 @@
-"""Gates and the arrangements they make: which neuron is active on which sample.
+"""Gates and their activation patterns: the samples on which each gate's neurons are active.
 
 A gate g in R^(r+1) makes the arrangement `D = diag(1[U g >= 0])` (Ergen et al. 2022, Section 2;
 Pilanci and Ergen 2020).
 """
 
+from collections.abc import Iterator
 from itertools import pairwise
 from math import comb
+from typing import TypeVar
 
 import numpy as np
 import torch
 
-from convexbn.inputs import check_between
+from convexbn.inputs import ArrayLike, check_between
 
-_ROUNDS = 200  # of redrawing duplicates before giving up
+_ROUNDS = 200  # rounds of redrawing duplicates before giving up
 _AT_LEAST = 64  # gates drawn in a round: the last few patterns are the rarest
-CHUNK_BYTES = 64 * 2**20  # of the product of design and gates, in float64: no more at once
-_ROWS = 192  # chunks are multiples of it: whole blocks of matrix products, to round as in one piece
+CHUNK_BYTES = 64 * 2**20  # largest part of the product of design and gates, in float64
+_ROWS = 192  # chunks are multiples of it: whole blocks of a matrix product round as in one piece
+
+# Numbers in, numbers of the same kind out.
+Array = TypeVar("Array", np.ndarray, torch.Tensor)
 
 
-def activation(U, G):
-    """Return which gate is active on which sample: the one place that decides `>= 0`.
+def activation(U: Array, G: Array) -> Array:
+    """Return the activation patterns `U G >= 0` of gates; no other place decides about `= 0`.
 
     Parameters
     ----------
-    U : array or tensor, shape (n, r + 1)
+    U : array or tensor, shape (n, r + 1) or (K, n, r + 1)
     G : array or tensor, shape (r + 1, P)
 
     Returns
     -------
-    array or tensor of bool, shape (n, P)
+    array or tensor of bool, shape (n, P) or (K, n, P)
     """
     pieces = [U[..., rows, :] @ G >= 0 for rows in _chunks(U.shape[-2], G.shape[-1])]
     if len(pieces) == 1:
         return pieces[0]
-    join = np.concatenate if isinstance(pieces[0], np.ndarray) else torch.cat
-    return join(pieces, -2)
+    if isinstance(U, np.ndarray):
+        return np.concatenate(pieces, -2)
+    return torch.cat(pieces, -2)
 
 
-def _chunks(n, P):
+def _chunks(n: int, P: int) -> Iterator[slice]:
     """Yield slices of n samples, more than `_ROWS` each, whose products take `CHUNK_BYTES`."""
     step = max(1, CHUNK_BYTES // (8 * P * _ROWS)) * _ROWS
     starts = [*range(0, max(1, n - _ROWS), step), n]
@@ -52,7 +58,7 @@ def number_of_arrangements(n: int, p: int) -> int:
     return 2 * sum(comb(n - 1, k) for k in range(min(p, n)))
 
 
-def sample_gates(U, P: int, seed) -> np.ndarray:
+def sample_gates(U: ArrayLike, P: int, seed: int | np.random.SeedSequence) -> np.ndarray:
     """Draw P standard normal gates whose activation patterns on U all differ.
 
     Parameters
@@ -69,13 +75,14 @@ def sample_gates(U, P: int, seed) -> np.ndarray:
     Raises
     ------
     ValueError
-        If U has fewer than P different patterns, or if 200 rounds of redrawing did not find P.
+        If U has fewer than P different patterns, or 200 rounds of redrawing do not find P.
     """
     U = np.asarray(U)
     n, p = U.shape
     check_between("P", P, 1, number_of_arrangements(n, p))
     generator = np.random.default_rng(seed)
-    patterns, gates = set(), []
+    patterns: set[bytes] = set()
+    gates: list[np.ndarray] = []
     for _ in range(_ROUNDS):
         for gate, pattern in _draw(U, max(P - len(gates), _AT_LEAST), generator):
             if pattern not in patterns:
@@ -89,7 +96,9 @@ def sample_gates(U, P: int, seed) -> np.ndarray:
     )
 
 
-def _draw(U, count, generator):
+def _draw(
+    U: np.ndarray, count: int, generator: np.random.Generator
+) -> Iterator[tuple[np.ndarray, bytes]]:
     """Yield `count` gates, each with the bytes of its pattern."""
     G = generator.standard_normal((U.shape[1], count))
     packed = np.packbits(activation(U, G), axis=0)

@@ -1,11 +1,11 @@
 """The cells of a central arrangement of hyperplanes `{z : u_i^T z = 0}`, and a point in each.
 
-**Deletion and restriction.** The plane of row k cuts exactly those cells of the rows before it that
-its intersection with them shows, and the intersections are the cells of those rows' restriction to
-the plane: the same problem in one dimension less. A point z inside such an intersection becomes
-two, `z +- eps u_k`, where eps is half the way to the next plane. A basis of the rows comes first,
-whose cells are all sign vectors; in rank 2 the cells are the gaps between sorted angles. A tree of
-cuts tells in which cell a point lies. So n different planes of rank q have (Zaslavsky 1975)
+**Deletion and restriction.** The plane of row k cuts exactly the cells of the rows before it that
+it intersects, and the intersections are the cells of those rows' restriction to the plane: the same
+problem in one dimension less. A point z inside such an intersection becomes two, `z +- eps u_k`,
+where eps is half the way to the next plane. A basis of the rows comes first, whose cells are all
+sign vectors; in rank 2 the cells are the gaps between sorted angles. A tree of cuts tells in which
+cell a point lies. So n different planes of rank q have (Zaslavsky 1975)
 
     2^q + sum_(k>q) (cells of the rows before k, restricted to plane k)
 
@@ -26,8 +26,8 @@ import numpy as np
 _CLEARLY = 10  # times the blur
 
 
-def distinct(rows, blur) -> np.ndarray:
-    """Return the sorted indices of one row per plane, the least blurred of those that coincide.
+def distinct(rows: np.ndarray, blur: np.ndarray) -> np.ndarray:
+    """Return the sorted indices of one row per plane, the least blurred where rows coincide.
 
     Parameters
     ----------
@@ -52,8 +52,8 @@ def distinct(rows, blur) -> np.ndarray:
     return _leaders(rows, blur, run)
 
 
-def count_cells(rows, blur, stop: float = np.inf) -> int:
-    """Return the number of cells, or, once that is known, a lower bound larger than `stop`.
+def count_cells(rows: np.ndarray, blur: np.ndarray, stop: float = np.inf) -> int:
+    """Return the number of cells, or a lower bound that exceeds `stop` as soon as there is one.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def count_cells(rows, blur, stop: float = np.inf) -> int:
     return total
 
 
-def interior_points(rows, blur) -> np.ndarray:
+def interior_points(rows: np.ndarray, blur: np.ndarray) -> np.ndarray:
     """Return a unit vector inside each cell, shape (q, number of cells).
 
     Parameters
@@ -91,7 +91,7 @@ def interior_points(rows, blur) -> np.ndarray:
     Raises
     ------
     ValueError
-        If the blur leaves in doubt on which side of a plane a point is.
+        If the blur leaves the side of a plane on which a point lies in doubt.
     """
     n, q = rows.shape
     if n == q:
@@ -102,7 +102,7 @@ def interior_points(rows, blur) -> np.ndarray:
     return _cut_one_by_one(rows[order], blur[order])
 
 
-def check_clear(heights, blur) -> None:
+def check_clear(heights: np.ndarray, blur: np.ndarray) -> None:
     """Raise ValueError where a point's height above a plane, (n, P), is within its blur (n,)."""
     if (np.abs(heights) <= blur[:, None]).any():
         raise doubt()
@@ -111,19 +111,19 @@ def check_clear(heights, blur) -> None:
 def doubt() -> ValueError:
     """Return the error for rows between coincident and clearly apart."""
     return ValueError(
-        "expected rows whose planes coincide, or meet in a line or subspace, clearly or clearly "
+        "expected rows whose planes clearly coincide (or meet in a line or subspace) or clearly do "
         "not, but some are near the tolerance; round the data, raise the tolerance so that nearly "
         "coincident counts as coincident, or lower it"
     )
 
 
-def unit(Z) -> np.ndarray:
+def unit(Z: np.ndarray) -> np.ndarray:
     """Return the columns of Z scaled to unit length; a zero column stays."""
     lengths = np.linalg.norm(Z, axis=0)
     return Z / np.where(lengths > 0, lengths, 1)
 
 
-def _leaders(rows, blur, run):
+def _leaders(rows: np.ndarray, blur: np.ndarray, run: np.ndarray) -> np.ndarray:
     """Return the sorted indices of one row per plane, comparing the rows of a run only."""
     rest, kept = np.lexsort((blur, run)), []
     while len(rest):
@@ -138,13 +138,13 @@ def _leaders(rows, blur, run):
     return np.sort(np.concatenate(kept))
 
 
-def _fewest(rows):
-    """Return the least number of cells that so many planes of this rank can have."""
+def _fewest(rows: np.ndarray) -> int:
+    """Return the least number of cells that n planes of rank q can have."""
     n, q = rows.shape
     return 2 ** (q - 1) * (n - q + 2) if q else 1
 
 
-def _basis_first(rows):
+def _basis_first(rows: np.ndarray) -> np.ndarray:
     """Return an order of the rows that starts with a well conditioned basis."""
     rest, basis = rows.copy(), []
     for _ in range(rows.shape[1]):
@@ -164,14 +164,14 @@ def _restrict(rows, blur, k):
     return inside[keep], blur[keep], basis
 
 
-def _plane(u):
+def _plane(u: np.ndarray) -> np.ndarray:
     """Return an orthonormal basis (q, q - 1) of the plane of u, from the reflection to an axis."""
     v = u.copy()
     v[0] += np.copysign(1, u[0])
     return (np.eye(len(u)) - np.outer(v, v / abs(v[0])))[:, 1:]  # v^T v = 2 |v_0|
 
 
-def _orthants(rows):
+def _orthants(rows: np.ndarray) -> np.ndarray:
     """Return points at the same distance from all planes of a basis, (q, 2^q).
 
     Bit i of the column's number is the side of row i.
@@ -181,7 +181,7 @@ def _orthants(rows):
     return unit(np.linalg.solve(rows, signs))
 
 
-def _sectors(rows):
+def _sectors(rows: np.ndarray) -> np.ndarray:
     """Return the middles of the sectors in rank 2, (2, 2 n)."""
     edges = np.sort(np.mod(np.arctan2(rows[:, 0], -rows[:, 1]), np.pi))
     middles = (edges + np.append(edges[1:], edges[0] + np.pi)) / 2
@@ -189,8 +189,8 @@ def _sectors(rows):
     return np.hstack([Z, -Z])
 
 
-def _cut_one_by_one(rows, blur):
-    """Return a point inside each cell, adding plane after plane to those of a basis."""
+def _cut_one_by_one(rows: np.ndarray, blur: np.ndarray) -> np.ndarray:
+    """Return a point inside each cell, adding one plane after another to those of a basis."""
     n, q = rows.shape
     cuts, points = _Cuts(q), [_orthants(rows[:q])]
     for k in range(q, n):
@@ -213,17 +213,17 @@ def _both_sides(Z, heights, slopes, u):
 
 
 class _Cuts:
-    """The tree of cuts: in which cell a point is, from its sides of the planes that cut.
+    """The tree of cuts, which tells the cell of a point from its sides of the planes that cut.
 
     Nodes 0 to 2^q - 1 are the orthants of the basis. A cut gives a cell two parts, the nodes
     `first` below the plane and `first + 1` above; 0 is a cell that is whole.
     """
 
-    def __init__(self, q):
+    def __init__(self, q: int):
         self.q, self.size = q, 2**q
         self.first, self.plane = np.zeros((2, 2 * self.size), dtype=np.intp)
 
-    def add(self, above, k):
+    def add(self, above: np.ndarray, k: int) -> None:
         """Let plane k cut the cells of points with these sides, (k, R), one point in each."""
         cells = self._locate(above)
         parts = self.size + 2 * np.arange(len(cells))
@@ -235,11 +235,11 @@ class _Cuts:
         if (self.first[cells] != parts).any():
             raise doubt()  # two points in one cell
 
-    def whole(self):
-        """Return for each node whether it is a cell that was not cut."""
+    def whole(self) -> np.ndarray:
+        """Return whether each node is a cell that was not cut."""
         return self.first[: self.size] == 0
 
-    def _locate(self, above):
+    def _locate(self, above: np.ndarray) -> np.ndarray:
         """Return the node of the whole cell of each point."""
         node = 2 ** np.arange(self.q) @ above[: self.q]
         points = np.arange(len(node))

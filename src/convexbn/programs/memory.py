@@ -1,33 +1,33 @@
-"""How many bytes solving takes, and what would fit where they are not there.
+"""Memory that solving takes, and the largest sizes that fit where there is not enough.
 
-Upper bounds of what lives at the same time besides the inputs themselves, for n samples, blocks of
-p = r + 1 weights, P gates, C outputs and K patches. The gated program takes
+The formulas are upper bounds of the bytes that are held at once besides the inputs, for n samples,
+blocks of p = r + 1 weights, P gates, C outputs and K patches. The gated program takes
 
     K n (16 p + (1 + c + k) P) + 8 V n C + w p P C + pass + (4 k + 9) K n m + (4 k + 40) m^2:
 
 its design in float64, float32 and summed over patches; masks as bytes, once on the device, once for
-each class that selects candidates of its own (c = C; with the nuclear norm 1), once for each part
-of the Newton system at work; V vectors like the predictions; w bytes per weight for the solver's
-iterates and the referee's; the intermediate of one pass (:func:`pass_bytes`). The preconditioner
+each class that selects its own candidates (c = C; with the nuclear norm 1), once for each part of
+the Newton system in use; V vectors like the predictions; w bytes per weight for the iterates of the
+solver and the referee; and the intermediate of one pass (:func:`pass_bytes`). The preconditioner
 has m directions, with their Gram matrix, in each of k parts (C where the cross-entropy couples
 columns whose norms are apart, else 1), and some copies of them while it is made. Near the optimum m
-is far below the number of gates. But at first every block can be active, so that there is nothing
-less to go by than all of them, P, or P min(p, C) singular values; with p eigenvectors of the
-design more where the loss is not quadratic.
+is far below the number of gates. But at first every block can be active, so the bound counts all of
+them: P, or P min(p, C) singular values, plus p eigenvectors of the design where the loss is not
+quadratic.
 
 The exact program of the ReLU network takes, with d = 2 P p, the most dimensions that the active
 faces can have (again far fewer at the optimum), and j = min(2 P, 4 (n + 1)),
 
     8 (R P K n + F P p^2 + S p (K n + P)) + batch + max(24 K n d + 24 min(n, d)^2, 64 j^2):
 
-R vectors of signs and multipliers per arrangement, F factors per block, S copies of design and
-weights, the activations of one batch of projections, and then the larger of a Newton system and
-the singular value decomposition that makes the solution sparse. With BN after the ReLU designs
-and constraints are formed, and factorized in each step: with p one larger for the bias,
+for R vectors of signs and multipliers per arrangement, F factors per block, S copies of design and
+weights, the activations of one batch of projections, and the larger of a Newton system and the
+singular value decomposition that makes the solution sparse. With BN after the ReLU, designs and
+constraints are formed, and factorized in each step; with p one larger for the bias,
 
     8 (G P n (p + 1) + H P n + F P (p + 1)^2 + 2 n^2) + 64 j^2.
 
-What the libraries take for themselves, `OVERHEAD`, is added to each. Imports nothing heavy:
+Each includes the memory of the libraries themselves, `OVERHEAD`. Imports nothing heavy:
 :mod:`convexbn.pipeline.footprint` uses the formulas too.
 """
 
@@ -38,7 +38,7 @@ from pathlib import Path
 # GPU wants few large products. With one thread 2 to 16 MiB are alike; with several, each product
 # waits for all threads, and where others use the cores too, 2 MiB take seven times as long as 16.
 PASS_BYTES, PASS_BYTES_ON_GPU = 16 * 2**20, 256 * 2**20
-# But not fewer samples at once than these, as every product of a pass reads all blocks.
+# Least number of samples of a pass at once, as every product reads all blocks.
 PASS_ROWS = 512
 
 # The constants of the formulas, measured by tests/programs/test_memory.py.
@@ -52,24 +52,34 @@ DENSE_DESIGNS = 18  # G
 BATCH_BYTES = 2 * 2**26  # twice that of the projections on cones
 
 
-def pass_rows(p, P, C, size=4, device="cpu") -> int:
-    """Return how many samples a pass over the design takes at once; `size` is that of a number."""
+def pass_rows(p: int, P: int, C: int, size: int = 4, device: str = "cpu") -> int:
+    """Return the samples that a pass over the design takes at once; numbers have `size` bytes."""
     budget = PASS_BYTES if device == "cpu" else PASS_BYTES_ON_GPU
     return max(PASS_ROWS, budget // _pass_row(p, P, C, size))
 
 
-def pass_bytes(n, p, P, C, size=8, device="cpu") -> int:
+def pass_bytes(n: int, p: int, P: int, C: int, size: int = 8, device: str = "cpu") -> int:
     """Return the bytes of the intermediates of one pass over n samples."""
     return min(n, pass_rows(p, P, C, size, device)) * _pass_row(p, P, C, size)
 
 
-def _pass_row(p, P, C, size) -> int:
-    """Return the bytes that one sample takes: the masks as numbers, and (narrow, C) of products."""
+def _pass_row(p: int, P: int, C: int, size: int) -> int:
+    """Return the bytes of one sample: its masks as numbers, and its products (narrow, C)."""
     return size * (P + min(p, P) * (1 + C))
 
 
-def gated_bytes(n, p, P, C, patches=1, *, loss="squared", penalty="group", device="cpu") -> int:
-    """Return an upper bound of the bytes that solving the gated program takes besides its inputs.
+def gated_bytes(
+    n: int,
+    p: int,
+    P: int,
+    C: int,
+    patches: int = 1,
+    *,
+    loss: str = "squared",
+    penalty: str = "group",
+    device: str = "cpu",
+) -> int:
+    """Return an upper bound of the bytes of a gated solve, besides the inputs.
 
     Parameters
     ----------
@@ -89,8 +99,8 @@ def gated_bytes(n, p, P, C, patches=1, *, loss="squared", penalty="group", devic
     return OVERHEAD + held + weights + newton + pass_bytes(rows, p, P, C, device=device)
 
 
-def exact_bytes(n, p, P, patches=1, *, model="relu") -> int:
-    """Return an upper bound of the bytes that solving an exact program takes.
+def exact_bytes(n: int, p: int, P: int, patches: int = 1, *, model: str = "relu") -> int:
+    """Return an upper bound of the bytes of an exact solve, besides the inputs.
 
     Parameters
     ----------
@@ -110,7 +120,7 @@ def exact_bytes(n, p, P, patches=1, *, model="relu") -> int:
     return OVERHEAD + 8 * held + batch + max(newton, fewest)
 
 
-def available(device="cpu") -> int | None:
+def available(device: str = "cpu") -> int | None:
     """Return the bytes that are free on a device, or None where the system does not say.
 
     On Linux memory that only caches files counts as free.
@@ -119,7 +129,7 @@ def available(device="cpu") -> int | None:
         import torch
 
         reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return torch.cuda.mem_get_info(device)[0] + reserved  # what PyTorch holds and does not use
+        return torch.cuda.mem_get_info(device)[0] + reserved  # PyTorch holds it without using it
     status = Path("/proc/meminfo")
     if status.exists():
         lines = (line.split() for line in status.read_text().splitlines())
@@ -129,8 +139,19 @@ def available(device="cpu") -> int | None:
     return None
 
 
-def check(n, p, P, C, patches=1, *, model="gated", device=None, budget=None, **terms) -> None:
-    """Raise ValueError, before anything large is allocated, for a program that does not fit.
+def check(
+    n: int,
+    p: int,
+    P: int,
+    C: int,
+    patches: int = 1,
+    *,
+    model: str = "gated",
+    device: object = None,
+    budget: int | None = None,
+    **terms: str,
+) -> None:
+    """Raise ValueError for a program that does not fit, before anything large is allocated.
 
     Parameters
     ----------
@@ -140,14 +161,14 @@ def check(n, p, P, C, patches=1, *, model="gated", device=None, budget=None, **t
     device : str or torch.device or None
         None is the CPU.
     budget : int, optional
-        Bytes that may be used; by default what is free on the device.
+        Bytes that may be used; by default those free on the device.
     **terms
         `loss` and `penalty` of :func:`gated_bytes`.
 
     Raises
     ------
     ValueError
-        Saying what is needed, what there is, and the largest P and n that would fit.
+        With the bytes needed, the bytes free, and the largest P and n that would fit.
     """
     device = str(device or "cpu")
     free = available(device) if budget is None else budget

@@ -7,7 +7,7 @@ the result in float64.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 __all__ = ["Solution", "solve", "solve_path"]
 
-_METHODS = {
+_METHODS: dict[type, Callable[..., Result]] = {
     GatedProgram: proximal_point.minimize,
     ReLUProgram: proximal_newton.minimize,
     ReLUBNProgram: interior_point.minimize,
@@ -196,7 +196,9 @@ def solve_path(
         logger.info("beta %.3g: %s", beta, certificate.reason)
         result = result._replace(weights=weights)
         witness = {name: _like(U, values) for name, values in result.witness.items()}
-        yield Solution(_like(U, weights), certificate, float(beta), **terms, **witness)
+        yield Solution(
+            *(_like(U, weights), certificate, float(beta), model, loss, penalty), **witness
+        )
 
 
 def _judged(program, result: Result, tol: float) -> tuple[torch.Tensor, Certificate]:

@@ -1,17 +1,18 @@
 """Solutions of the exact programs with few neurons.
 
-An interior-point method ends in the middle of the optimal face, where many blocks share what few
-could do. They become few in three steps, each as far as the certificate allows:
+An interior-point method ends in the middle of the optimal face, where many blocks share the work of
+a few. Three steps reduce them, each as far as the certificate allows:
 
-- of all blocks no more than n + 1 are needed (Caratheodory 1907): as long as there are more, their
-  predictions and norms, n + 1 numbers each, are linearly dependent, and one of them can be shrunk
-  to nothing with no change of the sums;
+- n + 1 blocks are enough (Caratheodory 1907): the predictions and the norm of a block are n + 1
+  numbers, so those of more blocks are linearly dependent, and one block can be shrunk to nothing
+  with no change of the sums;
 - a neuron on the boundary of several cones can be a block of each: such blocks are parallel, and
   their sum in one of the cones is the same neuron;
-- blocks that are zero but for rounding become zero.
+- blocks that are zero up to rounding become zero.
 """
 
 import torch
+from torch import Tensor
 
 from convexbn.programs.relu import ExactProgram
 
@@ -19,7 +20,7 @@ _DEPENDENT = 1e-13  # smallest singular value, relative, of independent columns
 _PARALLEL = (1e-3, 1e-5, 1e-7)  # angles up to which blocks may be one
 
 
-def sparsest(program: ExactProgram, x, multipliers, error) -> torch.Tensor:
+def sparsest(program: ExactProgram, x: Tensor, multipliers: Tensor, error: float) -> Tensor:
     """Return blocks with few non-zero, whose relative gap and violation are at most `error`.
 
     Parameters
@@ -29,7 +30,7 @@ def sparsest(program: ExactProgram, x, multipliers, error) -> torch.Tensor:
         Blocks near the optimum.
     multipliers : Tensor, shape (2, P, h)
     error : float
-        Not less than that of x itself.
+        At least the error of x itself.
     """
 
     def allowed(blocks):
@@ -46,11 +47,11 @@ def sparsest(program: ExactProgram, x, multipliers, error) -> torch.Tensor:
     return _without_smallest(program, x, allowed)
 
 
-def _without_smallest(program, x, allowed) -> torch.Tensor:
+def _without_smallest(program, x, allowed) -> Tensor:
     """Return x without the smallest blocks, as many as can go, by bisection."""
     norms = torch.linalg.vector_norm(program.normed(x), dim=-1)
     ascending = norms[norms > 0].sort().values
-    keep, drop = 0, len(ascending)  # so many may go, so many may not
+    keep, drop = 0, len(ascending)  # numbers of blocks that may go, and that may not
     while drop - keep > 1:
         middle = (keep + drop) // 2
         pruned = x * (norms > ascending[middle - 1])[..., None]
@@ -58,14 +59,14 @@ def _without_smallest(program, x, allowed) -> torch.Tensor:
     return x * (norms > ascending[keep - 1])[..., None] if keep else x
 
 
-def _merged(program, x, angle) -> torch.Tensor:
+def _merged(program, x, angle) -> Tensor:
     """Return x with parallel blocks of one sign added to the longest of them."""
     W = program.weights(x).transpose(1, 2)  # (2, P, p)
     W = torch.stack([merged(side, angle) for side in W])
     return program.blocks(W.transpose(1, 2))
 
 
-def merged(S: torch.Tensor, angle: float) -> torch.Tensor:
+def merged(S: Tensor, angle: float) -> Tensor:
     """Return blocks with parallel ones summed in the place of the longest, zeros in the others'.
 
     Parameters
@@ -86,7 +87,7 @@ def merged(S: torch.Tensor, angle: float) -> torch.Tensor:
     return torch.zeros_like(S).index_add_(0, leaders, S[order])
 
 
-def fewest(program: ExactProgram, x) -> torch.Tensor:
+def fewest(program: ExactProgram, x: Tensor) -> Tensor:
     """Return blocks with the same predictions and sum of norms, at most n + 1 of them non-zero."""
     sign, block = (x != 0).any(-1).nonzero(as_tuple=True)
     x = x.clone()
@@ -99,7 +100,7 @@ def fewest(program: ExactProgram, x) -> torch.Tensor:
     return x
 
 
-def _basic_shares(M) -> torch.Tensor:
+def _basic_shares(M) -> Tensor:
     """Return c >= 0 (k,) with `M c = M 1`, at most as many non-zero as M (m, k) has rows.
 
     Works through the columns a few multiples of m at a time.
@@ -114,11 +115,11 @@ def _basic_shares(M) -> torch.Tensor:
     return shares
 
 
-def _without_dependence(M, shares) -> torch.Tensor:
+def _without_dependence(M, shares) -> Tensor:
     """Move non-negative shares (k,) along the null space of M until none is left."""
     _, sigma, Vt = torch.linalg.svd(M * shares, full_matrices=True)
     rank = int((sigma > _DEPENDENT * sigma[:1]).sum())
-    null = Vt[rank:]  # of relative changes of the shares, (k - rank, k)
+    null = Vt[rank:]  # null space of relative changes of the shares, (k - rank, k)
     change = torch.ones_like(shares)
     while len(null):
         direction = null[-1] / null[-1].abs().max()

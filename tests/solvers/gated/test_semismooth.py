@@ -226,7 +226,7 @@ def equal_rows(program):
 @pytest.mark.parametrize("K", [1, 2])
 @pytest.mark.parametrize("m", [0, 4])
 def test_preconditioner_inverts_the_mean_field(c, varying, K, m):
-    """Of rows of the same length, the mean Hessian over random masks is inverted exactly."""
+    """For rows of the same length, the mean Hessian over random masks is inverted exactly."""
     program, rng = equal_rows(make(K=K)), np.random.default_rng(0)
     n = len(program.Y)
     inverse_hessian = torch.full((n, c), 0.7, dtype=torch.float64)
@@ -260,7 +260,7 @@ def test_preconditioner_is_symmetric_and_positive_definite(c, whitened, sigma):
 
 
 @pytest.mark.parametrize("sigma", [1e6, 1e12])
-def test_directions_that_repeat_each_other_are_no_obstacle_in_float32(sigma):
+def test_repeated_directions_are_handled_in_float32(sigma):
     """Their Gram matrix has rank one; beside sigma its 1 is far below the rounding of float32."""
     program = make(n=200, d=20)
     n, spectrum = 200, Spectrum.of(replace(program, U=program.U.float()))
@@ -270,7 +270,7 @@ def test_directions_that_repeat_each_other_are_no_obstacle_in_float32(sigma):
     r = normal(n, 1, seed=3).float()
     z = MeanField(spectrum, torch.ones(n, 1), shares, shares, left, right)(r)
     assert z.dtype == torch.float32
-    # Across the direction nothing changes, along it next to nothing is left.
+    # Across the direction nothing changes; along it almost nothing remains.
     unit = left[:, :1] / left[:, :1].norm()
     across = r - unit * (unit.T @ r)
     torch.testing.assert_close(z, across, rtol=0, atol=2e-3)
@@ -346,7 +346,7 @@ def psi(system, program, V) -> float:
 @cases
 @pytest.mark.parametrize("share", [0.01, 0.3, 0.8])
 def test_it_starts_at_the_edge_of_what_is_feasible(loss, penalty, K, share):
-    """The mean-field dual point: of zero weights' own the largest norm is 1 / share times beta."""
+    """At zero weights' own dual point the largest norm is 1 / share times beta."""
     program = make(loss=loss, penalty=penalty, K=K)
     program = replace(program, beta=share * program.beta_max())
     T = program.adjoint(begin(program).V)
@@ -400,7 +400,7 @@ def test_newton_steps_never_raise_the_subproblem(loss, penalty, K):
 
 
 @cases
-def test_candidates_know_what_all_gates_would(loss, penalty, K):
+def test_candidates_give_the_results_of_all_gates(loss, penalty, K):
     """T, F, blocks and gradient of the candidates are those of the whole program; bounds hold."""
     program = make(5, n=30, P=25, loss=loss, penalty=penalty, K=K, share=0.3)
     system = begin(program, 0.1 * normal(program.shape[0], 25, 3))
@@ -425,7 +425,7 @@ def test_candidates_know_what_all_gates_would(loss, penalty, K):
 
 @pytest.mark.parametrize("idle", [0.0, 0.2, 1.0])
 def test_candidates_leave_and_return(monkeypatch, idle):
-    """A run in which gates are let go of and taken in again ends where one of all gates does."""
+    """A run that lets gates go and takes them in again ends where a run with all gates does."""
     monkeypatch.setattr("convexbn.solvers.gated.semismooth._IDLE", idle)
     program = make(6, n=60, d=5, P=60, C=1, share=0.4)
     system = begin(program, 0.3 * normal(program.shape[0], 60, 1), sigma=1.0)
@@ -485,7 +485,7 @@ def test_dual_bounds_are_below_the_optimum(loss, penalty, K):
         rough, point = system.dual_bound(exact=False)
         exact, same = system.dual_bound(exact=True)
         assert torch.equal(point, same)
-        # What is known of the point without its norms is less than with all of them.
+        # Bounds of the norms give a smaller dual value than the norms themselves.
         whole = program.dual_objective(point, program.adjoint(point))
         assert rough <= exact * (1 + ROUNDING)
         assert exact <= whole * (1 + ROUNDING) <= optimum.objective * (1 + 2 * ROUNDING)
@@ -513,7 +513,7 @@ def test_few_rounds_are_enough(loss, penalty):
 
 
 def test_few_rounds_are_enough_for_patches():
-    """Of the patches of images, whose design is far from orthonormal when it is pooled."""
+    """The pooled design of the patches of images is far from orthonormal."""
     rng = np.random.default_rng(0)
     images = rng.standard_normal((60, 1, 6, 6)) + np.linspace(0, 3, 6)
     U = whiten(patches(images, 3, stride=3).reshape(-1, 9)).U

@@ -11,7 +11,7 @@ from scipy.optimize import nnls
 from convexbn import activation, certify, enumerate_arrangements, solve, solve_path, whiten
 from convexbn.programs.instances import make_program
 from convexbn.programs.relu_bn import formed
-from convexbn.solvers.relu import proximal_newton as cone_newton
+from convexbn.solvers.relu import proximal_newton
 from convexbn.solvers.relu.projections import Projections
 
 LOSSES = tuple(LOSS_VALUES)
@@ -93,14 +93,14 @@ def test_projections_of_some_blocks_leave_the_others():
 def test_newton_step_takes_the_residual_down_as_it_says(model, loss, P):
     """After a tiny part of the step, the residual has shrunk by that part; so has the value."""
     program = program_of(make_cones(model, 4, n=20, d=4, P=P, loss=loss, share=0.01))
-    state = cone_newton.State.at(program, torch.zeros(program.shape, dtype=torch.float64))
+    state = proximal_newton.State.at(program, torch.zeros(program.shape, dtype=torch.float64))
     F, sigma, part = torch.as_tensor(0.3 * normal(20, 1, seed=5)), 30.0, 1e-6
-    trial = cone_newton._trial(program, state, sigma, F)
+    trial = proximal_newton._trial(program, state, sigma, F)
     assert 0 < len(trial.active) < 2 * P
     hessian = program.loss.hessian(F, program.Y)
-    step = cone_newton._newton_step(program, state.cones, sigma, trial, hessian)
-    after = cone_newton._trial(program, state, sigma, F + part * step)
-    # What is left over is of second order in the part.
+    step = proximal_newton._newton_step(program, state.cones, sigma, trial, hessian)
+    after = proximal_newton._trial(program, state, sigma, F + part * step)
+    # The difference is of second order in the part.
     torch.testing.assert_close(
         after.residual, (1 - part) * trial.residual, rtol=0, atol=1e-9 * float(step.abs().max())
     )
@@ -154,7 +154,7 @@ def test_a_hundred_samples_are_certified():
 
 
 def test_multipliers_of_every_block_are_returned():
-    """The referee needs those of blocks that are zero as much as of the others."""
+    """The referee needs the multipliers of zero blocks as much as the others."""
     problem = make_cones("relu", 10, n=40, d=5, P=30, share=0.3)
     solution = solve(*problem.data, model="relu", tol=1e-8)
     assert solution.neurons < 30

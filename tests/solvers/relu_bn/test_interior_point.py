@@ -1,6 +1,6 @@
-"""The solvers of the exact programs against CVXPY and Clarabel, and against what the theory says.
+"""The solvers of the exact programs against CVXPY, Clarabel and theorems.
 
-`solve` takes the interior-point method for model "relu_bn" alone; what is its own is tested on the
+`solve` takes the interior-point method for model "relu_bn" alone; its parts are tested on the
 matrices of all models.
 """
 
@@ -101,7 +101,7 @@ def test_every_program_is_certified(model, seed, n, d, P, loss, share):
 
 @pytest.mark.parametrize(("loss", "seed"), [("logistic", 3), ("squared_hinge", 0)])
 def test_curved_losses_need_the_line_search(loss, seed):
-    """Where beta is small, full steps leave the central path for good and end uncertified."""
+    """At small beta, full steps leave the central path for good and end uncertified."""
     problem = make_cones("relu", seed, n=20, d=3, P=20, loss=loss, share=0.002)
     _, _, error = from_inside(with_matrices(problem))
     assert error <= 1e-6
@@ -165,7 +165,7 @@ def test_no_more_than_n_plus_one_neurons(model, share):
 @pytest.mark.parametrize("model", MODELS)
 @settings(max_examples=15)
 @given(seed=st.integers(0, 10**6), n=st.integers(3, 12), P=st.integers(1, 60))
-def test_fewer_neurons_say_the_same(model, seed, n, P):
+def test_fewer_neurons_make_the_same_predictions(model, seed, n, P):
     problem = make_cones(model, seed, n=n, P=P)
     program = make_program(*problem.data, model=problem.model, loss="squared", penalty="group")
     x = program.blocks(torch.as_tensor(problem.feasible_weights()))
@@ -331,7 +331,7 @@ def test_newton_step_solves_the_linearized_conditions(model, loss):
     step = NewtonSystem(before).step(0.5 * before.mu, None)
     part = 1e-6
     after = Conditions(program, point.moved(step, part))
-    # What is left over is of second order in the part.
+    # The difference is of second order in the part.
     for name in ("residual_x", "residual_tau", "missing"):
         expected = (1 - part) * getattr(before, name)
         torch.testing.assert_close(getattr(after, name), expected, rtol=0, atol=1e-9)

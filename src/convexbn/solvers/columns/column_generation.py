@@ -12,31 +12,34 @@ networks"), and moved (Denoyelle et al. 2019, the sliding Frank-Wolfe algorithm)
 2. a lasso gives all neurons their lengths, and drops some;
 3. all neurons slide to a joint optimum (:mod:`convexbn.solvers.columns.sliding`) with the kinks of
    the ReLU rounded off, less and less as fewer violators are found;
-4. those that became parallel are merged, those that became zero dropped.
+4. neurons that became parallel are merged, and neurons that became zero dropped.
 
-What is known of the result. Its objective is an upper bound of the optimum. Scaled by the largest
-`|v^T relu(U w)|`, v is a dual point, and its value a lower bound *if* the search found the largest:
-it is a search from many starts, no proof, and the bound is conditional on it. Certified by the
-referee, without that condition, is optimality on the cones of the neurons' own patterns, by the
+The objective of the result is an upper bound of the optimum. Scaled by the largest
+`|v^T relu(U w)|`, v is a dual point, whose value is a lower bound *if* the search found the
+largest. A search from many starts proves nothing: the bound is conditional on it. The referee
+certifies, without that condition, optimality on the cones of the neurons' own patterns, by the
 multipliers of :mod:`convexbn.solvers.relu.projections`.
 """
 
 import logging
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 
 from convexbn.arrangements.gates import activation
-from convexbn.inputs import check_between, check_positive
+from convexbn.inputs import ArrayLike, check_between, check_positive
 from convexbn.programs.certificates import referee
 from convexbn.programs.gated import scaled_dual
 from convexbn.programs.instances import make_program
+from convexbn.programs.relu import ReLUProgram
 from convexbn.programs.solutions import Solution
+from convexbn.programs.terms import NewtonLoss, require
+from convexbn.solvers.columns.found import Found
 from convexbn.solvers.columns.sliding import NeuronProblem, shrink, slide
 from convexbn.solvers.columns.sphere import search
 from convexbn.solvers.relu.projections import Projections
-from convexbn.solvers.snapshots import Snapshot, Stopwatch, ignore
+from convexbn.solvers.snapshots import Callback, Snapshot, Stopwatch, ignore
 from convexbn.solvers.sparsity import merged
 
 logger = logging.getLogger(__name__)
@@ -46,10 +49,10 @@ _SHARPER = 0.1  # from one rounding to the next
 _JOIN = 32  # neurons that join in a round
 _QUICK, _ALL = 64, 10**9  # candidates that a quick search, and a thorough one, refines
 _POOL = 256  # candidates that are starts of later searches
-_CONFIRMATIONS = 2  # further searches before the search is held to be through
-_MORE = 4  # times as many starts in these
+_CONFIRMATIONS = 2  # further searches that have to find nothing before the solve ends
+_MORE = 4  # times as many starts in the confirmations
 _ROUNDS = 200
-_PROGRESS = 1e-2  # fall of the objective worth another round, relative to the rounding
+_PROGRESS = 1e-2  # fall of the objective that is worth another round, relative to the rounding
 _ROOM = 1e-3  # rise of the objective for fewer neurons, likewise
 _ZERO = 1e-9  # length of a neuron, relative to the longest
 _SHARES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-6)  # lengths up to which they may be dropped
@@ -57,7 +60,16 @@ _ANGLES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)  # up to which neurons may 
 
 
 def train_exact(
-    U, y, beta, *, loss="squared", tol=1e-6, seed=0, starts=256, device=None, callback=None
+    U: ArrayLike,
+    y: ArrayLike,
+    beta: float,
+    *,
+    loss: str = "squared",
+    tol: float = 1e-6,
+    seed: int = 0,
+    starts: int = 256,
+    device: str | torch.device | None = None,
+    callback: Callback | None = None,
 ) -> Solution:
     """Train a BN-ReLU network with any number of neurons by column generation.
 
@@ -72,12 +84,12 @@ def train_exact(
     tol : float
         Relative gap to reach.
     seed : int
-        Of the search's random starts.
+        Seed of the search's random starts.
     starts : int
-        Random starts of a search; before it ends, the search starts from four times as many, twice.
-        With more of them the bound depends less on luck.
-    device : str, optional
-        Where to compute; by default where U is.
+        Random starts of a search. At the end two searches with four times as many have to confirm
+        the result. With more starts the bound depends less on luck.
+    device : str or torch.device, optional
+        Device to compute on; that of U by default.
     callback : callable, optional
         Called with a :class:`convexbn.solvers.snapshots.Snapshot` each round, whose
         `dual_objective` is the conditional bound; the time it takes is not counted.
@@ -85,127 +97,91 @@ def train_exact(
     Returns
     -------
     Solution
-        Of model "relu": weights (2, r + 1, m), one block per neuron, and the program's patterns
-        are the neurons' own, `D = activation(U, weights.sum(0))`. Its certificate is relative to
-        the cones of these patterns. `certificate.reason` says the largest violation of the dual
-        constraint that was found on the whole sphere, and the gap to the exact optimum *if* there
-        is no larger one: the search cannot prove that. `converged` asks for both gaps.
+        Solution of model "relu" with weights (2, r + 1, m), one block per neuron, whose patterns
+        are the neurons' own, `D = activation(U, weights.sum(0))`. The certificate is relative to
+        the cones of these patterns. `certificate.reason` names the largest violation of the dual
+        constraint that was found on the whole sphere, and the gap to the exact optimum *if* no
+        neuron violates it by more, which the search cannot prove. `certificate.converged` is True
+        if both gaps are within the tolerance.
 
     Raises
     ------
     ValueError
-        For NaN, lengths that do not match, beta <= 0, an unknown name: see the message.
+        For NaN, lengths that do not match, beta <= 0 or an unknown name; the message says what was
+        expected.
+    TypeError
+        If the loss lacks a method that the solver needs.
     """
     check_positive("tol", tol)
     check_between("starts", starts, 1, 10**6)
-    terms = {"model": "relu", "loss": loss, "penalty": "group"}
-    given, U = U, torch.as_tensor(U, dtype=torch.float64, device=device)
-    any_pattern = torch.ones(*U.shape[:-1], 1, dtype=torch.bool, device=U.device)
-    program = make_program(U, any_pattern, y, beta, **terms)
-    problem = NeuronProblem(U.flatten(0, -2), program.Y, program.beta, program.loss)
+    rows = torch.as_tensor(U, dtype=torch.float64, device=device)
+    any_pattern = torch.ones(*rows.shape[:-1], 1, dtype=torch.bool, device=rows.device)
+    program = _program(rows, any_pattern, y, beta, loss)
+    require(program.loss, NewtonLoss, "column generation")
+    problem = NeuronProblem(rows.flatten(0, -2), program.Y, program.beta, program.loss)
     watch = Stopwatch()
     found = _Generation(problem, tol, starts, seed, watch, callback or ignore).run()
-    weights = found.weights
-    program = make_program(U, activation(U, weights.sum(0)), program.Y, beta, **terms)
-    V = program.loss.negative_gradient(program.forward(program.blocks(weights)), program.Y)
+    W = found.weights
+    program = _program(rows, activation(rows, W.sum(0)), program.Y, beta, loss)
+    V = program.loss.negative_gradient(program.forward(program.blocks(W)), program.Y)
     multipliers = _best_multipliers(program, V)
-    certificate = found.judged(referee(program, weights, tol, multipliers=multipliers))
+    certificate = found.judged(referee(program, W, tol, multipliers=multipliers))
     certificate = replace(certificate, seconds=watch.seconds)
     logger.info("beta %.3g: %s", beta, certificate.reason)
-    if not torch.is_tensor(given):
-        weights, multipliers = weights.cpu().numpy(), multipliers.cpu().numpy()
-    return Solution(weights, certificate, float(beta), **terms, multipliers=multipliers)
+    given = (W, multipliers) if torch.is_tensor(U) else (W.cpu().numpy(), multipliers.cpu().numpy())
+    return Solution(given[0], certificate, float(beta), "relu", loss, multipliers=given[1])
 
 
-def _best_multipliers(program, V) -> torch.Tensor:
-    """Return the multipliers (2, P, h) with the least dual norms: the best neurons of each cone."""
+def _program(U, D, y, beta, loss) -> ReLUProgram:
+    """Return the exact program over the patterns D."""
+    program = make_program(U, D, y, beta, model="relu", loss=loss, penalty="group")
+    assert isinstance(program, ReLUProgram)
+    return program
+
+
+def _best_multipliers(program: ReLUProgram, V: torch.Tensor) -> torch.Tensor:
+    """Return the multipliers (2, P, h) with the least dual norms: the best neuron of each cone."""
     cones, Z = Projections(program), program.adjoint(V).flatten(0, 1)
     cones(Z, torch.arange(len(Z), device=Z.device), 0.0)
     return cones.multipliers()
 
 
-@dataclass(frozen=True)
-class _Found:
-    """Neurons, and what the search over the sphere says of them.
-
-    Attributes
-    ----------
-    S : Tensor, shape (m, p)
-    signs : Tensor, shape (m,)
-    objective, bound : float
-        `bound` is conditional on the search.
-    violation : float
-        Largest `|v^T relu(U w)| / beta - 1` found.
-    rounds, searched : int
-        `searched`: random starts of all searches with these neurons.
-    stopped : str
-        "tolerance" if the gap is within it and no search found more; else "iterations" or
-        "precision" at the end, "" before.
-    """
-
-    S: torch.Tensor
-    signs: torch.Tensor
-    objective: float
-    bound: float
-    violation: float
-    rounds: int
-    searched: int
-    stopped: str = ""
-
-    @property
-    def gap(self) -> float:
-        """Relative gap to the conditional bound."""
-        return (self.objective - self.bound) / self.objective if self.objective else 0.0
-
-    @property
-    def weights(self) -> torch.Tensor:
-        """Weights (2, p, m) of model "relu"; one block of zeros if there is no neuron."""
-        if len(self.S) == 0:
-            return self.S.new_zeros(2, self.S.shape[1], 1)
-        return torch.stack([torch.where(self.signs == sign, self.S.T, 0) for sign in (1, -1)])
-
-    def judged(self, certificate):
-        """Return the certificate on the neurons' cones with what the search says of the others."""
-        reason = (
-            f"{certificate.reason} on the cones of the {len(self.S)} neurons; on the whole sphere "
-            f"a search from {self.searched} starts found the dual constraint violated by at most "
-            f"{max(self.violation, 0):.1e} of beta: if no neuron violates it by more, the relative "
-            f"gap to the exact optimum is {self.gap:.1e} (not certified); stopped by "
-            f"{self.stopped} after {self.rounds} rounds"
-        )
-        return replace(
-            certificate,
-            iterations=self.rounds,
-            converged=certificate.converged and self.stopped == "tolerance",
-            stopped=self.stopped,
-            reason=reason,
-        )
-
-
 class _Generation:
     """The loop: search, join, shrink, slide, merge."""
 
-    def __init__(self, problem: NeuronProblem, tol, starts, seed, watch, callback):
+    def __init__(
+        self,
+        problem: NeuronProblem,
+        tol: float,
+        starts: int,
+        seed: int,
+        watch: Stopwatch,
+        callback: Callback,
+    ):
         self.problem, self.tol, self.starts = problem, tol, starts
         self.watch, self.callback = watch, callback
         self.generator = torch.Generator().manual_seed(seed)
         self.pool = problem.rows[:0]
 
-    def run(self) -> _Found:
+    def run(self) -> Found:
         """Return the neurons with the lowest objective."""
-        problem, softness, last, best = self.problem, _SOFTEST, math.inf, None
+        problem, softness, last = self.problem, _SOFTEST, math.inf
+        seen: list[Found] = []
         S, signs, ended = problem.rows[:0], problem.rows[:0, 0], "iterations"
         for rounds in range(_ROUNDS):
             found, candidates = self._searched(S, signs, rounds, softness, self.tol / 2)
-            best = found if best is None or found.objective < best.objective else best
+            seen.append(found)
             if found.stopped:
                 return found
             W, sides, heights = candidates
+            # Violations below the softness are the rounding's own: neurons that join for them
+            # gain nothing and are dropped again.
             joining = heights > problem.beta * (1 + max(self.tol, softness) * _SHARPER)
             stale = found.objective > (1 - _PROGRESS * softness) * last
             last = found.objective
             if stale or not joining.any():
                 softness, last = _SHARPER * softness, math.inf
+            # A sharper rounding is a kink in float64, and sliding gains nothing more.
             if softness < _HARDEST:
                 ended = "precision"
                 break
@@ -213,16 +189,21 @@ class _Generation:
             if len(S):
                 S = slide(problem, S, signs, softness)
                 S, signs = self._merged(S, signs, _ROOM * softness)
+        # The last neurons need not be the best: merging may raise the objective a little.
+        best = min(seen, key=lambda found: found.objective)
         final = self._searched(best.S, best.signs, best.rounds, 0.0, self.tol)[0]
         return final if final.stopped else replace(final, stopped=ended)
 
-    def _searched(self, S, signs, rounds, softness, enough) -> tuple[_Found, tuple]:
-        """Return what a search says of the neurons, and the violators.
+    def _searched(self, S, signs, rounds, softness, enough) -> tuple[Found, tuple]:
+        """Return the neurons with the search's bound, and the violators.
 
-        Where it finds none, or the gap is `enough`, larger searches have to agree.
+        Where a search finds none, or the gap is `enough`, larger searches have to agree.
         """
         problem, highest, searched = self.problem, 0.0, 0
         V = problem.residual(S, signs)
+        # The bound is only as good as the search: a lucky miss of the highest neuron would end the
+        # solve with a bound that is too high. Searches with other and more starts make it unlikely,
+        # and a quick one comes first because most rounds only need some violators.
         for starts, refined in self.searches:
             candidates = self._search(V, S, starts, refined)
             searched += starts
@@ -240,13 +221,13 @@ class _Generation:
         return found, candidates
 
     @property
-    def searches(self):
-        """Starts, and how many of them are refined, of searches that go on until one finds."""
+    def searches(self) -> list[tuple[int, int]]:
+        """Starts and refined candidates of the searches, made in turn until one finds violators."""
         thorough = [(self.starts, _ALL), *[(_MORE * self.starts, _ALL)] * _CONFIRMATIONS]
         return [(self.starts, _QUICK), *thorough]
 
     def _search(self, V, S, starts, refined):
-        """Search from new starts, the neurons, and what the last thorough search has found."""
+        """Search from new starts, the neurons, and the results of the last thorough search."""
         rows, V = self.problem.rows, V.repeat(self.problem.patches, 1)
         known = torch.cat([S, self.pool])
         W, *rest = search(rows, V, self.problem.beta, starts, self.generator, known, refined)
@@ -254,14 +235,14 @@ class _Generation:
             self.pool = W[:_POOL]
         return W[:_JOIN], *(part[:_JOIN] for part in rest)
 
-    def _found(self, S, signs, V, highest, rounds, searched) -> _Found:
+    def _found(self, S, signs, V, highest, rounds, searched) -> Found:
         problem = self.problem
         norm = V.new_tensor([max(highest, problem.beta)])
         objective, bound = problem.objective(S, signs), scaled_dual(problem, V, norm)
-        return _Found(S, signs, objective, bound, highest / problem.beta - 1, rounds, searched)
+        return Found(S, signs, objective, bound, highest / problem.beta - 1, rounds, searched)
 
     def _joined(self, S, signs, W, sides):
-        """Return the neurons with those that join, all at their best lengths."""
+        """Return the neurons and those that join, all at their best lengths."""
         lengths = torch.linalg.vector_norm(S, dim=1)
         units, signs = torch.cat([S / lengths[:, None], W]), torch.cat([signs, sides])
         if len(W) == 0:
@@ -273,7 +254,9 @@ class _Generation:
         return (lengths[:, None] * units)[kept], signs[kept]
 
     def _merged(self, S, signs, room):
-        """Return fewer neurons, where the objective is no more than a share `room` higher."""
+        """Return fewer neurons, if the objective rises by no more than a share `room`."""
+        # Each round adds near copies of known neurons. Unmerged, they could share their length in
+        # any way, and the Newton system of the next slide would be nearly singular.
         limit = (1 + room) * self.problem.objective(S, signs)
         for angle in _ANGLES:
             fewer = _merged(S, signs, angle)

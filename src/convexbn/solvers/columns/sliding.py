@@ -1,4 +1,4 @@
-"""Moving all neurons of the exact problem at once, past the borders of their cones.
+"""Joint moves of all neurons of the exact problem, across the borders of their cones.
 
 Neurons s_j with signs +-1 of their output weights have the objective
 
@@ -8,8 +8,8 @@ that of a network with weight decay at its best split between the layers. It has
 neuron is on the border of cones, and where it is zero. :func:`slide` takes Newton's steps on the
 objective with the kinks rounded off (:func:`convexbn.solvers.columns.sphere.soft_relu`; `||s||`
 likewise), each shortened until the rounded objective falls; the caller makes the rounding smaller.
-Of the Hessian what bends down, at kinks of samples that want the neuron active, is left out. What
-is left is block diagonal plus the coupling of the blocks by the loss,
+Kinks of samples that want the neuron active bend the objective down: their part of the Hessian is
+left out. The rest is block diagonal plus the coupling of the blocks by the loss,
 
     B + J^T L'' J,    J = [+-D_j U]  (n, m p),
 
@@ -21,13 +21,14 @@ import math
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from convexbn.programs.gated import pooled
-from convexbn.programs.losses import Loss
+from convexbn.programs.terms import NewtonLoss
 from convexbn.solvers.columns.sphere import grams, soft_relu
 
-_STEPS = 30  # of Newton's method at most
-_DECREASE = 1e-4  # of the objective, relative to the softness, that ends them
+_STEPS = 30  # most steps of Newton's method
+_DECREASE = 1e-4  # fall of the objective, relative to the softness, that ends them
 _DAMPING = 1e-6  # relative curvature of a norm along its own direction
 _NORM = 1e-2  # rounding of the norms, relative to that of the ReLU
 _LASSO = 500  # steps of the lasso at most
@@ -42,36 +43,36 @@ class NeuronProblem:
     Attributes
     ----------
     rows : Tensor, shape (K n, p)
-        The whitened design, of the K patches of each sample one below the other.
+        Whitened designs of the K patches, one below the other.
     Y : Tensor, shape (n, 1)
     beta : float
-    loss : Loss
+    loss : NewtonLoss
     """
 
-    rows: torch.Tensor
-    Y: torch.Tensor
+    rows: Tensor
+    Y: Tensor
     beta: float
-    loss: Loss
+    loss: NewtonLoss
 
     @property
     def patches(self) -> int:
         """Patches per sample, K."""
         return len(self.rows) // len(self.Y)
 
-    def features(self, W) -> torch.Tensor:
+    def features(self, W: Tensor) -> Tensor:
         """Return `relu(U w_j)`, pooled, shape (n, m), of W (m, p)."""
         return pooled((self.rows @ W.T).clamp_min_(0), self.patches)
 
-    def predictions(self, S, signs) -> torch.Tensor:
+    def predictions(self, S: Tensor, signs: Tensor) -> Tensor:
         """Return the predictions (n, 1) of neurons S (m, p)."""
         return pooled((self.rows @ S.T).clamp_min_(0) @ signs[:, None], self.patches)
 
-    def objective(self, S, signs) -> float:
+    def objective(self, S: Tensor, signs: Tensor) -> float:
         """Return the objective at neurons S (m, p)."""
         norms = torch.linalg.vector_norm(S, dim=1).sum()
         return float(self.loss.value(self.predictions(S, signs), self.Y) + self.beta * norms)
 
-    def residual(self, S, signs) -> torch.Tensor:
+    def residual(self, S: Tensor, signs: Tensor) -> Tensor:
         """Return v = -L'(F), shape (n, 1), at neurons S (m, p)."""
         return self.loss.negative_gradient(self.predictions(S, signs), self.Y)
 
@@ -81,7 +82,7 @@ class _Rounded:
     """The objective of neurons with signs (m,), its kinks rounded off."""
 
     problem: NeuronProblem
-    signs: torch.Tensor
+    signs: Tensor
     softness: float
 
     def norms(self, S):
@@ -93,7 +94,7 @@ class _Rounded:
         F = pooled(soft @ self.signs[:, None], problem.patches)
         return float(problem.loss.value(F, problem.Y) + problem.beta * self.norms(S).sum())
 
-    def newton(self, S) -> tuple[torch.Tensor, float]:
+    def newton(self, S) -> tuple[Tensor, float]:
         """Return the Newton step (m, p) at S, and by how much the objective falls along it."""
         problem, rows = self.problem, self.problem.rows
         soft, slope, bend = soft_relu(rows @ S.T, self.softness)
@@ -140,10 +141,10 @@ def _solved(blocks, J, right):
 
     x = by_woodbury(right)
     applied = (blocks @ x[..., None])[..., 0] + (J.T @ (J @ x.reshape(-1))).view(m, p)
-    return x + by_woodbury(right - applied)  # what the identity loses
+    return x + by_woodbury(right - applied)  # recovers the digits that the identity loses
 
 
-def slide(problem: NeuronProblem, S, signs, relative: float) -> torch.Tensor:
+def slide(problem: NeuronProblem, S: Tensor, signs: Tensor, relative: float) -> Tensor:
     """Return neurons (m, p) at a local minimum of the rounded objective.
 
     Parameters
@@ -159,11 +160,11 @@ def slide(problem: NeuronProblem, S, signs, relative: float) -> torch.Tensor:
     for _ in range(_STEPS):
         try:
             step, fall = rounded.newton(S)
-        except torch.linalg.LinAlgError:  # rounding allows no more
+        except torch.linalg.LinAlgError:  # rounding allows no further step
             break
         if not fall > _DECREASE * relative * value:
             break
-        # Where the loss is flat, nothing but the damping holds a neuron's length.
+        # Where the loss is flat, only the damping limits the change of a neuron's length.
         longest = _LONGEST * torch.linalg.matrix_norm(S) / torch.linalg.matrix_norm(step)
         length, there = min(1.0, float(longest)), math.inf
         shortest = _SHORTEST * length
@@ -178,16 +179,16 @@ def slide(problem: NeuronProblem, S, signs, relative: float) -> torch.Tensor:
     return S
 
 
-def typical(problem: NeuronProblem, S) -> float:
+def typical(problem: NeuronProblem, S: Tensor) -> float:
     """Return the root mean square of the pre-activations of neurons S (m, p)."""
     return float(torch.linalg.matrix_norm(problem.rows @ S.T)) / (len(problem.rows) * len(S)) ** 0.5
 
 
-def shrink(problem: NeuronProblem, W, signs, lengths) -> torch.Tensor:
+def shrink(problem: NeuronProblem, W: Tensor, signs: Tensor, lengths: Tensor) -> Tensor:
     """Return the best lengths (m,) of neurons with the unit directions W (m, p).
 
-    `min L(sum_j +- c_j relu(U w_j)) + beta sum c_j, c >= 0`, by FISTA with restarts from `lengths`,
-    as exactly as sliding after it deserves.
+    Solves `min L(sum_j +- c_j relu(U w_j)) + beta sum c_j, c >= 0`, by FISTA with restarts, from
+    `lengths`; only roughly, as sliding follows.
     """
     X = problem.features(W) * signs
     step = 1 / (problem.loss.lipschitz * float(torch.linalg.matrix_norm(X, 2)) ** 2)

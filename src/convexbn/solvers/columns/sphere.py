@@ -1,4 +1,4 @@
-"""Neurons that violate the dual constraint of the exact problem: a search over the sphere.
+"""A search over the sphere for neurons that violate the dual constraint of the exact problem.
 
 With the residual v of a network on the whitened design U, the network is optimal if and only if
 
@@ -17,28 +17,29 @@ by Newton's method, as the soft ReLU of :func:`soft_relu` sharpens.
 """
 
 import torch
+from torch import Tensor
 
 _NEAR = 0.3  # distance of starts from known neurons
 _ASCENT = 20  # projected steps per start
 _SHARPER = (1e-1, 1e-2, 1e-3, 1e-5)  # softness of the ReLU in a refinement
 _NEWTON = 5  # steps at each of these
 _HALVINGS = 8
-_ALIKE = 0.999  # cosine from which two candidates are one
+_ALIKE = 0.999  # cosine above which two candidates are one
 _OUTER = 2**26  # bytes of outer products of rows that are held at once
 _WORTH = 0.5  # least value of a candidate that is refined, of beta or the highest
 
 
-def soft_relu(Z, softness):
+def soft_relu(Z: Tensor, softness: float | Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return `(z + sqrt(z^2 + softness^2)) / 2` and its first two derivatives.
 
-    What an interior-point method sees of a kink: the first derivative is the share of a sample's
-    residual that the neuron feels, and tends to the multiplier of a sample on the kink.
+    It smooths the kink as an interior-point method does: the first derivative is the share of a
+    sample's residual that the neuron feels, and tends to the multiplier of a sample on the kink.
     """
     root = (Z.square() + softness**2).sqrt()
     return (Z + root) / 2, (1 + Z / root) / 2, softness**2 / (2 * root**3)
 
 
-def grams(rows, weights) -> torch.Tensor:
+def grams(rows: Tensor, weights: Tensor) -> Tensor:
     """Return `rows^T diag(weights_j) rows`, shape (m, p, p), of weights (h, m)."""
     p = rows.shape[1]
     out = rows.new_zeros(weights.shape[1], p * p)
@@ -48,36 +49,44 @@ def grams(rows, weights) -> torch.Tensor:
     return out.view(-1, p, p)
 
 
-def values(rows, v, W) -> torch.Tensor:
+def values(rows: Tensor, v: Tensor, W: Tensor) -> Tensor:
     """Return `sum_i v_i relu(u_i w_j)`, shape (m,), of W (m, p); v (h, 1) or (h, m)."""
     return ((rows @ W.T).clamp_min_(0) * v).sum(0)
 
 
-def search(rows, v, beta, starts, generator, known, refined) -> tuple:
+def search(
+    rows: Tensor,
+    v: Tensor,
+    beta: float,
+    starts: int,
+    generator: torch.Generator,
+    known: Tensor,
+    refined: int,
+) -> tuple[Tensor, Tensor, Tensor]:
     """Look for the neurons with the largest values.
 
     Parameters
     ----------
     rows : Tensor, shape (h, p)
-        The design; of a convolutional network the rows of all patches.
+        The design; all rows of all patches for a convolutional network.
     v : Tensor, shape (h, 1)
-        Residual of each row's sample.
+        Residual of the sample of each row.
     beta : float
     starts : int
         Random starts; as many near known neurons, and half as many rows, are starts too.
     generator : torch.Generator
     known : Tensor, shape (k, p)
-        Neurons that are starts as they are, too.
+        Neurons that serve as starts too.
     refined : int
-        Candidates to refine: what ascent says of them is not worth much.
+        Number of candidates to refine; ascent alone leaves them below their maxima.
 
     Returns
     -------
     W : Tensor, shape (m, p)
-        Unit vectors, no two alike, from the highest value down; all above half of beta, or half of
-        the highest.
+        Unit vectors, all different, from the highest value down; each value is above half of beta,
+        or half of the highest.
     signs : Tensor, shape (m,)
-        Of the output weight that would lower the objective.
+        Signs of the output weights that would lower the objective.
     values : Tensor, shape (m,)
     """
     W = _starts(rows, starts, generator, known).repeat(2, 1)
@@ -113,8 +122,11 @@ def _slopes(rows, v, W):
     return (v * (rows @ W.T >= 0)).T @ rows
 
 
-def _ascended(rows, v, W) -> tuple[torch.Tensor, torch.Tensor]:
+def _ascended(rows, v, W) -> tuple[Tensor, Tensor]:
     """Return W (m, p) after projected ascent, and the values; v (h, m)."""
+    # A full step jumps to the maximum for the present pattern, which the new pattern may not share:
+    # across a kink it can go down, and two points can alternate for ever. So each start has a share
+    # of its own, and only steps that go up count.
     share = W.new_ones(len(W), 1)
     slopes = _slopes(rows, v, W)
     height = (slopes * W).sum(1)
@@ -132,6 +144,9 @@ def _ascended(rows, v, W) -> tuple[torch.Tensor, torch.Tensor]:
 
 def _refined(rows, v, beta, W, signs, height) -> tuple:
     """Return the different local maxima (k, p) that W (m, p) lead to, signs, and their values."""
+    # With a hard ReLU at once, Newton's method would stop at the first kink: a soft one pulls
+    # across, and sharpens when the right kinks are near. Many starts meet on the way, and doing
+    # without the copies makes the later, sharper steps cheap.
     S = height[:, None] * W
     size = torch.linalg.vector_norm(rows) / rows.numel() ** 0.5  # pre-activation of a unit vector
     for relative in _SHARPER:
@@ -150,7 +165,8 @@ def _refined(rows, v, beta, W, signs, height) -> tuple:
 def _newton(rows, v, S, softness):
     """Return S (m, p) after a Newton step on h, halved until h falls.
 
-    The kinks that bend h down are left out of the matrix: it is positive definite.
+    The kinks that bend h down are left out of the matrix: with them it could be indefinite, and the
+    step lead to a saddle point of h instead of a minimum.
     """
     soft, slope, bend = soft_relu(rows @ S.T, softness)
     h = S.square().sum(1) / 2 - (v * soft).sum(0)
@@ -169,12 +185,13 @@ def _newton(rows, v, S, softness):
 
 
 def _different(W, signs, height, beta, most) -> list[int]:
-    """Return the highest candidates of which no two have one sign and the same direction."""
+    """Return the indices of the highest candidates, one per sign and direction."""
     top = float(height.max()) if len(height) else 0.0
     worth = (height > _WORTH * min(top, beta)) & (height > 0)
     order = height.masked_fill(~worth, -torch.inf).argsort(descending=True)[: int(worth.sum())]
     alike = ((W @ W.T > _ALIKE) & (signs[:, None] == signs)).cpu()
-    kept, covered = [], torch.zeros(len(W), dtype=torch.bool)
+    kept: list[int] = []
+    covered = torch.zeros(len(W), dtype=torch.bool)
     for i in order.tolist():
         if len(kept) == most:
             break

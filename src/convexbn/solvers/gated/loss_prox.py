@@ -19,7 +19,7 @@ from torch import Tensor
 
 from convexbn.programs.terms import Loss, NewtonLoss, require
 
-_NEWTON_STEPS = 60  # of the logistic losses; three to eight are usual
+_NEWTON_STEPS = 60  # most steps for the logistic losses; three to eight are usual
 
 
 class LossProx(ABC):

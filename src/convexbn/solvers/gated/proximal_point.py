@@ -36,7 +36,8 @@ class Stage:
     def __init__(self, system: System):
         self.system, self.steps = system, 0
         self.objective, self.dual = math.inf, -math.inf
-        self.done, self.best, self.V = False, None, system.V
+        self.done, self.V = False, system.V
+        self.F, self.blocks = system.F, self._blocks()
 
     def take_stock(self, tol: float) -> None:
         """Compute gap and objective, and keep the best blocks."""
@@ -44,15 +45,18 @@ class Stage:
             return
         system = self.system
         objective = system.objective()
-        if self.best is None or objective < self.objective:
-            self.objective = objective
-            self.best = system.F, [(p.gates, p.columns, p.blocks) for p in system.parts]
+        if objective < self.objective:
+            self.objective, self.F, self.blocks = objective, system.F, self._blocks()
         self._raise(*system.dual_bound(exact=False))
         if self._nearly(10 * tol):
             self._raise(*system.dual_bound(exact=True))
         self.done = self._nearly(tol)
 
-    def _raise(self, dual, V) -> None:
+    def _blocks(self) -> list[tuple[torch.Tensor, slice, torch.Tensor]]:
+        """Return the system's blocks that can be other than zero: gates, columns and values."""
+        return [(part.gates, part.columns, part.blocks) for part in self.system.parts]
+
+    def _raise(self, dual: float, V: torch.Tensor) -> None:
         if dual > self.dual:
             self.dual, self.V = dual, V
 
@@ -173,8 +177,7 @@ class ProximalPoint:
         """Return the best weights so far, shape (r + 1, P, C)."""
         W = self.program.U.new_zeros(self.program.shape)
         for stage in self.stages:
-            _, parts = stage.best
-            for gates, columns, blocks in parts:
+            for gates, columns, blocks in stage.blocks:
                 W[:, :, stage.system.columns][:, gates, columns] = blocks
         return W
 
@@ -185,5 +188,5 @@ class ProximalPoint:
     def _snapshot(self, seconds) -> Snapshot:
         objective = sum(stage.objective for stage in self.stages)
         dual = sum(stage.dual for stage in self.stages)
-        F = torch.cat([stage.best[0] for stage in self.stages], dim=1)
+        F = torch.cat([stage.F for stage in self.stages], dim=1)
         return Snapshot(self.program.beta, self.rounds, seconds, objective, dual, self.weights, F)

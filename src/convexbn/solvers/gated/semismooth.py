@@ -49,10 +49,10 @@ class Part:
         W^k.
     T : Tensor, shape (r + 1, a, c)
         `A^T V`.
-    blocks : Tensor, shape (r + 1, a, c), or None until they are computed
+    blocks : Tensor, shape (r + 1, a, c)
         `prox(W^k + sigma T)`.
     active : Tensor of bool, shape (a,)
-        Which blocks are not zero.
+        Whether each block is other than zero.
     open : Tensor of bool, shape (K n, active)
         Their masks.
     """
@@ -63,10 +63,10 @@ class Part:
     D: torch.Tensor
     center: torch.Tensor
     T: torch.Tensor
-    blocks: torch.Tensor | None
+    blocks: torch.Tensor
     active: torch.Tensor
-    open: torch.Tensor | None = None
-    ends: torch.Tensor | None = None
+    open: torch.Tensor
+    ends: torch.Tensor
 
 
 class System:
@@ -79,7 +79,7 @@ class System:
     residual : float
         Norm of the gradient.
     dtype : torch.dtype
-        Of the Newton systems: float32 until that is not enough.
+        Precision of the Newton systems: float32 until that is not enough.
     """
 
     def __init__(
@@ -120,7 +120,8 @@ class System:
         D = self.passes.masks(gates)
         T = self.passes.adjoint(D, V)
         bounds[gates] = self.penalty.block_norms(T).amax(dim=1)
-        return Part(columns, bounds, gates, D, W[:, gates], T, W[:, gates], active[gates])
+        center, on = W[:, gates], active[gates]
+        return Part(columns, bounds, gates, D, center, T, center, on, D[:, on], bounds)
 
     def _evaluate(self) -> None:
         """Compute the blocks prox(Z), their predictions, and the gradient."""
@@ -182,7 +183,7 @@ class System:
             columns = [f(r[:, p.columns]) for p, (_, _, f) in zip(self.parts, pieces, strict=True)]
             return project(torch.cat(columns, dim=1))
 
-        # Scaled to length one: gradients near the optimum are below the range of float32.
+        # Scaled to length one, so that a gradient of any size is within the range of float32.
         right = (-self.gradient / self.residual).to(self.dtype)
         x, _ = conjugate_gradients(apply, precondition, right, _FORCING, _CG_LIMIT)
         return self.loss_prox.project(x.double() * self.residual)
@@ -231,7 +232,6 @@ class System:
         new = (wanted & ~known).nonzero()[:, 0]
         D = self.passes.masks(new)
         T = self.passes.adjoint(D, self.V[:, part.columns])
-        part.blocks = None  # those of the old candidates
         part.gates = torch.cat([part.gates[kept], new])
         part.D = torch.cat([part.D[:, kept], D], dim=1)
         part.T = torch.cat([part.T[:, kept], T], dim=1)
@@ -248,9 +248,9 @@ class System:
 
     def _search(self, direction, images) -> float:
         """Return a length in (0, 1] at which the slope is small, or not yet positive."""
-        # The search is for the slope, not the value: near the optimum differences of values are
-        # lost to rounding long before slopes are. Where every length overshoots in float32, the
-        # last one that was too short still goes down.
+        # It asks for the slope, not for the value: near the optimum differences of values are lost
+        # to rounding long before slopes are. If no length will do, the longest one with a falling
+        # slope is taken, for up to there the value falls.
         first = float((self.gradient * direction).sum())
         low, high, at_low, at_high = 0.0, 1.0, first, self._slope(direction, images, 1.0)
         if at_high <= -_SLOPE * first:

@@ -1,4 +1,4 @@
-"""A proximal method for the exact programs, each step of which Newton's method finds.
+"""The proximal point method for the exact programs, each step found by Newton's method.
 
 With x the blocks of both signs and g the norms and cones, the proximal point method takes
 
@@ -25,67 +25,69 @@ import math
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from convexbn.programs.gated import scaled_dual
 from convexbn.programs.relu import ReLUProgram
+from convexbn.programs.terms import NewtonLoss, require
 from convexbn.solvers.relu.projections import Projections, gram
 from convexbn.solvers.snapshots import Callback, Snapshot, Stopwatch
 from convexbn.solvers.sparsity import sparsest
 from convexbn.solvers.stopping import Result, Stopping
 
-_SIGMA = 8.0  # of the first step, in units of one over the loss's curvature
-_GROWTH, _SHRINK = 4.0, 64.0  # after a step, and where there is none
+_SIGMA = 8.0  # sigma of the first step, in units of one over the loss's curvature
+_GROWTH, _SHRINK = 4.0, 64.0  # of sigma after a step, and after a failed one
 _LARGEST = 1e8  # sigma, in the same units: rounding of the projections grows with it
 _ROUGH = 0.1  # accuracy of a proximal step, relative to its own size and to the gap
 _FINEST = 1e-13  # accuracy that rounding leaves, in units of ||L'(0)||
 _NEWTON_STEPS = 30  # per proximal step
 _HALVINGS = 20
-_ROOM = 10  # what is left of the tolerance for making the solution sparse
-_PROGRESS = 0.9  # of gap or violation: what counts as progress
-_PATIENCE_WITHIN = 2  # proximal steps without progress once within the tolerance
-_PATIENCE = 30  # proximal steps without progress before the precision is held to be exhausted
+_ROOM = 10  # share of the tolerance that is left for making the solution sparse
+_PROGRESS = 0.9  # share of gap or violation below which a step has made progress
+_PATIENCE_WITHIN = 2  # proximal steps without progress that end a solve within the tolerance
+_PATIENCE = 30  # proximal steps without progress that exhaust the precision
 
 
 @dataclass
 class State:
-    """Where a solve goes on: blocks x (2, P, p), predictions F (n, 1) and what is projected on."""
+    """The point from which a solve goes on: blocks x (2, P, p), predictions F (n, 1) and cones."""
 
-    x: torch.Tensor
-    F: torch.Tensor
+    x: Tensor
+    F: Tensor
     cones: Projections
 
     @classmethod
-    def at(cls, program: ReLUProgram, W) -> "State":
-        """Begin at weights W (2, p, P)."""
+    def at(cls, program: ReLUProgram, W: Tensor) -> "State":
+        """Return the state at weights W (2, p, P)."""
         x = program.blocks(W).contiguous()
         return cls(x, program.forward(x), Projections(program))
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What Newton's method knows at predictions F (n, 1).
+    """The proximal step's dual, its gradient and its blocks at predictions F (n, 1).
 
     Attributes
     ----------
     F, V : Tensor, shape (n, 1)
     value : float
-        Of the dual of the proximal step.
+        Value of the dual of the proximal step.
     residual : Tensor, shape (n, 1)
         `F - A x`.
     active : Tensor of int, shape (k,)
-        Blocks of x that are not zero, those of the second set after the first.
+        Blocks of x that are not zero, the second set's after the first's.
     s : Tensor, shape (k, p)
         Their projections.
     x : Tensor, shape (2, P, p)
     """
 
-    F: torch.Tensor
-    V: torch.Tensor
+    F: Tensor
+    V: Tensor
     value: float
-    residual: torch.Tensor
-    active: torch.Tensor
-    s: torch.Tensor
-    x: torch.Tensor
+    residual: Tensor
+    active: Tensor
+    s: Tensor
+    x: Tensor
 
 
 def minimize(
@@ -102,11 +104,14 @@ def minimize(
     Parameters and result are those of :func:`convexbn.solvers.relu_bn.interior_point.minimize`. An
     iteration is a step of Newton's method, and `callback` is called after each proximal step.
     """
+    require(program.loss, NewtonLoss, "the proximal Newton method of model 'relu'")
     state = start.state
     state = state if isinstance(state, State) else State.at(program, start.weights)
     size = float(torch.linalg.vector_norm(program.loss.negative_gradient(0 * state.F, program.Y)))
     unit = 1 / program.loss.lipschitz
-    sigma, best, iteration, stopped = _SIGMA * unit, None, 0, ""
+    sigma, iteration, stopped = _SIGMA * unit, 0, ""
+    x, multipliers = state.x, state.cones.multipliers()
+    # Below the tolerance it goes on for as long as that helps: see the interior-point method.
     stopping = Stopping(
         max_iterations, _PROGRESS, _PATIENCE, tol / _ROOM, tol, patience_within=_PATIENCE_WITHIN
     )
@@ -114,8 +119,8 @@ def minimize(
         snapshot, error = _snapshot(program, state, iteration, watch)
         with watch.paused():
             callback(snapshot)
-        if best is None or error < stopping.least:
-            best = state.x, state.cones.multipliers()
+        if error < stopping.least:
+            x, multipliers = state.x, state.cones.multipliers()
         stopped = stopping.verdict(error, iteration)
         if not stopped:
             limit = min(_NEWTON_STEPS, max_iterations - iteration)
@@ -124,7 +129,6 @@ def minimize(
             steps, reached = _proximal_step(program, state, sigma, accuracy, limit)
             iteration += steps
             sigma = min(_GROWTH * sigma, _LARGEST * unit) if reached else sigma / _SHRINK
-    x, multipliers = best
     x = sparsest(program, x, multipliers, tol) if stopping.least <= tol else x
     return Result(program.weights(x), {"multipliers": multipliers}, iteration, stopped, state)
 
@@ -143,7 +147,7 @@ def _snapshot(program, state, iteration, watch) -> tuple[Snapshot, float]:
 
 
 def _proximal_step(program, state, sigma, accuracy, limit) -> tuple[int, bool]:
-    """Move a state to its proximal point; return steps of Newton's method, and whether they did."""
+    """Move a state to its proximal point; return the Newton steps, and whether they got there."""
     trial, steps = _trial(program, state, sigma, state.F), 0
     while steps < limit and float(torch.linalg.vector_norm(trial.residual)) > accuracy:
         better = _line_searched(program, state, sigma, trial)
@@ -151,7 +155,8 @@ def _proximal_step(program, state, sigma, accuracy, limit) -> tuple[int, bool]:
             return max(1, steps), False
         trial, steps = better, steps + 1
     state.x, state.F = trial.x, trial.F
-    # No step at all counts as one: with it, all solves end.
+    # A proximal step without any Newton step counts as one: otherwise a solve that makes none would
+    # never reach its limit of iterations.
     return max(1, steps), steps < limit
 
 
@@ -188,7 +193,7 @@ def _trial(program, state, sigma, F) -> Trial:
     return Trial(F, V, value, F - program.forward(x), active, s, x)
 
 
-def _newton_step(program, cones, sigma, trial, hessian) -> torch.Tensor:
+def _newton_step(program, cones, sigma, trial, hessian) -> Tensor:
     """Return dF (n, 1) with `(I + sigma A J A^T L'') dF = -R`."""
     directions, owner = _roots(program, cones, trial)
     half = math.sqrt(sigma) * program.scores(directions, owner)  # (n, d), half half^T = A J A^T
@@ -201,14 +206,14 @@ def _newton_step(program, cones, sigma, trial, hessian) -> torch.Tensor:
     return -trial.residual - half @ shared
 
 
-def _factor(M) -> torch.Tensor:
+def _factor(M) -> Tensor:
     """Return the Cholesky factor of I + M; M is overwritten."""
     M.diagonal().add_(1)
     return torch.linalg.cholesky(M)
 
 
-def _roots(program, cones, trial) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the rows (d, p) of square roots of all J, and whose arrangement's each is (d,).
+def _roots(program, cones, trial) -> tuple[Tensor, Tensor]:
+    """Return the rows (d, p) of square roots of all J, and the arrangement of each row (d,).
 
     With an orthonormal basis N of the face, `J = N (a I + (1 - a) m m^T) N^T`, where
     `a = 1 - beta / ||s||` and `m = N^T s / ||s||`.

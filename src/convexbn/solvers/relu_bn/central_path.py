@@ -1,4 +1,4 @@
-"""Points near the central path of the exact programs, and how far they are from it.
+"""Points near the central path of the exact programs, and their distance from it.
 
 With the norms as second-order cones Q, `sigma_b = [tau_b; x_b] in Q`, and activations
 `c_b = K_b x_b >= 0`, the central path of block b (its sign in A_b) with the dual variables
@@ -13,6 +13,7 @@ and ends, for mu -> 0, at the optimum.
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from convexbn.programs.relu_bn import ReLUBNProgram
 
@@ -29,15 +30,15 @@ class Point:
     omega : Tensor, shape (2, P, p + 1)
     """
 
-    tau: torch.Tensor
-    x: torch.Tensor
-    c: torch.Tensor
-    lam: torch.Tensor
-    omega: torch.Tensor
+    tau: Tensor
+    x: Tensor
+    c: Tensor
+    lam: Tensor
+    omega: Tensor
 
     @classmethod
     def start(cls, program: ReLUBNProgram) -> "Point":
-        """Begin at x = 0, all products of complements alike."""
+        """Return a start at x = 0, far inside the cones, whose products of complements agree."""
         _, p, P = program.shape
         ones, zeros, h = program.A.new_ones, program.A.new_zeros, program.K.shape[1]
         size = float(torch.linalg.vector_norm(program.Y)) or 1.0
@@ -50,7 +51,7 @@ class Point:
             omega=torch.cat([program.beta * ones(2, P, 1), zeros(2, P, p)], dim=-1),
         )
 
-    def sigma(self, program: ReLUBNProgram) -> torch.Tensor:
+    def sigma(self, program: ReLUBNProgram) -> Tensor:
         """Return [tau; x], zero in the free coordinates, shape (2, P, p + 1)."""
         return torch.cat([self.tau, program.normed(self.x)], dim=-1)
 
@@ -66,13 +67,13 @@ class Conditions:
     Attributes
     ----------
     mu : float
-        Mean of the products of complements.
+        Mean product of complements.
     hessian : Tensor, shape (n, 1)
-        Of the loss, smoothed as mu tells.
+        Diagonal of the Hessian of the loss smoothed by mu.
     missing : Tensor, shape (2, P, h)
         `K x - c`.
     residual_tau, residual_x : Tensor, shape (2, P, 1) and (2, P, p)
-        Of the first condition.
+        Residuals of the first condition.
     """
 
     def __init__(self, program: ReLUBNProgram, point: Point):
@@ -89,5 +90,5 @@ class Conditions:
 
     @property
     def imbalance(self) -> float:
-        """Largest residual in units of mu: what must stay bounded on the way to the optimum."""
+        """Largest residual in units of mu, which must stay bounded on the way to the optimum."""
         return float(self.residual_x.abs().max()) / self.mu

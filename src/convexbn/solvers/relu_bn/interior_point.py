@@ -1,12 +1,14 @@
 """A primal-dual interior-point method for the exact programs of :mod:`convexbn.programs.relu_bn`.
 
-Mehrotra's predictor and corrector, kept near the central path by a line search: the residuals may
-not outgrow mu. For the squared loss this holds by itself, for others a full step can be too long.
+Mehrotra's predictor and corrector, with a line search that keeps the iterates near the central
+path: residuals may not outgrow mu. For the squared loss they never do; for others a full step can
+be too long.
 """
 
 import torch
 
 from convexbn.programs.relu_bn import ReLUBNProgram
+from convexbn.programs.terms import CentralPathLoss, require
 from convexbn.solvers.relu_bn.central_path import Conditions, Point
 from convexbn.solvers.relu_bn.newton import NewtonSystem
 from convexbn.solvers.snapshots import Callback, Snapshot, Stopwatch
@@ -14,11 +16,11 @@ from convexbn.solvers.sparsity import sparsest
 from convexbn.solvers.stopping import Result, Stopping
 
 _TO_THE_BOUNDARY = 0.99  # share of the longest step that stays inside
-_IMBALANCE = 30  # of residuals and mu, in units of that at the start
-_ROOM = 10  # what is left of the tolerance for making the solution sparse
-_PROGRESS = 0.9  # of gap or violation: what counts as progress
-_PATIENCE_WITHIN = 3  # iterations without progress once within the tolerance
-_PATIENCE = 60  # iterations without progress before the precision is held to be exhausted
+_IMBALANCE = 30  # largest ratio of residuals to mu, in units of that at the start
+_ROOM = 10  # share of the tolerance that is left for making the solution sparse
+_PROGRESS = 0.9  # share of gap or violation below which an iteration has made progress
+_PATIENCE_WITHIN = 3  # iterations without progress that end a solve within the tolerance
+_PATIENCE = 60  # iterations without progress that exhaust the precision
 
 
 def minimize(
@@ -50,10 +52,13 @@ def minimize(
         Weights (2, p, P), as sparse as the tolerance allows where it is met, and `multipliers`
         (2, P, h) of the constraints.
     """
+    require(program.loss, CentralPathLoss, "the interior-point method of model 'relu_bn'")
     working = program.reduced()
-    here: Conditions | None = Conditions(working, Point.start(working))
+    here = Conditions(working, Point.start(working))
     best, iteration, stopped = here.point, 0, ""
     limit = _IMBALANCE * here.imbalance
+    # Below the tolerance it goes on for as long as that helps: making the solution sparse costs
+    # some of the gap, and a point that only just meets the tolerance would have to stay dense.
     stopping = Stopping(
         max_iterations, _PROGRESS, _PATIENCE, tol / _ROOM, tol, patience_within=_PATIENCE_WITHIN
     )
@@ -64,9 +69,12 @@ def minimize(
         best = here.point if error < stopping.least else best
         stopped = stopping.verdict(error, iteration)
         if not stopped:
-            here = _next(here, limit)
-            stopped = "" if here else "precision"
-            iteration += not stopped
+            try:
+                here, iteration = iterate(here, limit), iteration + 1
+            except torch.linalg.LinAlgError:
+                # Near the optimum the matrices lose definiteness to rounding. The best point so
+                # far stands, and is all that float64 can give.
+                stopped = "precision"
     multipliers = program.all_multipliers(best.lam)
     x = sparsest(program, best.x, multipliers, tol) if stopping.least <= tol else best.x
     return Result(program.weights(x), {"multipliers": multipliers}, iteration, stopped)
@@ -80,25 +88,20 @@ def _snapshot(program, point, iteration, watch) -> tuple[Snapshot, float]:
     return seen, max(seen.relative_gap, violation)
 
 
-def _next(here, limit) -> Conditions | None:
-    """Return the conditions at the next point, or None where rounding allows none."""
-    try:
-        return iterate(here, limit)
-    except torch.linalg.LinAlgError:
-        return None
-
-
 def iterate(here: Conditions, limit: float) -> Conditions:
     """Make a predictor step, and a corrector step that sees it through to its end.
 
-    Where this leads away from the central path, `limit` being the largest imbalance allowed, a
-    shorter step is taken, and then one towards the path.
+    Where this leads away from the central path (`limit` is the largest imbalance allowed), it takes
+    a shorter step, or else one towards the path.
 
     Raises
     ------
     torch.linalg.LinAlgError
         If rounding has made a matrix indefinite: no more progress can be made.
     """
+    # If mu fell faster than the residuals, the iterates would run into the boundary of the cones
+    # while still infeasible, and every later step would be cut to nothing. A step towards the path
+    # brings no progress in mu, but the next step is long again.
     system = NewtonSystem(here)
     for step, halvings in _steps(system, here.mu):
         length = min(1.0, _TO_THE_BOUNDARY * system.longest(step))

@@ -2,11 +2,12 @@
 
 After Vandenberghe, "The CVXOPT linear and quadratic cone program solvers" (2010). Only the loss
 couples the blocks: the matrix is `B + A^T L'' A`, B block diagonal, and Woodbury's identity solves
-it with 2 P factorizations of size p and one of size n. Some steps of iterative refinement make up
-for what the identity loses when the terms of B differ by many orders of magnitude.
+it with 2 P factorizations of size p and one of size n. Some steps of iterative refinement recover
+the digits that the identity loses when the terms of B differ by many orders of magnitude.
 """
 
 import torch
+from torch import Tensor
 
 from convexbn.solvers.relu_bn.central_path import Conditions, Point
 from convexbn.solvers.relu_bn.second_order_cone import Scaling, divided, product
@@ -25,12 +26,13 @@ class NewtonSystem:
         self.factors = self._factors()
         self.coupling = torch.linalg.cholesky(self._coupling())
 
-    def _factors(self):
+    def _factors(self) -> Tensor:
         """Return upper triangular R (2, P, p, p), `R^T R` the block matrix B with tau eliminated.
 
-        Of the second-order cone is left `(I - share e e^T) / size^2`, e the direction of the
-        scaling's point. Near the solution the terms of B differ by more orders of magnitude
-        than numbers have digits: R comes from a QR factorization of the square roots of its terms.
+        The second-order cone leaves `(I - share e e^T) / size^2`, with e the direction of the
+        scaling's point. Near the solution the terms of B differ by more orders of magnitude than
+        numbers have digits, so B is never formed: R comes from a QR factorization of the square
+        roots of its terms.
         """
         program, point, scaling = self.program, self.point, self.scaling
         rest = scaling.point[..., 1:]
@@ -45,7 +47,7 @@ class NewtonSystem:
         half_line = (point.lam / point.c).sqrt()[..., None] * program.K
         return torch.linalg.qr(torch.cat([half_line, root], dim=-2), mode="r").R
 
-    def _coupling(self):
+    def _coupling(self) -> Tensor:
         """Return `I + L''^(1/2) A B^-1 A^T L''^(1/2)`, shape (n, n)."""
         A = self.program.A
         # Both signs have the same A: their inverses are added first.
@@ -76,7 +78,7 @@ class NewtonSystem:
         sigma = torch.cat([tau, program.normed(x)], dim=-1)
         return Point(tau, x, c, lam, pull - scaling.shrink(scaling.shrink(sigma)))
 
-    def _solve(self, right_tau, right_x):
+    def _solve(self, right_tau: Tensor, right_x: Tensor) -> tuple[Tensor, Tensor]:
         """Solve the Newton system, tau eliminated, by Woodbury's identity."""
         program, point = self.program, self.scaling.point
         first, rest = point[..., :1], program.normed(point[..., 1:])
@@ -89,17 +91,17 @@ class NewtonSystem:
         tau = self.scaling.size**2 / corner * right_tau + (slope * x).sum(-1, keepdim=True)
         return tau, x
 
-    def _applied(self, x):
+    def _applied(self, x: Tensor) -> Tensor:
         """Return the Newton matrix times x."""
         Bx = (self.factors.mT @ (self.factors @ x[..., None]))[..., 0]
         return Bx + self.program.adjoint(self.root**2 * self.program.forward(x))
 
-    def _by_woodbury(self, right):
+    def _by_woodbury(self, right: Tensor) -> Tensor:
         F = self.root * self.program.forward(self._by_blocks(right))
         shared = self.root * torch.cholesky_solve(F, self.coupling)
         return self._by_blocks(right - self.program.adjoint(shared))
 
-    def _by_blocks(self, right):
+    def _by_blocks(self, right: Tensor) -> Tensor:
         return torch.cholesky_solve(right[..., None], self.factors, upper=True)[..., 0]
 
     def longest(self, step: Point) -> float:
