@@ -1,4 +1,4 @@
-"""A data set in a folder of the user's: one folder of images per class."""
+"""A data set in a folder of the user, with one folder of images per class."""
 
 from collections.abc import Sequence
 from pathlib import Path
