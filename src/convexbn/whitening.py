@@ -60,8 +60,9 @@ class Whitening:
     @classmethod
     def from_tensors(cls, tensors: dict[str, np.ndarray]) -> "Whitening":
         """Take the fields from a dictionary of arrays, as :meth:`tensors` returns it."""
-        values = {field.name: tensors[field.name] for field in fields(cls)}
-        return cls(**values | {"total_energy": float(values["total_energy"])})
+        arrays = {field.name: tensors[field.name] for field in fields(cls)}
+        total_energy = float(arrays.pop("total_energy"))
+        return cls(**arrays, total_energy=total_energy)
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return the fields as a dictionary of arrays."""

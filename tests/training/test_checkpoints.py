@@ -31,7 +31,7 @@ def _written_after_every_epoch(monkeypatch):
 
 
 def train_until(epochs, features, sweep, path, monkeypatch):
-    """Train, and die before so many epochs (of any group) and one more are over."""
+    """Train, and die in the epoch after `epochs` epochs, counted over all groups."""
     epoch, left = training.Stack.train_epoch, [epochs]
 
     def mortal(stack):

@@ -14,12 +14,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.error import URLError
 
 import numpy as np
 
 from convexbn.data.images import Images
 from convexbn.files import DISK_FULL
+
+if TYPE_CHECKING:
+    from torchvision.datasets import CIFAR10
 
 TRIES = 4
 WAIT_SECONDS = 2.0  # before the second try; doubles after each
@@ -99,13 +103,13 @@ def _coarse_labels(batches: Path) -> tuple[tuple[list, list], list[str]]:
     return (train["coarse_labels"], test["coarse_labels"]), meta["coarse_label_names"]
 
 
-def _official_files(dataset: type) -> list[tuple[str, str]]:
+def _official_files(dataset: "type[CIFAR10]") -> list[tuple[str, str]]:
     """List the name and MD5 of each file of a torchvision CIFAR class."""
     meta = (dataset.meta["filename"], dataset.meta["md5"])
     return [*dataset.train_list, *dataset.test_list, meta]
 
 
-def _check_folder(dataset: type, root: Path) -> None:
+def _check_folder(dataset: "type[CIFAR10]", root: Path) -> None:
     """Raise unless `root` holds the complete official files."""
     wanted = f"expected a folder that contains {dataset.base_folder}/, from {dataset.filename}"
     advice = "correct data_dir in the config or CIFAR_DIR, or leave out both to download"
@@ -136,7 +140,7 @@ def _check_file(path: Path, md5: str, archive: str) -> None:
         )
 
 
-def _download(dataset: type, root: Path) -> None:
+def _download(dataset: "type[CIFAR10]", root: Path) -> None:
     """Download the data set to `root`, unless it is there; mend an interrupted download.
 
     torchvision fetches the archive again unless its MD5 is right, and extraction overwrites. The
@@ -160,7 +164,7 @@ def _download(dataset: type, root: Path) -> None:
         raise
 
 
-def _fetch(dataset: type, root: Path) -> None:
+def _fetch(dataset: "type[CIFAR10]", root: Path) -> None:
     """Download and extract with torchvision; try again after an error of the network."""
     import tenacity
     from torchvision.datasets.utils import download_and_extract_archive
@@ -213,7 +217,7 @@ def _full_disk_message(root: Path) -> str:
     )
 
 
-def _network_message(dataset: type, root: Path, error: Exception) -> str:
+def _network_message(dataset: "type[CIFAR10]", root: Path, error: Exception) -> str:
     return (
         f"could not download {dataset.url} to {root} in {TRIES} tries: expected an archive with "
         f"MD5 {dataset.tgz_md5}, got {type(error).__name__}: {error}; run again with a network, or "

@@ -168,7 +168,7 @@ def _draw_subsets(
         ]
     else:
         sources = [(images.train_images, images.train_labels, list(sizes))]
-    subsets = {}
+    subsets: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for (pixels, labels, names), generator in zip(sources, generators, strict=False):
         labels = _relabel(labels, images.classes, classes)
         rows = draw_stratified(labels, {name: sizes[name] for name in names}, classes, generator)
@@ -259,7 +259,7 @@ def _inverse_deviation(centred: np.ndarray, axis: int) -> np.ndarray:
 def _in_patches(X: np.ndarray, image: np.ndarray, view: dict[str, int]) -> np.ndarray:
     """Cut feature vectors (n, d) of images of this size into patches (K, n, h)."""
     images = X.reshape(len(X), *image).transpose(0, 3, 1, 2)
-    return convolution.patches(images, **view)
+    return np.asarray(convolution.patches(images, **view))
 
 
 def _encode(labels: np.ndarray, C: int, targets: str) -> np.ndarray:

@@ -42,7 +42,8 @@ def draw_stratified(
     rows = {}
     for name in sorted(sizes, key=lambda name: sizes[name] is None):
         left = np.array([len(queue) for queue in queues])
-        shares = apportion(left.sum() if sizes[name] is None else sizes[name], left)
+        size = sizes[name]
+        shares = apportion(int(left.sum()) if size is None else size, left)
         chosen = [queue[:share] for queue, share in zip(queues, shares, strict=True)]
         queues = [queue[share:] for queue, share in zip(queues, shares, strict=True)]
         rows[name] = generator.permutation(np.concatenate(chosen))

@@ -239,7 +239,7 @@ class DeepBNNetwork(TopNetwork):
     ) -> "DeepBNNetwork":
         """Draw a deep BN-ReLU network with `widths = (d, m_1, ..., m)`, the last one of the top."""
         hidden = [BNLayer(d, m, generator) for d, m in pairwise(widths[:-1])]
-        return cls(hidden, BNNetwork(*widths[-2:], C, n, generator))
+        return cls(hidden, BNNetwork(widths[-2], widths[-1], C, n, generator))
 
     @property
     def input_shape(self) -> tuple[int, int]:

@@ -66,8 +66,8 @@ def after_relu_network(
     """
     X = data_matrix(X, len(blocks) - 1)
     w, shift = blocks[:-1], blocks[-1]
-    C = directions.shape[1]
-    network = BNAfterReLUNetwork(*w.shape, C, len(X), torch.Generator()).double()
+    (d, m), C = w.shape, directions.shape[1]
+    network = BNAfterReLUNetwork(d, m, C, len(X), torch.Generator()).double()
     network.assign(w, *_balance(rectified_spread(X, w), shift, directions))
     return network
 

@@ -92,5 +92,5 @@ def fingerprint(settings: str, arrays: dict[str, ArrayLike], code: str | Path) -
     for name, values in sorted(arrays.items()):
         array = np.ascontiguousarray(values)
         digest.update(f"{name} {array.dtype} {array.shape}".encode())
-        digest.update(array.reshape(-1).view(np.uint8))
+        digest.update(array.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()

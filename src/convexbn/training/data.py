@@ -102,7 +102,7 @@ class TrainingData:
         """
         e, flat = len(index), index.flatten()
         X, Y = self.X["train"].index_select(0, flat), self.Y.index_select(0, flat)
-        if ways is not None:
+        if ways is not None and self.augmentation is not None:
             X = self.augmentation(X, ways.flatten())
         return X.view(e, -1, self.h), Y.view(e, -1, self.outputs)
 
@@ -158,8 +158,7 @@ def _augmentation(features: dict, sweep: Sweep, device: str | torch.device) -> A
             f"X_train of shape (n, height * width * channels), got {size} and {found}; leave them "
             "out for patches, and prepare the data again if they were prepared without `image`"
         )
-    ways = {"flip": sweep.flip, "shift": sweep.shift}
-    return Augmentation(*map(int, image), **ways, device=device)
+    return Augmentation(*map(int, image), flip=sweep.flip, shift=sweep.shift, device=device)
 
 
 def _gates(features: dict, seeds: Sequence[int], h: int) -> dict[int, torch.Tensor]:

@@ -75,6 +75,10 @@ class TwoLayerGradient(Gradient):
             p = self.values[name]
             into[name].addcmul_(per_member(self.decay, p), p)
 
+    def of_loss(self, X: torch.Tensor, Y: torch.Tensor, into: dict[str, torch.Tensor]) -> None:
+        """Write the gradient of the loss."""
+        raise NotImplementedError
+
     def through_output(
         self, H: torch.Tensor, Y: torch.Tensor, into: dict[str, torch.Tensor], spare: torch.Tensor
     ) -> torch.Tensor:
@@ -163,7 +167,11 @@ class ConvexGradient(Gradient):
             gradient += Z.mT @ linear.flatten(-2)
 
 
-GRADIENTS = {"bn": BNGradient, "plain": PlainGradient, "convex": ConvexGradient}
+GRADIENTS: dict[str, type[TwoLayerGradient] | type[ConvexGradient]] = {
+    "bn": BNGradient,
+    "plain": PlainGradient,
+    "convex": ConvexGradient,
+}
 
 
 def multiply(A: torch.Tensor, B: torch.Tensor, out: torch.Tensor) -> torch.Tensor:

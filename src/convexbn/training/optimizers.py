@@ -81,7 +81,7 @@ class Adam:
             p.addcdiv_(first * rates, root)
 
 
-OPTIMIZERS = {"sgd": SGD, "adam": Adam}
+OPTIMIZERS: dict[str, type[SGD] | type[Adam]] = {"sgd": SGD, "adam": Adam}
 
 
 def zeros_like(parameters: Tensors) -> Tensors:

@@ -137,9 +137,13 @@ class Sweep:
 
     def remaining(self, beta: float, learning_rate: float) -> "Sweep":
         """Return the part of a tuned sweep that is trained in the chosen setting."""
-        seeds, setting = self.seeds[self.tuning_seeds :], {"betas": (beta,)}
-        setting["learning_rates"] = (learning_rate,)
-        return replace(self, seeds=seeds, tuning_seeds=None, **setting)
+        return replace(
+            self,
+            seeds=self.seeds[self.tuning_seeds :],
+            betas=(beta,),
+            learning_rates=(learning_rate,),
+            tuning_seeds=None,
+        )
 
     @property
     def is_augmented(self) -> bool:
