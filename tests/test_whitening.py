@@ -387,5 +387,5 @@ def test_filters_that_are_none(kind, value, message):
 def test_a_filtered_program_is_no_network():
     w, G = whiten(draw()).filtered("ridge", 0.1), np.ones((7, 2))
     solution = Solution(np.ones((7, 2, 1)), None, 1.0)
-    with pytest.raises(ValueError, match="filtered design is no BN network's"):
+    with pytest.raises(ValueError, match="filtered design has no BN network"):
         recover_network(solution, w, gates=G)

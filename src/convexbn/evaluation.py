@@ -1,12 +1,12 @@
-"""How good a set of predictions is: accuracy, loss, and what its probabilities are worth.
+"""Quality of predictions: accuracy, loss, and the calibration of their probabilities.
 
-Scores (n, C) become probabilities by one temperature T > 0, the one that fits the validation
-samples best (Guo et al. 2017, On Calibration of Modern Neural Networks):
+Scores (n, C) become probabilities by one temperature T > 0, which is fitted to the validation
+samples (Guo et al. 2017, On Calibration of Modern Neural Networks):
 
     softmax(scores / T),    T = argmin_T  nll(T) = mean_i -log softmax(scores_i / T)[label_i],
 
-convex in 1/T. The expected calibration error of the test samples, put in bins B by the probability
-of their predicted class, is `sum_B |B| / n * |accuracy of B - mean probability of B|`.
+convex in 1/T. The test samples are put in bins B by the probability of their predicted class; their
+expected calibration error is `sum_B |B| / n * |accuracy of B - mean probability of B|`.
 """
 
 import math
@@ -14,16 +14,16 @@ import math
 import numpy as np
 import torch
 
-from convexbn.inputs import check_same_length
+from convexbn.inputs import ArrayLike, check_same_length
 from convexbn.programs.losses import LOSSES
 
 BINS = 15  # of equal width (Guo et al. 2017, Section 2)
-TEMPERATURES = 1e-3, 1e3  # scores that are perfect, or worthless, would take it to 0 or infinity
-_HALVINGS = 50  # of the range of log T: down to rounding
+TEMPERATURES = 1e-3, 1e3  # perfect or worthless scores would take T to 0 or infinity
+_HALVINGS = 50  # bisections of the range of log T: down to rounding
 
 
-def accuracy(scores, labels) -> float:
-    """Return the share of samples whose predicted class is the right one.
+def accuracy(scores: ArrayLike, labels: ArrayLike) -> float:
+    """Return the share of samples with the correct predicted class.
 
     Parameters
     ----------
@@ -34,8 +34,8 @@ def accuracy(scores, labels) -> float:
     Returns
     -------
     float
-        Between 0 and 1; NaN where there are no samples or a score is NaN, because the largest of
-        NaN scores would be an arbitrary class.
+        Between 0 and 1; NaN if there are no samples or a score is NaN, because the largest of NaN
+        scores would be an arbitrary class.
     """
     scores, labels = np.asarray(scores), np.asarray(labels)
     if len(labels) == 0 or np.isnan(scores).any():
@@ -44,8 +44,8 @@ def accuracy(scores, labels) -> float:
     return float((predicted == labels).mean())
 
 
-def mean_loss(scores, targets, loss: str = "squared") -> float:
-    """Return the loss per sample, in float64; "squared" is half the sum of a sample's squares.
+def mean_loss(scores: ArrayLike, targets: ArrayLike, loss: str = "squared") -> float:
+    """Return the loss per sample in float64; "squared" is half the sum of a sample's squares.
 
     Parameters
     ----------
@@ -56,19 +56,24 @@ def mean_loss(scores, targets, loss: str = "squared") -> float:
     Returns
     -------
     float
-        NaN where there are no samples or a score is NaN.
+        NaN if there are no samples or a score is NaN.
     """
     F, Y = (torch.as_tensor(values).detach().cpu().double() for values in (scores, targets))
     return float(LOSSES[loss].value(F, Y)) / len(Y) if len(Y) else float("nan")
 
 
-def calibration(scores, labels, validation_scores, validation_labels) -> dict:
-    """Judge the probabilities that scores stand for at the temperature that validation chooses.
+def calibration(
+    scores: ArrayLike,
+    labels: ArrayLike,
+    validation_scores: ArrayLike,
+    validation_labels: ArrayLike,
+) -> dict[str, float]:
+    """Judge the probabilities of test scores, at the temperature fitted to validation samples.
 
     Parameters
     ----------
     scores : array or tensor, shape (n, C)
-        Of the test samples. For C = 1 the probabilities are `softmax([0, score] / T)`.
+        Scores of the test samples. For C = 1 the probabilities are `softmax([0, score] / T)`.
     labels : array or tensor of int, shape (n,)
     validation_scores, validation_labels : array or tensor, shapes (m, C) and (m,)
 
@@ -76,8 +81,8 @@ def calibration(scores, labels, validation_scores, validation_labels) -> dict:
     -------
     dict of float
         `test_nll`, the mean negative log-likelihood of the test labels; `test_ece`, the expected
-        calibration error in `BINS` bins; `temperature`, within `TEMPERATURES`. All NaN where there
-        are no validation or no test samples, or a score is not finite.
+        calibration error in `BINS` bins; `temperature`, within `TEMPERATURES`. All are NaN if there
+        are no validation samples, no test samples, or a score is not finite.
 
     Raises
     ------
@@ -97,24 +102,24 @@ def calibration(scores, labels, validation_scores, validation_labels) -> dict:
     }
 
 
-def _logits(scores, labels):
+def _logits(scores: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Return scores (n, C >= 2) in float64, and the labels."""
     Z, labels = np.asarray(scores, dtype=np.float64), np.asarray(labels)
     check_same_length("scores", Z, "labels", labels)
     return (np.hstack([np.zeros_like(Z), Z]) if Z.shape[1] == 1 else Z), labels
 
 
-def _log_softmax(Z) -> np.ndarray:
+def _log_softmax(Z: np.ndarray) -> np.ndarray:
     Z = Z - Z.max(axis=1, keepdims=True)
     return Z - np.log(np.exp(Z).sum(axis=1, keepdims=True))
 
 
-def _of_labels(values, labels) -> np.ndarray:
-    """Return what stands in each row (n, C) at its label, shape (n,)."""
+def _of_labels(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the entry of each row (n, C) at its label, shape (n,)."""
     return values[np.arange(len(labels)), labels]
 
 
-def _temperature(Z, labels) -> float:
+def _temperature(Z: np.ndarray, labels: np.ndarray) -> float:
     """Return the T that minimizes nll(T), by bisection for the zero of its slope in 1/T."""
     right = _of_labels(Z, labels).mean()
     low, high = (math.log(1 / T) for T in reversed(TEMPERATURES))
@@ -126,8 +131,8 @@ def _temperature(Z, labels) -> float:
     return math.exp(-(low + high) / 2)
 
 
-def _calibration_error(probabilities, labels) -> float:
-    """Return the expected calibration error; a bin holds its upper edge, as in Guo's own code."""
+def _calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Return the expected calibration error; a bin includes its upper edge, as in Guo's code."""
     confidence = probabilities.max(axis=1)
     surplus = (probabilities.argmax(axis=1) == labels) - confidence
     bins = np.ceil(confidence * BINS).astype(int)

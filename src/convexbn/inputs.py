@@ -1,7 +1,7 @@
-"""Checks of what a caller hands in; each error says what was expected, what came, what to do."""
+"""Checks of inputs; each error says what was expected, what was given, and what to do."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence, Sized
 from typing import TYPE_CHECKING, Union
 
 import numpy as np
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 ArrayLike = Union[np.ndarray, "torch.Tensor", Sequence]
 
 
-def check_finite(name: str, array) -> None:
+def check_finite(name: str, array: "np.ndarray | torch.Tensor") -> None:
     """Raise ValueError if a numpy array or torch tensor holds NaN or infinity."""
     finite = np.isfinite(array) if isinstance(array, np.ndarray) else array.isfinite()
     if not finite.all():
@@ -24,7 +24,7 @@ def check_finite(name: str, array) -> None:
         )
 
 
-def check_positive(name: str, value) -> None:
+def check_positive(name: str, value: object) -> None:
     """Raise ValueError unless `value` is a positive finite number."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.number):
         raise ValueError(
@@ -34,14 +34,14 @@ def check_positive(name: str, value) -> None:
         raise ValueError(f"{name} must be > 0 and finite, got {value!r}; choose a positive number")
 
 
-def check_choice(name: str, value, choices) -> None:
+def check_choice(name: str, value: object, choices: Collection) -> None:
     """Raise ValueError unless `value` is one of `choices`."""
     if value not in choices:
         known = ", ".join(repr(choice) for choice in choices)
         raise ValueError(f"{name} must be one of {known}, got {value!r}")
 
 
-def check_between(name: str, value, low, high) -> None:
+def check_between(name: str, value: object, low: float, high: float) -> None:
     """Raise ValueError unless the whole number `value` lies in [low, high]."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise ValueError(f"{name} must be a whole number from {low} to {high}, got {value!r}")
@@ -51,7 +51,7 @@ def check_between(name: str, value, low, high) -> None:
         )
 
 
-def check_momentum(value) -> None:
+def check_momentum(value: float) -> None:
     """Raise ValueError unless a momentum lies in [0, 1)."""
     if not 0 <= value < 1:
         raise ValueError(
@@ -59,7 +59,7 @@ def check_momentum(value) -> None:
         )
 
 
-def check_same_length(first: str, a, second: str, b) -> None:
+def check_same_length(first: str, a: Sized, second: str, b: Sized) -> None:
     """Raise ValueError unless two arrays have the same number of rows."""
     if len(a) != len(b):
         raise ValueError(

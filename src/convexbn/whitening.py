@@ -1,4 +1,4 @@
-"""Centring, SVD and truncation: what batch normalization becomes in the convex program.
+"""Centring, SVD and truncation: the form of batch normalization in the convex program.
 
 The compact SVD of the centred data, `X - 1 mean^T = U_r diag(sigma) V^T`, turns a BN neuron
 `BN(X w)` with scale `gamma` and shift `alpha` into `U s`, with the whitened design
@@ -7,22 +7,24 @@ The compact SVD of the centred data, `X - 1 mean^T = U_r diag(sigma) V^T`, turns
 
 So a BN-ReLU network on X is a plain ReLU network with unit first-layer weights on U (Ergen et al.
 2022, Section 2). Keeping only the k leading columns of U_r is the paper's explicit form of the
-implicit regularization of gradient descent ("truncated"). A filter does it softly, and goes beyond
-the paper: `U = [U_r diag(f), 1/sqrt(n)]` with gains 0 < f_i <= 1 that fall with sigma_i,
+implicit regularization of gradient descent ("truncated"). A soft filter goes beyond the paper:
+`U = [U_r diag(f), 1/sqrt(n)]` with gains 0 < f_i <= 1 that fall with sigma_i,
 
     ridge  f_i = sigma_i^2 / (sigma_i^2 + c sigma_1^2),      power  f_i = (sigma_i / sigma_1)^c.
 
-The program then pays for what a neuron has of direction i by `1 / f_i`, and is no BN network's.
+The penalty of the program then weighs a neuron's component in direction i by `1 / f_i`, and the
+program has no BN network.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from convexbn.inputs import check_between, check_choice, check_finite, check_positive
+from convexbn.inputs import ArrayLike, check_between, check_choice, check_finite, check_positive
 
-# Gains f by the name of the filter, of the ratios sigma_i / sigma_1 and the filter's value c.
-FILTERS = {
+# From the ratios sigma_i / sigma_1 and the filter's value c to the gains f, by name.
+FILTERS: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
     "ridge": lambda ratios, c: ratios**2 / (ratios**2 + c),
     "power": lambda ratios, c: ratios**c,
 }
@@ -30,7 +32,7 @@ FILTERS = {
 
 @dataclass(frozen=True)
 class Whitening:
-    """The whitened design of a training set, and the map that takes new samples there.
+    """The whitened design of a training set, and the map of new samples to its coordinates.
 
     Attributes
     ----------
@@ -43,9 +45,9 @@ class Whitening:
     mean : ndarray, shape (d,)
         Mean of the training samples.
     total_energy : float
-        Sum of all squared singular values, also of those that a truncation dropped.
+        Sum of all squared singular values, including those that a truncation dropped.
     gains : ndarray, shape (r,)
-        Those of the filter, f; without one all are 1.
+        Gains f of the filter; all are 1 without a filter.
     """
 
     U: np.ndarray
@@ -56,12 +58,13 @@ class Whitening:
     gains: np.ndarray
 
     @classmethod
-    def from_tensors(cls, tensors: dict) -> "Whitening":
-        """Take the fields from a dictionary of arrays, such as :meth:`tensors` returns."""
-        values = {field.name: tensors[field.name] for field in fields(cls)}
-        return cls(**values | {"total_energy": float(values["total_energy"])})
+    def from_tensors(cls, tensors: dict[str, np.ndarray]) -> "Whitening":
+        """Take the fields from a dictionary of arrays, as :meth:`tensors` returns it."""
+        arrays = {field.name: tensors[field.name] for field in fields(cls)}
+        total_energy = float(arrays.pop("total_energy"))
+        return cls(**arrays, total_energy=total_energy)
 
-    def tensors(self) -> dict:
+    def tensors(self) -> dict[str, np.ndarray]:
         """Return the fields as a dictionary of arrays."""
         return {name: np.asarray(value) for name, value in vars(self).items()}
 
@@ -77,10 +80,10 @@ class Whitening:
 
     @property
     def directions(self) -> np.ndarray:
-        """What takes centred samples to their coordinates, `V diag(f / sigma)`, shape (d, r)."""
+        """Map of centred samples to their coordinates, `V diag(f / sigma)`, shape (d, r)."""
         return self.V * self.gains / self.singular_values
 
-    def transform(self, X) -> np.ndarray:
+    def transform(self, X: ArrayLike) -> np.ndarray:
         """Take new samples to the whitened coordinates.
 
         Parameters
@@ -95,11 +98,11 @@ class Whitening:
         if X.ndim not in (2, 3) or X.shape[-1] != len(self.mean):
             raise ValueError(
                 f"new samples must have shape (m, {len(self.mean)}) like the training data, or "
-                f"that after an axis of patches, got {X.shape}"
+                f"(K, m, {len(self.mean)}) in patches, got {X.shape}"
             )
         return _with_constant((X - self.mean) @ self.directions, len(self.U))
 
-    def truncate(self, rank=None, energy=None) -> "Whitening":
+    def truncate(self, rank: int | None = None, energy: float | None = None) -> "Whitening":
         """Keep the leading singular directions: `rank` of them, or those that hold `energy`.
 
         Parameters
@@ -137,7 +140,7 @@ class Whitening:
         kind : {"ridge", "power"}
             See :mod:`convexbn.whitening`. Truncation is the filter whose gains are 1 and 0.
         value : float
-            The c > 0 of the filter; the larger it is, the less is left of the small directions.
+            The c > 0 of the filter; a larger value leaves less of the small directions.
 
         Raises
         ------
@@ -150,7 +153,7 @@ class Whitening:
         U = np.hstack([self.U[:, :-1] * gains, self.U[:, -1:]])
         return replace(self, U=U, gains=self.gains * gains)
 
-    def _rank_of(self, energy) -> int:
+    def _rank_of(self, energy: float) -> int:
         if not 0 < energy <= 1:
             raise ValueError(f"energy must be a share in (0, 1], got {energy!r}")
         kept = np.cumsum(self.singular_values**2)
@@ -164,23 +167,27 @@ class Whitening:
         return int(np.searchsorted(kept, min(wanted, kept[-1]) * (1 - rounding))) + 1
 
 
-def whiten(X, rank=None, energy=None) -> Whitening:
+def whiten(X: ArrayLike, rank: int | None = None, energy: float | None = None) -> Whitening:
     """Centre and whiten a data matrix by an SVD in float64.
 
     Parameters
     ----------
     X : array or tensor, shape (n, d)
-        For a CNN the rows of all patches, `patches(...).reshape(K * n, h)`.
+        The data; for a CNN the rows of all patches, `patches(...).reshape(K * n, h)`.
     rank, energy : optional
-        Keep only the leading directions, see :meth:`Whitening.truncate`; by default all
-        directions of the numerical rank r <= min(n - 1, d), those that are more than rounding in
-        the precision that X comes in.
+        Keep only the leading directions, see :meth:`Whitening.truncate`. By default all directions
+        of the numerical rank r <= min(n - 1, d) are kept: those above rounding in the precision of
+        X.
+
+    Returns
+    -------
+    Whitening
 
     Raises
     ------
     ValueError
-        If X is not a finite matrix, if all its rows are equal (rank 0), or if `rank` or `energy`
-        is out of range.
+        If X is not a finite matrix, all its rows are equal (rank 0), or `rank` or `energy` is out
+        of range.
     """
     X = np.asarray(X)
     precision = np.finfo(X.dtype).eps if X.dtype.kind == "f" else 0.0
@@ -202,11 +209,11 @@ def whiten(X, rank=None, energy=None) -> Whitening:
     return full.truncate(rank, energy)
 
 
-def _numerical_rank(sigma, X, precision) -> int:
-    """Count the singular values above rounding: of the SVD, and of data stored in `precision`.
+def _numerical_rank(sigma: np.ndarray, X: np.ndarray, precision: float) -> int:
+    """Count the singular values above the rounding of the SVD and of data stored in `precision`.
 
-    Images that were each normalized to mean zero in float32 have a direction, that of equal
-    pixels, in which only rounding is left; whitening would blow it up to the size of the others.
+    Images that were each normalized to mean zero in float32 contain only rounding in the direction
+    of equal pixels; whitening would magnify it to the size of the other directions.
     """
     # Rounding in the centring is relative to the data, not to what is left after it.
     scale = max(sigma[0], np.linalg.norm(X))
@@ -221,7 +228,7 @@ def _numerical_rank(sigma, X, precision) -> int:
     return min(r, len(X) - 1)
 
 
-def _with_constant(columns, n) -> np.ndarray:
+def _with_constant(columns: np.ndarray, n: int) -> np.ndarray:
     """Append the constant column 1/sqrt(n), n the number of training samples."""
     constant = np.full((*columns.shape[:-1], 1), 1 / np.sqrt(n))
     return np.concatenate([columns, constant], axis=-1)

@@ -311,7 +311,7 @@ def test_block_of_a_shift_alone_is_a_neuron_without_features():
 
 
 def test_neuron_on_a_constant_direction_has_no_block_direction():
-    """What rounding leaves of its spread is no direction: BN makes it 0, and so does its block."""
+    """A spread of rounding size gives no direction: BN makes it 0, and so does its block."""
     rng = np.random.default_rng(0)
     rotation, _ = np.linalg.qr(rng.standard_normal((3, 3)))
     X = rng.standard_normal((10, 3))

@@ -45,7 +45,7 @@ def test_sizes(entry, size):
 
 
 def test_digits_without_a_split_are_not_more_than_all():
-    """What is left over is not known here; an upper estimate is what is wanted."""
+    """The number of remaining samples is not known here; an upper estimate is enough."""
     size = size_of(DIGITS)
     assert 1797 - 200 - 300 <= size.n <= 1797
     assert size.m == 500

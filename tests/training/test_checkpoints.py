@@ -31,7 +31,7 @@ def _written_after_every_epoch(monkeypatch):
 
 
 def train_until(epochs, features, sweep, path, monkeypatch):
-    """Train, and die before so many epochs (of any group) and one more are over."""
+    """Train, and die in the epoch after `epochs` epochs, counted over all groups."""
     epoch, left = training.Stack.train_epoch, [epochs]
 
     def mortal(stack):
@@ -152,7 +152,7 @@ def test_the_state_of_other_work_is_not_used(change, tmp_path, monkeypatch, capl
     other = change(features, GROUPS)
     with caplog.at_level(logging.WARNING):
         found = training.train(*other, checkpoint=path)
-    assert "starting anew" in caplog.text
+    assert "starting over" in caplog.text
     assert_same(found, training.train(*other))
 
 
@@ -164,14 +164,14 @@ def test_the_state_that_other_code_came_to_is_not_used(tmp_path, monkeypatch, ca
     monkeypatch.setattr(Path, "read_bytes", lambda p: read(p) + b"#" * (p == networks))
     with caplog.at_level(logging.WARNING):
         training.train(features, GROUPS, checkpoint=path)
-    assert "other settings, data or code: starting anew" in caplog.text
+    assert "other settings, data or code: starting over" in caplog.text
 
 
 @pytest.mark.parametrize("content", [b"", b"notes of mine", b"\x80\x02}q\x00."])
 def test_a_file_that_is_no_checkpoint_is_refused_and_left_alone(content, tmp_path):
     path = tmp_path / "notes"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match="notes is no checkpoint"):
+    with pytest.raises(ValueError, match="notes is not a checkpoint"):
         training.train(make_features(), SWEEP, checkpoint=path)
     assert path.read_bytes() == content
 

@@ -400,7 +400,10 @@ def test_digits_are_learned(network):
         ({"epochs": 0}, "epochs must be from 1"),
         ({"max_members": 0}, "max_members must be from 1"),
         ({"shift": -1}, "shift must be from 0"),
-        ({"network": "convex", "width": None, "flip": True}, "whitened data, which are no images"),
+        (
+            {"network": "convex", "width": None, "flip": True},
+            "whitened data, which cannot be flipped",
+        ),
     ],
 )
 def test_a_sweep_refuses_settings_out_of_range(change, message):

@@ -1,7 +1,7 @@
 """The official CIFAR files: fetched or found, checked, and read with torchvision.
 
-Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009. No file is read before
-its MD5 is that of torchvision's lists, so whatever an interrupted run left is never taken for good.
+Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009. A file is read only if
+its MD5 is in torchvision's lists, so that the remains of an interrupted download are never used.
 """
 
 import errno
@@ -10,15 +10,20 @@ import pickle
 import shutil
 import socket
 import ssl
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.error import URLError
 
 import numpy as np
 
 from convexbn.data.images import Images
 from convexbn.files import DISK_FULL
+
+if TYPE_CHECKING:
+    from torchvision.datasets import CIFAR10
 
 TRIES = 4
 WAIT_SECONDS = 2.0  # before the second try; doubles after each
@@ -89,8 +94,8 @@ def read_cifar(
     )
 
 
-def _coarse_labels(batches):
-    """Read CIFAR-100's superclasses, which torchvision does not hand out, from checked files."""
+def _coarse_labels(batches: Path) -> tuple[tuple[list, list], list[str]]:
+    """Read CIFAR-100's superclasses, which torchvision does not offer, from checked files."""
     train, test, meta = (
         pickle.loads((batches / name).read_bytes(), encoding="latin1")
         for name in ("train", "test", "meta")
@@ -98,14 +103,14 @@ def _coarse_labels(batches):
     return (train["coarse_labels"], test["coarse_labels"]), meta["coarse_label_names"]
 
 
-def _official_files(dataset):
+def _official_files(dataset: "type[CIFAR10]") -> list[tuple[str, str]]:
     """List the name and MD5 of each file of a torchvision CIFAR class."""
     meta = (dataset.meta["filename"], dataset.meta["md5"])
     return [*dataset.train_list, *dataset.test_list, meta]
 
 
-def _check_folder(dataset, root) -> None:
-    """Raise unless the official files lie in `root`, whole."""
+def _check_folder(dataset: "type[CIFAR10]", root: Path) -> None:
+    """Raise unless `root` holds the complete official files."""
     wanted = f"expected a folder that contains {dataset.base_folder}/, from {dataset.filename}"
     advice = "correct data_dir in the config or CIFAR_DIR, or leave out both to download"
     if not root.is_dir():
@@ -113,13 +118,13 @@ def _check_folder(dataset, root) -> None:
     if not (root / dataset.base_folder).is_dir():
         found = ", ".join(sorted(path.name for path in root.iterdir())[:8]) or "nothing"
         raise FileNotFoundError(
-            f"the CIFAR folder {root} is not right: {wanted}, found {found}; {advice}"
+            f"the CIFAR folder {root} is not the right one: {wanted}, found {found}; {advice}"
         )
     for name, md5 in _official_files(dataset):
         _check_file(root / dataset.base_folder / name, md5, dataset.filename)
 
 
-def _check_file(path, md5, archive) -> None:
+def _check_file(path: Path, md5: str, archive: str) -> None:
     from torchvision.datasets.utils import calculate_md5
 
     if not path.is_file():
@@ -135,11 +140,11 @@ def _check_file(path, md5, archive) -> None:
         )
 
 
-def _download(dataset, root) -> None:
-    """Make `root` hold the whole data set, whatever an interrupted download left there.
+def _download(dataset: "type[CIFAR10]", root: Path) -> None:
+    """Download the data set to `root`, unless it is there; mend an interrupted download.
 
     torchvision fetches the archive again unless its MD5 is right, and extraction overwrites. The
-    lock keeps two jobs that want the same archive from writing it at once.
+    lock keeps two jobs that need the same archive from writing it at once.
     """
     from filelock import FileLock
     from torchvision.datasets.utils import check_integrity
@@ -159,8 +164,8 @@ def _download(dataset, root) -> None:
         raise
 
 
-def _fetch(dataset, root) -> None:
-    """Download and extract with torchvision, again after an error of the network."""
+def _fetch(dataset: "type[CIFAR10]", root: Path) -> None:
+    """Download and extract with torchvision; try again after an error of the network."""
     import tenacity
     from torchvision.datasets.utils import download_and_extract_archive
 
@@ -178,7 +183,7 @@ def _fetch(dataset, root) -> None:
 
 
 @contextmanager
-def _socket_timeout(seconds):
+def _socket_timeout(seconds: float) -> Iterator[None]:
     """Give up on a silent server: torchvision opens its connections without a timeout."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
@@ -188,8 +193,8 @@ def _socket_timeout(seconds):
         socket.setdefaulttimeout(before)
 
 
-def _disk_is_full(error) -> bool:
-    """Look along the chain: after an error of the disk, torchvision tries once more over http."""
+def _disk_is_full(error: BaseException | None) -> bool:
+    """Search the chain of errors: after one of the disk, torchvision tries once more over http."""
     while error is not None:
         if getattr(error, "errno", None) in DISK_FULL:
             return True
@@ -197,12 +202,12 @@ def _disk_is_full(error) -> bool:
     return False
 
 
-def _is_network_error(error) -> bool:
+def _is_network_error(error: BaseException) -> bool:
     wrong_md5 = isinstance(error, RuntimeError) and "corrupted" in str(error)
     return (wrong_md5 or isinstance(error, _NETWORK_ERRORS)) and not _disk_is_full(error)
 
 
-def _full_disk_message(root) -> str:
+def _full_disk_message(root: Path) -> str:
     existing = next(folder for folder in (root, *root.absolute().parents) if folder.exists())
     free = shutil.disk_usage(existing).free / 1e6
     return (
@@ -212,7 +217,7 @@ def _full_disk_message(root) -> str:
     )
 
 
-def _network_message(dataset, root, error) -> str:
+def _network_message(dataset: "type[CIFAR10]", root: Path, error: Exception) -> str:
     return (
         f"could not download {dataset.url} to {root} in {TRIES} tries: expected an archive with "
         f"MD5 {dataset.tgz_md5}, got {type(error).__name__}: {error}; run again with a network, or "

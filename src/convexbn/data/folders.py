@@ -1,4 +1,4 @@
-"""A data set in a folder of the user's: one folder of images per class."""
+"""A data set in a folder of the user, with one folder of images per class."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -96,10 +96,10 @@ def _read_image(file: Path, size: Sequence[int] | None) -> np.ndarray:
     from PIL import Image
 
     try:
-        with Image.open(file) as image:
-            if image.mode.startswith(("I", "F")):  # convert("RGB") would clip these
-                raise OSError(f"its pixels are of mode {image.mode}, not of 8 bits")
-            image = image.convert("RGB")
+        with Image.open(file) as opened:
+            if opened.mode.startswith(("I", "F")):  # convert("RGB") would clip these
+                raise OSError(f"its pixels are of mode {opened.mode}, not of 8 bits")
+            image = opened.convert("RGB")
     except (OSError, SyntaxError) as error:  # Pillow raises SyntaxError for a broken PNG
         raise ValueError(
             f"{file} cannot be read as an 8-bit image: {error}; replace or remove it"

@@ -1,20 +1,27 @@
-"""Images as patch matrices: what a convolution's kernels are multiplied with.
+"""Images as patch matrices, the factors of a convolution's kernels.
 
 A convolution of images with m kernels of h = channels * height * width entries is the product of
 the patch matrices `X_k` (n, h), one per position k = 1..K, with the kernels (h, m) (Ergen et al.
-2022, the section on CNNs). BN over samples and positions normalizes over the K n rows of all of
-them stacked, so that `whiten(X.reshape(K * n, h))` whitens a CNN.
+2022, the section on CNNs). BN over samples and positions normalizes over the K n rows of all
+stacked patch matrices, so that `whiten(X.reshape(K * n, h))` whitens a CNN.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch.nn.functional import unfold
 
-from convexbn.inputs import check_between, check_finite
+from convexbn.inputs import ArrayLike, check_between, check_finite
 
 
-def patches(images, size, stride=1, padding=0):
-    """Cut images into the patches that a convolution's kernels see.
+def patches(
+    images: ArrayLike,
+    size: int | Sequence[int],
+    stride: int | Sequence[int] = 1,
+    padding: int | Sequence[int] = 0,
+) -> np.ndarray | torch.Tensor:
+    """Cut images into the patches that a convolution multiplies with its kernels.
 
     Parameters
     ----------
@@ -27,15 +34,16 @@ def patches(images, size, stride=1, padding=0):
     Returns
     -------
     array or tensor, shape (K, n, h)
-        Of the kind and dtype of `images`. Positions k run row by row, and the h entries of a patch
-        over channels, rows and columns, so that `patches(images, ...) @ weight.reshape(m, h).T` is
-        the convolution with kernels `weight` (m, channels, height, width).
+        The patches, of the kind and dtype of `images`. Positions k run row by row, and the h
+        entries of a patch run over channels, rows and columns, so that
+        `patches(images, ...) @ weight.reshape(m, h).T` is the convolution with the kernels `weight`
+        (m, channels, height, width).
 
     Raises
     ------
     ValueError
-        If images is no finite array of floats of four axes, a size or stride is below 1, a padding
-        below 0, or the kernel is larger than the padded image.
+        If images is not a finite array of floats with four axes, a size or stride is below 1, a
+        padding is below 0, or the kernel is larger than the padded image.
     """
     tensor = _checked(images)
     size, stride = _pair("size", size, 1), _pair("stride", stride, 1)
@@ -46,7 +54,7 @@ def patches(images, size, stride=1, padding=0):
     return cut if torch.is_tensor(images) else cut.numpy()
 
 
-def _checked(images) -> torch.Tensor:
+def _checked(images: ArrayLike) -> torch.Tensor:
     tensor = torch.as_tensor(images if torch.is_tensor(images) else np.asarray(images))
     if tensor.ndim != 4 or 0 in tensor.shape[1:] or not tensor.is_floating_point():
         raise ValueError(
@@ -57,16 +65,16 @@ def _checked(images) -> torch.Tensor:
     return tensor
 
 
-def _pair(name, value, low) -> tuple[int, int]:
+def _pair(name: str, value: int | Sequence[int], low: int) -> tuple[int, int]:
     pair = tuple(value) if isinstance(value, list | tuple) else (value, value)
     if len(pair) != 2:
         raise ValueError(f"{name} must be one whole number or a pair of them, got {value!r}")
     for number in pair:
         check_between(name, number, low, 10**6)
-    return pair
+    return pair[0], pair[1]
 
 
-def _check_fit(image, size, padding) -> None:
+def _check_fit(image: Sequence[int], size: tuple[int, int], padding: tuple[int, int]) -> None:
     padded = tuple(side + 2 * zeros for side, zeros in zip(image, padding, strict=True))
     if size[0] > padded[0] or size[1] > padded[1]:
         raise ValueError(

@@ -1,16 +1,18 @@
-"""From images to features: subsets, colour, pooling, scaling, patches, label noise, targets.
+"""Features from images: subsets, colour, pooling, scaling, patches, label noise, targets.
 
 A feature vector is an image flattened row by row, `(H, W, c)` in C order: the channels of pixel
-(0, 0), then those of pixel (0, 1), and so on. For a convolutional network the image is cut into
-what the kernels see instead, see :mod:`convexbn.data.patches`.
+(0, 0), then the channels of pixel (0, 1), and so on. For a convolutional network the image is cut
+into patches instead (:mod:`convexbn.data.patches`).
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from convexbn.data import patches as convolution
+from convexbn.data.images import Images
 from convexbn.data.subsets import draw_stratified, with_noise
 from convexbn.inputs import ArrayLike, check_between, check_choice
 
@@ -24,7 +26,7 @@ _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 @dataclass(frozen=True)
 class Features:
-    """What the solvers and the networks are given.
+    """The data of solvers and networks.
 
     Attributes
     ----------
@@ -32,8 +34,8 @@ class Features:
     Y_train : ndarray of float32, shape (n, C)
         One-hot, or +-1; a single column (n, 1) for +-1 and two classes, +1 for the second.
     labels_train, labels_validation, labels_test : ndarray of int64, shape (n,)
-        Positions in the classes asked for, 0 to C - 1. Label noise is in `labels_train`, and so in
-        `Y_train`, alone.
+        Positions in the requested classes, 0 to C - 1. Label noise is only in `labels_train`, and
+        so in `Y_train`.
     image : ndarray of int64, shape (3,)
         Height, width and channels of the whole images.
     """
@@ -49,51 +51,51 @@ class Features:
 
 
 def prepare(
-    images,
+    images: Images,
     *,
-    train,
-    validation,
-    test,
-    classes=None,
-    color="rgb",
-    pool=1,
-    normalize="image",
-    patches=None,
-    label_noise=0.0,
-    targets="one_hot",
-    seed,
+    train: int | None,
+    validation: int | None,
+    test: int | None,
+    classes: Sequence[str] | None = None,
+    color: str = "rgb",
+    pool: int = 1,
+    normalize: str = "image",
+    patches: dict[str, int] | None = None,
+    label_noise: float = 0.0,
+    targets: str = "one_hot",
+    seed: int,
 ) -> Features:
     """Draw stratified subsets of a data set and turn them into features and targets.
 
-    Training and validation samples are disjoint and come from the training images; test samples
-    come from the official test images or, where there are none, from what is left of the training
-    images. Subsets are drawn in the order train, validation, test, and "all that is left" last;
-    in each, the classes have their share of what is left at that moment, to within one sample.
-    Within a subset samples are in random order, so its first k are a random sample too.
+    Training and validation samples are disjoint and come from the training images. Test samples
+    come from the official test images or, if there are none, from the rest of the training images.
+    Subsets are drawn in the order train, validation, test, and a subset of all remaining samples
+    last. In each, the classes have their share of the samples that remain at that moment, to within
+    one sample. Samples of a subset are in random order, so its first k are a random sample too.
 
     Parameters
     ----------
     images : convexbn.data.images.Images
     train, validation, test : int or None
-        Number of samples. None for all that is left (in at most one of the subsets that are drawn
-        from the same images).
+        Number of samples. None for all remaining samples, in at most one of the subsets that are
+        drawn from the same images.
     classes : list of str, optional
-        Keep only these classes, labelled 0 to C - 1 in this order; None for all.
+        Keep only these classes, labelled 0 to C - 1 in this order; None for all classes.
     color : {"rgb", "gray"}
-        "gray" is the luma of ITU-R BT.601. "rgb" keeps the channels as they are (gray stays gray).
+        "gray" is the luma of ITU-R BT.601. "rgb" keeps the channels (gray stays gray).
     pool : int
         Average blocks of pool x pool pixels.
     normalize : {"image", "pixel", "none"}
-        After scaling intensities to [0, 1]: "image" subtracts each image's own mean and divides by
-        its own standard deviation; "pixel" does so for each feature with the mean and standard
-        deviation over the training subset. What is constant becomes 0.
+        After intensities are scaled to [0, 1], "image" subtracts from each image its mean and
+        divides by its standard deviation; "pixel" does so for each feature with the mean and
+        standard deviation over the training subset. Constant images or features become 0.
     patches : dict, optional
-        `size`, `stride` and `padding` of :func:`convexbn.data.patches.patches`, to cut the images
-        into at the end; zeros are padded to normalized images. None leaves them whole.
+        `size`, `stride` and `padding` of :func:`convexbn.data.patches.patches`, which cuts the
+        normalized images at the end, padded by zeros. None leaves them whole.
     label_noise : float
         Share, in [0, 1), of the training labels that are replaced by other classes, see
-        :func:`convexbn.data.subsets.with_noise`. Which samples are drawn, and the labels of
-        validation and test, do not depend on it.
+        :func:`convexbn.data.subsets.with_noise`. The choice of samples and the labels of validation
+        and test do not depend on it.
     targets : {"one_hot", "plus_minus"}
     seed : int
 
@@ -101,7 +103,7 @@ def prepare(
     ------
     ValueError
         For an unknown class or option, an empty class, a pool that does not divide the height and
-        width, patches larger than the image, or more samples than there are.
+        width, patches larger than the image, or more samples than the source has.
     """
     check_choice("color", color, COLORS)
     check_choice("normalize", normalize, NORMALIZATIONS)
@@ -111,7 +113,7 @@ def prepare(
     classes = _check_classes(classes, images.classes)
     sizes = {"train": train, "validation": validation, "test": test}
     # The official test split and the noise have generators of their own: neither the test subset
-    # nor the noise moves with the sizes of the others.
+    # nor the noise changes with the sizes of the other subsets.
     *drawing, noise = np.random.default_rng(seed).spawn(3)
     subsets = _draw_subsets(images, sizes, classes, drawing)
     labels = {name: labels for name, (_, labels) in subsets.items()}
@@ -152,8 +154,13 @@ def targets_of(labels: ArrayLike, features: dict) -> np.ndarray:
     return targets[labels]
 
 
-def _draw_subsets(images, sizes, classes, generators) -> dict:
-    """Return the images and labels of each subset, those of official splits drawn separately."""
+def _draw_subsets(
+    images: Images,
+    sizes: dict[str, int | None],
+    classes: list[str],
+    generators: Sequence[np.random.Generator],
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return the images and labels of each subset; official splits are drawn separately."""
     if len(images.test_labels):
         sources = [
             (images.train_images, images.train_labels, ["train", "validation"]),
@@ -161,7 +168,7 @@ def _draw_subsets(images, sizes, classes, generators) -> dict:
         ]
     else:
         sources = [(images.train_images, images.train_labels, list(sizes))]
-    subsets = {}
+    subsets: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for (pixels, labels, names), generator in zip(sources, generators, strict=False):
         labels = _relabel(labels, images.classes, classes)
         rows = draw_stratified(labels, {name: sizes[name] for name in names}, classes, generator)
@@ -169,7 +176,7 @@ def _draw_subsets(images, sizes, classes, generators) -> dict:
     return subsets
 
 
-def _check_pool(pool, image_size) -> None:
+def _check_pool(pool: int, image_size: tuple[int, int]) -> None:
     height, width = image_size
     check_between("pool", pool, 1, min(height, width))
     if height % pool or width % pool:
@@ -179,7 +186,7 @@ def _check_pool(pool, image_size) -> None:
         )
 
 
-def _check_classes(wanted, known) -> list:
+def _check_classes(wanted: Sequence[str] | None, known: Sequence[str]) -> list[str]:
     """Return the classes to keep, in order."""
     wanted = list(known if wanted is None else wanted)
     unknown = [name for name in wanted if name not in known]
@@ -192,24 +199,24 @@ def _check_classes(wanted, known) -> list:
     return wanted
 
 
-def _relabel(labels, known, wanted) -> np.ndarray:
+def _relabel(labels: np.ndarray, known: Sequence[str], wanted: Sequence[str]) -> np.ndarray:
     """Turn positions in `known` into positions in `wanted`, -1 for classes left out."""
     position = np.full(len(known), -1, dtype=np.int64)
     position[[known.index(name) for name in wanted]] = np.arange(len(wanted))
     return position[labels]
 
 
-def _check_no_empty_class(labels, classes) -> None:
+def _check_no_empty_class(labels: np.ndarray, classes: Sequence[str]) -> None:
     empty = np.setdiff1d(np.arange(len(classes)), labels)
     if len(empty):
         raise ValueError(
             f"every class needs a training sample, but {len(labels)} samples hold none of "
-            f"{', '.join(classes[label] for label in empty)}; ask for more, or leave these classes "
-            "out with classes"
+            f"{', '.join(classes[label] for label in empty)}; ask for more samples, or leave these "
+            "classes out with classes"
         )
 
 
-def _intensities(images, white, color, pool) -> np.ndarray:
+def _intensities(images: np.ndarray, white: int, color: str, pool: int) -> np.ndarray:
     """Turn uint8 (n, H, W, c) into features in [0, 1], float32 (n, d)."""
     if color == "gray" and images.shape[-1] == 3:
         # Channel by channel: a matrix product may round equal pixels differently.
@@ -222,10 +229,10 @@ def _intensities(images, white, color, pool) -> np.ndarray:
     return total.reshape(len(images), math.prod(total.shape[1:]))
 
 
-def _normalize(X, normalize) -> None:
-    """Normalize the subsets `X`, a dict of (n, d) arrays, in place.
+def _normalize(X: dict[str, np.ndarray], normalize: str) -> None:
+    """Normalize the subsets `X` of shape (n, d), in place.
 
-    Means are taken in float64, so that what is constant becomes exactly 0.
+    Means are taken in float64, so that constant images or features become exactly 0.
     """
     if normalize == "image":
         for subset in X.values():
@@ -240,7 +247,7 @@ def _normalize(X, normalize) -> None:
             subset *= scale
 
 
-def _inverse_deviation(centred, axis) -> np.ndarray:
+def _inverse_deviation(centred: np.ndarray, axis: int) -> np.ndarray:
     """Return 1 / standard deviation along an axis of centred data, and 0 where that is 0."""
     summed = {0: "ij,ij->j", 1: "ij,ij->i"}[axis]
     squares = np.einsum(summed, centred, centred, dtype=np.float64)
@@ -249,13 +256,13 @@ def _inverse_deviation(centred, axis) -> np.ndarray:
     return inverse.astype(np.float32)
 
 
-def _in_patches(X, image, view) -> np.ndarray:
+def _in_patches(X: np.ndarray, image: np.ndarray, view: dict[str, int]) -> np.ndarray:
     """Cut feature vectors (n, d) of images of this size into patches (K, n, h)."""
     images = X.reshape(len(X), *image).transpose(0, 3, 1, 2)
-    return convolution.patches(images, **view)
+    return np.asarray(convolution.patches(images, **view))
 
 
-def _encode(labels, C, targets) -> np.ndarray:
+def _encode(labels: np.ndarray, C: int, targets: str) -> np.ndarray:
     """Turn labels (n,) into targets (n, C), or (n, 1) for +-1 and two classes."""
     hot = np.eye(C, dtype=np.float32)[labels]
     if targets == "one_hot":

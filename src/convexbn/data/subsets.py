@@ -1,11 +1,18 @@
-"""Which samples a data set keeps, and which of their labels are replaced: all that is drawn."""
+"""Random choices in a data set: the samples that it keeps, and the labels that are replaced."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
-from convexbn.inputs import check_between
+from convexbn.inputs import ArrayLike, check_between
 
 
-def draw_stratified(labels, sizes, classes, generator) -> dict:
+def draw_stratified(
+    labels: np.ndarray,
+    sizes: dict[str, int | None],
+    classes: Sequence[str],
+    generator: np.random.Generator,
+) -> dict[str, np.ndarray]:
     """Draw disjoint subsets in which each class has its share.
 
     Parameters
@@ -13,7 +20,8 @@ def draw_stratified(labels, sizes, classes, generator) -> dict:
     labels : ndarray of int, shape (n,)
         Positions in `classes`; -1 for samples that are never drawn.
     sizes : dict of str to (int or None)
-        Size of each subset, drawn in this order but for None, all that is left, which is last.
+        Size of each subset. Subsets are drawn in this order, except that a subset of size None, all
+        remaining samples, is drawn last.
     classes : sequence of str
     generator : numpy.random.Generator
 
@@ -34,18 +42,19 @@ def draw_stratified(labels, sizes, classes, generator) -> dict:
     rows = {}
     for name in sorted(sizes, key=lambda name: sizes[name] is None):
         left = np.array([len(queue) for queue in queues])
-        shares = apportion(left.sum() if sizes[name] is None else sizes[name], left)
+        size = sizes[name]
+        shares = apportion(int(left.sum()) if size is None else size, left)
         chosen = [queue[:share] for queue, share in zip(queues, shares, strict=True)]
         queues = [queue[share:] for queue, share in zip(queues, shares, strict=True)]
         rows[name] = generator.permutation(np.concatenate(chosen))
     return rows
 
 
-def apportion(size, counts) -> np.ndarray:
+def apportion(size: int, counts: ArrayLike) -> np.ndarray:
     """Split `size` among classes in proportion to `counts`, by largest remainder.
 
-    In whole numbers throughout. Each share is `size * count / total` rounded down or up, hence at
-    most `count` for `size <= total`; between equal remainders the earlier class is rounded up.
+    All arithmetic is in whole numbers. Each share is `size * count / total` rounded down or up,
+    hence at most `count` for `size <= total`; of equal remainders the first is rounded up.
     """
     counts = np.asarray(counts, dtype=np.int64)
     shares, remainders = np.divmod(int(size) * counts, max(int(counts.sum()), 1))
@@ -54,18 +63,20 @@ def apportion(size, counts) -> np.ndarray:
     return shares
 
 
-def with_noise(labels, share: float, C: int, generator) -> np.ndarray:
+def with_noise(
+    labels: np.ndarray, share: float, C: int, generator: np.random.Generator
+) -> np.ndarray:
     """Replace a share of the labels, each by one of the other classes, all equally likely.
 
     Parameters
     ----------
     labels : ndarray of int, shape (n,)
-        From 0 to C - 1.
+        Labels from 0 to C - 1.
     share : float
-        In [0, 1): `round(share * n)` labels are replaced, whatever their class. From one state of
-        the generator, a larger share replaces the labels of a smaller one in the same way, and
-        more.
+        In [0, 1): `round(share * n)` labels are replaced, of any class. From the same state of the
+        generator, a larger share makes all replacements of a smaller one, and further ones.
     C : int
+        Number of classes.
     generator : numpy.random.Generator
 
     Returns
@@ -89,7 +100,7 @@ def with_noise(labels, share: float, C: int, generator) -> np.ndarray:
     return noisy
 
 
-def _check_sizes(sizes, counts) -> None:
+def _check_sizes(sizes: dict[str, int | None], counts: dict[str, int]) -> None:
     """Raise unless subsets of these sizes can be drawn from classes with these counts."""
     for name, size in sizes.items():
         if size is not None:
@@ -97,8 +108,8 @@ def _check_sizes(sizes, counts) -> None:
     rest = [name for name, size in sizes.items() if size is None]
     if len(rest) > 1:
         raise ValueError(
-            f"{' and '.join(rest)} are both null (all that is left) of the same images; give all "
-            "but one of them a number"
+            f"{' and '.join(rest)} are both null (all remaining samples) of the same images; give "
+            "all but one of them a number"
         )
     asked, total = sum(size or 0 for size in sizes.values()), sum(counts.values())
     if asked > total:

@@ -1,48 +1,57 @@
-"""The paper's other networks, built from the two-layer ones of :mod:`convexbn.networks.two_layer`.
+"""The paper's other networks, built from those of :mod:`convexbn.networks.two_layer`.
 
-With `BN_j(z) = gamma_j zbar + alpha_j / sqrt(n)` and n the rows over which BN normalizes:
+With `BN_j(z) = gamma_j zbar + alpha_j / sqrt(n)`, where BN normalizes over n rows:
 
     gated            f(X) = sum_j 1[u(X) g_j >= 0] BN_j(X w_j) v_j^T      fixed gates g_j
     BN after ReLU    f(X) = sum_j BN_j(relu(X w_j)) v_j^T
     convolutional    f(X) = sum_k sum_j relu(BN_j(X_k w_j)) v_j^T         patches X_k (n, h)
     deep             f(X) = sum_j relu(BN_j(A w_j)) v_j^T,  A = relu(BN(... relu(BN(X W_1)) ...))
 
-(Ergen et al. 2022; two layers and deep ones, vector outputs, CNNs, and BN placed after ReLU). A
-convolutional network is any two-layer network on the rows of all patches (BN normalizes over
-samples and positions), whose outputs are pooled over the positions: pooling commutes with the
-linear output layer. Weight decay acts on the last BN layer and the output layer.
+(Ergen et al. 2022, the sections on two-layer and deep networks, vector outputs, CNNs, and BN after
+ReLU). A convolutional network is a two-layer network on the rows of all patches, so that BN
+normalizes over samples and positions; its outputs are pooled over the positions, as pooling
+commutes with the linear output layer. Weight decay acts on the last BN layer and the output layer.
 """
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
 from torch import nn
 
 from convexbn.arrangements.gates import activation
-from convexbn.inputs import check_between, check_choice
-from convexbn.networks.normalization import linear_statistics, normalize, relu_statistics
+from convexbn.inputs import ArrayLike, check_between, check_choice
+from convexbn.networks.normalization import (
+    Statistics,
+    linear_statistics,
+    normalize,
+    relu_statistics,
+)
 from convexbn.networks.two_layer import BNNetwork, TwoLayerNetwork
+from convexbn.whitening import Whitening
 
-# What happens to the outputs (..., K, n, C) at the K positions.
+# Reductions of the outputs (..., K, n, C) over the K positions.
 POOLING = {"sum": torch.sum, "average": torch.mean}
 
 
 class GatedBNNetwork(BNNetwork):
-    """The BN network whose neurons are switched by fixed gates instead of by their own sign.
+    """The BN network with fixed gates that switch its neurons in place of the ReLU.
 
     Parameters
     ----------
     gates : array or tensor, shape (d + 1, m)
-        Neuron j is on for a sample x where `[x - centre, 1] gates[:, j] >= 0`; see
+        Neuron j is on for a sample x if `[x - centre, 1] gates[:, j] >= 0`; see
         :func:`affine_gates`.
     centre : array or tensor, shape (d,)
-        Near the mean of the data, so that a common offset costs no digits.
+        A point near the mean of the data, so that a common offset costs no digits.
     C, n, generator
         As for :class:`convexbn.networks.two_layer.TwoLayerNetwork`.
     """
 
-    def __init__(self, gates, centre, C: int, n: int, generator: torch.Generator):
+    def __init__(
+        self, gates: ArrayLike, centre: ArrayLike, C: int, n: int, generator: torch.Generator
+    ) -> None:
         gates = torch.as_tensor(gates, dtype=torch.float64)
         centre = torch.as_tensor(centre, dtype=torch.float64)
         if gates.ndim != 2 or centre.shape != (len(gates) - 1,):
@@ -55,24 +64,25 @@ class GatedBNNetwork(BNNetwork):
         self.register_buffer("gates", gates)
         self.register_buffer("centre", centre)
 
-    def mask(self, X) -> torch.Tensor:
-        """Return which neuron is on for which row of X (n, d), bool of shape (n, m)."""
+    def mask(self, X: torch.Tensor) -> torch.Tensor:
+        """Return the gates on the rows of X (n, d): bool, shape (n, m), True for on."""
         centred = X - self.centre.unsqueeze(-2)
         affine = torch.cat([centred, torch.ones_like(centred[..., :1])], dim=-1)
         return activation(affine, self.gates)
 
-    def hidden(self, X, statistics=None) -> torch.Tensor:
+    def hidden(self, X: torch.Tensor, statistics: Statistics | None = None) -> torch.Tensor:
         """Return the activations of the neurons, shape (n, m)."""
         return self.mask(X) * self.normalized(X, statistics)
 
 
-def affine_gates(G, whitening) -> torch.Tensor:
-    """Take gates on the whitened design to gates on `[x - mean, 1]`, which are the same there.
+def affine_gates(G: ArrayLike, whitening: Whitening) -> torch.Tensor:
+    """Return the gates on `[x - mean, 1]` that equal given gates on the whitened design.
 
     Parameters
     ----------
     G : array, shape (r + 1, m)
-        On for a sample x where `u(x) g >= 0`, `u(x) = [(x - mean) V diag(1/sigma), 1/sqrt(n)]`.
+        A gate g is on for a sample x if `u(x) g >= 0`, where
+        `u(x) = [(x - mean) V diag(1/sigma), 1/sqrt(n)]`.
     whitening : Whitening
 
     Returns
@@ -86,27 +96,27 @@ def affine_gates(G, whitening) -> torch.Tensor:
 
 
 class BNAfterReLUNetwork(BNNetwork):
-    """The network that normalizes after ReLU; a positive factor on `w_j` changes nothing in f."""
+    """The network that normalizes after ReLU; a positive factor on `w_j` does not change f."""
 
-    def hidden(self, X, statistics=None) -> torch.Tensor:
+    def hidden(self, X: torch.Tensor, statistics: Statistics | None = None) -> torch.Tensor:
         """Return the activations of the neurons, shape (n, m)."""
         return self.normalized(X, statistics)
 
-    def normalized(self, X, statistics=None) -> torch.Tensor:
-        """Return what BN makes of the rectified first layer, shape (n, m)."""
+    def normalized(self, X: torch.Tensor, statistics: Statistics | None = None) -> torch.Tensor:
+        """Return the normalized neurons BN(relu(X w)), shape (n, m)."""
         return normalize(torch.relu(X @ self.w), self.weight, self.bias, statistics)
 
-    def statistics(self, X) -> tuple[torch.Tensor, torch.Tensor]:
+    def statistics(self, X: torch.Tensor) -> Statistics:
         """Return mean and biased variance (m,) of each neuron's `relu(X w)`, X of shape (n, d)."""
         return relu_statistics(X, self.w)
 
 
-def _of_top(name) -> property:
+def _of_top(name: str) -> property:
     return property(lambda network: getattr(network.top, name))
 
 
 class TopNetwork(nn.Module):
-    """What networks around a two-layer network `top` have of it: sizes, scale and weight decay.
+    """Base of the networks around a two-layer network `top`: its sizes, scale and weight decay.
 
     Parameters
     ----------
@@ -117,7 +127,7 @@ class TopNetwork(nn.Module):
     n, w, output, v, scale = map(_of_top, ("n", "w", "output", "v", "scale"))
     decay, squares, penalty = map(_of_top, ("decay", "squares", "penalty"))
 
-    def __init__(self, top: TwoLayerNetwork):
+    def __init__(self, top: TwoLayerNetwork) -> None:
         super().__init__()
         self.top = top
 
@@ -133,13 +143,13 @@ class ConvolutionalNetwork(TopNetwork):
     Parameters
     ----------
     top : TwoLayerNetwork
-        On rows of patches (d = h); its `n` is K times the number of training samples.
+        The network on rows of patches (d = h); its `n` is K times the number of training samples.
     K : int
         Patches per sample, see :func:`convexbn.data.patches.patches`.
     pooling : {"sum", "average"}
     """
 
-    def __init__(self, top, K: int, pooling: str = "sum"):
+    def __init__(self, top: TwoLayerNetwork, K: int, pooling: str = "sum") -> None:
         super().__init__(top)
         check_between("K", K, 1, top.n)
         check_choice("pooling", pooling, POOLING)
@@ -155,48 +165,48 @@ class ConvolutionalNetwork(TopNetwork):
         """Shape (K, n, h) of the training samples' patches."""
         return self.K, self.n // self.K, self.top.input_shape[1]
 
-    def decay(self, beta):
+    def decay(self, beta: float | torch.Tensor) -> float | torch.Tensor:
         """Return the weight decay on the mean loss that is `beta` in the paper's units.
 
-        The mean is over the samples, of which there are K times fewer than rows.
+        The mean is over the samples, which are K times fewer than the rows.
         """
         return self.K * self.top.decay(beta)
 
-    def forward(self, X, statistics=None) -> torch.Tensor:
-        """Return f(X), shape (n, C), of patches X (K, n, h), at statistics over all K n rows."""
+    def forward(self, X: torch.Tensor, statistics: Statistics | None = None) -> torch.Tensor:
+        """Return f(X), shape (n, C), for patches X (K, n, h), with statistics of all K n rows."""
         return self._pool(self.top(X.flatten(-3, -2), statistics))
 
-    def statistics(self, X):
+    def statistics(self, X: torch.Tensor) -> Statistics | None:
         """Return the statistics of `top` over the rows of all patches X (K, n, h)."""
         return self.top.statistics(X.flatten(-3, -2))
 
     @torch.no_grad()
-    def predict(self, X, statistics) -> torch.Tensor:
-        """Return f(X), shape (n, C), at the given statistics, in blocks of rows."""
+    def predict(self, X: torch.Tensor, statistics: Statistics | None) -> torch.Tensor:
+        """Return f(X), shape (n, C), with the given statistics, in blocks of rows."""
         return self._pool(self.top.predict(X.flatten(-3, -2), statistics))
 
-    def _pool(self, outputs):
+    def _pool(self, outputs: torch.Tensor) -> torch.Tensor:
         return POOLING[self.pooling](outputs.unflatten(-2, (self.K, -1)), dim=-3)
 
 
 class BNLayer(nn.Module):
-    """A hidden layer `relu(BN(X w))`: w (d, m), and weight, bias (m,) from 1 and 0, in float32.
+    """A hidden layer `relu(BN(X w))`: w (d, m), weight and bias (m,) starting at 1 and 0, float32.
 
     `w ~ N(0, 2/d)` is drawn by the generator, as in
     :class:`convexbn.networks.two_layer.TwoLayerNetwork`.
     """
 
-    def __init__(self, d: int, m: int, generator: torch.Generator):
+    def __init__(self, d: int, m: int, generator: torch.Generator) -> None:
         super().__init__()
         self.w = nn.Parameter((2 / d) ** 0.5 * torch.randn(d, m, generator=generator))
         self.weight = nn.Parameter(torch.ones(m))
         self.bias = nn.Parameter(torch.zeros(m))
 
-    def forward(self, X, statistics=None) -> torch.Tensor:
+    def forward(self, X: torch.Tensor, statistics: Statistics | None = None) -> torch.Tensor:
         """Return the activations (n, m) of X (n, d)."""
         return torch.relu(normalize(X @ self.w, self.weight, self.bias, statistics))
 
-    def statistics(self, X) -> tuple[torch.Tensor, torch.Tensor]:
+    def statistics(self, X: torch.Tensor) -> Statistics:
         """Return mean and biased variance (m,) of each pre-activation over the rows of X."""
         return linear_statistics(X, self.w)
 
@@ -207,12 +217,12 @@ class DeepBNNetwork(TopNetwork):
     Parameters
     ----------
     hidden : sequence of BNLayer
-        From the data upward, any number.
+        Any number of layers, from the data upward.
     top : TwoLayerNetwork
-        On the activations of the last of them.
+        The network on the activations of the last hidden layer.
     """
 
-    def __init__(self, hidden, top: TwoLayerNetwork):
+    def __init__(self, hidden: Sequence[BNLayer], top: TwoLayerNetwork) -> None:
         super().__init__(top)
         self.layers = nn.ModuleList(hidden)
         for below, above in pairwise([*self.layers, top]):
@@ -224,29 +234,35 @@ class DeepBNNetwork(TopNetwork):
                 )
 
     @classmethod
-    def draw(cls, widths, C: int, n: int, generator: torch.Generator) -> "DeepBNNetwork":
-        """Draw a deep BN-ReLU network with `widths = (d, m_1, ..., m)`, m those of the top."""
+    def draw(
+        cls, widths: Sequence[int], C: int, n: int, generator: torch.Generator
+    ) -> "DeepBNNetwork":
+        """Draw a deep BN-ReLU network with `widths = (d, m_1, ..., m)`, the last one of the top."""
         hidden = [BNLayer(d, m, generator) for d, m in pairwise(widths[:-1])]
-        return cls(hidden, BNNetwork(*widths[-2:], C, n, generator))
+        return cls(hidden, BNNetwork(widths[-2], widths[-1], C, n, generator))
 
     @property
     def input_shape(self) -> tuple[int, int]:
         """Shape (n, d) of the training samples."""
         return self.n, [*self.layers, self.top][0].w.shape[-2]
 
-    def activations(self, X, statistics=None) -> torch.Tensor:
-        """Return the activations (n, m) of the last hidden layer, what `top` works on."""
+    def activations(
+        self, X: torch.Tensor, statistics: Sequence[Statistics] | None = None
+    ) -> torch.Tensor:
+        """Return the activations (n, m) of the last hidden layer, which are the data of `top`."""
         for k, layer in enumerate(self.layers):
             X = layer(X, None if statistics is None else statistics[k])
         return X
 
-    def forward(self, X, statistics=None) -> torch.Tensor:
+    def forward(
+        self, X: torch.Tensor, statistics: Sequence[Statistics] | None = None
+    ) -> torch.Tensor:
         """Return f(X), shape (n, C), with one pair of statistics per layer, the top's last."""
         top = None if statistics is None else statistics[-1]
         return self.top(self.activations(X, statistics), top)
 
     @torch.no_grad()
-    def statistics(self, X) -> list:
+    def statistics(self, X: torch.Tensor) -> list[Statistics]:
         """Return each layer's statistics over all rows of X (n, d), the top's last."""
         found = []
         for layer in self.layers:
@@ -255,7 +271,7 @@ class DeepBNNetwork(TopNetwork):
         return [*found, self.top.statistics(X)]
 
     @torch.no_grad()
-    def predict(self, X, statistics) -> torch.Tensor:
-        """Return f(X), shape (n, C), at the given statistics."""
+    def predict(self, X: torch.Tensor, statistics: Sequence[Statistics]) -> torch.Tensor:
+        """Return f(X), shape (n, C), with the given statistics."""
         top = statistics[-1]
         return self.top.predict(self.activations(X, statistics), top)

@@ -1,15 +1,15 @@
-"""The optimal network of high-dimensional data, without solving anything.
+"""The optimal network on high-dimensional data, in closed form.
 
     min  1/2 ||f(X) - Y||^2 + beta/2 sum_j (gamma_j^2 + alpha_j^2 + ||v_j||^2)
 
 for BN-ReLU networks f, where the centred X has rank n - 1 (Ergen et al. 2022, the theorems on
 closed-form solutions for scalar and for one-hot targets). Then the whitened U is orthogonal,
-n x n, and every z >= 0 is the activation of a neuron, at the price `||U^T z|| = ||z||`. The targets
-are a difference (scalar y) or a row (one-hot Y) of vectors z >= 0 of disjoint supports,
+n x n, and every z >= 0 is the activation of a neuron, at the cost `||U^T z|| = ||z||`. The targets
+consist of vectors z >= 0 with disjoint supports,
 
-    y = y_+ - (-y)_+,   or the columns of Y,
+    y = y_+ - (-y)_+  for a scalar y,   the columns of Y  for a one-hot Y,
 
-and each z has one neuron of its own, whose activation is z, shrunk:
+and each z has a neuron of its own, with the activation z, shrunk:
 
     p* = sum_z  beta ||z|| - beta^2/2  if ||z|| > beta,  else  ||z||^2/2,
     activation (1 - beta/||z||)_+ z.
@@ -22,44 +22,44 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from convexbn.inputs import check_finite, check_positive, check_same_length
+from convexbn.inputs import ArrayLike, check_finite, check_positive, check_same_length
 from convexbn.networks.neurons import bn_network
 from convexbn.networks.two_layer import BNNetwork
 from convexbn.whitening import Whitening, whiten
 
 
 class ClosedForm(NamedTuple):
-    """The optimal value, and a network in float64 that attains it; it unpacks in this order."""
+    """The optimal value and a network in float64 that attains it; it unpacks in this order."""
 
     objective: float
     network: BNNetwork
 
 
-def closed_form(X, Y, beta) -> ClosedForm:
+def closed_form(X: ArrayLike, Y: ArrayLike, beta: float) -> ClosedForm:
     """Return the optimum of the squared loss for a BN-ReLU network on high-dimensional data.
 
     Parameters
     ----------
     X : array or tensor, shape (n, d)
-        Whose centred rows have rank n - 1. For a deep network the activations of its last hidden
-        layer, with the optimum over the last BN layer and the output layer; the network then goes
-        on top, `DeepBNNetwork(hidden, network)`.
+        Data of rank n - 1 after centring. For a deep network give the activations of its last
+        hidden layer; the optimum is then over the last BN layer and the output layer, and the
+        network goes on top, `DeepBNNetwork(hidden, network)`.
     Y : array or tensor, shape (n,), (n, 1) or (n, C)
-        One output of any sign; or several, with entries >= 0, at most one non-zero per row and
-        at least one per column (one-hot labels).
+        One output of any sign; or several outputs with entries >= 0, at most one non-zero entry per
+        row and at least one per column (one-hot labels).
     beta : float
         Weight decay.
 
     Returns
     -------
     ClosedForm
-        Its network has two neurons for one output, one for each sign, or one per class.
+        The network has two neurons for one output, one per sign, or one neuron per class.
 
     Raises
     ------
     ValueError
         If the centred X has another rank, Y is of neither kind or has an empty class, an input is
-        not finite, lengths do not match, or beta <= 0.
+        not finite, lengths differ, or beta <= 0.
     """
     check_positive("beta", beta)
     X, Y = (torch.as_tensor(a).detach().cpu().numpy() for a in (X, Y))
@@ -76,8 +76,8 @@ def closed_form(X, Y, beta) -> ClosedForm:
     return ClosedForm(float(values.sum()), network)
 
 
-def _parts(Y) -> tuple[np.ndarray, torch.Tensor]:
-    """Return the vectors z >= 0 (n, m) that make up Y, and where they go in f: (m, C)."""
+def _parts(Y: np.ndarray) -> tuple[np.ndarray, torch.Tensor]:
+    """Return the vectors z >= 0 (n, m) that make up Y, and their output directions (m, C)."""
     if Y.ndim == 1 or (Y.ndim == 2 and Y.shape[1] == 1):
         y = Y.reshape(-1, 1)
         return np.hstack([y, -y]).clip(min=0), torch.tensor([[1.0], [-1.0]], dtype=torch.float64)
@@ -85,12 +85,12 @@ def _parts(Y) -> tuple[np.ndarray, torch.Tensor]:
     return Y, torch.eye(Y.shape[1], dtype=torch.float64)
 
 
-def _check_one_hot(Y) -> None:
+def _check_one_hot(Y: np.ndarray) -> None:
     if Y.ndim != 2 or (Y < 0).any() or ((Y != 0).sum(axis=1) > 1).any():
         raise ValueError(
             "Y must be one output, of shape (n,) or (n, 1), or have entries >= 0 and at most one "
-            f"non-zero per row (one-hot labels), got an array of shape {Y.shape} that has not; "
-            "for other targets solve the convex program"
+            f"non-zero per row (one-hot labels), got other entries in an array of shape {Y.shape}; "
+            "for such targets solve the convex program"
         )
     empty = np.flatnonzero((Y == 0).all(axis=0))
     if len(empty):

@@ -1,31 +1,36 @@
 """BN networks from the blocks of the convex programs, one neuron per block.
 
 On the whitened design `U = [U_r, 1/sqrt(n)]` of data with centred SVD `U_r diag(sigma) V^T`, a
-block `s = [q; a]` is the pre-activation `U s`, and a network makes it with the first layer
+block `s = [q; a]` has the pre-activation `U s`. A neuron has it too, with the first-layer weights
 `w = V diag(1/sigma) q`. The norm of s is split evenly between BN and the output layer (Ergen et al.
 2022, the proof of the equivalence):
 
     gamma = t ||q|| / ||s||,   alpha = t a / ||s||,   v = t direction,   t = sqrt(||s||),
 
 so that `beta/2 (gamma^2 + alpha^2 + ||v||^2) = beta ||s||` for a direction of norm 1. With BN after
-ReLU a block is `[w; a]`, and `||C relu(X w)||` (C centres) stands for `||q||`.
+ReLU a block is `[w; a]`, and `||C relu(X w)||` takes the place of `||q||`, where C centres.
 """
 
 import torch
 
+from convexbn.inputs import ArrayLike
 from convexbn.networks.architectures import BNAfterReLUNetwork, GatedBNNetwork, affine_gates
 from convexbn.networks.two_layer import BNNetwork
+from convexbn.whitening import Whitening
 
 
-def bn_network(S, directions, whitening) -> BNNetwork:
-    """Return the BN-ReLU network with `sum_j ||s_j|| (||direction_j||^2 + 1) / 2` as its decay.
+def bn_network(S: torch.Tensor, directions: torch.Tensor, whitening: Whitening) -> BNNetwork:
+    """Return the BN-ReLU network of blocks, with one neuron per block.
+
+    Its decay, `1/2 sum_j (gamma_j^2 + alpha_j^2 + ||v_j||^2)`, is
+    `sum_j ||s_j|| (||direction_j||^2 + 1) / 2`.
 
     Parameters
     ----------
     S : Tensor of float64, shape (r + 1, m)
-        One pre-activation `U s` per neuron, with the scale that it is to have in f.
+        One block s per neuron: its pre-activation is `U s`, at the scale that it has in f.
     directions : Tensor, shape (m, C)
-        The neuron's part of f is `relu(U s) direction^T`; of norm 1, or 0.
+        The neuron's part of f is `relu(U s) direction^T`; a direction has norm 1, or 0.
     whitening : Whitening
     """
     d, n = len(whitening.V), len(whitening.U)
@@ -34,8 +39,10 @@ def bn_network(S, directions, whitening) -> BNNetwork:
     return network
 
 
-def gated_network(S, directions, gates, whitening) -> GatedBNNetwork:
-    """Return the network of :func:`bn_network` with a fixed gate per neuron instead of ReLU.
+def gated_network(
+    S: torch.Tensor, directions: torch.Tensor, gates: torch.Tensor, whitening: Whitening
+) -> GatedBNNetwork:
+    """Return the network of :func:`bn_network` with a fixed gate per neuron instead of the ReLU.
 
     Parameters
     ----------
@@ -50,26 +57,30 @@ def gated_network(S, directions, gates, whitening) -> GatedBNNetwork:
     return network
 
 
-def after_relu_network(blocks, directions, X) -> BNAfterReLUNetwork:
-    """Return the network with BN after ReLU of blocks [w; a] (d + 1, m) on the data X (n, d).
+def after_relu_network(
+    blocks: torch.Tensor, directions: torch.Tensor, X: ArrayLike
+) -> BNAfterReLUNetwork:
+    """Return the network with BN after ReLU for blocks [w; a] (d + 1, m) on the data X (n, d).
 
     The neuron's part of f is `(C relu(X w) + a / sqrt(n)) direction^T`.
     """
     X = data_matrix(X, len(blocks) - 1)
     w, shift = blocks[:-1], blocks[-1]
-    C = directions.shape[1]
-    network = BNAfterReLUNetwork(*w.shape, C, len(X), torch.Generator()).double()
+    (d, m), C = w.shape, directions.shape[1]
+    network = BNAfterReLUNetwork(d, m, C, len(X), torch.Generator()).double()
     network.assign(w, *_balance(rectified_spread(X, w), shift, directions))
     return network
 
 
-def rectified_spread(X, w) -> torch.Tensor:
-    """Return `||C relu(X w)||`, shape (m,); C centres."""
+def rectified_spread(X: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+    """Return `||C relu(X w)||`, shape (m,), where C centres."""
     rectified = torch.relu(X @ w)
     return (rectified - rectified.mean(dim=0)).norm(dim=0)
 
 
-def _bn_parameters(S, directions, whitening):
+def _bn_parameters(
+    S: torch.Tensor, directions: torch.Tensor, whitening: Whitening
+) -> tuple[torch.Tensor, ...]:
     """Return w, gamma, alpha and v of the neurons, in the paper's units."""
     _check_rows(S, whitening)
     q, shift = S[:-1], S[-1]
@@ -77,14 +88,16 @@ def _bn_parameters(S, directions, whitening):
     return w, *_balance(q.norm(dim=0), shift, directions)
 
 
-def _balance(scale, shift, directions):
+def _balance(
+    scale: torch.Tensor, shift: torch.Tensor, directions: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Split the norm of each block [scale; shift] evenly between BN and the output layer."""
     norm = torch.hypot(scale, shift)
-    root = norm.clamp_min(torch.finfo(norm.dtype).tiny).sqrt()  # of zero blocks: next to nothing
+    root = norm.clamp_min(torch.finfo(norm.dtype).tiny).sqrt()  # so that 0 / 0 is 0
     return scale / root, shift / root, norm.sqrt()[:, None] * directions
 
 
-def data_matrix(X, d: int) -> torch.Tensor:
+def data_matrix(X: ArrayLike, d: int) -> torch.Tensor:
     """Return X (n, d) as a tensor of float64 on the CPU; ValueError if it has another shape."""
     X = torch.as_tensor(X).detach().to("cpu", torch.float64)
     if X.ndim != 2 or X.shape[1] != d:
@@ -92,7 +105,7 @@ def data_matrix(X, d: int) -> torch.Tensor:
     return X
 
 
-def _check_rows(S, whitening) -> None:
+def _check_rows(S: torch.Tensor, whitening: Whitening) -> None:
     if len(S) != whitening.U.shape[1]:
         raise ValueError(
             f"the weights have blocks of length {len(S)} and the whitened design has "
@@ -100,6 +113,6 @@ def _check_rows(S, whitening) -> None:
         )
     if (whitening.gains != 1).any():
         raise ValueError(
-            "the program of a filtered design is no BN network's, as its penalty weighs directions "
+            "the program of a filtered design has no BN network, as its penalty weighs directions "
             "differently; recover solutions of whitened or truncated designs"
         )

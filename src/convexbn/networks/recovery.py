@@ -1,13 +1,13 @@
-"""From a solution of a convex program to the BN network that it stands for, and back.
+"""The BN network of a solution of a convex program, and the blocks of a network.
 
-A block of a ReLU program is one neuron (:mod:`convexbn.networks.neurons`), those of the second set
-with a negative output weight. A gated block `W_i` (r + 1, C) is one neuron per class, each with its
-own column; under the nuclear norm it is one neuron per singular value, `W_i = sum_k s_k b_k^T` with
-orthonormal b_k, `||W_i||_* = sum_k ||s_k||`, and b_k the direction of the output weights.
+A block of a ReLU program is one neuron (:mod:`convexbn.networks.neurons`); blocks of the second set
+have a negative output weight. A gated block `W_i` (r + 1, C) is one neuron per class, each with its
+own column. Under the nuclear norm it is one neuron per singular value, `W_i = sum_k s_k b_k^T` with
+orthonormal b_k, `||W_i||_* = sum_k ||s_k||`, and b_k is the direction of the output weights.
 
-The way back takes the neuron's `s = [gamma q / ||q||; alpha]`, `q = diag(sigma) V^T w`, to the
-block `s v^T`, whose norm `||s|| ||v|| <= (gamma^2 + alpha^2 + ||v||^2) / 2`: the convex objective
-at the blocks of any network is at most the network's.
+The way back takes a neuron with `s = [gamma q / ||q||; alpha]`, `q = diag(sigma) V^T w`, to the
+block `s v^T`. Its norm is `||s|| ||v|| <= (gamma^2 + alpha^2 + ||v||^2) / 2`, so that the convex
+objective at the blocks of any network is at most the objective of the network.
 """
 
 from functools import singledispatch
@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from convexbn.arrangements.gates import activation
-from convexbn.inputs import check_choice, check_finite
+from convexbn.inputs import ArrayLike, check_choice, check_finite
 from convexbn.networks.architectures import BNAfterReLUNetwork, ConvolutionalNetwork, GatedBNNetwork
 from convexbn.networks.neurons import (
     after_relu_network,
@@ -28,40 +28,49 @@ from convexbn.networks.neurons import (
 )
 from convexbn.networks.normalization import inverse_root
 from convexbn.networks.two_layer import BNNetwork
+from convexbn.programs.solutions import Solution
+from convexbn.whitening import Whitening
 
 _MODELS = "relu", "gated", "relu_bn"
 
 
-def recover_network(solution, whitening, *, gates=None, patches=None, pooling="sum") -> nn.Module:
+def recover_network(
+    solution: Solution,
+    whitening: Whitening | ArrayLike,
+    *,
+    gates: ArrayLike | None = None,
+    patches: int | None = None,
+    pooling: str = "sum",
+) -> nn.Module:
     """Return the BN network whose training objective is the solution's convex objective.
 
     Parameters
     ----------
     solution : Solution
-        Of :func:`convexbn.solve`; its weights, model and penalty are used.
+        A solution of :func:`convexbn.solve`; its weights, model and penalty are used.
     whitening : Whitening
-        Of the training data, for a CNN of the rows of all patches. For the model "relu_bn" the
-        training data X (n, d) themselves.
+        The whitening of the training data, for a CNN of the rows of all patches. For the model
+        "relu_bn" give the training data X (n, d) instead.
     gates : array or tensor, shape (r + 1, P)
         For the model "gated": the gates that made the patterns.
     patches : int, optional
-        The number K of positions, for a CNN; `whitening.U` then has K n rows.
+        For a CNN: the number K of positions; `whitening.U` then has K n rows.
     pooling : {"sum", "average"}
-        Over the positions. "average" is the program whose design is U / K.
+        Pooling over the positions. "average" belongs to the program with the design U / K.
 
     Returns
     -------
     Module in float64, on the CPU
-        With one neuron per non-zero block (gated: and class, or singular value under the nuclear
-        norm); one zero neuron if there is none. A BNNetwork for "relu", GatedBNNetwork for
-        "gated", BNAfterReLUNetwork for "relu_bn"; inside a ConvolutionalNetwork if patches is
-        given. `network_objective` takes them.
+        A BNNetwork for "relu", GatedBNNetwork for "gated", BNAfterReLUNetwork for "relu_bn"; inside
+        a ConvolutionalNetwork if patches is given. It has one neuron per non-zero block (gated: per
+        block and class, or per singular value under the nuclear norm), and one zero neuron if all
+        blocks are zero. :func:`convexbn.network_objective` takes it.
 
     Raises
     ------
     ValueError
         If the model is unknown, the weights do not fit the whitening or the gates, gates are
-        missing or not called for, or BN after ReLU is combined with patches.
+        missing or given without need, or BN after ReLU is combined with patches.
     """
     check_choice("model", solution.model, _MODELS)
     weights = torch.as_tensor(solution.weights).detach().to("cpu", torch.float64)
@@ -77,7 +86,7 @@ def recover_network(solution, whitening, *, gates=None, patches=None, pooling="s
     return network if patches is None else ConvolutionalNetwork(network, patches, pooling)
 
 
-def _signed_blocks(weights):
+def _signed_blocks(weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the non-zero blocks (p, m) of weights (2, p, P), and their signs (m, 1)."""
     if weights.ndim != 3 or len(weights) != 2:
         raise ValueError(
@@ -91,13 +100,15 @@ def _signed_blocks(weights):
     return blocks[:, kept], signs[kept, None]
 
 
-def _nonzero(norms) -> torch.Tensor:
-    """Return the indices of the neurons to make, the first where all blocks are zero."""
+def _nonzero(norms: torch.Tensor) -> torch.Tensor:
+    """Return the indices of the non-zero norms, or of the first one if all are zero."""
     kept = norms.nonzero().flatten()
     return kept if len(kept) else kept.new_zeros(1)
 
 
-def _gated_blocks(W, penalty, gates):
+def _gated_blocks(
+    W: torch.Tensor, penalty: str, gates: ArrayLike
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return blocks (r + 1, m), directions (m, C) and gates (r + 1, m) of the neurons."""
     check_choice("penalty", penalty, _SPLITS)
     gates = torch.as_tensor(gates, dtype=torch.float64)
@@ -111,7 +122,7 @@ def _gated_blocks(W, penalty, gates):
     return S, directions, gates[:, gate]
 
 
-def _class_neurons(W):
+def _class_neurons(W: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return blocks (r + 1, m), directions e_c (m, C) and gates (m,): one per gate and class."""
     C = W.shape[2]
     kept = _nonzero(W.norm(dim=0).flatten())
@@ -119,47 +130,49 @@ def _class_neurons(W):
     return W.flatten(1)[:, kept], eye[kept % C], kept // C
 
 
-def _singular_neurons(W):
+def _singular_neurons(W: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return blocks (r + 1, m), directions (m, C) and gates (m,): one per singular value."""
     left, values, right = torch.linalg.svd(W.transpose(0, 1), full_matrices=False)
-    # What an SVD leaves of a zero singular value is rounding of the largest.
+    # An SVD returns a zero singular value as rounding of the largest one.
     rounding = torch.finfo(W.dtype).eps * max(W.shape[0], W.shape[2]) * values[:, :1]
     kept = _nonzero((values * (values > rounding)).flatten())
     gate, k = kept // values.shape[1], kept % values.shape[1]
     return (left[gate, :, k] * values[gate, k, None]).T, right[gate, k], gate
 
 
-# How a gated block becomes neurons.
+# From gated blocks to neurons, by penalty.
 _SPLITS = {"group": _class_neurons, "nuclear": _singular_neurons}
 
 
 @singledispatch
-def network_blocks(network, X, whitening) -> tuple[np.ndarray, np.ndarray]:
-    """Return the patterns and the weights of the convex program that a network stands for.
+def network_blocks(
+    network: nn.Module, X: ArrayLike, whitening: Whitening | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the patterns and the weights of a network's convex program.
 
     Parameters
     ----------
     network : BNNetwork, GatedBNNetwork, BNAfterReLUNetwork, or one of the first two in a
         ConvolutionalNetwork
-        BN-ReLU networks and BN after ReLU with one output.
+        BN-ReLU networks, and networks with BN after ReLU, need to have one output.
     X : array or tensor, shape (n, d), or (K, n, h) for a CNN
         The training samples.
     whitening : Whitening
-        Of these samples (of all rows of patches); for BN after ReLU it is not looked at.
+        The whitening of these samples (of all rows of patches); not used for BN after ReLU.
 
     Returns
     -------
     D : ndarray of bool, shape (n, m) or (K, n, m)
         One pattern per neuron.
     weights : ndarray, shape (2, r + 1, m), (2, d + 1, m) or gated (r + 1, m, C)
-        The objective of the program (under the nuclear norm where neurons have several outputs)
-        at these weights is at most the network's, and equal where the network is balanced,
-        `gamma^2 + alpha^2 = ||v||^2`.
+        The objective of the program at these weights (under the nuclear norm if neurons have
+        several outputs) is at most the objective of the network. Both are equal if the network is
+        balanced, `gamma^2 + alpha^2 = ||v||^2`.
 
     Raises
     ------
     ValueError
-        If there is no program of this kind of network, or the whitening is not that of X.
+        If this kind of network has no program, or the whitening does not belong to X.
     """
     raise ValueError(
         f"there is no way back from a {type(network).__name__}; give a BN network, gated or not, "
@@ -188,7 +201,7 @@ def _(network: BNAfterReLUNetwork, X, whitening):
     gamma, alpha = network.gamma.detach().double(), network.alpha.detach().double()
     spread, mean = rectified_spread(X, w), torch.relu(X @ w).mean(dim=0)
     size = gamma.abs() * _inverse_norm(spread, mean, len(X))
-    # A negative gamma changes the sign of the whole neuron: w itself must stay in its cone.
+    # A negative gamma changes the sign of the whole neuron, so that w stays in its cone.
     sign = torch.where(gamma < 0, -1.0, 1.0)
     blocks = torch.cat([size * w, (sign * alpha)[None]])  # (d + 1, m)
     return activation(X, w).numpy(), _by_sign(blocks, sign * v).numpy()
@@ -201,8 +214,8 @@ def _(network: ConvolutionalNetwork, X, whitening):
     return D.reshape(*X.shape[:2], -1), weights
 
 
-def _pre_activations(network, X, whitening) -> torch.Tensor:
-    """Return the neurons' `s = [gamma q / ||q||; alpha]`, shape (r + 1, m)."""
+def _pre_activations(network: BNNetwork, X: ArrayLike, whitening: Whitening) -> torch.Tensor:
+    """Return the blocks `s = [gamma q / ||q||; alpha]` of the neurons, shape (r + 1, m)."""
     w = _first_layer(network)
     q = torch.as_tensor(whitening.singular_values[:, None] * whitening.V.T) @ w
     _check_spans(data_matrix(X, len(w)) @ w, torch.as_tensor(whitening.U[:, :-1]) @ q)
@@ -211,22 +224,22 @@ def _pre_activations(network, X, whitening) -> torch.Tensor:
     return torch.cat([network.gamma.detach() * unit, network.alpha.detach()[None]]).double()
 
 
-def _inverse_norm(norms, mean, n) -> torch.Tensor:
-    """Return 1 / norms, and 0 where the network takes what it normalizes for constant."""
+def _inverse_norm(norms: torch.Tensor, mean: torch.Tensor, n: int) -> torch.Tensor:
+    """Return 1 / norms, and 0 where the network treats a pre-activation as constant."""
     return inverse_root(norms.square() / n, mean) / n**0.5
 
 
-def _first_layer(network) -> torch.Tensor:
+def _first_layer(network: BNNetwork) -> torch.Tensor:
     """Return the first layer's weights (d, m)."""
     if network.w.ndim != 2:
         raise ValueError(
-            f"a stack of networks of shape {tuple(network.w.shape)} has no one way back; give one "
-            "network of it"
+            f"expected one network, got a stack with a first layer of shape "
+            f"{tuple(network.w.shape)}; give one network of it"
         )
     return network.w.detach().double()
 
 
-def _single_output(network) -> torch.Tensor:
+def _single_output(network: BNNetwork) -> torch.Tensor:
     """Return the output weights (m,) of a network with one output."""
     if network.output.shape[-1] != 1:
         raise ValueError(
@@ -236,13 +249,13 @@ def _single_output(network) -> torch.Tensor:
     return network.v.detach().double()[:, 0]
 
 
-def _by_sign(blocks, v) -> torch.Tensor:
-    """Put each block times |v| in the first set, or the second where v < 0: (2, p, m)."""
+def _by_sign(blocks: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    """Return blocks times |v|, (2, p, m): in the first set where v >= 0, else in the second."""
     return torch.stack([blocks * v.clamp_min(0), blocks * (-v).clamp_min(0)])
 
 
-def _check_spans(Z, whitened) -> None:
-    """Raise unless the centred pre-activations Z (n, m) are what the whitening makes of them."""
+def _check_spans(Z: torch.Tensor, whitened: torch.Tensor) -> None:
+    """Raise unless the centred pre-activations Z (n, m) equal those on the whitened design."""
     if Z.shape == whitened.shape:
         error = (Z - Z.mean(dim=0) - whitened).norm(dim=0)
         # Rounding is relative to Z, which a common offset of the samples can make large.
@@ -254,10 +267,10 @@ def _check_spans(Z, whitened) -> None:
     )
 
 
-def _check_options(model, gates, patches) -> None:
+def _check_options(model: str, gates: ArrayLike | None, patches: int | None) -> None:
     if (model == "gated") != (gates is not None):
         raise ValueError(
-            f"gates belong to the model 'gated' and to no other, got model {model!r} "
+            f"gates belong to the model 'gated' alone, got model {model!r} "
             f"{'without' if gates is None else 'with'} gates; give the gates that made the "
             "patterns D, or none"
         )

@@ -1,15 +1,15 @@
-"""The two-layer networks of the paper, in torch: with batch normalization and, beside it, without.
+"""The two-layer networks of the paper in torch, with and without batch normalization.
 
-The network and its training objective, n training samples, m neurons (paper, section 2):
+The network and its training objective for n training samples and m neurons (paper, section 2):
 
     f(X) = sum_j relu(BN_j(X w_j)) v_j^T,   BN_j(z) = gamma_j zbar + alpha_j / sqrt(n),
     zbar = (z - mean z) / ||z - mean z||_2,
     min  L(f(X), Y) + beta/2 sum_j (gamma_j^2 + alpha_j^2 + ||v_j||^2),   L a sum over samples.
 
-A norm over n samples means nothing to a minibatch, so the parameters are those of torch's
-BatchNorm1d, of unit variance: `relu(weight_j zhat + bias_j) output_j` with
-`zhat = sqrt(n) zbar`. The two are one network where `gamma_j v_j / sqrt(n) = weight_j output_j`
-and `alpha_j v_j / sqrt(n) = bias_j output_j`. Giving half of `sqrt(n)` to each layer,
+A norm over n samples has no meaning for a minibatch, so the parameters are those of torch's
+BatchNorm1d, which normalizes to unit variance: `relu(weight_j zhat + bias_j) output_j` with
+`zhat = sqrt(n) zbar`. Both are the same network if `gamma_j v_j / sqrt(n) = weight_j output_j` and
+`alpha_j v_j / sqrt(n) = bias_j output_j`. Giving half of `sqrt(n)` to each layer,
 
     gamma = n^(1/4) weight,   alpha = n^(1/4) bias,   v = n^(1/4) output,
 
@@ -18,7 +18,7 @@ turns the decay into `beta/2 sqrt(n) sum_j (weight_j^2 + bias_j^2 + ||output_j||
 
     mean loss + beta_p/2 sum_j (weight_j^2 + bias_j^2 + ||output_j||^2),
 
-what SGD with weight decay beta_p minimizes. A positive factor on `w_j` changes nothing in f, so the
+which SGD with weight decay beta_p minimizes. A positive factor on `w_j` does not change f, so the
 first layer is not decayed.
 
 The parameters of a network may carry leading axes: it is then a stack of networks (:func:`stack`),
@@ -27,28 +27,29 @@ paper's other networks: gated, convolutional, deep, and with BN after ReLU.
 """
 
 import copy
+from collections.abc import Sequence
 
 import torch
 from torch import nn
 
-from convexbn.networks.normalization import blocks, linear_statistics, normalize
+from convexbn.networks.normalization import Statistics, blocks, linear_statistics, normalize
 
 
 class TwoLayerNetwork(nn.Module):
-    """What the networks share: first layer `w` (d, m), output layer `output` (m, C).
+    """Base of the networks: first layer `w` (d, m), output layer `output` (m, C).
 
     Parameters
     ----------
     d, m, C, n : int
-        Features, neurons, outputs, and the training samples that the paper's scale refers to.
+        Numbers of features, neurons, outputs, and training samples, which set the paper's scale.
     generator : torch.Generator
         Draws `w ~ N(0, 2/d)` (He et al. 2015) and `output ~ N(0, 1/m)`, in float32. Both give
-        unit-order values whatever the sizes; BN makes the scale of `w` one of step size alone.
+        values of order one at all sizes; under BN the scale of `w` matters only for the step size.
     """
 
     decayed: tuple[str, ...]
 
-    def __init__(self, d: int, m: int, C: int, n: int, generator: torch.Generator):
+    def __init__(self, d: int, m: int, C: int, n: int, generator: torch.Generator) -> None:
         super().__init__()
         self.n = n
         self.w = nn.Parameter((2 / d) ** 0.5 * torch.randn(d, m, generator=generator))
@@ -56,7 +57,7 @@ class TwoLayerNetwork(nn.Module):
 
     @property
     def scale(self) -> float:
-        """A decayed parameter in the paper's scale over the same one here."""
+        """Ratio of a decayed parameter in the paper's scale to the same parameter here."""
         return 1.0
 
     @property
@@ -64,7 +65,7 @@ class TwoLayerNetwork(nn.Module):
         """Output weights in the paper's scale, shape (m, C)."""
         return self.scale * self.output
 
-    def decay(self, beta):
+    def decay(self, beta: float | torch.Tensor) -> float | torch.Tensor:
         """Return the weight decay on the mean loss that is `beta` in the paper's units."""
         return self.scale**2 / self.n * beta
 
@@ -74,7 +75,7 @@ class TwoLayerNetwork(nn.Module):
         return self.n, self.w.shape[-2]
 
     def squares(self) -> torch.Tensor:
-        """Return what `beta/2` multiplies in the paper's objective, one float64 per network."""
+        """Return the factor of `beta/2` in the paper's objective, one float64 per network."""
         members = self.w.ndim - 2
         parameters = (getattr(self, name).double() for name in self.decayed)
         return self.scale**2 * sum(p.square().flatten(members).sum(-1) for p in parameters)
@@ -88,8 +89,8 @@ class TwoLayerNetwork(nn.Module):
         return torch.full(self.w.shape[:-2], self.w.shape[-1])
 
     @torch.no_grad()
-    def predict(self, X, statistics) -> torch.Tensor:
-        """Return f(X), shape (n, C), at the given statistics, in blocks of rows."""
+    def predict(self, X: torch.Tensor, statistics: Statistics | None) -> torch.Tensor:
+        """Return f(X), shape (n, C), with the given statistics, in blocks of rows."""
         return torch.cat([self(rows, statistics) for rows in blocks(X, self.w)], dim=-2)
 
 
@@ -98,52 +99,55 @@ class BNNetwork(TwoLayerNetwork):
 
     decayed = ("weight", "bias", "output")
 
-    def __init__(self, d, m, C, n, generator):
+    def __init__(self, d: int, m: int, C: int, n: int, generator: torch.Generator) -> None:
         super().__init__(d, m, C, n, generator)
         self.weight = nn.Parameter(torch.ones(m))
         self.bias = nn.Parameter(torch.zeros(m))
 
     @property
     def scale(self) -> float:
+        """Ratio of a decayed parameter in the paper's scale to the same parameter here."""
         return self.n**0.25
 
     @property
     def gamma(self) -> torch.Tensor:
-        """BN's scales in the paper's units, shape (m,)."""
+        """Scales of BN in the paper's units, shape (m,)."""
         return self.scale * self.weight
 
     @property
     def alpha(self) -> torch.Tensor:
-        """BN's shifts in the paper's units, shape (m,)."""
+        """Shifts of BN in the paper's units, shape (m,)."""
         return self.scale * self.bias
 
     @torch.no_grad()
-    def assign(self, w, gamma, alpha, v) -> None:
+    def assign(
+        self, w: torch.Tensor, gamma: torch.Tensor, alpha: torch.Tensor, v: torch.Tensor
+    ) -> None:
         """Set the parameters: w (d, m), and in the paper's units gamma, alpha (m,) and v (m, C)."""
         self.w.copy_(w)
         for parameter, value in (self.weight, gamma), (self.bias, alpha), (self.output, v):
             parameter.copy_(value / self.scale)
 
-    def forward(self, X, statistics=None) -> torch.Tensor:
+    def forward(self, X: torch.Tensor, statistics: Statistics | None = None) -> torch.Tensor:
         """Return f(X), shape (n, C).
 
         Parameters
         ----------
         X : tensor, shape (n, d)
         statistics : pair of tensors of shape (m,), optional
-            Mean and (biased) variance of each pre-activation; those of X itself when not given.
+            Mean and (biased) variance of each pre-activation; by default the statistics of X.
         """
         return self.hidden(X, statistics) @ self.output
 
-    def hidden(self, X, statistics=None) -> torch.Tensor:
+    def hidden(self, X: torch.Tensor, statistics: Statistics | None = None) -> torch.Tensor:
         """Return the activations of the neurons, shape (n, m)."""
         return torch.relu(self.normalized(X, statistics))
 
-    def normalized(self, X, statistics=None) -> torch.Tensor:
-        """Return what BN makes of the first layer, shape (n, m)."""
+    def normalized(self, X: torch.Tensor, statistics: Statistics | None = None) -> torch.Tensor:
+        """Return the normalized pre-activations BN(X w), shape (n, m)."""
         return normalize(X @ self.w, self.weight, self.bias, statistics)
 
-    def statistics(self, X) -> tuple[torch.Tensor, torch.Tensor]:
+    def statistics(self, X: torch.Tensor) -> Statistics:
         """Return mean and biased variance (m,) of each pre-activation over all rows of X (n, d)."""
         return linear_statistics(X, self.w)
 
@@ -151,28 +155,28 @@ class BNNetwork(TwoLayerNetwork):
 class PlainNetwork(TwoLayerNetwork):
     """The same network without BN, `relu(X w + bias) output`; `bias` (m,) starts at 0.
 
-    Weight decay acts on every parameter. Without BN, f grows with `w`: were `w` free, decay on
-    the output layer alone could be evaded by moving its size into the first layer.
+    Weight decay acts on every parameter. Without BN, f grows with `w`: if `w` were free, a network
+    could evade the decay of the output layer by moving its size into the first layer.
     """
 
     decayed = ("w", "bias", "output")
 
-    def __init__(self, d, m, C, n, generator):
+    def __init__(self, d: int, m: int, C: int, n: int, generator: torch.Generator) -> None:
         super().__init__(d, m, C, n, generator)
         self.bias = nn.Parameter(torch.zeros(m))
 
-    def forward(self, X, statistics=None) -> torch.Tensor:
-        """Return f(X), shape (n, C); there are no statistics to give."""
+    def forward(self, X: torch.Tensor, statistics: None = None) -> torch.Tensor:
+        """Return f(X), shape (n, C); there are no statistics."""
         return torch.relu(X @ self.w + self.bias.unsqueeze(-2)) @ self.output
 
-    def statistics(self, X) -> None:
+    def statistics(self, X: torch.Tensor) -> None:
         """Return None: nothing here depends on the training set."""
 
 
-def stack(networks) -> nn.Module:
-    """Return one network whose parameters are those of `networks`, stacked on a new first axis.
+def stack(networks: Sequence[nn.Module]) -> nn.Module:
+    """Return one network with the parameters of all `networks`, stacked on a new first axis.
 
-    All must be of one kind and size. What a network keeps fixed (gates) is stacked too.
+    All networks must be of one kind and size. Buffers (gates) are stacked too.
     """
     stacked = copy.deepcopy(networks[0])
     for module, *members in zip(
@@ -185,5 +189,5 @@ def stack(networks) -> nn.Module:
     return stacked
 
 
-def _stack_of(modules, name) -> torch.Tensor:
+def _stack_of(modules: Sequence[nn.Module], name: str) -> torch.Tensor:
     return torch.stack([getattr(module, name).detach() for module in modules])

@@ -1,7 +1,7 @@
-"""How much memory the stages need, from the config alone: what the rules ask of a scheduler.
+"""Memory of the stages, from the config alone: what the rules request from a scheduler.
 
-Upper estimates in MB (10^6 bytes): the largest arrays that live at the same time, plus what the
-interpreter and PyTorch take. Imports nothing heavy, as every Snakemake process reads it.
+Upper estimates in MB (10^6 bytes): the largest arrays that live at the same time, plus the memory
+of the interpreter and PyTorch. Imports nothing heavy, as every Snakemake process reads it.
 """
 
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ _MB = 10**6
 _INTERPRETER = 700  # with PyTorch
 _PRODUCT = 64 * 2**20  # bytes of the product of design and gates, see gates.CHUNK_BYTES
 _EVALUATION = 7 * 4 * 2**22  # bytes of blocks of hidden values, see normalization.BLOCK
-_VIEW = {"size": None, "stride": 1, "padding": 0}  # of patches, with what is taken by default
+_VIEW = {"size": None, "stride": 1, "padding": 0}  # the keys of `patches`, with their defaults
 
 
 @dataclass(frozen=True)
 class Size:
-    """Sizes of a data set: n training samples, m others, d features, C outputs.
+    """Sizes of a data set: n training samples, m other samples, d features, C outputs.
 
-    In patches, a sample has K of them, each with d features: h of the other modules.
+    A data set of patches has K per sample, each with d features (h in other modules).
     """
 
     n: int
@@ -33,7 +33,13 @@ class Size:
 
 
 def size_of(dataset: dict) -> Size:
-    """Return the sizes of a data set from its entry in the config."""
+    """Return the sizes of a data set from its entry in the config.
+
+    Raises
+    ------
+    ValueError
+        If its source is unknown.
+    """
     source = source_of(dataset["source"])
     height, width, channels = source.shape
     if dataset.get("size"):
@@ -48,8 +54,8 @@ def size_of(dataset: dict) -> Size:
     return Size(n, validation + test, channels * pixels, C, K)
 
 
-def _patches(image, dataset) -> tuple[int, int]:
-    """Return the numbers of an image's patches, 1 if it is whole, and of the pixels in each."""
+def _patches(image: tuple[int, int], dataset: dict) -> tuple[int, int]:
+    """Return the number of patches of an image, 1 if it is whole, and of the pixels in each."""
     view = dataset.get("patches")
     if view is None:
         return 1, prod(image)
@@ -65,20 +71,20 @@ def images(dataset: dict) -> int:
 
 
 def features(dataset: dict) -> int:
-    """Return the MB that preparing the features takes: besides the images, patches thrice."""
+    """Return the MB that preparing the features takes: the images, and the patches three times."""
     size = size_of(dataset)
     cut = 12 * size.K * (size.n + size.m) * size.d if "patches" in dataset else 0
     return images(dataset) + cut // _MB
 
 
 def whitening(dataset: dict) -> int:
-    """Return the MB that the SVD takes: the data, their centred copy, U, LAPACK's two."""
+    """Return the MB that the SVD takes: the data, their centred copy, U, two copies in LAPACK."""
     size = size_of(dataset)
     return _INTERPRETER + (5 * size.K * size.n * size.d + 4 * size.d**2) * 8 // _MB
 
 
 def gates(dataset: dict, run: dict) -> int:
-    """Return the MB that sampling takes: the design, gates and what they give on every sample."""
+    """Return the MB that sampling takes: the design, the gates, and their patterns."""
     size = size_of(dataset)
     rows, P, designs = size.K * size.n, run["gates"], 3 if "filter" in run else 2
     numbers = size.d * (designs * rows + 2 * run["seeds"] * P)
@@ -98,14 +104,14 @@ def convex(dataset: dict, run: dict) -> int:
     return _INTERPRETER + (data + scaled + _patterns(rows, P) + stored + working) // _MB
 
 
-def _networks(run, settings) -> tuple[int, int]:
-    """Return how many there are of the tuning seeds, in all settings, and of the others, in one."""
+def _networks(run: dict, settings: int) -> tuple[int, int]:
+    """Return the numbers of networks of the tuning seeds, in all settings, and of the others."""
     tuning = run.get("tuning_seeds") or run["seeds"]
     return tuning * settings, run["seeds"] - tuning
 
 
-def _patterns(rows, P) -> int:
-    """Return the bytes that the activations of P gates take: twice, and a piece as numbers."""
+def _patterns(rows: int, P: int) -> int:
+    """Return the bytes that the patterns of P gates take: two copies, and a piece as numbers."""
     return 2 * rows * P + min(_PRODUCT, 8 * rows * P)
 
 
@@ -122,7 +128,7 @@ def sgd(dataset: dict, run: dict) -> int:
     data = samples * (8 * size.d + (48 * p if is_convex else 0))  # and the designs in float64
     if run.get("flip") or run.get("shift"):
         ways = 2 * (2 * run.get("shift", 0) + 1) ** 2
-        data += 8 * size.d * ways + 16 * together * rows * size.d  # where from, and the new images
+        data += 8 * size.d * ways + 16 * together * rows * size.d  # the table, and the new images
     scores = 16 * together * (size.n + size.m) * size.C + _EVALUATION
     kept = 8 * sum(phases) * width * (p + size.C + 4)
     return _INTERPRETER + (data + training + scores + kept) // _MB
@@ -132,8 +138,8 @@ def bias(dataset: dict, run: dict) -> int:
     """Return the MB that full-batch gradient descent takes, most of it for its float64 check."""
     size = size_of(dataset)
     data = (32 * size.n + 4 * size.m) * size.d  # in both precisions, and the stored design
-    hidden = 72 * size.n * run["width"]  # what autograd keeps, and makes on its way back
-    gaps = min(hidden, 600 * _MB)  # that these leave in the heap, as long as they are small
+    hidden = 72 * size.n * run["width"]  # values that autograd keeps, and their gradients
+    gaps = min(hidden, 600 * _MB)  # left in the heap by these arrays, while they are small
     weights = 80 * size.d * run["width"] + 16 * size.d**2
     libraries = 250  # pandas, SciPy, and torch.optim, which imports a compiler
     return _INTERPRETER + libraries + (data + hidden + gaps + weights) // _MB

@@ -1,7 +1,7 @@
-"""Images at random flipped from left to right and shifted, anew in each epoch.
+"""Random flips and shifts of training images, drawn again in each epoch.
 
-An augmented image is a choice of entries of its feature vector, so that images need not be taken
-apart: a small table has a row for each way to flip and shift, and a batch takes one gather.
+An augmented image is a selection of the entries of its feature vector: a table has one row of
+indices for each way to flip and shift, and augmenting a batch is one gather.
 """
 
 from itertools import product
@@ -18,25 +18,34 @@ class Augmentation:
     Parameters
     ----------
     height, width, channels : int
-        Of the images, whose features are `(H, W, c)` flattened in C order.
+        Size of the images; their features are `(H, W, c)` flattened in C order.
     flip : bool
-        Mirror half of the images, on average.
+        Mirror half of the images, on average, from left to right.
     shift : int
-        Move each by up to this many pixels down or up and right or left, all moves equally likely.
-        What comes in at the border is 0, as in a random crop of zero-padded images.
+        Move each image by up to this many pixels down or up and right or left, all moves equally
+        likely. Pixels that come in at the border are 0, as in a random crop of zero-padded images.
     device : str or torch.device
-        Where the images lie.
+        The device of the images.
 
     Raises
     ------
     ValueError
-        If a shift may leave nothing of an image.
+        If a shift can move the whole image out of view.
     """
 
-    def __init__(self, height, width, channels, *, flip=False, shift=0, device="cpu"):
+    def __init__(
+        self,
+        height: int,
+        width: int,
+        channels: int,
+        *,
+        flip: bool = False,
+        shift: int = 0,
+        device: str | torch.device = "cpu",
+    ) -> None:
         check_between("shift", shift, 0, min(height, width) - 1)
         pixels = torch.arange(height * width * channels).view(height, width, channels)
-        # Beyond the border lies an entry of its own, after those of the image.
+        # Pixels beyond the border have the index after the last entry of the image.
         framed = pad(pixels, (0, 0, shift, shift, shift, shift), value=pixels.numel())
         views = (framed, framed.flip(1)) if flip else (framed,)
         ways = product(views, range(2 * shift + 1), range(2 * shift + 1))
@@ -44,9 +53,9 @@ class Augmentation:
         self.table = torch.stack(rows).to(device)  # (ways, H W c)
 
     def draw(self, n: int, generator: torch.Generator) -> torch.Tensor:
-        """Return for each of n images how it is augmented: a row of the table."""
+        """Return the row of the table, drawn at random, for each of n images."""
         return torch.randint(len(self.table), (n,), generator=generator)
 
     def __call__(self, X: torch.Tensor, ways: torch.Tensor) -> torch.Tensor:
-        """Return images (m, H W c) augmented in these ways (m,)."""
+        """Return the images (m, H W c), each augmented by its row `ways` (m,) of the table."""
         return pad(X, (0, 1)).gather(1, self.table[ways])

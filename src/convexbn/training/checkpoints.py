@@ -1,9 +1,10 @@
-"""Where a long training stands, kept in a file, so that a killed one goes on where it was."""
+"""The state of a long training in a file, from which an interrupted training goes on."""
 
 import hashlib
 import logging
 import pickle
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 
 from convexbn.files import atomic
 from convexbn.imports import PACKAGE, closure
+from convexbn.inputs import ArrayLike
 
 EVERY = 30.0  # seconds between two writes, at least
 SHARE = 0.02  # of the time, at most, goes into writing: large states are written less often
@@ -19,29 +21,29 @@ _logger = logging.getLogger(__name__)
 
 
 class Checkpoint:
-    """The state of one piece of work, in a file or, without a path, nowhere.
+    """The state of one piece of work in a file; without a path nothing is kept.
 
     Parameters
     ----------
     path : str or Path or None
     work : str
-        Tells the work from any other: a state is only given back to the work that saved it.
+        Fingerprint of the work: a state is returned only to the work that saved it.
 
     Raises
     ------
     ValueError
-        From :meth:`load`, if there is a file that is no checkpoint.
+        From :meth:`load`, if the file is not a checkpoint.
     """
 
-    def __init__(self, path, work: str):
+    def __init__(self, path: str | Path | None, work: str) -> None:
         self.path, self.work = None if path is None else Path(path), work
         self._due = time.monotonic() + EVERY
 
     def load(self) -> dict | None:
-        """Return the state last saved; None if there is none, or that of other work.
+        """Return the last saved state; None if there is none, or if it belongs to other work.
 
-        The state of other work (the config, the data or this package's code have changed since) is
-        of no use to anyone, and will be overwritten.
+        The state of other work (the config, the data or the code of this package has changed since)
+        is useless and will be overwritten.
         """
         if self.path is None or not self.path.exists():
             return None
@@ -50,15 +52,15 @@ class Checkpoint:
             work, state = saved["work"], saved["state"]
         except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError) as error:
             raise ValueError(
-                f"{self.path} is no checkpoint ({error}); remove it, or name another file"
+                f"{self.path} is not a checkpoint ({error}); remove it, or name another file"
             ) from error
         if work != self.work:
-            _logger.warning("%s is of other settings, data or code: starting anew", self.path)
+            _logger.warning("%s is of other settings, data or code: starting over", self.path)
             return None
         _logger.info("going on from %s", self.path)
         return state
 
-    def save(self, state) -> None:
+    def save(self, state: Callable[[], dict]) -> None:
         """Write the state that `state()` returns, unless the last write is too recent."""
         if self.path is None or time.monotonic() < self._due:
             return
@@ -69,20 +71,20 @@ class Checkpoint:
         self._due = time.monotonic() + max(EVERY, taken / SHARE)
 
     def remove(self) -> None:
-        """Remove the file: the work is done."""
+        """Remove the file, once the work is done."""
         if self.path is not None:
             self.path.unlink(missing_ok=True)
 
 
-def fingerprint(settings: str, arrays: dict, code) -> str:
-    """Return a text that tells settings, arrays and the code that works on them from any others.
+def fingerprint(settings: str, arrays: dict[str, ArrayLike], code: str | Path) -> str:
+    """Return a text that changes with the settings, the arrays, and the code that works on them.
 
     Parameters
     ----------
     settings : str
     arrays : dict of arrays
     code : str or Path
-        The module whose work it is, with all that it rests on (:mod:`convexbn.imports`).
+        The module that does the work; the modules it imports count too (:mod:`convexbn.imports`).
     """
     digest = hashlib.blake2b(settings.encode(), digest_size=16)
     for module in closure(code):
@@ -90,5 +92,5 @@ def fingerprint(settings: str, arrays: dict, code) -> str:
     for name, values in sorted(arrays.items()):
         array = np.ascontiguousarray(values)
         digest.update(f"{name} {array.dtype} {array.shape}".encode())
-        digest.update(array.reshape(-1).view(np.uint8))
+        digest.update(array.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()

@@ -1,59 +1,62 @@
-"""The data of a sweep on the device: a sample's patches side by side, so that batches are rows."""
+"""The data of a sweep on the device, one row per sample with its patches side by side."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import nn
 
 from convexbn.data.preprocessing import targets_of
-from convexbn.inputs import check_finite, check_same_length
-from convexbn.networks.normalization import BLOCK
+from convexbn.inputs import ArrayLike, check_finite, check_same_length
+from convexbn.networks.normalization import BLOCK, Statistics
 from convexbn.training.augmentation import Augmentation
+from convexbn.training.sweeps import Sweep
 
 SPLITS = "train", "validation", "test"
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What :func:`convexbn.training.engine.train` works on.
+    """The arrays of a training, as :func:`convexbn.training.engine.train` uses them.
 
     Attributes
     ----------
     X : dict of str to Tensor
-        Of each split, shape (m, K h): the K patches of a sample one after the other; K = 1 for
-        features without patches.
+        Samples of each split, shape (m, K h): the K patches of a sample one after the other; K = 1
+        for features without patches.
     Y : Tensor, shape (n, C)
     labels : dict of str to ndarray
     targets : dict of str to ndarray
-        Of the training and the test labels, shape (m, C).
+        Targets of the training and the test labels, shape (m, C).
     h : int
-        Entries of a patch, or all features.
+        Number of entries of a patch, or of all features.
     gates : dict of int to Tensor
-        By seed, shape (h, P), for the convex program; else empty.
+        Gates by seed, shape (h, P), for the convex program; otherwise empty.
     setup_seconds : dict of int to float
-        By seed: what was done before the training starts.
+        Seconds by seed that the work before the training took.
     augmentation : Augmentation or None
-        Of the training images in a batch, if any.
+        Augmentation of the training images in a batch, if any.
     """
 
-    X: dict
+    X: dict[str, torch.Tensor]
     Y: torch.Tensor
-    labels: dict
-    targets: dict
+    labels: dict[str, np.ndarray]
+    targets: dict[str, np.ndarray]
     h: int
-    gates: dict
-    setup_seconds: dict
+    gates: dict[int, torch.Tensor]
+    setup_seconds: dict[int, float]
     augmentation: Augmentation | None = None
 
     @classmethod
-    def read(cls, features: dict, sweep, device) -> "TrainingData":
-        """Check the arrays that a training takes, and put them on the device.
+    def read(cls, features: dict, sweep: Sweep, device: str | torch.device) -> "TrainingData":
+        """Check the features that a training takes, and put them on the device.
 
         Raises
         ------
         ValueError
-            If they hold NaN or do not fit together, there are no gates for the convex program, or
-            they are to be augmented and are no whole images.
+            If the features hold NaN or do not fit together, the convex program has no gates, or
+            features other than whole images are to be augmented.
         """
         samples = {split: _by_sample(f"X_{split}", features[f"X_{split}"]) for split in SPLITS}
         _check(features, samples)
@@ -90,20 +93,22 @@ class TrainingData:
         """Return the rows of all patches of a split, shape (m K, h)."""
         return self.X[split].view(-1, self.h)
 
-    def batch(self, index, ways=None) -> tuple[torch.Tensor, torch.Tensor]:
+    def batch(
+        self, index: torch.Tensor, ways: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return rows (e, b K, h) and targets (e, b, C) of the training samples `index` (e, b).
 
-        With `ways` (e, b) each is augmented in its own.
+        With `ways` (e, b) given, each sample is augmented in its own way.
         """
         e, flat = len(index), index.flatten()
         X, Y = self.X["train"].index_select(0, flat), self.Y.index_select(0, flat)
-        if ways is not None:
+        if ways is not None and self.augmentation is not None:
             X = self.augmentation(X, ways.flatten())
         return X.view(e, -1, self.h), Y.view(e, -1, self.outputs)
 
     @torch.no_grad()
-    def scores(self, network, split: str, statistics) -> torch.Tensor:
-        """Return what a stack says of a split, shape (e, m, C), in blocks that fit the cache."""
+    def scores(self, network: nn.Module, split: str, statistics: Statistics | None) -> torch.Tensor:
+        """Return the scores of a stack on a split, (e, m, C), in blocks that fit the cache."""
         hidden = max(p.numel() for p in network.parameters()) // self.h  # of a row
         samples = max(1, BLOCK // (hidden * self.patches))
         return torch.cat(
@@ -117,8 +122,8 @@ class TrainingData:
         )
 
 
-def _by_sample(name, X) -> torch.Tensor:
-    """Return features (m, d) as they are, and patches (K, m, h) in the order (m, K, h)."""
+def _by_sample(name: str, X: ArrayLike) -> torch.Tensor:
+    """Return features (m, d) unchanged, and patches (K, m, h) in the order (m, K, h)."""
     X = torch.as_tensor(X)
     if X.ndim not in (2, 3):
         raise ValueError(
@@ -128,7 +133,7 @@ def _by_sample(name, X) -> torch.Tensor:
     return X if X.ndim == 2 else X.transpose(0, 1)
 
 
-def _check(features, samples) -> None:
+def _check(features: dict, samples: dict[str, torch.Tensor]) -> None:
     shape = samples["train"].shape[1:]
     for split, X in samples.items():
         labels = features[f"labels_{split}"]
@@ -137,27 +142,26 @@ def _check(features, samples) -> None:
         check_same_length(f"X_{split}", X, f"labels_{split}", labels)
         if X.shape[1:] != shape:
             raise ValueError(
-                f"X_{split} must have samples of the shape that they have in training, "
+                f"X_{split} must have samples of the shape of the training samples, "
                 f"{tuple(shape)}, got {tuple(X.shape[1:])}; prepare all splits in one way"
             )
     check_finite("Y_train", features["Y_train"])
     check_same_length("X_train", samples["train"], "Y_train", features["Y_train"])
 
 
-def _augmentation(features, sweep, device) -> Augmentation:
+def _augmentation(features: dict, sweep: Sweep, device: str | torch.device) -> Augmentation:
     image, found = features.get("image"), tuple(np.shape(features["X_train"]))
     if image is None or len(found) != 2 or found[1] != np.prod(image):
         size = "none" if image is None else " x ".join(str(int(side)) for side in image)
         raise ValueError(
             "flip and shift need whole images: `image`, their height, width and channels, and "
             f"X_train of shape (n, height * width * channels), got {size} and {found}; leave them "
-            "out for patches, and prepare the data anew if they were prepared without `image`"
+            "out for patches, and prepare the data again if they were prepared without `image`"
         )
-    ways = {"flip": sweep.flip, "shift": sweep.shift}
-    return Augmentation(*map(int, image), **ways, device=device)
+    return Augmentation(*map(int, image), flip=sweep.flip, shift=sweep.shift, device=device)
 
 
-def _gates(features, seeds, h) -> dict:
+def _gates(features: dict, seeds: Sequence[int], h: int) -> dict[int, torch.Tensor]:
     """Return the gates of each seed, (h, P)."""
     gates = features.get("gates")
     if gates is None or gates.ndim != 3 or gates.shape[:2] != (len(seeds), h):

@@ -1,8 +1,8 @@
 """Gradients of the networks' training objectives on a batch, by hand, for a whole stack.
 
-For samples of K patches (K = 1 without convolution; BN over all rows, outputs averaged over the
-patches), that of `1/(2b) ||F - Y||^2` on a batch of b samples. BN networks on the b K rows X less
-their mean, `C X`, need no other centring, as `C (X w) = (C X) w`:
+The loss of a batch of b samples is `1/(2b) ||F - Y||^2`. A sample has K patches (K = 1 without
+convolution); BN is over all rows, and outputs are averaged over the patches. In BN networks only
+the b K rows X are centred, as `C (X w) = (C X) w`, where C subtracts the mean:
 
     Z = C X w,   root = 1/std(Z),   H = relu(weight root Z + bias),   F = mean_k H_k output;
     R = (F - Y)/b,   d output = (mean_k H_k)^T R,   G = R output^T / K where H > 0,
@@ -14,12 +14,13 @@ unit variance of :mod:`convexbn.networks.gated_program`,
 
     F = mean_k sum_i D_i Z_k W_i,   d W_i = sum_k Z_k^T D_i R / K.
 
-To all comes the gradient of the weight decay. Everything is written into arrays that are there:
-fresh ones of a batch's hidden values cost as much time as what is computed in them.
+The gradient of the weight decay is added to each of them. All results are written into existing
+arrays: new arrays for the hidden values of a batch cost as much time as the values themselves.
 """
 
 import numpy as np
 import torch
+from torch import nn
 
 from convexbn.networks.normalization import inverse_root
 from convexbn.programs.memory import pass_rows
@@ -27,27 +28,28 @@ from convexbn.training.optimizers import per_member
 
 
 class Gradient:
-    """The gradient of a stack's objectives, and the arrays in which it is computed.
+    """The gradient of the objectives of a stack, and the arrays for computing it.
 
     Parameters
     ----------
     network : Module
-        A stack; its n counts the rows of all patches.
+        A stack of networks; its n counts the rows of all patches.
     betas : Tensor, shape (members,)
         Weight decays in the paper's units.
     patches : int
-        K.
+        Number of patches per sample, K.
     """
 
-    def __init__(self, network, betas, patches: int):
-        self.network, self.patches, self._space = network, patches, {}
-        # Of the loss per sample, of which there are K times fewer than rows.
+    def __init__(self, network: nn.Module, betas: torch.Tensor, patches: int) -> None:
+        self.network, self.patches = network, patches
+        self._space: dict[str, torch.Tensor] = {}
+        # For the loss per sample: there are K times fewer samples than rows.
         self.decay = patches * network.decay(betas)
         self.members = len(betas)
         self.values = {name: p.detach() for name, p in network.named_parameters()}
 
     def space(self, name: str, rows: int, columns: int) -> torch.Tensor:
-        """Return the array (members, rows, columns) of this name; it holds anything."""
+        """Return the array (members, rows, columns) of this name, with arbitrary content."""
         shape = (self.members, rows, columns)
         if name not in self._space or self._space[name].shape != shape:
             self._space[name] = self.decay.new_empty(shape)
@@ -55,16 +57,16 @@ class Gradient:
 
 
 class TwoLayerGradient(Gradient):
-    """That of networks of :mod:`convexbn.networks.two_layer`."""
+    """The gradient of networks of :mod:`convexbn.networks.two_layer`."""
 
     @torch.no_grad()
-    def __call__(self, X, Y, into: dict) -> None:
+    def __call__(self, X: torch.Tensor, Y: torch.Tensor, into: dict[str, torch.Tensor]) -> None:
         """Write the gradient of each parameter.
 
         Parameters
         ----------
-        X : Tensor, shape (members, b K, h), or (1, b K, h) for all members alike
-            Each sample's patches one below the other.
+        X : Tensor, shape (members, b K, h), or (1, b K, h) if all members have the same batch
+            The patches of a sample are consecutive rows.
         Y : Tensor, shape (members, b, C) or (1, b, C)
         into : dict of str to Tensor
         """
@@ -73,10 +75,16 @@ class TwoLayerGradient(Gradient):
             p = self.values[name]
             into[name].addcmul_(per_member(self.decay, p), p)
 
-    def through_output(self, H, Y, into, spare) -> torch.Tensor:
-        """Write the output layer's gradient; return that of the pre-activations of H in its place.
+    def of_loss(self, X: torch.Tensor, Y: torch.Tensor, into: dict[str, torch.Tensor]) -> None:
+        """Write the gradient of the loss."""
+        raise NotImplementedError
 
-        H (e, b K, m) are rectified, and `spare` is an array of their shape.
+    def through_output(
+        self, H: torch.Tensor, Y: torch.Tensor, into: dict[str, torch.Tensor], spare: torch.Tensor
+    ) -> torch.Tensor:
+        """Write the gradient of the output layer; overwrite H with the pre-activations' gradient.
+
+        H (e, b K, m) holds the rectified values on entry and is returned; `spare` has its shape.
         """
         output, b = self.values["output"], Y.shape[-2]
         by_sample = H.unflatten(-2, (b, self.patches))
@@ -90,9 +98,9 @@ class TwoLayerGradient(Gradient):
 
 
 class BNGradient(TwoLayerGradient):
-    """That of BN networks."""
+    """The gradient of BN networks."""
 
-    def of_loss(self, X, Y, into) -> None:
+    def of_loss(self, X: torch.Tensor, Y: torch.Tensor, into: dict[str, torch.Tensor]) -> None:
         """Write the gradient of the loss."""
         w, weight, bias = (self.values[name] for name in ("w", "weight", "bias"))
         rows, m = X.shape[-2], w.shape[-1]
@@ -113,9 +121,9 @@ class BNGradient(TwoLayerGradient):
 
 
 class PlainGradient(TwoLayerGradient):
-    """That of networks without BN."""
+    """The gradient of networks without BN."""
 
-    def of_loss(self, X, Y, into) -> None:
+    def of_loss(self, X: torch.Tensor, Y: torch.Tensor, into: dict[str, torch.Tensor]) -> None:
         """Write the gradient of the loss."""
         w, bias = self.values["w"], self.values["bias"]
         H, spare = (self.space(name, X.shape[-2], w.shape[-1]) for name in ("H", "spare"))
@@ -126,10 +134,10 @@ class PlainGradient(TwoLayerGradient):
 
 
 class ConvexGradient(Gradient):
-    """A subgradient of the gated program's objective: of the norm of a zero block it takes 0."""
+    """A subgradient of the gated program's objective; that of the norm of a zero block is 0."""
 
     @torch.no_grad()
-    def __call__(self, Z, Y, into: dict) -> None:
+    def __call__(self, Z: torch.Tensor, Y: torch.Tensor, into: dict[str, torch.Tensor]) -> None:
         """Write the subgradient; see :class:`TwoLayerGradient`."""
         W, b = self.values["W"], Y.shape[-2]
         _, p, C, P = W.shape
@@ -141,8 +149,10 @@ class ConvexGradient(Gradient):
         norms = torch.linalg.vector_norm(W, dim=-3, keepdim=True)
         into["W"].addcmul_(W, (per_member(self.decay, W) / norms).masked_fill_(norms == 0, 0))
 
-    def _add_loss(self, Z, Y, b, gradient, is_first) -> None:
-        """Add that of the loss of some out of b samples to the gradient, (e, p, C P)."""
+    def _add_loss(
+        self, Z: torch.Tensor, Y: torch.Tensor, b: int, gradient: torch.Tensor, is_first: bool
+    ) -> None:
+        """Add the gradient of the loss on some of the b samples to `gradient`, (e, p, C P)."""
         W = self.values["W"]
         D = self.network.mask(Z).to(Z.dtype).unsqueeze(-2)  # (e, rows, 1, P)
         linear = self.space("linear", Z.shape[-2], W[0, 0].numel())
@@ -157,16 +167,20 @@ class ConvexGradient(Gradient):
             gradient += Z.mT @ linear.flatten(-2)
 
 
-GRADIENTS = {"bn": BNGradient, "plain": PlainGradient, "convex": ConvexGradient}
+GRADIENTS: dict[str, type[TwoLayerGradient] | type[ConvexGradient]] = {
+    "bn": BNGradient,
+    "plain": PlainGradient,
+    "convex": ConvexGradient,
+}
 
 
-def multiply(A, B, out) -> torch.Tensor:
+def multiply(A: torch.Tensor, B: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
     """Write the products of stacked matrices into `out`, and return it.
 
-    In one thread of a CPU by NumPy: its matrix product is never much slower than PyTorch's, several
-    times as fast for narrow matrices, and twice as fast where PyTorch's (MKL) takes an AMD
-    processor for one without AVX-512. With more threads theirs and PyTorch's would disturb each
-    other.
+    On one thread of a CPU NumPy computes them: its matrix product is never much slower than
+    PyTorch's, several times as fast for narrow matrices, and twice as fast on AMD processors for
+    which PyTorch (MKL) does not use AVX-512. With several threads, the thread pools of NumPy and
+    PyTorch would disturb each other.
     """
     if out.is_cuda or torch.get_num_threads() > 1:
         return torch.matmul(A, B, out=out)

@@ -17,7 +17,7 @@ from convexbn.networks.gated_program import ConvexNetwork
 from convexbn.networks.two_layer import BNNetwork, PlainNetwork, stack
 from convexbn.training.data import SPLITS, TrainingData
 from convexbn.training.gradients import GRADIENTS
-from convexbn.training.optimizers import OPTIMIZERS, zeros_like
+from convexbn.training.optimizers import OPTIMIZERS, Tensors, zeros_like
 from convexbn.training.sweeps import Member, Sweep
 
 NETWORKS = {"bn": BNNetwork, "plain": PlainNetwork}
@@ -41,15 +41,15 @@ class Stack:
         self.data, self.sweep, self.members = data, sweep, members
         self.generators = {m.seed: torch.Generator().manual_seed(m.seed) for m in members}
         self.network = _draw(data, sweep, members, self.generators)
-        like = {"dtype": data.Y.dtype, "device": data.Y.device}
         rates, betas = (
-            torch.tensor([getattr(member, name) for member in members], **like)
+            data.Y.new_tensor([getattr(member, name) for member in members])
             for name in ("learning_rate", "beta")
         )
-        self.parameters = dict(self.network.named_parameters())
+        self.parameters: Tensors = dict(self.network.named_parameters())
         self.gradient = GRADIENTS[sweep.network](self.network, betas, data.patches)
         self.optimizer = OPTIMIZERS[sweep.optimizer](self.parameters, rates, sweep.momentum)
-        self.epoch, self.history = 0, []
+        self.epoch = 0
+        self.history: list[dict] = []
         self.seconds = [data.setup_seconds[member.seed] for member in members]
 
     def state(self) -> dict:
@@ -109,7 +109,7 @@ class Stack:
             rows.append({**member._asdict(), "width": width, **when, **measures})
         return rows
 
-    def final(self) -> dict[str, torch.Tensor]:
+    def final(self) -> Tensors:
         """Return the parameters and statistics, on the CPU."""
         statistics = self.network.statistics(self.data.rows("train"))
         final = _detached(self.parameters)
@@ -183,7 +183,7 @@ def _draw(
     return stacked.to(data.Y.device, data.Y.dtype)
 
 
-def _detached(parameters: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def _detached(parameters: Tensors) -> Tensors:
     return {name: p.detach() for name, p in parameters.items()}
 
 

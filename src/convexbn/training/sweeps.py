@@ -1,9 +1,10 @@
-"""What a sweep of networks is: its members, and how they are trained. Imports nothing heavy.
+"""A sweep of networks: its members and the settings of their training. Imports no PyTorch.
 
 Every network of a sweep, a member, is one (seed, learning rate, beta). A seed fixes the
 initialization and the order of the samples for all its learning rates and betas: they are paired.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import NamedTuple
@@ -17,7 +18,7 @@ OPTIMIZERS = "sgd", "adam"
 
 
 class Member(NamedTuple):
-    """What tells one network of a sweep from another; beta is in the paper's units."""
+    """The key of a network in a sweep; beta is in the paper's units."""
 
     seed: int
     learning_rate: float
@@ -31,37 +32,39 @@ class Sweep:
     Parameters
     ----------
     network : str
-        "bn"; "plain", the same without BN; or "convex", the gated convex program itself.
+        "bn"; "plain", the same network without BN; or "convex", the gated convex program itself.
     width : int or None
-        Neurons; None for "convex", whose gates come with the data.
+        Number of neurons; None for "convex", whose gates come with the data.
     epochs, batch_size : int
         Passes over the data; samples per step, at least 2. An epoch leaves out the samples after
-        its last full batch: statistics of a small rest would be noise.
+        its last full batch: the statistics of a small remainder would be noise.
     learning_rates, betas, seeds : sequences
-        Every combination is a member, unless there are `tuning_seeds`. Learning rates are those of
-        the loss per sample, beta is the weight decay in the paper's units, for a loss summed over
-        the samples.
+        Every combination is a member, unless there are `tuning_seeds`. Learning rates are for the
+        loss per sample; beta is the weight decay in the paper's units, for a loss summed over the
+        samples.
     momentum : float
-        In [0, 1); for "adam" the decay of its first moment (that of its second is 0.999).
+        In [0, 1); for "adam" the decay of the first moment (the second has the decay 0.999).
     schedule : str
         "constant", or "cosine": down to zero at the end of training.
     evaluations : int
-        About how many epochs are evaluated besides epoch 0, log-spaced, the last always.
+        Approximate number of epochs that are evaluated, log-spaced; the start and the end always
+        are.
     max_members : int, optional
-        How many are trained together at most; the results are the same to rounding. By default as
-        many as a CPU's cache holds (:func:`convexbn.training.memory.members_in_cache`), on a GPU
-        all.
+        Largest number of members that are trained together; the results are the same up to
+        rounding. By default as many as the cache of a CPU holds
+        (:func:`convexbn.training.memory.members_in_cache`), and on a GPU all.
     optimizer : str
         "sgd" or "adam", with the weight decay in the gradient.
     tuning_seeds : int, optional
-        How many of the seeds, the first, try every combination; the others are trained only in the
-        one with the best validation accuracy at the end. By default all try every one.
+        Number of seeds, the first ones, that try every combination; the others are trained only in
+        the combination with the best final validation accuracy. By default all seeds try every
+        combination.
     flip : bool
         Whether training images are mirrored at random (see
         :class:`convexbn.training.augmentation.Augmentation`). Not for "convex", whose data are
         whitened.
     shift : int
-        Pixels that training images are moved by at most, at random; the same holds.
+        Largest number of pixels by which training images are moved at random. Not for "convex".
 
     Raises
     ------
@@ -73,9 +76,9 @@ class Sweep:
     width: int | None
     epochs: int
     batch_size: int
-    learning_rates: tuple
-    betas: tuple
-    seeds: tuple
+    learning_rates: tuple[float, ...]
+    betas: tuple[float, ...]
+    seeds: tuple[int, ...]
     momentum: float = 0.9
     schedule: str = "constant"
     evaluations: int = 12
@@ -85,7 +88,7 @@ class Sweep:
     flip: bool = False
     shift: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_choice("network", self.network, NETWORKS)
         check_choice("schedule", self.schedule, SCHEDULES)
         check_choice("optimizer", self.optimizer, OPTIMIZERS)
@@ -103,28 +106,28 @@ class Sweep:
         check_between("shift", self.shift, 0, 10**9)
         if self.is_augmented and self.network == "convex":
             raise ValueError(
-                "the convex program sees whitened data, which are no images to flip or shift; "
-                "leave flip and shift out"
+                "the convex program is trained on whitened data, which cannot be flipped or "
+                "shifted; leave flip and shift out"
             )
 
     @classmethod
-    def of(cls, entry: dict, seeds) -> "Sweep":
-        """Return the sweep of an entry of `sgd` in the config, its repetitions with these seeds."""
+    def of(cls, entry: dict, seeds: Iterable[int]) -> "Sweep":
+        """Return the sweep of an entry of `sgd` in the config, with these seeds."""
         given = {name: entry[name] for name in cls.__dataclass_fields__.keys() & entry.keys()}
         return cls(**{"width": None, **given, "seeds": tuple(seeds)})
 
-    def _check_width(self):
+    def _check_width(self) -> None:
         if self.network != "convex":
             check_between("width", self.width, 1, 10**9)
         elif self.width is not None:
             raise ValueError(
-                f"the convex program has no width, got {self.width!r}; leave it out, its size is "
-                "that of its gates"
+                f"the convex program has no width, got {self.width!r}; leave it out, the number of "
+                "gates sets the size"
             )
 
     @property
     def tuning(self) -> "Sweep":
-        """The part of the sweep that tries every combination: all of it, if nothing is tuned."""
+        """The part of the sweep that tries every combination: the whole sweep without tuning."""
         return replace(self, seeds=self.seeds[: self.tuning_seeds], tuning_seeds=None)
 
     @property
@@ -132,11 +135,15 @@ class Sweep:
         """Whether some of the seeds choose the setting of the others."""
         return is_tuned(self.tuning_seeds, len(self.seeds))
 
-    def remaining(self, beta, learning_rate) -> "Sweep":
+    def remaining(self, beta: float, learning_rate: float) -> "Sweep":
         """Return the part of a tuned sweep that is trained in the chosen setting."""
-        seeds, setting = self.seeds[self.tuning_seeds :], {"betas": (beta,)}
-        setting["learning_rates"] = (learning_rate,)
-        return replace(self, seeds=seeds, tuning_seeds=None, **setting)
+        return replace(
+            self,
+            seeds=self.seeds[self.tuning_seeds :],
+            betas=(beta,),
+            learning_rates=(learning_rate,),
+            tuning_seeds=None,
+        )
 
     @property
     def is_augmented(self) -> bool:
@@ -151,9 +158,9 @@ class Sweep:
 
     @property
     def evaluated(self) -> set[int]:
-        """The epochs after which the networks are evaluated."""
+        """The epochs after which the networks are evaluated; 0 is the start."""
         return {0} | log_spaced(self.epochs, self.evaluations)
 
     def factor(self, done: float) -> float:
-        """Return the factor on the learning rate when a share `done` of the training is done."""
+        """Return the factor on the learning rate after a share `done` of the training."""
         return SCHEDULES[self.schedule](done)

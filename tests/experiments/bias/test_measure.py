@@ -103,7 +103,7 @@ def test_one_step_moves_q_by_the_squared_singular_values(scale, shape):
 
 
 def test_the_identity_holds_for_the_papers_objective():
-    """Of the sum over samples, with weight decay on gamma, alpha and v."""
+    """The objective is a sum over samples, with weight decay on gamma, alpha and v."""
     coordinates, Y, network = problem(scale=1.0)
     twin = coordinates.whitened(network)
     gradients = [

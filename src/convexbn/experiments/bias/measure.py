@@ -99,7 +99,7 @@ def measure(
         for A in (coordinates.X, coordinates.Z, torch.as_tensor(features["Y_train"]))
     ]
     total = len(seeds) * len(MODELS) * (descent.iterations + 1)
-    runs = {}
+    runs: dict[tuple[str, int], tuple[pd.DataFrame, pd.DataFrame]] = {}
     with progress(total=total, desc="gradient descent") as bar:
         for seed in seeds:
             runs |= _from_one_start(coordinates, data, descent, width, seed, bar)
