@@ -14,7 +14,7 @@ def scaling_cases(scaling: dict) -> dict[str, dict]:
 
 
 def scaling_points(scaling: dict) -> dict[tuple, str]:
-    """Return the names of the problems by (size, value); the base has the same name at all sizes."""
+    """Return the names of the problems by (size, value); the base has one name at all sizes."""
     base, vary = scaling["base"], scaling["vary"]
     return {
         (key, value): "scaling-base" if base[key] == value else f"scaling-{key}-{value}"

@@ -40,8 +40,8 @@ def solve_run(run: Run) -> tuple[dict, list[dict]]:
         latter on the path's clock at the end of that solve (NaN where there was none).
     history : list of dict
         One row per seed, beta and snapshot of the solver: seed, beta, rank, iteration, seconds on
-        the path's clock, objective, dual_objective, gap, relative_gap, train_accuracy, test_accuracy,
-        train_loss, test_loss (the run's loss per sample).
+        the path's clock, objective, dual_objective, gap, relative_gap, train_accuracy,
+        test_accuracy, train_loss, test_loss (the run's loss per sample).
 
     Raises
     ------

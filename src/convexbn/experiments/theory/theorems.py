@@ -6,8 +6,8 @@ from many random starts. The theorem says that the recovered network's objective
 that the way back keeps it, and that no trained network comes below it.
 
 A closed form needs no solver. Its certificate is the exact program over all arrangements: the
-closed form is compared with that program's dual bound, on the whitened data for two layers and on the
-whitened activations of the last hidden layer for a deep network.
+closed form is compared with that program's dual bound, on the whitened data for two layers and on
+the whitened activations of the last hidden layer for a deep network.
 """
 
 import copy
