@@ -134,5 +134,5 @@ def test_missing_gates_are_refused(spoil):
     with pytest.raises(ValueError, match=r"needs gates of shape \(2, 6, P\), one set for each"):
         train(data | {"gates": spoil(data["gates"])}, SWEEP)
     del data["gates"]
-    with pytest.raises(ValueError, match=r"got none; make the features by designs\.whit"):
+    with pytest.raises(ValueError, match=r"got none; make the features by pipeline\.designs\.whit"):
         train(data, SWEEP)
