@@ -32,7 +32,7 @@ COLUMNS = ["panel", "method", "x", "mean", "reach", "seeds", "certified"]
 
 
 def table(runs: pd.DataFrame, values: dict[str, float], kind: str) -> pd.DataFrame:
-    """Return the numbers of the figure, in the columns `COLUMNS`, at the chosen settings.
+    """Return the numbers of the methods `COMPARED` at their chosen settings, columns `COLUMNS`.
 
     Panel "rank" has the best rank; "accuracy" and "ece" have means of the seeds, with their
     standard deviation as `reach`; "difference" is the paired mean of truncated - SGD, with half of
