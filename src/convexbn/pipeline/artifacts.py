@@ -1,6 +1,6 @@
-"""What the stages hand to each other: tensors (.safetensors), tables (.csv), documents (.json).
+"""Artifacts of the stages: tensors (.safetensors), tables (.csv) and documents (.json).
 
-Each artifact carries its provenance inside the file, and each is written whole or not at all
+Each artifact carries its provenance inside the file, and is written whole or not at all
 (:mod:`convexbn.files`).
 """
 
@@ -9,13 +9,15 @@ import platform
 import re
 import shutil
 import subprocess
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from convexbn.files import atomic
+from convexbn.inputs import ArrayLike
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,17 +25,19 @@ if TYPE_CHECKING:
 _VERSIONS = ("convexbn", "numpy", "torch")
 
 
-def provenance(seed=None, device="cpu", **parameters) -> dict:
-    """Return where a result comes from: code, versions, machine, seed and parameters.
+def provenance(
+    seed: int | Sequence[int] | None = None, device: str = "cpu", **parameters: Any
+) -> dict[str, Any]:
+    """Return the origin of a result: code, versions, machine, seed and parameters.
 
     Parameters
     ----------
-    seed : int or list of int, optional
-        The seed or seeds the result depends on.
+    seed : int or sequence of int, optional
+        The seed or seeds that the result depends on.
     device : str
-        The device the work was done on.
+        The device of the computation.
     **parameters
-        JSON-able settings of the stage that wrote the result.
+        Settings of the stage that wrote the result, of types that JSON has.
     """
     return {
         "commit": _git("rev-parse", "HEAD"),
@@ -47,8 +51,8 @@ def provenance(seed=None, device="cpu", **parameters) -> dict:
     }
 
 
-def _git(*arguments) -> str | None:
-    """Ask git about the checkout this package is in; None for an installed copy or without git."""
+def _git(*arguments: str) -> str | None:
+    """Return git's answer on the package's checkout; None for an installed copy or without git."""
     if shutil.which("git") is None:
         return None
     command = ["git", "-C", str(Path(__file__).parent), *arguments]
@@ -56,7 +60,7 @@ def _git(*arguments) -> str | None:
     return run.stdout.strip() if run.returncode == 0 else None
 
 
-def save_tensors(path, tensors: dict, provenance: dict) -> None:
+def save_tensors(path: str | Path, tensors: dict[str, ArrayLike], provenance: dict) -> None:
     """Write named arrays (numpy or torch, on any device) to a .safetensors file."""
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
@@ -69,14 +73,14 @@ def save_tensors(path, tensors: dict, provenance: dict) -> None:
             raise _system_error(error) from error
 
 
-def load_tensors(path) -> dict:
+def load_tensors(path: str | Path) -> dict[str, np.ndarray]:
     """Read the arrays of a .safetensors file as numpy arrays."""
     from safetensors.numpy import load_file
 
     return load_file(path)
 
 
-def read_provenance(path) -> dict:
+def read_provenance(path: str | Path) -> dict[str, Any]:
     """Return the provenance that an artifact (.safetensors, .csv or .json) carries."""
     suffix = Path(path).suffix
     if suffix == ".safetensors":
@@ -90,14 +94,14 @@ def read_provenance(path) -> dict:
         return json.loads(file.readline().removeprefix("# "))
 
 
-def write_table(path, frame, provenance: dict) -> None:
+def write_table(path: str | Path, frame: "pd.DataFrame", provenance: dict) -> None:
     """Write a pandas DataFrame as .csv, its provenance in a comment on the first line."""
     with atomic(path) as partial, open(partial, "w", encoding="utf-8", newline="") as file:
         file.write(f"# {json.dumps(provenance)}\n")
         frame.to_csv(file, index=False)
 
 
-def read_table(path) -> "pd.DataFrame":
+def read_table(path: str | Path) -> "pd.DataFrame":
     """Read a .csv of :func:`write_table` (or any plain .csv) as a DataFrame."""
     import pandas as pd
 
@@ -112,12 +116,12 @@ def _without_missing(table: "pd.DataFrame", column: str) -> "pd.DataFrame":
     return table.assign(**{column: table[column].astype(object).fillna("")})
 
 
-def read_all(paths) -> "pd.DataFrame":
+def read_all(paths: Iterable[str | Path]) -> "pd.DataFrame":
     """Read tables of one schema and stack them; no paths give an empty table."""
     return stack([read_table(path) for path in paths])
 
 
-def stack(frames) -> "pd.DataFrame":
+def stack(frames: Iterable["pd.DataFrame"]) -> "pd.DataFrame":
     """Return tables of one schema as one; empty ones are left out, and none give an empty one."""
     import pandas as pd
 
@@ -138,25 +142,24 @@ def rounded(frame: "pd.DataFrame", digits: int = 6) -> "pd.DataFrame":
     return frame.assign(**columns)
 
 
-def write_document(path, content: dict, provenance: dict) -> None:
+def write_document(path: str | Path, content: dict, provenance: dict) -> None:
     """Write a JSON document with its provenance."""
     with atomic(path) as partial:
         text = json.dumps({"provenance": provenance, **content}, indent=2, allow_nan=False)
         partial.write_text(text + "\n", encoding="utf-8")
 
 
-def read_document(path) -> dict:
+def read_document(path: str | Path) -> dict[str, Any]:
     """Read a JSON document of :func:`write_document`, provenance included."""
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
 def _system_error(error: Exception) -> Exception:
-    """Return the OSError that a library's error tells of in words only, or else the error."""
+    """Return the OSError that a library's error only describes in words, or else the error."""
     number = re.search(r"\(os error (\d+)\)", str(error))
     return OSError(int(number[1]), str(error)) if number else error
 
 
-def _to_numpy(tensor) -> np.ndarray:
-    if hasattr(tensor, "detach"):
-        tensor = tensor.detach().cpu()
-    return np.asarray(tensor, order="C")
+def _to_numpy(tensor: ArrayLike) -> np.ndarray:
+    detach = getattr(tensor, "detach", None)
+    return np.asarray(detach().cpu() if detach else tensor, order="C")

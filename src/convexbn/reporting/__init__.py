@@ -1,1 +1,1 @@
-"""From tables to verdicts and pixels."""
+"""Reporting: from tables to verdicts and figures."""

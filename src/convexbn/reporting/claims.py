@@ -94,9 +94,9 @@ def corrected(findings: dict[str, Finding]) -> dict[str, Finding]:
 
 def _adjusted(finding: Finding, p: float, tests: int) -> Finding:
     words = f"{finding.measured}; p = {p:.2g} after Holm's correction for {tests} tests"
-    is_open = finding.verdict == "not resolved"
-    verdict = finding.verdict if is_open else finding.interval.verdict(p)
-    return finding._replace(measured=words, verdict=verdict)
+    if finding.interval is None or finding.verdict == "not resolved":
+        return finding._replace(measured=words)
+    return finding._replace(measured=words, verdict=finding.interval.verdict(p))
 
 
 def unless_uncertified(finding: Finding, missed: int, unit: str = "solve(s)") -> Finding:

@@ -10,7 +10,7 @@ from convexbn.reporting.methods import SOLVED
 
 Rows = TypeVar("Rows", np.ndarray, pd.DataFrame)
 
-_SAME = {"rtol": 1e-9, "atol": 0}  # numbers that were written and read again
+_ROUNDING = 1e-9  # relative, of numbers that were written and read again
 
 
 def leading_to(setting, convex: pd.DataFrame, sgd: pd.DataFrame) -> pd.DataFrame:
@@ -29,13 +29,17 @@ def leading_to(setting, convex: pd.DataFrame, sgd: pd.DataFrame) -> pd.DataFrame
     is_solved = setting.method in SOLVED
     history = convex if is_solved else sgd
     rows = history[(history["dataset"] == setting.dataset) & (history["run"] == setting.run)]
-    same = pd.Series(np.isclose(rows["beta"], setting.beta, **_SAME), rows.index)
+    same = _is(rows["beta"], setting.beta)
     if is_solved:
-        path = rows[rows["beta"] >= setting.beta * (1 - _SAME["rtol"])]
+        path = rows[rows["beta"] >= setting.beta * (1 - _ROUNDING)]
         larger = set(path.loc[~same[path.index], "seed"])
         is_tuned = larger and larger != set(path["seed"])
         return rows[same & ~rows["seed"].isin(larger)] if is_tuned else path
-    return rows[same & np.isclose(rows["learning_rate"], setting.learning_rate, **_SAME)]
+    return rows[same & _is(rows["learning_rate"], setting.learning_rate)]
+
+
+def _is(column: pd.Series, value: float) -> pd.Series:
+    return pd.Series(np.isclose(column, value, rtol=_ROUNDING, atol=0), column.index)
 
 
 def over_time(

@@ -1,5 +1,6 @@
 """Tables as self-contained HTML pages for the report."""
 
+from collections.abc import Callable
 from html import escape
 
 import numpy as np
@@ -31,20 +32,21 @@ p {{ max-width: 50em; line-height: 1.4; }}
 _METHODS_NOTE = (
     "Mean ± standard deviation over the seeds (one seed has no deviation), at the last epoch or "
     "final iterate of the setting with the best mean validation accuracy. Beta is the weight "
-    "decay; the rank is that of the data the program sees, with the share of the data's energy it "
-    "keeps. Calibration error (15 bins) and negative log-likelihood (NLL) are those of the softmax "
-    "of the scores at the temperature that fits the validation images best. Objectives compare at "
-    "equal beta and rank only. The relative gap bounds how far the objective is from the optimum; "
-    "what is trained by SGD has no such bound. Seconds are the training time of one seed, with the "
-    "SVD and, on a path of all seeds, the solves at larger betas; the search over settings is not "
-    "in them. Named last is what of a setting is the smallest, the largest or the only value tried."
+    "decay; rank is the number of singular directions that the program sees, with the share of the "
+    "data's energy they keep. Calibration error (15 bins) and negative log-likelihood (NLL) are of "
+    "the softmax of the scores at the temperature that fits the validation images best. Objectives "
+    "are comparable at equal beta and rank only. The relative gap bounds the distance of the "
+    "objective from the optimum; methods trained by SGD have no such bound. Seconds are the "
+    "training time of one seed, with the SVD and, on a path of all seeds, the solves at larger "
+    "betas, but without the search over settings. The last column names the parts of a setting "
+    "that are the smallest, the largest or the only value tried."
 )
 _THEOREMS_NOTE = (
     "Each row solves the convex program of one small problem of random data; both sides of the "
-    "statement's sign have the same optimum. 'Recovered network' is the training objective of the "
-    "network made from the solution, 'way back' the relative difference between it and the "
+    "statement's equation have the same optimum. 'Recovered network' is the training objective of "
+    "the network made from the solution, 'way back' the relative difference between it and the "
     "program's objective at that network's blocks. 'Best trained network' is the best of many "
-    "descents from random starts, 'relative excess' how far above the convex optimum it stays. "
+    "descents from random starts, 'relative excess' its relative distance above the optimum. "
     "For the closed forms the gap is the relative distance between the formula and the dual bound "
     "of the exact program over all arrangements. n samples, d features (of a patch), C outputs, K "
     "patches, P arrangements, beta the weight decay; seconds are those of the solver."
@@ -117,16 +119,16 @@ def theorems_page(theorems: pd.DataFrame) -> str:
 def claims_page(claims: pd.DataFrame) -> str:
     """Return the table of claims as a page."""
     note = (
-        "Each row is a statement of the paper, or a finding of our pilots, that this run checks by "
-        "itself. 'not resolved' says that the run cannot tell: too few seeds, an interval that "
-        "contains zero, or a solve without certificate. p is that of a paired t test, and Holm's "
-        "correction is for one statement on several data sets. 'not run' says why in the measured "
-        "column."
+        "Each row is a statement of the paper, or a finding of pilot runs, that this run checks by "
+        "itself. 'Not resolved' means that the run cannot tell: too few seeds, an interval that "
+        "contains zero, or a solve without certificate. p is the p-value of a paired t test; "
+        "Holm's correction is for one statement tested on several data sets. If a statement was "
+        "not run, the measured column says why."
     )
     return page(claims, "Claims and what was measured", note)
 
 
-def _unless_nan(form: str):
+def _unless_nan(form: str) -> Callable[[float], str]:
     return lambda value: "" if np.isnan(value) else form.format(value)
 
 
@@ -134,7 +136,7 @@ def _words(column: pd.Series) -> list[str]:
     return [word if isinstance(word, str) else "" for word in column]
 
 
-def _plus_minus(table: pd.DataFrame, measure: str, form: str, scale=1) -> list[str]:
+def _plus_minus(table: pd.DataFrame, measure: str, form: str, scale: float = 1) -> list[str]:
     means, stds = scale * table[f"{measure}_mean"], scale * table[f"{measure}_std"]
     return [
         _unless_nan(form)(mean) + _unless_nan(f" ± {form}")(std)

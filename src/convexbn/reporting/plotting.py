@@ -1,11 +1,19 @@
-"""How figures look: one style, one colour, marker and label per method, and how they are saved."""
+"""The style that all figures share, their common parts, and how they are saved."""
 
 import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from math import ceil
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import matplotlib
 import numpy as np
+import pandas as pd
 import seaborn as sns
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
@@ -13,8 +21,10 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocato
 from convexbn.files import atomic
 from convexbn.reporting.methods import Style, style_of
 
+Values: TypeAlias = "pd.Series | np.ndarray"
+
 WIDTH = 5.5  # inches, the text width of a one-column page
-WIDE = 7.2  # of figures with many panels side by side
+WIDE = 7.2  # inches, for figures with many panels side by side
 PERCENT = 100  # accuracies are fractions in the tables and percent in the figures
 
 
@@ -50,20 +60,28 @@ _STYLE = {
 }
 
 
-def style():
+@contextmanager
+def style() -> Iterator[None]:
     """Return a context in which figures are drawn in the project's style; also a decorator."""
-    return matplotlib.rc_context({**sns.axes_style("ticks"), **_STYLE})
+    settings: dict[Any, Any] = {**sns.axes_style("ticks"), **_STYLE}
+    with matplotlib.rc_context(settings):
+        yield
 
 
-def panels(columns: int, rows=1, width=WIDTH, height=2.5, **options):
-    """Return an empty figure and its axes, shape (rows, columns)."""
+def panels(
+    columns: int, rows: int = 1, width: float = WIDTH, height: float = 2.5, **options: Any
+) -> tuple[Figure, np.ndarray]:
+    """Return an empty figure and its axes, an array of shape (rows, columns).
+
+    Sizes are in inches; `options` go to :meth:`matplotlib.figure.Figure.subplots`.
+    """
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, **options)
     sns.despine(figure)
     return figure, axes
 
 
-def band(axes, x, mean, std, color, **line) -> None:
+def band(axes: Axes, x: Values, mean: Values, std: Values, color: str, **line: Any) -> None:
     """Draw a mean as a line and one standard deviation to both sides as a band.
 
     A NaN standard deviation (a single seed) draws no band.
@@ -72,13 +90,13 @@ def band(axes, x, mean, std, color, **line) -> None:
     axes.fill_between(x, mean - std, mean + std, color=color, alpha=0.18, linewidth=0)
 
 
-def level(axes, mean, std, color) -> None:
-    """Draw what does not depend on x: a dashed line, and one standard deviation as a band."""
+def level(axes: Axes, mean: float, std: float, color: str) -> None:
+    """Draw a value that does not depend on x as a dashed line, one standard deviation as a band."""
     axes.axhline(mean, color=color, linestyle="--")
     axes.axhspan(mean - std, mean + std, color=color, alpha=0.18, linewidth=0)
 
 
-def points(axes, x, y, style: Style, uncertified) -> None:
+def points(axes: Axes, x: Values, y: Values, style: Style, uncertified: Values) -> None:
     """Draw points in a style's colour and marker, open where a solve is not certified.
 
     Parameters
@@ -90,23 +108,23 @@ def points(axes, x, y, style: Style, uncertified) -> None:
     _, color, marker = style
     for mask, face in ((~uncertified, color), (uncertified, "white")):
         if mask.any():
-            open_or_full = {"markerfacecolor": face, "linestyle": "none", "zorder": 3}
-            axes.plot(x[mask], y[mask], color=color, marker=marker, **open_or_full)
+            kind: dict[str, Any] = {"markerfacecolor": face, "linestyle": "none", "zorder": 3}
+            axes.plot(x[mask], y[mask], color=color, marker=marker, **kind)
 
 
-def crosses(axes, x, color) -> None:
-    """Mark at the foot of a panel where there is nothing to draw, as every network diverged."""
-    cross = {"marker": "x", "color": color, "clip_on": False, "linestyle": "none"}
+def crosses(axes: Axes, x: Values, color: str) -> None:
+    """Mark the places at the foot of a panel where every network diverged."""
+    cross: dict[str, Any] = {"marker": "x", "color": color, "clip_on": False, "linestyle": "none"}
     if len(x):
         axes.plot(x, np.full(len(x), 0.03), transform=axes.get_xaxis_transform(), **cross)
 
 
-def handles(methods, **line) -> list[Line2D]:
-    """Return legend entries for methods; `line` overrides how their lines look."""
+def handles(methods: Iterable[str], **line: Any) -> list[Line2D]:
+    """Return legend entries for methods; `line` overrides properties of their lines."""
     return entries([style_of(method) for method in methods], **line)
 
 
-def entries(styles, **line) -> list[Line2D]:
+def entries(styles: Iterable[Style], **line: Any) -> list[Line2D]:
     """Return legend entries for styles; `line` overrides properties of their lines."""
     return [
         Line2D([], [], **{"label": label, "color": color, "marker": marker, **line})
@@ -114,7 +132,7 @@ def entries(styles, **line) -> list[Line2D]:
     ]
 
 
-def mark(label: str, marker: str, **options) -> Line2D:
+def mark(label: str, marker: str, **options: Any) -> Line2D:
     """Return the legend entry of a marker that every method may have."""
     return Line2D([], [], label=label, marker=marker, color="0.3", linestyle="none", **options)
 
@@ -124,7 +142,7 @@ def not_certified(present: bool) -> list[Line2D]:
     return [mark("not certified", "o", markerfacecolor="white")] if present else []
 
 
-def levels(panels, rows) -> list[Line2D]:
+def levels(panels: Iterable[Axes], rows: pd.DataFrame) -> list[Line2D]:
     """Draw published test accuracies as dotted lines; return their legend entries.
 
     Parameters
@@ -136,14 +154,18 @@ def levels(panels, rows) -> list[Line2D]:
     drawn = []
     for row in rows.itertuples():
         label, color, _ = style_of(row.method)
-        dotted = {"color": color, "linestyle": ":", "label": f"{label}, published ({row.source})"}
+        dotted: dict[str, Any] = {
+            "color": color,
+            "linestyle": ":",
+            "label": f"{label}, published ({row.source})",
+        }
         for axes in panels:
             axes.axhline(PERCENT * row.test_accuracy, **dotted)
         drawn.append(Line2D([], [], **dotted))
     return drawn
 
 
-def legend(figure, handles, at_most=4) -> None:
+def legend(figure: Figure, handles: Sequence[Artist], at_most: int = 4) -> None:
     """Put one legend for all panels below them, in rows of `at_most` entries or fewer."""
     rows = ceil(len(handles) / at_most)
     figure.legend(
@@ -155,7 +177,7 @@ def legend(figure, handles, at_most=4) -> None:
     )
 
 
-def log_x(axes) -> None:
+def log_x(axes: Axes) -> None:
     """Make the x axis of a drawn panel logarithmic, its ticks plain numbers at any range."""
     axes.set_xscale("log", nonpositive="mask")
     low, high = axes.get_xlim()
@@ -165,7 +187,7 @@ def log_x(axes) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def log_y(axes) -> None:
+def log_y(axes: Axes) -> None:
     """Make the y axis of a drawn panel logarithmic, its ticks plain numbers within a decade."""
     axes.set_yscale("log")
     low, high = axes.get_ylim()
@@ -175,17 +197,17 @@ def log_y(axes) -> None:
         axes.yaxis.set_minor_locator(NullLocator())
 
 
-def accuracy_axes(axes, x: str, y: str, log=True) -> None:
+def accuracy_axes(axes: Axes, x: str, y: str, log: bool = True) -> None:
     """Label a drawn panel of accuracies in percent, its x axis logarithmic by default."""
     if log:
         log_x(axes)
     low, high = axes.get_ylim()
-    # A deviation can reach beyond what an accuracy can be.
+    # A band can reach beyond the range of accuracies.
     axes.set(xlabel=x, ylabel=y, ylim=(max(low, -1), min(high, PERCENT + 1)))
 
 
-def energy_scale(axes, ranks, energy) -> None:
-    """Label above a drawn panel of ranks the share of energy that each of them keeps."""
+def energy_scale(axes: Axes, ranks: np.ndarray, energy: Iterable[float]) -> None:
+    """Label a drawn panel of ranks, above it, with the share of energy that each rank keeps."""
     top = axes.secondary_xaxis("top")
     top.spines["top"].set_visible(False)
     top.tick_params(length=0)
@@ -195,8 +217,13 @@ def energy_scale(axes, ranks, energy) -> None:
     top.set_xlabel("energy kept (%)")
 
 
-def ticks_at(axis, values, labels=None, share=0.09) -> None:
-    """Put the ticks of a logarithmic axis at given values, as many as can be labelled.
+def ticks_at(
+    axis: Axis,
+    values: Sequence[float] | np.ndarray,
+    labels: Iterable[str] | None = None,
+    share: float = 0.09,
+) -> None:
+    """Put the ticks of a logarithmic axis at those of some values that have room for a label.
 
     Parameters
     ----------
@@ -220,11 +247,11 @@ def ticks_at(axis, values, labels=None, share=0.09) -> None:
     axis.set_ticks([values[i] for i in kept], [texts[i] for i in kept])
 
 
-def save(figure: Figure, pdf, png, provenance: dict) -> None:
-    """Write a figure as PDF and PNG with its provenance inside; same figure, same bytes."""
+def save(figure: Figure, pdf: str | Path, png: str | Path, provenance: dict) -> None:
+    """Write a figure as PDF and PNG with its provenance; the same figure gives the same bytes."""
     words = json.dumps(provenance, sort_keys=True)
-    # The date is left out on purpose: it would make each drawing a different file.
-    metadata = {
+    # Without the date, which would make each drawing a different file.
+    metadata: dict[str, dict] = {
         "pdf": {"Keywords": words, "CreationDate": None},
         "png": {"Provenance": words},
     }
@@ -233,7 +260,7 @@ def save(figure: Figure, pdf, png, provenance: dict) -> None:
             figure.savefig(partial, format=kind, dpi=300, metadata=metadata[kind])
 
 
-def gradient(count: int) -> list:
+def gradient(count: int) -> list[tuple[float, float, float]]:
     """Return `count` colours of rising lightness, for values that have an order."""
     return sns.color_palette("viridis", count)
 

@@ -1,11 +1,13 @@
-"""From the runs' own tables to the numbers of the report.
+"""Selection of settings: from the tables of the runs to the numbers of the report.
 
 A run tries several settings (run, beta, learning rate), each with several seeds. Settings are
 chosen by their mean validation accuracy and judged by their last epoch or final iterate; the test
 columns are reported, and never choose anything. A run that was tuned with some of its seeds has the
-others in one setting only, and that is the run's. Runs that are no candidates show how much a
-quantity matters, and are never chosen either.
+others in one setting only, and that is the run's setting. Runs that are not candidates show the
+effect of a quantity, and are never chosen either.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -22,7 +24,7 @@ RUNS = [
     *("objective", "relative_gap", "certified", "neurons", "seconds"),
 ]
 SETTING = ["run", "beta", "learning_rate"]
-# What a run fixes for all its settings, as far as it has them.
+# Columns that a run fixes for all its settings.
 SIZES = ["rank", "energy", "filter_kind", "filter_value", "gates", "optimizer", "batch_size"]
 MEASURES = [
     *("validation_accuracy", "test_accuracy", "train_accuracy", "train_loss", "test_loss"),
@@ -43,7 +45,7 @@ def collect(evaluations: pd.DataFrame, sgd: pd.DataFrame) -> pd.DataFrame:
     Raises
     ------
     ValueError
-        If both are empty, or a method is unknown.
+        If both are empty, or a method is unknown (named in the message).
     """
     runs = stack([evaluations, _last_epochs(sgd) if len(sgd) else sgd])
     if runs.empty:
@@ -51,7 +53,7 @@ def collect(evaluations: pd.DataFrame, sgd: pd.DataFrame) -> pd.DataFrame:
     present("method", runs["method"], METHODS)
     order = ["dataset", "method", "run", "beta", "learning_rate", "seed"]
     runs = runs.reindex(columns=RUNS).sort_values(order, key=_in_order, ignore_index=True)
-    # Networks have no spectrum, and so no filter of it.
+    # Networks have no spectrum, hence no filter of it.
     kinds = runs["filter_kind"].astype(object).fillna("")
     return runs.assign(filter_kind=kinds, candidate=runs["candidate"].ne(False))
 
@@ -67,18 +69,18 @@ def _in_order(column: pd.Series) -> pd.Series:
 
 
 def not_certified(rows: pd.DataFrame) -> pd.Series:
-    """Return which rows are convex solves that missed their tolerance; never true for SGD."""
+    """Return a mask of the convex solves that missed their tolerance; never true for SGD."""
     return rows["certified"].eq(False)
 
 
-def select(runs: pd.DataFrame, by=("dataset", "method")) -> pd.DataFrame:
+def select(runs: pd.DataFrame, by: Sequence[str] = ("dataset", "method")) -> pd.DataFrame:
     """Return the rows (all seeds) of the best setting in each group.
 
-    The best setting has the highest mean validation accuracy over its seeds; of equals, the one
-    with the larger beta, then the smaller learning rate, the smaller rank, the first name. A
-    setting with a diverged seed (its objective or validation accuracy is not finite) is never
-    chosen, and neither is one of a run that is no candidate, nor one that fewer seeds have than
-    another setting of its run in the group. A group without any other setting has no rows in the
+    The best setting has the highest mean validation accuracy over its seeds; ties go to the larger
+    beta, then to the smaller learning rate, the smaller rank, the first name. Three kinds of
+    settings are never chosen: those with a diverged seed (its objective or validation accuracy is
+    not finite), those of a run that is not a candidate, and those that have fewer seeds than
+    another setting of their run in the group. A group without any other setting has no rows in the
     result.
 
     Parameters
@@ -123,8 +125,8 @@ def filter_words(kind: str, value: float) -> str:
     return f"{kind} {value:g}" if kind else ""
 
 
-def programs(runs: pd.DataFrame, methods=SOLVED) -> pd.DataFrame:
-    """Return the rows of some convex programs, of which there must be one.
+def programs(runs: pd.DataFrame, methods: Sequence[str] = SOLVED) -> pd.DataFrame:
+    """Return the rows of some convex programs, at least one.
 
     Raises
     ------
@@ -140,7 +142,7 @@ def programs(runs: pd.DataFrame, methods=SOLVED) -> pd.DataFrame:
 
 
 def _mean_of_all(column: pd.Series) -> float:
-    """Mean that a single NaN makes NaN, rounded so that the order of the seeds breaks no tie."""
+    """Return the mean, NaN if a value is, rounded so that the order of the seeds breaks no tie."""
     return round(column.mean(skipna=False), 12)
 
 
@@ -154,7 +156,7 @@ def _check_validation(runs: pd.DataFrame) -> None:
             )
 
 
-def summarize(rows: pd.DataFrame, by) -> pd.DataFrame:
+def summarize(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Return mean and standard deviation (ddof 1, NaN for one seed) of `MEASURES` in each group.
 
     Returns
@@ -173,7 +175,7 @@ def summarize(rows: pd.DataFrame, by) -> pd.DataFrame:
     return pd.concat([sizes, seeds, certified, spread], axis=1).reset_index()
 
 
-def _all_certified(column: pd.Series):
+def _all_certified(column: pd.Series) -> bool | float:
     return bool(column.eq(True).all()) if column.notna().any() else np.nan
 
 
@@ -204,7 +206,7 @@ def methods(runs: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(by, key=_in_order, ignore_index=True)
 
 
-def _edges(setting, runs) -> str:
+def _edges(setting, runs: pd.DataFrame) -> str:
     method = runs[runs["dataset"].eq(setting.dataset) & runs["method"].eq(setting.method)]
     run = method[method["run"] == setting.run]
     tried = {"beta": run, "learning_rate": run}

@@ -1,10 +1,10 @@
-"""What repetitions over seeds can tell apart.
+"""Significance of differences between methods, from their repetitions over seeds.
 
 Two methods that share their seeds are compared by the differences d_s of one measure, one per seed:
 
     mean d +- t(n - 1) std d / sqrt(n),        p = P(|T| >= |mean d| sqrt(n) / std d),
 
-the two-sided interval and test of Student. Of m tests of one statement the p-values, in ascending
+the two-sided interval and test of Student. The p-values of m tests of one statement, in ascending
 order p_(1), ..., p_(m), are raised to `max_{j <= i} min(1, (m - j + 1) p_(j))` (Holm 1979): the
 probability that any of the tests rejects wrongly then stays below the level.
 """
@@ -15,8 +15,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-LEVEL = 0.95  # of confidence
-SEEDS = 5  # fewest that can resolve a small difference
+from convexbn.inputs import ArrayLike
+
+LEVEL = 0.95  # confidence of intervals
+SEEDS = 5  # fewest seeds that can resolve a small difference
 
 
 class Interval(NamedTuple):
@@ -29,12 +31,12 @@ class Interval(NamedTuple):
     pairs: int
 
     def verdict(self, p: float | None = None) -> str:
-        """Return what this says of an improvement that was expected, `p` being the adjusted one.
+        """Return the verdict on an improvement that was expected.
 
         Parameters
         ----------
         p : float, optional
-            The p-value adjusted for other tests; by default there are none.
+            The p-value adjusted for other tests; by default there are no other tests.
         """
         if self.pairs < SEEDS or (p is not None and p > 1 - LEVEL):
             return "not resolved"
@@ -43,7 +45,9 @@ class Interval(NamedTuple):
         return "reproduced" if self.low > 0 else "not resolved"
 
 
-def differences(first: pd.DataFrame, second: pd.DataFrame, measure="test_accuracy") -> np.ndarray:
+def differences(
+    first: pd.DataFrame, second: pd.DataFrame, measure: str = "test_accuracy"
+) -> np.ndarray:
     """Return first - second of a measure for each seed that both have.
 
     Parameters
@@ -55,16 +59,16 @@ def differences(first: pd.DataFrame, second: pd.DataFrame, measure="test_accurac
     return pairs.dropna().to_numpy(dtype=float)
 
 
-def interval(values, resolution=0.0) -> Interval:
+def interval(values: ArrayLike, resolution: float = 0.0) -> Interval:
     """Return Student's interval and test of the mean of differences, NaN for fewer than two.
 
     Parameters
     ----------
     values : array, shape (pairs,)
     resolution : float
-        What all values may be wrong by, together and to either side, because they were looked for
-        on a grid: the interval is that much wider at both ends, and the test is of whether the
-        mean may be zero within it.
+        Error that all values may share, to either side, because they were searched on a grid. The
+        interval is that much wider at both ends, and the test asks whether the mean may be zero
+        within it.
     """
     values = np.asarray(values, dtype=float)
     n = len(values)
@@ -74,13 +78,13 @@ def interval(values, resolution=0.0) -> Interval:
     error = float(np.std(values, ddof=1) / np.sqrt(n))
     reach = float(stats.t.ppf((1 + LEVEL) / 2, df=n - 1)) * error + resolution
     distance = max(0.0, abs(mean) - resolution)
-    # Equal differences are a certain one, or certainly none.
+    # Equal differences leave no doubt: their mean is zero or it is not.
     size = distance / error if error > 0 else (np.inf if distance else 0.0)
     return Interval(mean, mean - reach, mean + reach, float(2 * stats.t.sf(size, df=n - 1)), n)
 
 
-def holm(p) -> np.ndarray:
-    """Return the p-values of several tests, adjusted for there being several.
+def holm(p: ArrayLike) -> np.ndarray:
+    """Return the p-values of several tests, adjusted for their number.
 
     Parameters
     ----------
@@ -93,15 +97,15 @@ def holm(p) -> np.ndarray:
     return adjusted
 
 
-def slopes(x, values: pd.DataFrame) -> np.ndarray:
+def slopes(x: ArrayLike, values: pd.DataFrame) -> np.ndarray:
     """Return each seed's slope of least squares of some values on x.
 
     Parameters
     ----------
     x : array, shape (m,)
-        Not all equal.
+        Values that are not all equal.
     values : DataFrame, shape (m, seeds)
-        Seeds without all values are left out.
+        Seeds that lack a value are left out.
     """
-    x = np.asarray(x, dtype=float) - np.mean(x)
-    return x @ values.dropna(axis=1).to_numpy(dtype=float) / (x @ x)
+    centred = np.asarray(x, dtype=float) - np.mean(x)
+    return centred @ values.dropna(axis=1).to_numpy(dtype=float) / (centred @ centred)

@@ -1,4 +1,4 @@
-"""What the benchmark's part of the config asks for. Imports nothing heavy: Snakemake reads it."""
+"""Cases of the benchmark's section of the config. Imports nothing heavy: Snakemake reads it."""
 
 CONTESTANTS = ["convexbn", "pyscnn", "skglm", "celer", "clarabel", "scs"]
 _FIGURES = "convexbn.experiments.benchmark.figures"
@@ -46,20 +46,20 @@ def races_before(case: str, solver: str) -> list[str]:
     return [] if solver == "convexbn" else [f"{case}.convexbn"]
 
 
-def scaling_cases(scaling: dict) -> dict:
+def scaling_cases(scaling: dict) -> dict[str, dict]:
     """Return the problems in which one size is varied at a time, by name.
 
     Parameters
     ----------
     scaling : dict
-        `base`, a problem, and `vary`: the size's key in it to its values.
+        `base`, a problem, and `vary`: values by the key of the size in that problem.
     """
     named = scaling_points(scaling).items()
     return {name: scaling["base"] | {key: value} for (key, value), name in named}
 
 
-def scaling_points(scaling: dict) -> dict:
-    """Return (size, value) to the name of the problem; the base has one name in every row."""
+def scaling_points(scaling: dict) -> dict[tuple, str]:
+    """Return the names of the problems by (size, value); the base has one name at all sizes."""
     base, vary = scaling["base"], scaling["vary"]
     return {
         (key, value): "scaling-base" if base[key] == value else f"scaling-{key}-{value}"
@@ -69,10 +69,10 @@ def scaling_points(scaling: dict) -> dict:
 
 
 def race_of(benchmark: dict, case: str) -> dict:
-    """Return how a problem is raced: limits, repeats and the accuracy at which a race is over."""
+    """Return the settings of a race: limits, repeats and the accuracy at which it is over."""
     is_scaling = case not in benchmark["problems"]
     entry = benchmark["scaling"] if is_scaling else benchmark
     target = entry["accuracy"] if is_scaling else min(benchmark["accuracies"])
     limits = {key: entry.get(key, benchmark[key]) for key in ("seconds", "repeats")}
-    # This library solves first, and so well that its dual bound tells excesses at the target.
+    # This library solves first, precisely enough for its dual bound to resolve the target.
     return limits | {"memory": benchmark["memory"], "target": target, "tolerance": target / 10}

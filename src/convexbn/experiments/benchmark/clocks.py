@@ -1,4 +1,4 @@
-"""What a solver shows while it is measured, and the clock that stands still meanwhile.
+"""The recorder of a measured solver, whose clock stands still while a point is sent.
 
 A solver works in a process of its own and shows weights to the judge in another, over a
 connection, one point at a time: neither the judge's time nor its memory is the solver's.
@@ -7,28 +7,41 @@ connection, one point at a time: neither the judge's time nor its memory is the 
 import re
 import resource
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
+from convexbn.inputs import ArrayLike
 from convexbn.solvers.snapshots import Stopwatch
 
-_GROWTH = 1.15  # of the time between points: as dense early as late on a logarithmic axis
-_SOONEST = 0.005  # seconds between points
+_GROWTH = 1.15  # least ratio of successive times: equally dense along a logarithmic axis
+_SOONEST = 0.005  # least seconds between points
+
+
+class Channel(Protocol):
+    """The solver's end of a connection to the judge."""
+
+    def send(self, message: tuple, /) -> None:
+        """Send a message."""
+
+    def recv(self) -> bool:
+        """Return whether the judge wants more points."""
 
 
 class Stopped(Exception):
-    """The judge has seen enough."""
+    """The judge needs no more points."""
 
 
 class Recorder:
-    """Shows points to the judge, and times them.
+    """Sends points to the judge, and times them.
 
     Parameters
     ----------
     connection : multiprocessing.connection.Connection
-        To the judge. Each point is answered with True to go on.
+        The connection to the judge. Each point is answered with True to go on.
     """
 
-    def __init__(self, connection):
+    def __init__(self, connection: Channel):
         self._connection = connection
         self.restart()
 
@@ -36,23 +49,25 @@ class Recorder:
         """Start a solve from the beginning."""
         self._clock, self._next = Stopwatch(), 0.0
 
-    def show(self, weights, final=False, **witness) -> None:
-        """Show a point, unless the one before it is too recent.
+    def show(
+        self, weights: Callable[[], ArrayLike], final: bool = False, **witness: ArrayLike
+    ) -> None:
+        """Send a point, unless the one before it is too recent.
 
         Parameters
         ----------
         weights : callable
             Returns the weights as an array of the form of :class:`convexbn.Solution`; called only
-            if they are shown, with the clock paused.
+            if they are sent, with the clock paused.
         final : bool
-            Show it in any case: it is where the solver ends.
+            Whether the solver ends here; such a point is always sent.
         **witness
             The dual variables that :func:`convexbn.certify` takes, where the solver has them.
 
         Raises
         ------
         Stopped
-            If the judge has seen enough.
+            If the judge needs no more points.
         """
         seconds = self._clock.seconds
         if seconds < self._next and not final:
@@ -65,10 +80,11 @@ class Recorder:
 
 
 def peak_memory() -> int:
-    """Return the largest resident memory that this process has had, in bytes."""
+    """Return the peak resident memory of this process, in bytes."""
     status = Path("/proc/self/status")
     if status.exists():
-        # Not ru_maxrss: on Linux that starts from what the parent had.
-        return 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1])
+        # Not ru_maxrss, which on Linux starts from the parent's memory.
+        (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", status.read_text())
+        return 1024 * int(peak)
     unit = 1 if sys.platform == "darwin" else 1024
     return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -4,17 +4,19 @@ The exact program over P sampled arrangements bounds the network's optimum from 
 down slowly as P grows: a neuron can only be where a gate was drawn. Column generation
 (:func:`convexbn.solvers.columns.column_generation.train_exact`) makes the neurons that it needs.
 Both are asked for the same network on the same data; the lower objective is the better network, and
-a relative excess is that over the lowest that any of them has found.
+a relative excess is taken over the lowest objective that any of them has found.
 """
 
 import logging
 
+import numpy as np
 import pandas as pd
 
 from convexbn.arrangements.gates import activation
 from convexbn.experiments.benchmark.problems import RaceProblem, build
 from convexbn.experiments.benchmark.tables import GENERATED, SAMPLED
 from convexbn.programs.certificates import certify
+from convexbn.programs.solutions import Solution
 from convexbn.solvers import solve
 from convexbn.solvers.columns.column_generation import train_exact
 
@@ -26,25 +28,31 @@ COLUMNS = [
 ]
 
 
-def compare(settings: dict, features: dict, whitening: dict, seed: int) -> pd.DataFrame:
+def compare(
+    settings: dict,
+    features: dict[str, np.ndarray],
+    whitening: dict[str, np.ndarray],
+    seed: int,
+) -> pd.DataFrame:
     """Solve the exact problem both ways, for several weight decays.
 
     Parameters
     ----------
     settings : dict
-        `n`, `rank`, `betas` (shares of the largest sensible one), `gates` (values of P),
-        `tolerance`, and `starts` of the search for neurons. Of the targets the first column counts.
+        `n`, `rank`, `betas` (shares of the smallest beta with zero weights), `gates`
+        (values of P), `tolerance`, and `starts` of the search for neurons. Only the first column of
+        the targets is used.
     features, whitening : dict of ndarray
         Artifacts of the data set.
     seed : int
-        Of gates and starts.
+        The seed of gates and starts.
 
     Returns
     -------
     DataFrame
         Columns `COLUMNS`: a row per round of column generation, and one per P. `last` marks the
-        rows of finished solves, `relative_gap` of column generation is the conditional one before,
-        and that on the cones of its neurons there.
+        rows of finished solves. The `relative_gap` of column generation is there the gap on the
+        cones of its neurons, and the conditional gap in the rows before.
     """
     entry = {"model": "relu", "gates": max(settings["gates"]), "outputs": 1}
     entry |= {name: settings[name] for name in ("n", "rank")}
@@ -87,7 +95,7 @@ def _sampled(problem: RaceProblem, settings: dict) -> list[dict]:
     return rows
 
 
-def _finished(method, gates, solution) -> dict:
+def _finished(method: str, gates: int, solution: Solution) -> dict:
     certificate = solution.certificate
     logger.info("%s, %d gates: %s", method, gates, certificate)
     found = (certificate.seconds, solution.neurons, certificate.objective)
@@ -95,7 +103,7 @@ def _finished(method, gates, solution) -> dict:
     return row | {"converged": certificate.converged, "last": True}
 
 
-def _row(method, gates, seconds, neurons, objective, relative_gap) -> dict:
-    names = ("method", "gates", "seconds", "neurons", "objective", "relative_gap")
-    values = (method, gates, seconds, neurons, objective, relative_gap)
-    return dict(zip(names, values, strict=True)) | {"converged": False, "last": False}
+def _row(method: str, gates: int, *found: float) -> dict:
+    names = ("seconds", "neurons", "objective", "relative_gap")
+    row = {"method": method, "gates": gates, **dict(zip(names, found, strict=True))}
+    return row | {"converged": False, "last": False}

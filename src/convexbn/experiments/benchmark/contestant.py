@@ -1,7 +1,7 @@
 """The process in which one solver solves one problem, run as `python -m` with this module.
 
 Warm-up and preparation (the peer's imports, compilation, its own copy of the data) come before the
-clock starts; memory is counted from before the preparation.
+clock starts; the level of memory is taken before the preparation.
 """
 
 import gc
@@ -20,21 +20,21 @@ from convexbn.experiments.benchmark.problems import RaceProblem, small
 
 
 class _Rehearsal:
-    """Stands for the judge in the warm-up, and has soon seen enough."""
+    """Stand-in for the judge in the warm-up, which ends after a few points."""
 
-    def __init__(self, points=3):
+    def __init__(self, points: int = 3):
         self._left = points
 
-    def send(self, message):
-        """Take no notice."""
+    def send(self, message: tuple) -> None:
+        """Ignore a message."""
 
-    def recv(self):
-        """Go on for some points."""
+    def recv(self) -> bool:
+        """Return whether to go on: for some points."""
         self._left -= 1
         return self._left > 0
 
 
-def compete(connection, path, solver, settings) -> None:
+def compete(connection: Connection, path: str, solver: str, settings: dict) -> None:
     """Solve the problem stored at `path`, showing points over the connection.
 
     Parameters
@@ -70,4 +70,4 @@ if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING)
     descriptor, *names, encoded = sys.argv[1:]
     with Connection(int(descriptor)) as judge:
-        compete(judge, *names, json.loads(encoded))
+        compete(judge, names[0], names[1], json.loads(encoded))

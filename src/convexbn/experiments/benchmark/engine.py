@@ -1,21 +1,24 @@
-"""Epochs per second of the SGD engine, against the loop that a user would write, and a limit.
+"""Epochs per second of the SGD engine, of the loop that a user would write, and of a limit.
 
 For the BN network with momentum and weight decay on one data set, epochs times networks per second:
 
     this library      members of a sweep by `convexbn.training.engine.train`, each with a seed of
-                      its own: what members of one seed share is not shared here
+                      its own, as members of one seed share work
     DataLoader loop   torch's modules, autograd and optimizer, one network at a time, and batches
                       from `DataLoader(TensorDataset(X, Y), shuffle=True)`
     resident loop     the same, but batches are gathered from the resident tensors by index
-    multiply          the five matrix products of a step alone, over and over: `X w` and `H v`, and
-                      those of the gradients of v, H and w; one network per thread, as this library
-    torch multiply    the same by torch.mm, whose products the loops make
+    multiply          the five matrix products of a step alone, repeated: `X w` and `H v`, and the
+                      products of the gradients of v, H and w; one network per thread, as in this
+                      library
+    torch multiply    the same by torch.mm, which the loops use
 
 All with PyTorch's number of threads.
 """
 
 import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -33,12 +36,12 @@ COLUMNS = [
     *("case", "method", "networks", "epochs_per_second", "least", "most", "ratio_to_loader"),
     *("gigaflops", "share_of_multiply"),
 ]
-_RATE, _BETA, _MOMENTUM = 0.01, 1.0, 0.9  # no speed depends on them
+_RATE, _BETA, _MOMENTUM = 0.01, 1.0, 0.9  # speed does not depend on them
 
 
 @dataclass(frozen=True)
 class Case:
-    """What is trained: networks of `width` neurons on X (n, d), Y (n, C), for some epochs."""
+    """A case: networks of `width` neurons, trained on X (n, d) and Y (n, C) for some epochs."""
 
     X: torch.Tensor
     Y: torch.Tensor
@@ -57,8 +60,8 @@ class Case:
         products = 2 * self.X.shape[1] + 3 * self.Y.shape[1]
         return 2 * self.steps * self.batch_size * self.width * products
 
-    def rate(self, epoch) -> float:
-        """Return how many epochs per second `epoch` does, after a first one to warm up."""
+    def rate(self, epoch: Callable[[], object]) -> float:
+        """Return the epochs per second of `epoch`, a function, after a first call to warm up."""
         epoch()
         start = time.perf_counter()
         for _ in range(self.epochs):
@@ -66,16 +69,18 @@ class Case:
         return self.epochs / (time.perf_counter() - start)
 
 
-def compare(name: str, settings: dict, features: dict, repeats: int) -> pd.DataFrame:
-    """Measure all of them in turn, several times.
+def compare(
+    name: str, settings: dict, features: dict[str, np.ndarray], repeats: int
+) -> pd.DataFrame:
+    """Measure all ways of training in turn, several times.
 
     Parameters
     ----------
     name : str
-        Of the case.
+        The name of the case.
     settings : dict
-        `width`, `batch_size`, `epochs` of a measurement, and `networks`: numbers of networks of
-        the sweeps that this library trains.
+        `width`, `batch_size`, `epochs` of a measurement, and `networks`: the numbers of networks
+        in the sweeps that this library trains.
     features : dict of ndarray
         The features artifact, without patches.
     repeats : int
@@ -87,13 +92,14 @@ def compare(name: str, settings: dict, features: dict, repeats: int) -> pd.DataF
         repeats), operations of the matrix products per second, and ratios of medians.
     """
     sizes = {key: settings[key] for key in ("width", "batch_size", "epochs")}
-    case = Case(*(torch.as_tensor(features[key]) for key in ("X_train", "Y_train")), **sizes)
-    works = {(method, 1): work for method, work in _ALONE.items()}
+    X, Y = (torch.as_tensor(features[key]) for key in ("X_train", "Y_train"))
+    case = Case(X, Y, **sizes)
+    works: dict[tuple, Callable[[Case], float]] = {(name, 1): work for name, work in _ALONE.items()}
     works |= {
-        (ENGINE, count): lambda _, count=count: _engine(features, sizes, count)
+        (ENGINE, count): partial(_engine, features=features, count=count)
         for count in settings["networks"]
     }
-    rates = {key: [] for key in works}
+    rates: dict[tuple, list[float]] = {key: [] for key in works}
     for _ in range(repeats):
         for key, work in works.items():
             rates[key].append(work(case))
@@ -115,43 +121,52 @@ def _table(rates: dict, operations: int) -> pd.DataFrame:
     return table
 
 
-def _engine(features, sizes, count) -> float:
-    """Train a sweep of so many networks; return epochs times networks per second."""
-    members = {"learning_rates": (_RATE,), "betas": (_BETA,), "seeds": tuple(range(count))}
-    sweep = Sweep("bn", **sizes, **members, momentum=_MOMENTUM, evaluations=1)
+def _engine(case: Case, features: dict, count: int) -> float:
+    """Train a sweep of `count` networks; return epochs times networks per second."""
+    sweep = Sweep(
+        "bn",
+        width=case.width,
+        epochs=case.epochs,
+        batch_size=case.batch_size,
+        learning_rates=(_RATE,),
+        betas=(_BETA,),
+        seeds=tuple(range(count)),
+        momentum=_MOMENTUM,
+        evaluations=1,
+    )
     history, _ = train(features, sweep)
     # Seconds are per network: their sum is the time that the sweep took.
     seconds = sum(row["seconds"] for row in history if row["epoch"] == sweep.epochs)
     return sweep.epochs * count / seconds
 
 
-def _loader(case) -> float:
+def _loader(case: Case) -> float:
     return _loop(case, _loaded(case))
 
 
-def _loaded(case) -> DataLoader:
+def _loaded(case: Case) -> DataLoader:
     """Return batches of an epoch as a DataLoader makes them."""
     data = TensorDataset(case.X, case.Y)
     return DataLoader(data, case.batch_size, shuffle=True, drop_last=True)
 
 
-def _resident(case) -> float:
+def _resident(case: Case) -> float:
     return _loop(case, _Gathered(case))
 
 
 class _Gathered:
     """Batches of an epoch, gathered by index."""
 
-    def __init__(self, case):
+    def __init__(self, case: Case):
         self.case = case
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator:
         size = self.case.batch_size
         order = torch.randperm(len(self.case.X))[: self.case.steps * size]
         return ((self.case.X[index], self.case.Y[index]) for index in order.split(size))
 
 
-def _loop(case, batches) -> float:
+def _loop(case: Case, batches: Iterable) -> float:
     """Train one network as a user would."""
     network = nn.Sequential(
         nn.Linear(case.X.shape[1], case.width, bias=False),
@@ -172,7 +187,7 @@ def _loop(case, batches) -> float:
     return case.rate(epoch)
 
 
-def _multiply(case) -> float:
+def _multiply(case: Case) -> float:
     """Make the products of one network's epochs per thread."""
     threads = torch.get_num_threads()
     arrays = [_arrays(case) for _ in range(threads)]
@@ -185,7 +200,7 @@ def _multiply(case) -> float:
         return threads * case.rate(lambda: list(each(products, arrays)))
 
 
-def _torch_multiply(case) -> float:
+def _torch_multiply(case: Case) -> float:
     """Make the products of one network's epochs, one after the other."""
     arrays = [array[0] for array in _arrays(case)]
 
@@ -196,7 +211,7 @@ def _torch_multiply(case) -> float:
     return case.rate(epoch)
 
 
-def _arrays(case) -> list:
+def _arrays(case: Case) -> list[torch.Tensor]:
     """Return X, R, w, v and arrays for H, F, dv and dw, each with an axis for one member."""
     X, R = (rows[None, : case.batch_size].contiguous() for rows in (case.X, case.Y))
     w = torch.randn(1, X.shape[-1], case.width)

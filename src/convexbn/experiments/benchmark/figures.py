@@ -1,6 +1,7 @@
 """Figures of the benchmark: one function each, from its table to a matplotlib Figure."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -51,7 +52,7 @@ def curves(table: pd.DataFrame) -> Figure:
     entries = _solvers(table, Line2D)
     problems = list(table["problem"].unique())
     rows = -(-len(problems) // COLUMNS)
-    size = {"rows": rows, "width": WIDTH, "height": 0.6 + 1.6 * rows}
+    size: dict[str, Any] = {"rows": rows, "width": WIDTH, "height": 0.6 + 1.6 * rows}
     figure, axes = plotting.panels(min(COLUMNS, len(problems)), sharey=True, **size)
     for panel, problem in zip(axes.flat, problems, strict=False):
         found = table[table["problem"] == problem]
@@ -132,8 +133,8 @@ def memory(table: pd.DataFrame) -> Figure:
 def _bars(table: pd.DataFrame, columns: int) -> tuple[Figure, np.ndarray]:
     """Return a figure with one row for each problem and solver, and its panels."""
     bars = len(table[["problem", "solver"]].drop_duplicates()) + table["problem"].nunique()
-    height = {"height": 0.8 + 0.13 * bars}
-    figure, axes = plotting.panels(columns, width=WIDTH, sharey=True, **height)
+    height = 0.8 + 0.13 * bars
+    figure, axes = plotting.panels(columns, width=WIDTH, sharey=True, height=height)
     return figure, axes[0]
 
 
@@ -168,7 +169,12 @@ def _bar(
     if spread:
         panel.plot([row[key] for key in spread], [place, place], color="0.2", linewidth=0.6)
     end = max([value, *(row[key] for key in spread)])
-    label = {"xytext": (2, 0), "textcoords": "offset points", "va": "center", "fontsize": 5}
+    label: dict[str, Any] = {
+        "xytext": (2, 0),
+        "textcoords": "offset points",
+        "va": "center",
+        "fontsize": 5,
+    }
     panel.annotate(f"{row[ratio]:.3g}x", (end, place), **label)
 
 
@@ -191,7 +197,11 @@ def scaling(table: pd.DataFrame) -> Figure:
             _, color, marker = STYLES[solver]
             points = points.sort_values("value")
             panel.plot(points["value"], points["seconds"], marker=marker, color=color)
-            at = {"xy": (0.04, 0.95 - 0.09 * i), "xycoords": "axes fraction", "color": color}
+            at: dict[str, Any] = {
+                "xy": (0.04, 0.95 - 0.09 * i),
+                "xycoords": "axes fraction",
+                "color": color,
+            }
             exponent = points["exponent"].iloc[0]
             panel.annotate(f"exponent {exponent:.2f}", **at, fontsize=6, va="top")
         panel.set(xlabel=SIZES[size], yscale="log", xscale="log")
@@ -216,7 +226,7 @@ def columns(table: pd.DataFrame) -> Figure:
     """
     present("method", table["method"], _GATES)
     shares = table["share"].unique()
-    size = {"rows": len(shares), "height": 0.6 + 1.9 * len(shares), "sharey": True}
+    size: dict[str, Any] = {"rows": len(shares), "height": 0.6 + 1.9 * len(shares), "sharey": True}
     figure, axes = plotting.panels(2, **size)
     for panels, share in zip(axes, shares, strict=True):
         rows = table[table["share"] == share]
@@ -241,7 +251,7 @@ def _generated_line(axes: Axes, rows: pd.DataFrame, measure: str) -> None:
     _, color, marker = _GATES[GENERATED]
     best = np.minimum.accumulate(rows["relative_excess"].clip(lower=RESOLVED))
     axes.plot(rows[measure].clip(lower=1e-3), best, color=color)
-    axes.plot(rows[measure].iloc[-1], best.iloc[-1], color=color, marker=marker)
+    axes.plot(rows[measure].tail(1), best[-1:], color=color, marker=marker)
 
 
 def _sampled_marks(axes: Axes, rows: pd.DataFrame, measure: str) -> None:
@@ -249,11 +259,11 @@ def _sampled_marks(axes: Axes, rows: pd.DataFrame, measure: str) -> None:
     axes.plot(rows[measure], rows["relative_excess"], color=color, linestyle=":")
     for open_mark, some in rows.groupby(_uncertified(rows)):
         face = "white" if open_mark else color
-        style = {"marker": marker, "linestyle": "none", "markerfacecolor": face}
+        style: dict[str, Any] = {"marker": marker, "linestyle": "none", "markerfacecolor": face}
         axes.plot(some[measure], some["relative_excess"], color=color, **style)
 
 
-def _uncertified(table: pd.DataFrame) -> Figure:
+def _uncertified(table: pd.DataFrame) -> pd.Series:
     return table["last"] & ~table["converged"]
 
 

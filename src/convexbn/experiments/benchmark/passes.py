@@ -1,10 +1,11 @@
-"""Passes over the design against what the machine's matrix multiply allows, in float32.
+"""Passes over the design against the limit that the machine's matrix multiply sets, in float32.
 
-A pass costs `2 n (r + 1) P C` operations: those of the product of U (n, r + 1) with all blocks
-(r + 1, P C). A matrix multiply of exactly this shape, which neither masks nor sums, is the limit.
+A pass costs `2 n (r + 1) P C` operations, like the product of U (n, r + 1) with all blocks
+(r + 1, P C). A matrix multiply of exactly this shape, without masks and sums, is the limit.
 """
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -20,17 +21,17 @@ COLUMNS = [
 _MULTIPLY = "multiply"
 
 
-def passes(problems: dict, repeats: int, seconds=1.0) -> pd.DataFrame:
+def passes(problems: dict[str, RaceProblem], repeats: int, seconds: float = 1.0) -> pd.DataFrame:
     """Return passes per second over the designs of some problems.
 
     Parameters
     ----------
     problems : dict
-        Name to :class:`convexbn.experiments.benchmark.problems.RaceProblem`.
+        Problems by name.
     repeats : int
-        Median, least and most are over so many measurements.
+        Number of measurements that median, least and most are taken over.
     seconds : float
-        How long each measurement takes at least.
+        Least duration of each measurement.
 
     Returns
     -------
@@ -51,8 +52,8 @@ def passes(problems: dict, repeats: int, seconds=1.0) -> pd.DataFrame:
     return table.assign(share_of_multiply=table["passes_per_second"] / limit)[COLUMNS]
 
 
-def _works(problem: RaceProblem) -> dict:
-    """Return what is timed, by name."""
+def _works(problem: RaceProblem) -> dict[str, Callable[[], torch.Tensor]]:
+    """Return the timed functions by name."""
     U, D = torch.as_tensor(problem.U).float(), torch.as_tensor(problem.D)
     _, p, P, C = problem.shape
     W, V = torch.randn(p, P, C), torch.as_tensor(problem.Y).float()
@@ -64,7 +65,7 @@ def _works(problem: RaceProblem) -> dict:
     }
 
 
-def _rate(work, seconds) -> float:
+def _rate(work: Callable[[], object], seconds: float) -> float:
     work()  # warm-up
     count, start = 0, time.perf_counter()
     while (elapsed := time.perf_counter() - start) < seconds:
@@ -73,5 +74,5 @@ def _rate(work, seconds) -> float:
     return count / elapsed
 
 
-def _spread(rates) -> dict:
+def _spread(rates: list[float]) -> dict:
     return {"passes_per_second": np.median(rates), "least": min(rates), "most": max(rates)}

@@ -3,28 +3,33 @@
 `SOLVERS[name].prepare(problem, tolerance)` brings a problem into the form that the solver works on
 and returns a function that solves it and shows points to a
 :class:`convexbn.experiments.benchmark.clocks.Recorder`. Peers are imported only there: none of them
-comes with the package. A solver with callbacks shows its iterates; one without solves anew for each
-of its tolerances, and each end is a point.
+comes with the package. A solver with callbacks shows its iterates; one without them solves again
+for each of its tolerances, and each end is a point.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 
 import numpy as np
 
+from convexbn.experiments.benchmark.clocks import Recorder
+from convexbn.experiments.benchmark.problems import RaceProblem
 from convexbn.inputs import check_choice
 from convexbn.solvers import solve
 
-# Of the solvers without callbacks, from rough to as fine as their precision allows; each in the
-# units of its own stopping rule.
+# Tolerances of the solvers without callbacks, from rough to the limit of their precision; each in
+# the units of its own stopping rule.
 _CLARABEL = (1e-2, 1e-4, 1e-6, 1e-8)
 _SCS = (1e-3, 1e-5, 1e-7)
 _GROUP_LASSO = (1e-2, 1e-4, 1e-6, 1e-8)
 _LAGRANGIAN = (1e-6, 1e-8, 1e-10)  # the first is its default, the next is lost in float32
 _FOREVER = 10**9  # iterations: the time limit ends a solve
+
+Run = Callable[[Recorder], None]
+Fit = Callable[[np.ndarray, float], tuple[np.ndarray, dict[str, np.ndarray]]]
 
 
 @dataclass(frozen=True)
@@ -34,19 +39,20 @@ class Solver:
     Attributes
     ----------
     prepare : callable
-        (problem, tolerance) to the function that solves it; `tolerance` is for this library alone.
+        Takes (problem, tolerance) to the function that solves it; only this library uses the
+        tolerance.
     module : str
-        What has to be importable.
+        The module that has to be importable.
     package : str
-        The name it is installed under.
+        The name of the package to install.
     """
 
-    prepare: Callable
+    prepare: Callable[[RaceProblem, float], Run]
     module: str
     package: str
 
 
-def check_installed(names) -> None:
+def check_installed(names: Iterable[str]) -> None:
     """Refuse solvers that are unknown or not installed.
 
     Raises
@@ -65,7 +71,7 @@ def check_installed(names) -> None:
             )
 
 
-def _ours(problem, tolerance):
+def _ours(problem: RaceProblem, tolerance: float) -> Run:
     data, model = (problem.U, problem.D, problem.Y, problem.beta), problem.model
 
     def run(recorder):
@@ -80,11 +86,11 @@ def _ours(problem, tolerance):
     return run
 
 
-def _pyscnn(problem, tolerance):
+def _pyscnn(problem: RaceProblem, tolerance: float) -> Run:
     """Return R-FISTA for the gated program, the augmented Lagrangian for the exact one.
 
-    What pyscnn's `optimize_model` does, less its conversion of the data to lists and its sorting
-    of patterns. Its objective is ours over n C; unitized columns, its default, are what U has.
+    The steps of pyscnn's `optimize_model`, without its conversion of the data to lists and its
+    sorting of patterns. Its objective is ours over n C; U has unit columns, its default.
     """
     import lab
     from scnn.private import interface, models
@@ -111,7 +117,7 @@ def _pyscnn(problem, tolerance):
     return _each_tolerance(solve_to, (0.0,) if problem.model == "gated" else _LAGRANGIAN)
 
 
-def _pyscnn_procedure(problem, tolerance):
+def _pyscnn_procedure(problem: RaceProblem, tolerance: float) -> tuple:
     """Return pyscnn's default solver and regularizer for a problem."""
     from scnn import models, solvers
     from scnn.metrics import Metrics
@@ -130,14 +136,16 @@ def _pyscnn_procedure(problem, tolerance):
     return procedure, interface.build_internal_regularizer(regularizer)
 
 
-def _pyscnn_weights(model):
+def _pyscnn_weights(model) -> np.ndarray:
     """Return weights (C, P, p) or (2, 1, P, p) in our order."""
     weights = np.array(model.weights)
     return weights.transpose(2, 1, 0) if weights.ndim == 3 else weights[:, 0].transpose(0, 2, 1)
 
 
-def _each_tolerance(solve_to, tolerances):
-    """Return a function that solves anew for each tolerance."""
+def _each_tolerance(
+    solve_to: Callable[[float, Recorder], None], tolerances: Sequence[float]
+) -> Run:
+    """Return a function that solves again for each tolerance."""
 
     def run(recorder):
         for tolerance in tolerances:
@@ -147,13 +155,13 @@ def _each_tolerance(solve_to, tolerances):
     return run
 
 
-def _each_output(problem, fit, tolerances):
-    """Return a function that fits the outputs, which are problems of their own, in turn.
+def _each_output(problem: RaceProblem, fit: Fit, tolerances: Sequence[float]) -> Run:
+    """Return a function that fits the outputs, each a problem of its own, in turn.
 
     Parameters
     ----------
     fit : callable
-        (y, tolerance) to weights (p, P, 1) or (2, p, P), and their dual variables by name.
+        Takes (y, tolerance) to weights (p, P, 1) or (2, p, P), and their dual variables by name.
     """
 
     def solve_to(tolerance, recorder):
@@ -166,10 +174,16 @@ def _each_output(problem, fit, tolerances):
     return _each_tolerance(solve_to, tolerances)
 
 
-def _cvxpy(problem, _, solver, options, tolerances):
+def _cvxpy(
+    problem: RaceProblem,
+    _: float,
+    solver: str,
+    options: Sequence[str],
+    tolerances: Sequence[float],
+) -> Run:
     """Return an interior-point (Clarabel) or a first-order cone solver (SCS) behind CVXPY.
 
-    The clock runs for what its users wait for: compilation and solve.
+    The clock runs while its users wait: during compilation and solve.
     """
     fit = _cvxpy_gated(problem) if problem.model == "gated" else _cvxpy_relu(problem)
 
@@ -180,7 +194,7 @@ def _cvxpy(problem, _, solver, options, tolerances):
     return _each_output(problem, fit_to, tolerances)
 
 
-def _cvxpy_gated(problem):
+def _cvxpy_gated(problem: RaceProblem) -> Callable:
     import cvxpy as cp
 
     A, (_, p, P, _) = problem.design(), problem.shape
@@ -194,7 +208,7 @@ def _cvxpy_gated(problem):
     return fit
 
 
-def _cvxpy_relu(problem):
+def _cvxpy_relu(problem: RaceProblem) -> Callable:
     import cvxpy as cp
 
     A, U, (_, p, P, _) = problem.design(), problem.U, problem.shape
@@ -212,7 +226,7 @@ def _cvxpy_relu(problem):
     return fit
 
 
-def _skglm(problem, _):
+def _skglm(problem: RaceProblem, _: float) -> Run:
     """Return working sets with block coordinate descent on the formed design, in float64."""
     from skglm.datafits import QuadraticGroup
     from skglm.penalties import WeightedGroupL2
@@ -233,7 +247,7 @@ def _skglm(problem, _):
     return _each_output(problem, fit, _GROUP_LASSO)
 
 
-def _celer(problem, _):
+def _celer(problem: RaceProblem, _: float) -> Run:
     """Return dual extrapolation with working sets on the formed design, in float64."""
     from celer import GroupLasso
 

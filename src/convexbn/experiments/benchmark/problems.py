@@ -1,25 +1,26 @@
-"""What the solvers compete on: one convex program on real data, its gates sampled once for all.
+"""Problems that the solvers compete on: a convex program on real data, its gates sampled once.
 
     min_W  1/2 ||sum_i D_i U W_i - Y||^2 + beta sum_{i,c} ||W_ic||
 
 for model "gated"; for model "relu" the exact program of :mod:`convexbn.programs.relu` on the same
-sampled patterns. The squared loss and the group penalty are what every peer knows.
+sampled patterns. Every peer has the squared loss and the group penalty.
 """
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
 from convexbn.arrangements.gates import activation, sample_gates
-from convexbn.inputs import check_between
+from convexbn.inputs import ArrayLike, check_between
 from convexbn.pipeline.artifacts import load_tensors
 from convexbn.pipeline.designs import truncated
 from convexbn.programs.certificates import Certificate, certify
 from convexbn.programs.instances import make_program
 from convexbn.whitening import whiten
 
-_SMALL = (30, 3, 4)  # samples, features and gates of the problem that solvers warm up on
+_SMALL = (30, 3, 4)  # samples, features and gates of the problem for the warm-up
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class RaceProblem:
     Attributes
     ----------
     U : ndarray, shape (n, p)
-        Whitened design, p = r + 1.
+        The whitened design, p = r + 1.
     G : ndarray, shape (p, P)
         Gates.
     Y : ndarray, shape (n, C)
@@ -45,12 +46,13 @@ class RaceProblem:
     model: str
 
     @classmethod
-    def read(cls, path, model: str) -> "RaceProblem":
+    def read(cls, path: str | Path, model: str) -> "RaceProblem":
         """Read the tensors that :meth:`tensors` returned."""
         tensors = load_tensors(path)
-        return cls(**tensors | {"beta": float(tensors["beta"])}, model=model)
+        beta = float(tensors.pop("beta"))
+        return cls(**tensors, beta=beta, model=model)
 
-    def tensors(self) -> dict:
+    def tensors(self) -> dict[str, np.ndarray]:
         """Return everything but the model as arrays."""
         return {"U": self.U, "G": self.G, "Y": self.Y, "beta": np.array(self.beta)}
 
@@ -64,7 +66,7 @@ class RaceProblem:
         """Sizes n, p, P, C."""
         return *self.U.shape, self.G.shape[1], self.Y.shape[1]
 
-    def certify(self, weights, **witness) -> Certificate:
+    def certify(self, weights: ArrayLike, **witness: ArrayLike) -> Certificate:
         """Judge weights; see :func:`convexbn.certify`."""
         data = (self.U, self.D, self.Y, self.beta, weights)
         return certify(*data, model=self.model, **witness)
@@ -78,24 +80,26 @@ class RaceProblem:
         return A.reshape(P * p, n).T
 
 
-def build(entry: dict, features: dict, whitening: dict, seed: int) -> RaceProblem:
+def build(
+    entry: dict, features: dict[str, np.ndarray], whitening: dict[str, np.ndarray], seed: int
+) -> RaceProblem:
     """Make a problem from a data set.
 
     Parameters
     ----------
     entry : dict
-        The config's: `gates`, `beta` as a share of the smallest one at which the gated program's
-        weights are zero; optional `model`, `n` (the first n training samples, whitened by
+        The config's entry: `gates`, `beta` as a share of the smallest beta at which the weights of
+        the gated program are zero; optional `model`, `n` (the first n training samples, whitened by
         themselves), `rank`, and `outputs` (the first columns of the targets).
     features, whitening : dict of ndarray
         Artifacts of the data set.
     seed : int
-        Of the gates.
+        The seed of the gates.
 
     Raises
     ------
     ValueError
-        If `n`, `rank`, `outputs` or `gates` is more than the data set has.
+        If `n`, `rank`, `outputs` or `gates` exceeds the size of the data set.
     """
     X, Y = features["X_train"], features["Y_train"].astype(np.float64)
     n, outputs = entry.get("n", len(X)), entry.get("outputs", Y.shape[1])
@@ -108,14 +112,16 @@ def build(entry: dict, features: dict, whitening: dict, seed: int) -> RaceProble
 
 
 def small(model: str, C: int) -> RaceProblem:
-    """Return a problem of random data on which a solver warms up in next to no time."""
+    """Return a small problem of random data on which a solver warms up."""
     n, d, P = _SMALL
     rng = np.random.default_rng(0)
     U, Y = whiten(rng.standard_normal((n, d))).U, rng.standard_normal((n, C))
     return _scaled(U, Y, P, 0.3, model, 0)
 
 
-def _scaled(U, Y, P, share, model, seed) -> RaceProblem:
+def _scaled(
+    U: np.ndarray, Y: np.ndarray, P: int, share: float, model: str, seed: int
+) -> RaceProblem:
     """Sample gates, and take beta as a share of the largest sensible one."""
     G = sample_gates(U, P, seed)
     terms = {"model": "gated", "loss": "squared", "penalty": "group"}

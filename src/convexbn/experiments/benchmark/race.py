@@ -1,7 +1,7 @@
-"""The judge's side of a measurement: start a solver in its own process, judge what it shows.
+"""The judge's side of a measurement: start a solver in its own process and judge its points.
 
-The judge works while the solver waits, in another process: neither time nor memory are the
-solver's. Points reach a file only through the referee.
+The judge works in another process while the solver waits: neither its time nor its memory counts as
+the solver's. Points reach a file only through the referee.
 """
 
 import json
@@ -12,6 +12,8 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, Pipe
+from pathlib import Path
+from typing import IO
 
 import pandas as pd
 import psutil
@@ -19,9 +21,10 @@ import psutil
 from convexbn.experiments.benchmark import contestant
 from convexbn.experiments.benchmark.problems import RaceProblem
 from convexbn.experiments.benchmark.tables import ENDED, OURS, RUNS, SOLVED
+from convexbn.inputs import ArrayLike
 
-_HEARTBEAT = 0.1  # seconds between looks at the solver's memory
-_PREPARATION = 3  # times the limit: what imports, warm-up and preparation may take
+_HEARTBEAT = 0.1  # seconds between readings of the solver's memory
+_PREPARATION = 3  # time limit of imports, warm-up and preparation, in units of the solve's own
 _MB = 10**6
 _THREADS = ("OMP", "OPENBLAS", "MKL", "NUMBA", "RAYON")
 
@@ -34,13 +37,13 @@ class Race:
     ----------
     problem : RaceProblem
     path : str
-        Where it is stored.
+        The file of the problem.
     solver : str
     settings : dict
-        `seconds` and `memory` (MB) at most, `threads`, `tolerance` of this library, and `target`,
+        Limits `seconds` and `memory` (MB), `threads`, `tolerance` of this library, and `target`,
         the relative excess at which the race is over.
     bound : float or None
-        The best dual bound known so far; None to let the solver run to its own end.
+        The best dual bound known so far; with None the solver runs to its own end.
     """
 
     problem: RaceProblem
@@ -53,7 +56,7 @@ class Race:
     peak: int = 0
 
     def run(self) -> str:
-        """Run to the end and return how it ended: the status of all its points."""
+        """Run to the end and return the way it ended, the status of all its points."""
         ours, theirs = Pipe()
         with tempfile.TemporaryFile() as words, ours:
             process = self._start(theirs, words)
@@ -67,16 +70,18 @@ class Race:
                 process.kill()
                 process.wait()
 
-    def _start(self, connection: Connection, words):
+    def _start(self, connection: Connection, words: IO[bytes]) -> subprocess.Popen:
         model, threads = self.problem.model, str(self.settings["threads"])
         settings = {key: self.settings[key] for key in ("threads", "tolerance")} | {"model": model}
         arguments = [connection.fileno(), self.path, self.solver, json.dumps(settings)]
         command = [sys.executable, "-m", contestant.__name__, *map(str, arguments)]
         environment = os.environ | {f"{name}_NUM_THREADS": threads for name in _THREADS}
-        handed = {"pass_fds": [connection.fileno()], "env": environment}
-        return subprocess.Popen(command, stdout=words, stderr=words, **handed)
+        descriptors = [connection.fileno()]
+        return subprocess.Popen(
+            command, stdout=words, stderr=words, pass_fds=descriptors, env=environment
+        )
 
-    def _watch(self, connection: Connection, process) -> str:
+    def _watch(self, connection: Connection, process: subprocess.Popen) -> str:
         limit, watched = self.settings["seconds"], psutil.Process(process.pid)
         deadline, started = time.monotonic() + _PREPARATION * limit, False
         while True:
@@ -101,18 +106,18 @@ class Race:
             if self._too_large(watched):
                 return f"out of memory ({self.settings['memory']} MB)"
 
-    def _too_large(self, process) -> bool:
-        """Look at the solver's memory."""
+    def _too_large(self, process: psutil.Process) -> bool:
+        """Record the solver's memory; return whether it exceeds the limit."""
         try:
             resident = process.memory_info().rss
         except psutil.NoSuchProcess:
-            return False  # it has ended, and the connection says how
+            return False  # the process has ended, and the connection says how
         if self.level:
             self.peak = max(self.peak, resident)
         return resident > self.settings["memory"] * _MB
 
-    def _judge(self, seconds, peak, weights, witness) -> bool:
-        """Keep a point; return whether it is as good as is asked for."""
+    def _judge(self, seconds: float, peak: int, weights: ArrayLike, witness: dict) -> bool:
+        """Keep a point; return whether it reaches the target."""
         found = self.problem.certify(weights, **witness)
         self.peak = max(self.peak, peak)
         fields = ("objective", "dual_objective", "relative_gap", "violation")
@@ -122,8 +127,8 @@ class Race:
         excess = (found.objective - self.bound) / self.bound
         return max(excess, found.violation) <= self.settings["target"]
 
-    def _why(self, process, words) -> str:
-        """Return why a process has died, from its last words."""
+    def _why(self, process: subprocess.Popen, words: IO[bytes]) -> str:
+        """Return the reason of a process's death, from the last line of its output."""
         words.seek(0)
         lines = words.read().decode(errors="replace").strip().splitlines() or ["no message"]
         if process.returncode == -9 or any("memory allocation" in line for line in lines):
@@ -131,31 +136,38 @@ class Race:
         return f"failed: {lines[-1][:200]}"
 
 
-def measure(problem: RaceProblem, path, name, solver, settings, bound) -> pd.DataFrame:
-    """Measure a solver on a problem, again unless the first time went wrong.
+def measure(
+    problem: RaceProblem,
+    path: str | Path,
+    name: str,
+    solver: str,
+    settings: dict,
+    bound: float | None,
+) -> pd.DataFrame:
+    """Measure a solver on a problem several times, or until a repeat goes wrong.
 
     Parameters
     ----------
     problem : RaceProblem
-    path : str
-        Where it is stored.
+    path : str or Path
+        The file of the problem.
     name, solver : str
     settings : dict
-        Of :class:`Race`, and `repeats`.
+        The settings of :class:`Race`, and `repeats`.
     bound : float or None
-        Best dual bound known.
+        The best dual bound known.
 
     Returns
     -------
     DataFrame
         Columns `convexbn.experiments.benchmark.tables.RUNS`, one row per point, in bytes and
-        seconds; a repeat without points has one row of NaN. `peak_memory` is that above the level
-        before the solver started.
+        seconds; a repeat without points has one row of NaN. `peak_memory` is the peak above the
+        level before the solver started.
 
     Raises
     ------
     RuntimeError
-        If it is this library that fails: a peer's failure is a result, ours an error.
+        If this library fails: a peer's failure is a result, ours an error.
     """
     rows = []
     for repeat in range(settings["repeats"]):

@@ -1,5 +1,7 @@
 """Figures of rates: passes over a design, and epochs of training, per second."""
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -29,8 +31,8 @@ def passes(table: pd.DataFrame) -> Figure:
     """
     present("pass", table["pass"], PASSES)
     problems = list(table["problem"].unique())
-    height = {"height": 0.9 + 0.55 * len(problems)}
-    figure, ((panel,),) = plotting.panels(1, **height)
+    height = 0.9 + 0.55 * len(problems)
+    figure, ((panel,),) = plotting.panels(1, height=height)
     for i, problem in enumerate(problems):
         rows = table[table["problem"] == problem].to_dict("records")
         for j, row in enumerate(rows):
@@ -38,7 +40,11 @@ def passes(table: pd.DataFrame) -> Figure:
             rate = row["passes_per_second"]
             panel.barh(place, row["gigaflops"], height=0.85, color=PASSES[row["pass"]])
             words = f"{rate:.3g} per second, {row['share_of_multiply']:.0%}"
-            label = {"xytext": (2, 0), "textcoords": "offset points", "va": "center"}
+            label: dict[str, Any] = {
+                "xytext": (2, 0),
+                "textcoords": "offset points",
+                "va": "center",
+            }
             panel.annotate(words, (row["gigaflops"], place), **label, fontsize=6)
     panel.set(xlabel="billion operations per second, float32")
     panel.set_xlim(0, 1.35 * table["gigaflops"].max())  # room for the words
@@ -62,8 +68,8 @@ def engine(table: pd.DataFrame) -> Figure:
     """
     present("method", table["method"], ENGINES)
     cases = list(table["case"].unique())
-    height = {"height": 0.5 + 0.2 * len(table) + 0.4 * len(cases)}
-    figure, axes = plotting.panels(1, rows=len(cases), **height)
+    height = 0.5 + 0.2 * len(table) + 0.4 * len(cases)
+    figure, axes = plotting.panels(1, rows=len(cases), height=height)
     for panel, case in zip(axes[:, 0], cases, strict=True):
         _rates(panel, table[table["case"] == case])
         panel.set_title(case)
@@ -76,12 +82,12 @@ def _rates(panel: Axes, rows: pd.DataFrame) -> None:
     names = []
     rows = rows.sort_values("epochs_per_second", ascending=False)
     for place, row in enumerate(rows.to_dict("records")):
-        label, color = ENGINES[row["method"]]
-        names.append(label.format(**row))
+        name, color = ENGINES[row["method"]]
+        names.append(name.format(**row))
         panel.barh(place, row["epochs_per_second"], height=0.85, color=color)
         panel.plot([row["least"], row["most"]], [place, place], color="0.2", linewidth=0.6)
         words = f"{row['ratio_to_loader']:.2g}x, {row['share_of_multiply']:.0%}"
-        label = {"xytext": (2, 0), "textcoords": "offset points", "va": "center"}
+        label: dict[str, Any] = {"xytext": (2, 0), "textcoords": "offset points", "va": "center"}
         panel.annotate(words, (row["most"], place), **label, fontsize=6)
     panel.set_xlim(0, 1.2 * rows["most"].max())  # room for the words
     panel.set_yticks(range(len(names)), names)

@@ -1,10 +1,12 @@
-"""From the measured points to the tables of the benchmark.
+"""Tables of the benchmark, made from the measured points.
 
 The relative excess of a point is `(objective - bound) / bound`, with the best dual bound that any
 solver's points have given for its problem. A point has reached an accuracy if neither its excess
-nor its violation of a constraint is larger: outside of their cones weights can be below the
+nor its violation of a constraint is larger: weights outside of their cones can be below the
 optimum.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -44,8 +46,8 @@ def curves(runs: pd.DataFrame) -> pd.DataFrame:
     return runs.assign(relative_excess=excess).dropna(subset="objective")[CURVES]
 
 
-def times(runs: pd.DataFrame, accuracies) -> pd.DataFrame:
-    """Return the seconds that each solver took to each accuracy.
+def times(runs: pd.DataFrame, accuracies: Sequence[float]) -> pd.DataFrame:
+    """Return the seconds that each solver took to reach each accuracy.
 
     Parameters
     ----------
@@ -56,8 +58,8 @@ def times(runs: pd.DataFrame, accuracies) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns `TIMES`: median, least and most over the repeats, and ratios of medians. NaN, and in
-        `status` why, where a repeat did not come so far.
+        Columns `TIMES`: median, least and most over the repeats, and ratios of medians; NaN where
+        a repeat did not reach the accuracy, for the reason in `status`.
     """
     points, bests = curves(runs), []
     ends = runs.groupby(["problem", "solver"], sort=False)
@@ -76,13 +78,13 @@ def times(runs: pd.DataFrame, accuracies) -> pd.DataFrame:
     return table[TIMES]
 
 
-def _reached(points, accuracy, repeats) -> np.ndarray:
-    """Return for each repeat when it first reached an accuracy, NaN for never."""
+def _reached(points: pd.DataFrame, accuracy: float, repeats: int) -> np.ndarray:
+    """Return the time at which each repeat first reached an accuracy, NaN if it never did."""
     good = points[points[["relative_excess", "violation"]].max(axis=1) <= accuracy]
     return good.groupby("repeat")["seconds"].min().reindex(range(repeats)).to_numpy()
 
 
-def _spread(seconds, status) -> dict:
+def _spread(seconds: np.ndarray, status: str) -> dict:
     spread = {"seconds": np.median(seconds), "least": seconds.min(), "most": seconds.max()}
     if not np.isnan(seconds).any():
         return spread | {"status": SOLVED}
@@ -96,7 +98,7 @@ def memory(runs: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns `MEMORY`: the largest of the repeats, and how its solves ended.
+        Columns `MEMORY`: the largest of the repeats, and the status in which the solves ended.
     """
     groups = runs.groupby(["problem", "solver"], sort=False)
     table = groups.agg(peak_mb=("peak_memory", "max"), status=("status", "last")).reset_index()
@@ -106,15 +108,15 @@ def memory(runs: pd.DataFrame) -> pd.DataFrame:
     return table[MEMORY]
 
 
-def scaling(runs: pd.DataFrame, points: dict, accuracy: float) -> pd.DataFrame:
-    """Return how the time to an accuracy grows with each size.
+def scaling(runs: pd.DataFrame, points: dict[tuple, str], accuracy: float) -> pd.DataFrame:
+    """Return the time to an accuracy against each size, with the exponent of its growth.
 
     Parameters
     ----------
     runs : DataFrame
         Columns `RUNS`.
     points : dict
-        (size, value) to the name of the problem.
+        Names of the problems by (size, value).
     accuracy : float
 
     Returns
@@ -131,7 +133,7 @@ def scaling(runs: pd.DataFrame, points: dict, accuracy: float) -> pd.DataFrame:
     return table.assign(exponent=[slopes[key] for key in keys])[SCALING]
 
 
-def _slope(rows) -> float:
+def _slope(rows: pd.DataFrame) -> float:
     solved = rows.dropna(subset="seconds")
     if len(solved) < 2:
         return np.nan

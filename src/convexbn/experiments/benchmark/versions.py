@@ -1,4 +1,4 @@
-"""What the benchmark ran on: machine, threads, and the versions of everything that was timed."""
+"""The machine, the threads and the versions of all packages that the benchmark timed."""
 
 import platform
 import re
@@ -13,7 +13,7 @@ _PACKAGES = ("numpy", "scipy", "torch", "pyscnn", "skglm", "celer", "cvxpy", "cl
 
 
 def versions() -> pd.DataFrame:
-    """Return a table of names and what was found, columns name and value."""
+    """Return a table of names and values, columns name and value."""
     found = {
         "python": platform.python_version(),
         "system": platform.platform(),
@@ -29,7 +29,7 @@ def versions() -> pd.DataFrame:
 
 
 def _cpu() -> str:
-    """Return the processor's name as the system knows it."""
+    """Return the system's name of the processor."""
     information = Path("/proc/cpuinfo")
     if information.exists():
         names = re.findall(r"model name\s*:\s*(.+)", information.read_text())
@@ -38,7 +38,7 @@ def _cpu() -> str:
     return platform.processor() or platform.machine()
 
 
-def _version(name) -> str:
+def _version(name: str) -> str:
     try:
         return version(name)
     except PackageNotFoundError:

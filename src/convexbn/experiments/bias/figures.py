@@ -3,6 +3,8 @@
 Everything is a mean over the seeds, with a band of one standard deviation around each line.
 """
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -17,7 +19,7 @@ from convexbn.reporting import plotting
 from convexbn.reporting.methods import FULL, SGD, style_of
 from convexbn.reporting.registries import present
 
-STYLES = {
+STYLES: dict[str, tuple[str, str, Any]] = {  # label, colour and kind of line
     "bn": ("BN network", style_of(SGD).color, "-"),
     "whitened": ("whitened data", style_of(FULL).color, "--"),
 }
@@ -57,7 +59,7 @@ def bias(cosines: pd.DataFrame, history: pd.DataFrame, title: str) -> Figure:
     axes[0, 0].set_ylabel("singular direction")
     axes[1, 0].set_ylabel(TURNED)
     _share_heights(axes[1])
-    _draw_history(*axes[2], history)
+    _draw_history(axes[2, 0], axes[2, 1], history)
     entries = [Line2D([], [], color=c, label=f"iteration {i}") for i, c in colors.items()]
     entries += [Line2D([], [], label=a, color=b, linestyle=c) for a, b, c in STYLES.values()]
     plotting.legend(figure, entries)

@@ -1,1 +1,1 @@
-"""The paper's headline: certified convex programs against SGD on images."""
+"""The headline of the paper: certified convex programs against SGD on images."""

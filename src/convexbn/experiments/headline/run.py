@@ -1,13 +1,16 @@
-"""What a run of the convex program is: its settings, its data, and its samples as it sees them.
+"""Runs of the convex program: settings, data, and the samples in the coordinates of the program.
 
-A run sees whole images as the whitened design U, (n, r + 1). Images cut into patches are a
-convolutional network's: BN normalizes over the K n rows of all patches, so that these are whitened
+A run sees whole images as the whitened design U, (n, r + 1). Images cut into patches belong to a
+convolutional network: BN normalizes over the K n rows of all patches, so these are whitened
 together, and the average over the K positions makes `U_k / K`, (K, n, r + 1), the design.
 """
 
 import logging
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +19,7 @@ from convexbn.arrangements.gates import activation
 from convexbn.data.preprocessing import targets_of
 from convexbn.pipeline.artifacts import load_tensors
 from convexbn.pipeline.designs import filter_columns, truncated
+from convexbn.programs.certificates import Certificate
 from convexbn.programs.gated import forward
 from convexbn.programs.solutions import UncertifiedError
 from convexbn.training.tuning import is_tuned
@@ -26,26 +30,27 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run asks for.
+    """Settings of a run.
 
     Attributes
     ----------
     betas : sequence of float
         Weight decays, in the paper's units.
     tolerance : float
-        Relative duality gap that each solution must reach.
+        The relative duality gap that each solution must reach.
     loss, penalty : str
         As for :func:`convexbn.solve`.
     max_iterations : int
-        Of the solver, per beta.
+        Limit on the solver's iterations, per beta.
     allow_uncertified : bool
-        Go on with a solution that misses the tolerance, instead of failing.
+        Whether to continue with a solution that misses the tolerance, instead of failing.
     tuning_seeds : int, optional
-        How many of the seeds, the first, solve for every beta; the others only for the one with
-        the best validation accuracy. By default all solve for every one.
+        Number of seeds, the first ones, that are solved for every beta; the other seeds are solved
+        only for the beta with the best validation accuracy. By default all are solved for every
+        beta.
     """
 
-    betas: tuple
+    betas: Sequence[float]
     tolerance: float
     loss: str = "squared"
     penalty: str = "group"
@@ -64,18 +69,18 @@ class Settings:
         return sorted(self.betas, reverse=True)
 
     @property
-    def terms(self) -> dict:
-        """The terms of the program and its tolerance, as the public functions take them."""
+    def terms(self) -> dict[str, Any]:
+        """The terms of the program and its tolerance, as arguments of the public functions."""
         return {"loss": self.loss, "penalty": self.penalty, "tol": self.tolerance}
 
-    def require(self, certificate, where: str) -> None:
+    def require(self, certificate: Certificate, where: str) -> None:
         """Raise UncertifiedError for a missed tolerance, unless the run allows it."""
         if certificate.converged:
             return
         message = (
             f"{where}: relative gap {certificate.relative_gap:.2e} instead of at most "
             f"{self.tolerance:.0e} ({certificate.reason}); raise the tolerance, or "
-            "max_iterations if these were too few, or set allow_uncertified: true to have it drawn "
+            "max_iterations if they were too few, or set allow_uncertified: true to have it drawn "
             "with a mark"
         )
         if not self.allow_uncertified:
@@ -85,14 +90,14 @@ class Settings:
 
 @dataclass(frozen=True)
 class Samples:
-    """Whitened samples of one split under one seed's gates, K = 1 patch each if they are whole."""
+    """Whitened samples of one split under the gates of one seed; whole images have K = 1 patch."""
 
     U: torch.Tensor  # (K, m, r + 1), divided by K
     D: torch.Tensor  # (K, m, P), bool
     labels: np.ndarray  # (m,)
     targets: np.ndarray  # (m, C)
 
-    def scores(self, W) -> torch.Tensor:
+    def scores(self, W: torch.Tensor) -> torch.Tensor:
         """Return the predictions (m, C) of weights W (r + 1, P, C), in their precision."""
         rows = forward(self.U.to(W.dtype).flatten(0, 1), self.D.flatten(0, 1), W)
         return rows.unflatten(0, self.U.shape[:2]).sum(dim=0).cpu()
@@ -100,7 +105,7 @@ class Samples:
 
 @dataclass(frozen=True)
 class Run:
-    """A run and the data it works on.
+    """A run and its data.
 
     Attributes
     ----------
@@ -108,12 +113,12 @@ class Run:
     features : dict of ndarray
         The features artifact.
     whitening : Whitening
-        Truncated or filtered as the run wants it.
+        Truncated or filtered as the run asks.
     seeds : list of int
-        One path each.
+        One path of betas each.
     gates : ndarray, shape (S, r + 1, P)
     setup_seconds : ndarray, shape (S,)
-        What it took to come here, SVD and gates: the paths' clocks start there.
+        Time of the SVD and the gates, at which the clocks of the paths start.
     device : str
     filter_kind : str
         "" without a filter.
@@ -122,7 +127,7 @@ class Run:
     """
 
     settings: Settings
-    features: dict
+    features: dict[str, np.ndarray]
     whitening: Whitening
     seeds: list[int]
     gates: np.ndarray
@@ -135,8 +140,15 @@ class Run:
     )
 
     @classmethod
-    def read(cls, features, whitening, gates, entry: dict, device="cpu") -> "Run":
-        """Gather a run from the paths of its artifacts and its entry in the config."""
+    def read(
+        cls,
+        features: str | Path,
+        whitening: str | Path,
+        gates: str | Path,
+        entry: dict,
+        device: str = "cpu",
+    ) -> "Run":
+        """Read a run from the files of its artifacts, and its entry in the config."""
         svd, sampled = load_tensors(whitening), load_tensors(gates)
         return cls(
             settings=Settings.of(entry),
@@ -156,7 +168,7 @@ class Run:
 
     @property
     def patches(self) -> int:
-        """Patches per sample, K."""
+        """Number of patches per sample, K."""
         X = self.features["X_train"]
         return len(X) if X.ndim == 3 else 1
 
@@ -182,8 +194,8 @@ class Run:
             targets=targets_of(labels, self.features),
         )
 
-    def _coordinates(self, split) -> np.ndarray:
-        # Those of the training samples are at hand, and orthonormal to the last digit.
+    def _coordinates(self, split: str) -> np.ndarray:
+        # The stored coordinates of the training samples are orthonormal to the last digit.
         if split == "train":
             return self.whitening.U
         U = self.whitening.transform(self.features[f"X_{split}"])

@@ -1,23 +1,26 @@
-"""Regularization paths: one run of the convex program, over seeds of gates and over weight decays.
+"""Regularization paths: a run of the convex program over seeds of gates and over weight decays.
 
 A path is solved from the largest beta to the smallest, each from the solution before it. The
 solutions of a run are kept as tensors `weights.{s}.{b}` (r + 1, P, C) and `dual.{s}.{b}` (n, C), s
-the index of the seed and b that of beta in descending order. In a tuned run (see `tuning_seeds` of
-:class:`convexbn.experiments.headline.run.Settings`) the other seeds have the chosen beta alone,
-solved from zero, and every solve has a clock of its own.
+the index of the seed and b the index of beta in descending order. In a tuned run (see
+`tuning_seeds` of :class:`convexbn.experiments.headline.run.Settings`) the other seeds have only the
+chosen beta, solved from zero, and every solve has a clock of its own.
 """
 
 import logging
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 
 from convexbn.evaluation import accuracy, calibration, mean_loss
-from convexbn.experiments.headline.run import Run
+from convexbn.experiments.headline.run import Run, Samples
 from convexbn.programs.certificates import certify
 from convexbn.programs.gated import adjoint
 from convexbn.programs.penalties import PENALTIES
+from convexbn.programs.solutions import Solution
 from convexbn.progress import progress
 from convexbn.solvers import solve_path
 from convexbn.training.tuning import best_setting, check_tuning
@@ -33,8 +36,8 @@ def solve_run(run: Run) -> tuple[dict, list[dict]]:
     Returns
     -------
     solutions : dict of tensors and arrays
-        `weights.{s}.{b}`, `dual.{s}.{b}`; per seed and beta `iterations` and `seconds` (S, B), the
-        latter on the path's clock when that beta was solved (NaN where it was not).
+        `weights.{s}.{b}`, `dual.{s}.{b}`; `iterations` and `seconds` per seed and beta (S, B), the
+        latter on the path's clock at the end of that solve (NaN where there was none).
     history : list of dict
         One row per seed, beta and snapshot of the solver: seed, beta, rank, iteration, seconds on
         the path's clock, objective, dual_objective, gap, relative_gap, train_accuracy,
@@ -45,19 +48,20 @@ def solve_run(run: Run) -> tuple[dict, list[dict]]:
     UncertifiedError
         If a solution misses the tolerance and the run does not allow that.
     ValueError
-        If there are tuning seeds, and no validation samples or not so many seeds.
+        If there are tuning seeds, and no validation samples or fewer seeds than these.
     """
     tuning_seeds, betas = run.settings.tuning_seeds, run.settings.descending
     check_tuning(tuning_seeds, len(run.seeds), len(run.features["labels_validation"]))
-    solutions, history = {}, []
+    solutions: dict[str, Any] = {}
+    history: list[dict] = []
     seconds = np.full((len(run.seeds), len(betas)), np.nan)
     iterations = np.zeros(seconds.shape, dtype=np.int64)
     _warm_up(run)
     with progress(total=None, desc="convex solves, snapshots") as bar:
         for s, seed in enumerate(run.seeds):
             if s == tuning_seeds:
-                betas = [_best_beta(run, solutions)]
-                logger.info("the seeds that do not tune take beta %g", *betas)
+                betas = [_best_beta(run, solutions, s)]
+                logger.info("the other seeds take beta %g", *betas)
             for solution, clock in _solve_seed(run, s, betas, history, bar):
                 run.settings.require(solution.certificate, f"seed {seed}, beta {solution.beta:g}")
                 b = run.settings.descending.index(solution.beta)
@@ -68,10 +72,10 @@ def solve_run(run: Run) -> tuple[dict, list[dict]]:
     return solutions | {"seconds": seconds, "iterations": iterations}, history
 
 
-def _best_beta(run: Run, solutions: dict) -> float:
-    """Return the beta at which the seeds solved so far do best on the validation samples."""
+def _best_beta(run: Run, solutions: dict, tuning_seeds: int) -> float:
+    """Return the beta at which the tuning seeds do best on the validation samples."""
     rows = []
-    for s in range(run.settings.tuning_seeds):
+    for s in range(tuning_seeds):
         validation = run.samples("validation", s)
         for b, beta in _solved(run, solutions, s):
             scores = validation.scores(solutions[f"weights.{s}.{b}"].to(run.device))
@@ -82,22 +86,24 @@ def _best_beta(run: Run, solutions: dict) -> float:
 
 
 def _solved(run: Run, solutions: dict, s: int) -> list[tuple[int, float]]:
-    """Return index and value of the betas that the s-th seed was solved for."""
+    """Return index and value of the betas for which the s-th seed was solved."""
     betas = enumerate(run.settings.descending)
     return [(b, beta) for b, beta in betas if f"weights.{s}.{b}" in solutions]
 
 
 def _warm_up(run: Run) -> None:
-    """Have the libraries start their threads and the device its kernels, outside every clock."""
+    """Start the libraries' threads and the device's kernels outside of every clock."""
     train = run.samples("train", 0)
     Y = torch.as_tensor(run.features["Y_train"], device=run.device)
     train.scores(adjoint(train.U[0].float(), train.D[0], Y))
 
 
-def _solve_seed(run: Run, s: int, betas: list, history: list, bar):
-    """Yield the solutions of one path, and its clock; append to the history what was seen."""
+def _solve_seed(
+    run: Run, s: int, betas: list, history: list, bar
+) -> Iterator[tuple[Solution, float]]:
+    """Yield each solution of a path with the clock; append a row per snapshot to the history."""
     train, test = run.samples("train", s), run.samples("test", s)
-    test = replace(test, U=test.U.float())  # the curves need no more
+    test = replace(test, U=test.U.float())  # precise enough for the curves
     start, loss = float(run.setup_seconds[s]), run.settings.loss
     elapsed = start
 
@@ -130,12 +136,12 @@ def _solve_seed(run: Run, s: int, betas: list, history: list, bar):
 
 
 def certify_run(run: Run, solutions: dict) -> list[dict]:
-    """Have the referee judge every solution of a run, from its weights and its dual variable.
+    """Return the referee's certificates of a run's solutions, from weights and dual variables.
 
     Returns
     -------
     list of dict
-        One certificate per solution, with seed and beta; `seconds` on the path's clock.
+        One certificate per solution, with seed and beta; `seconds` is on the path's clock.
 
     Raises
     ------
@@ -187,7 +193,7 @@ def evaluate_run(run: Run, solutions: dict) -> list[dict]:
     return rows
 
 
-def _measures(parts, W, loss) -> dict:
+def _measures(parts: dict[str, Samples], W: torch.Tensor, loss: str) -> dict[str, float]:
     """Return the measures of weights on the samples of all splits."""
     scores = {split: part.scores(W) for split, part in parts.items()}
     labels = {split: part.labels for split, part in parts.items()}

@@ -32,7 +32,7 @@ COLUMNS = ["panel", "method", "x", "mean", "reach", "seeds", "certified"]
 
 
 def table(runs: pd.DataFrame, values: dict[str, float], kind: str) -> pd.DataFrame:
-    """Return the numbers of the figure, in the columns `COLUMNS`, at the chosen settings.
+    """Return the numbers of the methods `COMPARED` at their chosen settings, columns `COLUMNS`.
 
     Panel "rank" has the best rank; "accuracy" and "ece" have means of the seeds, with their
     standard deviation as `reach`; "difference" is the paired mean of truncated - SGD, with half of
@@ -110,8 +110,10 @@ def _draw(axes: Axes, rows: pd.DataFrame, name: str) -> None:
         style, mean, reach = style_of(method), scale * some["mean"], scale * some["reach"]
         uncertified = selection.not_certified(some)
         if name == "difference":
-            line = {"ecolor": style.color, "elinewidth": 1.2, "capsize": 2}
-            axes.errorbar(some["x"], mean, reach, fmt="none", **line)
+            color = style.color
+            axes.errorbar(
+                some["x"], mean, reach, fmt="none", ecolor=color, elinewidth=1.2, capsize=2
+            )
             axes.axhline(0, color="0.3", linewidth=0.8)
         else:
             plotting.band(axes, some["x"], mean, reach, style.color)

@@ -1,10 +1,12 @@
-"""How many arrangements there are: enumerated, by the formula, and found by sampling gates.
+"""Numbers of arrangements: enumerated, by the formula, and found by sampling gates.
 
 The convex program has two blocks per arrangement `1[U g >= 0]`. For n points in general position
-in R^p, p = r + 1, there are `2 sum_{k<p} binom(n-1, k)` of them (Cover 1965): polynomial in n, of
-degree r, which is what makes the training polynomial (Ergen et al. 2022, Section 2). Sampled gates
-find the wide arrangements first and may need very many draws for the narrow ones.
+in R^p, p = r + 1, there are `2 sum_{k<p} binom(n-1, k)` of them (Cover 1965): a polynomial
+in n of degree r, which makes training polynomial (Ergen et al. 2022, Section 2). Sampled gates find
+the wide arrangements first and may need very many draws for the narrow ones.
 """
+
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -46,7 +48,9 @@ def count(settings: dict, seed: int) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _counts(U, formula: int, settings: dict, seed: int):
+def _counts(
+    U: np.ndarray, formula: int, settings: dict, seed: int
+) -> Iterator[tuple[str, int | None, int]]:
     """Yield kind, draws and number of arrangements of one design."""
     enumerated = enumerate_arrangements(U, limit=settings["limit"])
     yield "enumerated", None, enumerated.shape[1]
@@ -55,10 +59,12 @@ def _counts(U, formula: int, settings: dict, seed: int):
         yield "sampled", draws, found
 
 
-def distinct(U, draws, seed: int) -> dict[int, int]:
-    """Return how many different patterns the first N gates drawn have, for each N of `draws`."""
+def distinct(U: np.ndarray, draws: Iterable[int], seed: int) -> dict[int, int]:
+    """Return the number of different patterns of the first N gates, for each N of `draws`."""
     generator = np.random.default_rng(seed)
-    patterns, drawn, found = set(), 0, {}
+    patterns: set[bytes] = set()
+    found: dict[int, int] = {}
+    drawn = 0
     for N in sorted(draws):
         while drawn < N:
             G = generator.standard_normal((U.shape[1], min(N - drawn, _AT_ONCE)))

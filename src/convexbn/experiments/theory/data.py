@@ -1,7 +1,7 @@
 """Small synthetic data for the experiments, each fixed by its sizes and a seed.
 
-Features are standard normal, hence in general position; targets know nothing of them, which makes
-the hardest problem of its size: every sample asks for arrangements of its own.
+Features are standard normal, hence in general position. Targets are independent of them, which
+makes the hardest problem of its size: every sample needs arrangements of its own.
 """
 
 import numpy as np
@@ -26,7 +26,7 @@ def one_hot(n: int, d: int, C: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return X, np.eye(C)[labels]
 
 
-def images(n: int, size, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def images(n: int, size: tuple[int, int], seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Return gray images (n, 1, height, width) and targets y (n,), all of them standard normal."""
     height, width = size
     X, y = regression(n, height * width, seed)

@@ -1,10 +1,12 @@
 """The closed form against trained networks of several depths.
 
 With as many features as samples, or more, the training problem has a closed form, and it is the
-same for every depth: any hidden layers whose activations, centred, keep rank n - 1 allow the two
-topmost layers to reach it (Ergen et al. 2022, closed-form and deep-network theorems). Weight decay
+same for every depth: the two topmost layers reach it on top of any hidden layers whose centred
+activations have rank n - 1 (Ergen et al. 2022, closed-form and deep-network theorems). Weight decay
 acts on the last BN layer and the output layer; all layers are trained.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -28,7 +30,7 @@ def depths(settings: dict, seed: int) -> pd.DataFrame:
         `n`, `d` (at least n - 1), `width` of every layer, `depths` (2: one hidden layer), `beta`,
         `descent`, `evaluations`.
     seed : int
-        Of the data; trial i starts from seed `seed + i`.
+        The seed of the data; trial i starts from seed `seed + i`.
 
     Returns
     -------
@@ -50,13 +52,15 @@ def depths(settings: dict, seed: int) -> pd.DataFrame:
     return table[COLUMNS]
 
 
-def draw_all(widths, C: int, n: int, trials: int, seed: int) -> list[DeepBNNetwork]:
+def draw_all(widths: Sequence[int], C: int, n: int, trials: int, seed: int) -> list[DeepBNNetwork]:
     """Return random networks with layers of `widths` (d, m_1, ..., m), one seed per trial."""
     seeds = range(seed, seed + trials)
     return [DeepBNNetwork.draw(widths, C, n, torch.Generator().manual_seed(s)) for s in seeds]
 
 
-def _history(networks, X, y, settings: dict) -> pd.DataFrame:
+def _history(
+    networks: list[DeepBNNetwork], X: np.ndarray, y: np.ndarray, settings: dict
+) -> pd.DataFrame:
     """Return columns trial, iteration and objective of a descent."""
     descent = Descent(**settings["descent"], evaluations=settings["evaluations"])
     done = descend(networks, X, y, settings["beta"], descent)

@@ -2,8 +2,8 @@
 
 The convex program's optimum is the network's as soon as the network has as many neurons as the
 program's solution has non-zero blocks (Ergen et al. 2022, Section 2). So no network of any width
-may come below it, and from that width on some network attains it. Whether a descent finds it is
-another matter: wider networks have fewer local minima that are not global.
+may come below it, and from that width on some network attains it. Descent may still miss it: wider
+networks have fewer local minima that are not global.
 """
 
 import numpy as np
@@ -14,8 +14,8 @@ from convexbn.experiments.theory.problems import make
 from convexbn.solvers.sparsity import merged
 from convexbn.training.descent import Descent
 
-# Relative norm below which a block is what an interior-point method leaves of zero, and distance of
-# directions (here of cosine 1 - 1e-6) up to which two blocks are one neuron; both far above the
+# Relative norm below which a block is a zero as interior-point methods leave it, and distance of
+# directions (here of cosine 1 - 1e-6) up to which two blocks are one neuron; both are far above the
 # precision of a solution.
 _NOTHING, _ALIKE = 1e-3, 2e-6**0.5
 
@@ -34,9 +34,9 @@ def duality(settings: dict, seed: int, name: str = "") -> pd.DataFrame:
         A problem of :mod:`convexbn.experiments.theory.problems`, with `widths`, `descent`,
         `tolerance`.
     seed : int
-        Of the data; trial i starts from seed `seed + i`.
+        The seed of the data; trial i starts from seed `seed + i`.
     name : str
-        Of the problem.
+        The name of the problem.
 
     Returns
     -------
@@ -68,10 +68,10 @@ def duality(settings: dict, seed: int, name: str = "") -> pd.DataFrame:
 
 
 def different_neurons(weights: np.ndarray | torch.Tensor) -> int:
-    """Return the number of neurons that the blocks (2, p, P) of a solution make.
+    """Return the number of different neurons in the blocks (2, p, P) of a solution.
 
     A neuron that is exactly zero on a sample lies on the boundary of two cones, and a solution may
-    give a part of it to each: such blocks point the same way and count once.
+    split it between them: such blocks point the same way and count once.
     """
     blocks = torch.as_tensor(weights).mT  # (2, P, p)
     norms = blocks.norm(dim=-1, keepdim=True)

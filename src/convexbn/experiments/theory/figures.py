@@ -5,6 +5,8 @@ relative excess is (objective - optimum) / optimum: by strong duality it is neve
 that a figure has no label for raise a ValueError.
 """
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -46,7 +48,13 @@ def duality(table: pd.DataFrame) -> Figure:
         rows = table[table["problem"] == problem]
         first = rows.iloc[0]
         width = _spread(rows)
-        trial = {"color": TRIAL, "linestyle": "none", "marker": "o", "alpha": 0.6, "markersize": 3}
+        trial: dict[str, Any] = {
+            "color": TRIAL,
+            "linestyle": "none",
+            "marker": "o",
+            "alpha": 0.6,
+            "markersize": 3,
+        }
         top.plot(width, rows["objective"], **trial, markeredgewidth=0)
         top.axhline(first["optimum"], color=CONVEX)
         bottom.plot(width, _shown(rows["relative_excess"]), **trial, markeredgewidth=0)
@@ -96,7 +104,7 @@ def depth(table: pd.DataFrame) -> Figure:
     for (top, bottom), layers in zip(axes.T, depths, strict=True):
         rows = table[table["depth"] == layers]
         for _, trial in rows.groupby("trial"):
-            line = {"color": TRIAL, "linewidth": 0.8, "alpha": 0.6}
+            line: dict[str, Any] = {"color": TRIAL, "linewidth": 0.8, "alpha": 0.6}
             iteration = trial["iteration"] + 1  # the start, on a logarithmic axis
             top.plot(iteration, trial["objective"], **line)
             bottom.plot(iteration, _shown(trial["relative_excess"]), **line)
@@ -182,7 +190,9 @@ def sampling(table: pd.DataFrame) -> Figure:
     right.set_xlim(left.get_xlim())
     left.set_ylabel("optimal objective")
     right.set(ylabel="relative excess over\nall arrangements", yscale="log")
-    entries = [Line2D([], [], label=a, color=b, marker=c) for a, b, c in map(_MODELS.get, models)]
+    entries = [
+        Line2D([], [], label=a, color=b, marker=c) for a, b, c in map(_MODELS.__getitem__, models)
+    ]
     total = table["arrangements"].iloc[0]
     entries.append(Line2D([], [], color="0.3", ls="--", label=f"all {total} arrangements"))
     entries.append(Line2D([], [], color="0.3", ls=":", label="largest relative duality gap"))
@@ -247,7 +257,7 @@ def _near_entry() -> Line2D:
     return Line2D([], [], color="0.3", linestyle="--", linewidth=1, label=f"excess {NEAR:g}")
 
 
-def _trial(**line) -> Line2D:
+def _trial(**line: Any) -> Line2D:
     line = {"linewidth": 0.8, "markersize": 3, **line}
     if "marker" in line:
         line["linestyle"] = "none"
@@ -259,8 +269,8 @@ def _optimum(label: str = "convex optimum") -> Line2D:
 
 
 def _critical() -> Line2D:
-    line = {"color": CONVEX, "linestyle": ":", "linewidth": 1}
-    return Line2D([], [], **line, label="neurons of the convex optimum")
+    label = "neurons of the convex optimum"
+    return Line2D([], [], color=CONVEX, linestyle=":", linewidth=1, label=label)
 
 
 FIGURES = {

@@ -1,7 +1,7 @@
-"""The function that a network learns of one feature: the global optimum's, and those of descents.
+"""Functions of one feature that networks learn: the global optimum and the ends of descents.
 
 The exact convex program gives a globally optimal network; networks trained from random starts show
-which functions a descent finds instead, at which objective.
+the functions, and their objectives, that descent finds instead.
 """
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 
 from convexbn.arrangements.enumeration import enumerate_arrangements
 from convexbn.experiments.theory import data
+from convexbn.inputs import ArrayLike
 from convexbn.networks.two_layer import BNNetwork
 from convexbn.solvers import solve
 from convexbn.training.descent import Descent, descend
@@ -24,19 +25,19 @@ def interpolate(settings: dict, seed: int) -> pd.DataFrame:
     Parameters
     ----------
     settings : dict
-        `n`, `noise`, `beta`, `width`, `points` (of the functions), `descent`, `learning_rates`
-        (per optimizer, instead of the descent's), `tolerance`.
+        `n`, `noise`, `beta`, `width`, `points` (at which functions are evaluated), `descent`,
+        `learning_rates` (by optimizer; they replace the descent's), `tolerance`.
     seed : int
-        Of the data; trial i starts from seed `seed + i`.
+        The seed of the data; trial i starts from seed `seed + i`.
 
     Returns
     -------
     DataFrame
-        Columns `COLUMNS`; kind is "data", "convex" or an optimizer. The objective is that of the
+        Columns `COLUMNS`; kind is "data", "convex" or an optimizer. The objective belongs to the
         whole function.
     """
     X, y = data.curve(settings["n"], settings["noise"], seed)
-    reach = 0.2  # beyond the samples, as a share of what they span
+    reach = 0.2  # beyond the samples, as a share of their range
     low, high = X.min() - reach * np.ptp(X), X.max() + reach * np.ptp(X)
     grid = np.linspace(low, high, settings["points"])[:, None]
     tables = [_table("data", X, y), _convex(X, y, grid, settings)]
@@ -46,12 +47,18 @@ def interpolate(settings: dict, seed: int) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)[COLUMNS]
 
 
-def _table(kind: str, X, values, trial=None, objective=None) -> pd.DataFrame:
+def _table(
+    kind: str,
+    X: np.ndarray,
+    values: ArrayLike,
+    trial: int | None = None,
+    objective: float | None = None,
+) -> pd.DataFrame:
     columns = {"kind": kind, "trial": trial, "x": X.ravel(), "y": np.ravel(values)}
     return pd.DataFrame({**columns, "objective": objective})
 
 
-def _convex(X, y, grid, settings: dict) -> pd.DataFrame:
+def _convex(X: np.ndarray, y: np.ndarray, grid: np.ndarray, settings: dict) -> pd.DataFrame:
     whitening = whiten(X)
     D = enumerate_arrangements(whitening.U)
     tol = settings["tolerance"]
@@ -60,7 +67,9 @@ def _convex(X, y, grid, settings: dict) -> pd.DataFrame:
     return _table("convex", grid, values, objective=solution.certificate.objective)
 
 
-def _trained(X, y, grid, descent: Descent, settings: dict, seed: int) -> pd.DataFrame:
+def _trained(
+    X: np.ndarray, y: np.ndarray, grid: np.ndarray, descent: Descent, settings: dict, seed: int
+) -> pd.DataFrame:
     n, width = settings["n"], settings["width"]
     seeds = range(seed, seed + descent.trials)
     starts = [BNNetwork(1, width, 1, n, torch.Generator().manual_seed(s)) for s in seeds]

@@ -1,7 +1,7 @@
-"""The training problems of the paper, each with its two sides: the network's and the program's.
+"""Training problems of the paper, each with its two sides: the network and the convex program.
 
-One function per architecture makes the data, the design U, the arrangements D, random networks to
-descend from, and the way from a solution of the convex program to a network:
+One function per architecture makes the data, the design U, the arrangements D, random networks that
+descent starts from, and the way from a solution of the convex program to a network:
 
     relu           two layers, ReLU after BN; all arrangements of the whitened data
     gated          the same with fixed gates, one output or several
@@ -20,6 +20,7 @@ from convexbn.arrangements.enumeration import enumerate_arrangements
 from convexbn.arrangements.gates import activation, sample_gates
 from convexbn.data.patches import patches
 from convexbn.experiments.theory import data
+from convexbn.inputs import ArrayLike
 from convexbn.networks.architectures import (
     BNAfterReLUNetwork,
     ConvolutionalNetwork,
@@ -32,7 +33,7 @@ from convexbn.solvers import Solution, solve
 from convexbn.training.descent import Descent, Trials, descend
 from convexbn.whitening import Whitening, whiten
 
-LIMIT = 20_000  # most arrangements to enumerate: an exact program of more takes too long
+LIMIT = 20_000  # most arrangements to enumerate: exact programs with more take too long
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,10 @@ class TrainingProblem:
     Attributes
     ----------
     X : ndarray, shape (n, d), or (K, n, h) for a CNN
-        What the network sees.
+        The input of the network.
     Y : ndarray, shape (n,) or (n, C)
     U : ndarray, shape (n, r + 1), (K, n, r + 1) for a CNN, X itself for BN after ReLU
-        What the program sees.
+        The input of the program.
     D : ndarray of bool, shape (n, P) or (K, n, P)
         Arrangements.
     beta : float
@@ -54,9 +55,9 @@ class TrainingProblem:
     whitening : Whitening or None
         None for BN after ReLU.
     recover : callable
-        From a solution to the network.
+        Takes a solution to the network.
     draw : callable
-        From a width and a generator to a random network.
+        Takes a width and a generator to a random network.
     """
 
     X: np.ndarray
@@ -64,10 +65,10 @@ class TrainingProblem:
     U: np.ndarray
     D: np.ndarray
     beta: float
-    terms: dict
+    terms: dict[str, str]
     whitening: Whitening | None
-    recover: Callable
-    draw: Callable
+    recover: Callable[[Solution], torch.nn.Module]
+    draw: Callable[[int, torch.Generator], torch.nn.Module]
 
     @property
     def arrangements(self) -> int:
@@ -81,7 +82,8 @@ class TrainingProblem:
     def train(self, width: int, settings: Descent, seed: int) -> Trials:
         """Train networks of `width` neurons, trial i from the random start of seed `seed + i`.
 
-        Of gated networks, width is the number of neurons per gate (one-vs-all: and output).
+        For gated networks `width` is the number of neurons per gate, and with the group penalty
+        per gate and output.
         """
         starts = [
             self.draw(width, torch.Generator().manual_seed(seed + trial))
@@ -91,15 +93,24 @@ class TrainingProblem:
 
 
 class OneVsAllGatedNetwork(GatedBNNetwork):
-    """The gated network whose neurons serve one output each, in turn: the group penalty's."""
+    """The gated network of the group penalty, whose neurons serve one output each, in turn."""
 
-    def __init__(self, gates, centre, C, n, generator):
+    serves: torch.Tensor  # (neurons, C), bool
+
+    def __init__(
+        self,
+        gates: ArrayLike,
+        centre: ArrayLike,
+        C: int,
+        n: int,
+        generator: torch.Generator,
+    ):
         super().__init__(gates, centre, C, n, generator)
         served = torch.arange(self.output.shape[0]) % C
         self.register_buffer("serves", torch.nn.functional.one_hot(served, C).bool())
         self.output.data *= self.serves
 
-    def forward(self, X, statistics=None) -> torch.Tensor:
+    def forward(self, X: torch.Tensor, statistics: tuple | None = None) -> torch.Tensor:
         """Return f(X), shape (n, C)."""
         return self.hidden(X, statistics) @ (self.output * self.serves)
 
@@ -122,7 +133,7 @@ def relu(entry: dict, seed: int) -> TrainingProblem:
 
 
 def gated(entry: dict, seed: int) -> TrainingProblem:
-    """Return that of the gated network: also `C`, `gates` (P) and `penalty`."""
+    """Return the problem of the gated network: also `C`, `gates` (P) and `penalty`."""
     X, Y = _samples(entry, seed)
     whitening = whiten(X)
     G = sample_gates(whitening.U, entry["gates"], seed)
@@ -130,7 +141,7 @@ def gated(entry: dict, seed: int) -> TrainingProblem:
     one_vs_all = entry.get("penalty", "group") == "group"
     kind, copies = (OneVsAllGatedNetwork, C) if one_vs_all else (GatedBNNetwork, 1)
 
-    def draw(width, generator):
+    def draw(width: int, generator: torch.Generator) -> torch.nn.Module:
         gates = affine_gates(np.repeat(G, copies * width, axis=1), whitening)
         return kind(gates, whitening.mean, C, entry["n"], generator)
 
@@ -148,10 +159,10 @@ def gated(entry: dict, seed: int) -> TrainingProblem:
 
 
 def cnn(entry: dict, seed: int) -> TrainingProblem:
-    """Return that of a CNN on gray images: `n`, `size`, `kernel`, `stride`, `pooling`, `beta`.
+    """Return the problem of a CNN: `n` gray images, `size`, `kernel`, `stride`, `pooling`, `beta`.
 
-    With `gates` the network is gated, with so many sampled gates; otherwise it is the ReLU network
-    with all arrangements of the patches.
+    With `gates` the network is gated, with that number of sampled gates; otherwise it is the ReLU
+    network with all arrangements of the patches.
     """
     images, y = data.images(entry["n"], entry["size"], seed)
     X = patches(images, entry["kernel"], entry.get("stride", 1))  # (K, n, h)
@@ -163,8 +174,9 @@ def cnn(entry: dict, seed: int) -> TrainingProblem:
     D = enumerate_arrangements(whitening.U, limit=LIMIT) if exact else activation(whitening.U, G)
     U = whitening.U.reshape(K, n, -1)
 
-    def draw(width, generator):
-        if exact:
+    def draw(width: int, generator: torch.Generator) -> torch.nn.Module:
+        top: torch.nn.Module
+        if G is None:
             top = BNNetwork(h, width, 1, K * n, generator)
         else:
             gates = affine_gates(np.repeat(G, width, axis=1), whitening)
@@ -185,7 +197,7 @@ def cnn(entry: dict, seed: int) -> TrainingProblem:
 
 
 def bn_after_relu(entry: dict, seed: int) -> TrainingProblem:
-    """Return that of the network with BN after ReLU: `n`, `d`, `beta`, `loss`."""
+    """Return the problem of the network with BN after ReLU: `n`, `d`, `beta`, `loss`."""
     X, y = _samples(entry, seed)
     return TrainingProblem(
         X=X,
@@ -208,7 +220,7 @@ def make(entry: dict, seed: int) -> TrainingProblem:
     return PROBLEMS[entry["program"]](entry, seed)
 
 
-def _samples(entry: dict, seed: int):
+def _samples(entry: dict, seed: int) -> tuple[np.ndarray, np.ndarray]:
     n, d, loss = entry["n"], entry["d"], entry.get("loss", "squared")
     if "C" in entry:
         return data.one_hot(n, d, entry["C"], seed)
@@ -216,6 +228,6 @@ def _samples(entry: dict, seed: int):
     return (data.signs if is_classification else data.regression)(n, d, seed)
 
 
-def _terms(entry: dict, model: str) -> dict:
+def _terms(entry: dict, model: str) -> dict[str, str]:
     loss, penalty = entry.get("loss", "squared"), entry.get("penalty", "group")
     return {"model": model, "loss": loss, "penalty": penalty}

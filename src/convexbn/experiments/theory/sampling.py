@@ -1,8 +1,8 @@
-"""Sampled arrangements against all of them: how fast the optimum comes down.
+"""Convergence of the optimum over sampled arrangements to the optimum over all of them.
 
-The exact program needs every arrangement; with P sampled ones its optimum is an upper bound, which
-the gates' normal distribution brings down as P grows. The gated program, without the cone
-constraints, is the exact program of another network, and stands beside it.
+The exact program needs every arrangement; over P sampled ones its optimum is an upper bound that
+falls as P grows. The gated program, without the cone constraints, is the exact program of another
+network, and is solved on the same arrangements.
 """
 
 import numpy as np
@@ -29,7 +29,7 @@ def sample(settings: dict, seed: int) -> pd.DataFrame:
     settings : dict
         `n`, `d`, `beta`, `gates` (values of P; all arrangements are added), `draws`, `tolerance`.
     seed : int
-        Of the data; draw i has gates from seed `seed + i`.
+        The seed of the data; draw i has gates from seed `seed + i`.
 
     Returns
     -------
@@ -49,7 +49,9 @@ def sample(settings: dict, seed: int) -> pd.DataFrame:
     return table.assign(**sizes, arrangements=D.shape[1])[COLUMNS]
 
 
-def _of_model(model: str, U, D, y, settings: dict, seed: int) -> pd.DataFrame:
+def _of_model(
+    model: str, U: np.ndarray, D: np.ndarray, y: np.ndarray, settings: dict, seed: int
+) -> pd.DataFrame:
     rows = [_solved(model, U, D, y, settings) | {"draw": 0, "seed": seed}]
     for draw in range(settings["draws"]):
         G = sample_gates(U, max(settings["gates"]), seed + draw)
@@ -61,7 +63,7 @@ def _of_model(model: str, U, D, y, settings: dict, seed: int) -> pd.DataFrame:
     return table
 
 
-def _solved(model: str, U, D, y, settings: dict) -> dict:
+def _solved(model: str, U: np.ndarray, D: np.ndarray, y: np.ndarray, settings: dict) -> dict:
     solved = solve(U, D, y, settings["beta"], model=model, tol=settings["tolerance"])
     certificate = solved.certified().certificate
     return {

@@ -28,39 +28,37 @@ def exactness(**tables: pd.DataFrame) -> pd.DataFrame:
     missed = int((~tables["theorems"]["certified"]).sum()) if tables else 0
 
     def findings_of(statement: Statement) -> dict[str, Finding]:
-        holds, measured = statement.judge(tables)
         resting = missed if statement.id in _RESTING else 0
-        finding = Finding(measured, verdict_of(holds))
-        return {"synthetic": unless_uncertified(finding, resting, "row(s)")}
+        return {"synthetic": unless_uncertified(statement.judge(tables), resting, "row(s)")}
 
     return judged(_STATEMENTS if tables else (), findings_of)
 
 
-def _recovered(tables: dict[str, pd.DataFrame]) -> tuple[bool, str]:
+def _recovered(tables: dict[str, pd.DataFrame]) -> Finding:
     return _largest(tables["theorems"], "relative_difference")
 
 
-def _round_trip(tables: dict[str, pd.DataFrame]) -> tuple[bool, str]:
+def _round_trip(tables: dict[str, pd.DataFrame]) -> Finding:
     return _largest(tables["theorems"], "round_trip_difference")
 
 
-def _largest(theorems: pd.DataFrame, measure: str) -> tuple[bool, str]:
+def _largest(theorems: pd.DataFrame, measure: str) -> Finding:
     """Judge whether a measure of every theorem is at most `EXACT`; name the worst."""
     values = theorems[measure].fillna(math.inf)
     worst = theorems.loc[values.idxmax(), "id"]
     words = f"{values.max():.1e} at most ({worst}), {len(theorems)} programs"
-    return bool((values <= EXACT).all()), words
+    return Finding(words, verdict_of(bool((values <= EXACT).all())))
 
 
-def _never_below(tables: dict[str, pd.DataFrame]) -> tuple[bool, str]:
+def _never_below(tables: dict[str, pd.DataFrame]) -> Finding:
     """Judge whether every trained network is at or above the optimum."""
     best = tables["theorems"]["relative_excess"]
     excess = pd.concat([best, tables["duality"]["relative_excess"], _ends(tables["depth"])])
     words = f"lowest relative excess {excess.min():+.1e}, {len(excess)} trained networks"
-    return bool((excess >= -EXACT).all()), words
+    return Finding(words, verdict_of(bool((excess >= -EXACT).all())))
 
 
-def _reached(tables: dict[str, pd.DataFrame]) -> tuple[bool, str]:
+def _reached(tables: dict[str, pd.DataFrame]) -> Finding:
     """Judge whether the best trial at the largest width reaches the optimum, for each problem."""
     duality = tables["duality"]
     widest = duality[duality["width"] == duality.groupby("problem")["width"].transform("max")]
@@ -69,7 +67,7 @@ def _reached(tables: dict[str, pd.DataFrame]) -> tuple[bool, str]:
     best = pd.concat([best, ends.groupby(tables["depth"].loc[ends.index, "depth"]).min()])
     best.index = [name if isinstance(name, str) else f"depth {name}" for name in best.index]
     words = f"relative excess {best.max():.1e} at most ({best.idxmax()}), {len(best)} problems"
-    return bool((best <= NEAR).all()), words
+    return Finding(words, verdict_of(bool((best <= NEAR).all())))
 
 
 def _ends(depth: pd.DataFrame) -> pd.Series:
@@ -77,27 +75,27 @@ def _ends(depth: pd.DataFrame) -> pd.Series:
     return depth.loc[depth["iteration"] == depth["iteration"].max(), "relative_excess"]
 
 
-def _certified(tables: dict[str, pd.DataFrame]) -> tuple[bool, str]:
+def _certified(tables: dict[str, pd.DataFrame]) -> Finding:
     solved = tables["theorems"].query("program != 'closed_form'")
     gap, violation = solved["relative_gap"], solved["violation"]
     words = f"relative gap {gap.max():.1e} and violation {violation.max():.1e} at most"
-    return bool((gap <= EXACT).all() and (violation <= EXACT).all()), words
+    return Finding(words, verdict_of(bool((gap <= EXACT).all() and (violation <= EXACT).all())))
 
 
-def _closed(tables: dict[str, pd.DataFrame]) -> tuple[bool, str]:
+def _closed(tables: dict[str, pd.DataFrame]) -> Finding:
     closed = tables["theorems"].query("program == 'closed_form'")
     if closed.empty:
-        return False, "no closed form in the config"
+        return Finding("no closed form in the config", verdict_of(False))
     return _largest(closed, "relative_gap")
 
 
-def _counted(tables: dict[str, pd.DataFrame]) -> tuple[bool, str]:
+def _counted(tables: dict[str, pd.DataFrame]) -> Finding:
     """Judge whether enumeration and formula agree on every design."""
     kinds = tables["counting"].query("kind != 'sampled'")
     wide = kinds.pivot(index=["rank", "n"], columns="kind", values="arrangements")
     equal = wide["enumerated"] == wide["formula"]
     words = f"{equal.sum()} of {len(equal)} equal, up to {wide['enumerated'].max():,} arrangements"
-    return bool(equal.all()), words
+    return Finding(words, verdict_of(bool(equal.all())))
 
 
 _RESTING = ("E1a", "E1b", "E1c")  # the statements that rest on the convex optimum

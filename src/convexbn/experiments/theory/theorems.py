@@ -1,17 +1,18 @@
-"""Every theorem as a row of numbers: convex optimum, recovered network, trained networks.
+"""Theorems as rows of numbers: convex optimum, recovered network, trained networks.
 
 A row solves the convex program of one problem to a certified optimum, recovers the network from the
 solution, takes that network back to blocks of the program, and trains networks of the same kind
 from many random starts. The theorem says that the recovered network's objective is the optimum,
-that the way back loses nothing, and that no trained network comes below.
+that the way back keeps it, and that no trained network comes below it.
 
 A closed form needs no solver. Its certificate is the exact program over all arrangements: the
-closed form is set against that program's dual bound, with the whitened data for two layers and with
+closed form is compared with that program's dual bound, on the whitened data for two layers and on
 the whitened activations of the last hidden layer for a deep network.
 """
 
 import copy
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -23,6 +24,7 @@ from convexbn.networks.architectures import DeepBNNetwork
 from convexbn.networks.closed_form import closed_form
 from convexbn.networks.objectives import network_objective
 from convexbn.networks.recovery import network_blocks
+from convexbn.networks.two_layer import BNNetwork
 from convexbn.programs.certificates import certify
 from convexbn.solvers import solve
 from convexbn.training.descent import Descent, descend
@@ -56,7 +58,7 @@ def theorems(entries: dict, common: dict, seed: int) -> pd.DataFrame:
     common : dict
         `tolerance` of the solver and `descent`.
     seed : int
-        Of the data; trial i starts from seed `seed + i`.
+        The seed of the data; trial i starts from seed `seed + i`.
 
     Returns
     -------
@@ -90,7 +92,7 @@ def _sizes(name: str, entry: dict) -> dict:
 
 
 def _compared(row: dict) -> dict:
-    """Add what the objectives are relative to the convex optimum."""
+    """Add the objectives' distances from the convex optimum, relative to it."""
     optimum = row["convex_optimum"]
     differences = {
         "relative_difference": abs(row["recovered_objective"] - optimum) / optimum,
@@ -105,8 +107,8 @@ def _convex(entry: dict, common: dict, seed: int) -> dict:
     solution = problem.solve(common["tolerance"])
     network, certificate = problem.recover(solution), solution.certificate
     trials = problem.train(entry["width"], Descent(**common["descent"]), seed)
-    terms = {"beta": problem.beta, "loss": problem.terms["loss"]}
-    recovered = network_objective(network, problem.X, problem.Y, **terms)
+    data, loss = (problem.X, problem.Y, problem.beta), problem.terms["loss"]
+    recovered = network_objective(network, *data, loss=loss)
     is_cnn = problem.X.ndim == 3
     return {
         "K": len(problem.X) if is_cnn else 1,
@@ -123,16 +125,17 @@ def _convex(entry: dict, common: dict, seed: int) -> dict:
     }
 
 
-def _way_back(network, problem: TrainingProblem) -> float:
+def _way_back(network: torch.nn.Module, problem: TrainingProblem) -> float:
     """Return the program's objective at the blocks of a network."""
     D, weights = network_blocks(network, problem.X, problem.whitening)
     return certify(problem.U, D, problem.Y, problem.beta, weights, **problem.terms).objective
 
 
-def _way_back_of_top(top, A, Y, beta: float) -> float:
-    """Return the same for a two-layer network on A (n, m), the sum over its outputs.
+def _way_back_of_top(top: BNNetwork, A: np.ndarray, Y: np.ndarray, beta: float) -> float:
+    """Return the program's objective at the blocks of a two-layer network on A (n, m).
 
-    Each output of a closed form has neurons of its own, so that it is a network by itself.
+    It is the sum over the outputs: in a closed form each output has neurons of its own, so that it
+    is a network by itself.
     """
     whitening = whiten(A)
     total = 0.0
@@ -149,7 +152,7 @@ def _closed_form(entry: dict, common: dict, seed: int) -> dict:
     descent, C = Descent(**common["descent"]), entry.get("C", 1)
     X, Y = data.one_hot(n, d, C, seed) if "C" in entry else data.regression(n, d, seed)
     starts = draw_all([d, *[entry["width"]] * (depth - 1)], C, n, descent.trials, seed)
-    frozen = copy.deepcopy(starts[0]).double()  # hidden layers as good as any
+    frozen = copy.deepcopy(starts[0]).double()  # any hidden layers would do
     A = frozen.activations(torch.as_tensor(X)).detach().numpy()
     closed = closed_form(A, Y, beta)
     network = DeepBNNetwork(frozen.layers, closed.network)
@@ -162,8 +165,8 @@ def _closed_form(entry: dict, common: dict, seed: int) -> dict:
     }
 
 
-def _bound(A, Y, beta: float, optimum: float, tol: float) -> dict:
-    """Set a closed form against the dual bounds of the exact programs of its outputs."""
+def _bound(A: np.ndarray, Y: np.ndarray, beta: float, optimum: float, tol: float) -> dict:
+    """Compare a closed form with the dual bounds of the exact programs of its outputs."""
     U = whiten(A).U
     D = enumerate_arrangements(U, limit=LIMIT)
     columns = Y.reshape(len(U), -1).T

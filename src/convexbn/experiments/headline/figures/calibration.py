@@ -33,8 +33,8 @@ def table(runs: pd.DataFrame, dataset: str) -> pd.DataFrame:
 def draw(table: pd.DataFrame, dataset: str) -> Figure:
     """Draw one row per method: a dot for each seed, mean and one standard deviation below them."""
     methods = list(by_method(table))
-    height = {"height": 0.9 + 0.3 * len(methods)}
-    figure, (panels,) = plotting.panels(2, sharey=True, width=6.2, **height)
+    height = 0.9 + 0.3 * len(methods)
+    figure, (panels,) = plotting.panels(2, sharey=True, width=6.2, height=height)
     for axes, (measure, (label, scale)) in zip(panels, PANELS.items(), strict=True):
         for place, (method, rows) in enumerate(methods):
             _draw(axes, place, scale * rows[measure], style_of(method), rows)

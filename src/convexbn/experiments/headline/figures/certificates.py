@@ -1,6 +1,7 @@
 """Objective, dual bound and relative duality gap of every solve, while it runs and at its end."""
 
 from math import ceil
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -76,7 +77,11 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
     colors = dict(zip(betas, plotting.gradient(len(betas)), strict=True))
     rows = ceil(len(names) / SIDE_BY_SIDE)
     columns = ceil(len(names) / rows)
-    size = {"rows": 2 * rows, "width": plotting.width(columns), "height": 3.8 * rows}
+    size: dict[str, Any] = {
+        "rows": 2 * rows,
+        "width": plotting.width(columns),
+        "height": 3.8 * rows,
+    }
     figure, axes = plotting.panels(columns, sharey="row", **size)
     pairs = axes.reshape(rows, 2, columns).swapaxes(1, 2).reshape(-1, 2)
     for (top, bottom), name in zip(pairs, names, strict=False):

@@ -1,5 +1,7 @@
 """Accuracy and loss on test and training samples while the methods are trained."""
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -62,7 +64,11 @@ def _over_epochs(history: pd.DataFrame) -> pd.DataFrame:
 def draw(table: pd.DataFrame, dataset: str) -> Figure:
     """Draw accuracies and losses against epochs (top, if anything has them) and time (bottom)."""
     rows = present("against", table["against"], AXES)
-    size = {"rows": len(rows), "height": 0.9 + 1.75 * len(rows), "width": plotting.WIDE}
+    size: dict[str, Any] = {
+        "rows": len(rows),
+        "height": 0.9 + 1.75 * len(rows),
+        "width": plotting.WIDE,
+    }
     figure, axes = plotting.panels(len(MEASURES), sharey="col", **size)
     for panels, against in zip(axes, rows, strict=True):
         curves = table[table["against"] == against]

@@ -1,6 +1,7 @@
 """Accuracy against the truncation rank k."""
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from convexbn.reporting import methods, plotting, selection
@@ -58,8 +59,8 @@ def table(runs: pd.DataFrame, published: pd.DataFrame, dataset: str) -> pd.DataF
     networks = selection.methods(runs[runs["method"].isin(NETWORKS)])
     entered = methods.published(published, dataset)
     entered = entered.rename(columns={"test_accuracy": "test_accuracy_mean"})
-    parts = zip(KINDS, (programs, networks, entered), strict=True)
-    parts = [part.assign(kind=kind) for kind, part in parts if len(part)]
+    kinds = zip(KINDS, (programs, networks, entered), strict=True)
+    parts = [part.assign(kind=kind) for kind, part in kinds if len(part)]
     return pd.concat([part.reindex(columns=COLUMNS) for part in parts], ignore_index=True)
 
 
@@ -68,7 +69,7 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
     """Draw test accuracy (left) and train accuracy (right) against the truncation rank k.
 
     The full rank is the last point, in the colour and marker of the full-rank program. Networks
-    trained by SGD are bands.
+    trained by SGD are horizontal lines with bands.
     """
     present("kind", table["kind"], KINDS)
     programs, networks, entered = (table[table["kind"] == kind] for kind in KINDS)
@@ -93,7 +94,7 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
     return figure
 
 
-def _draw_line(axes, rows, measure: str, color) -> None:
+def _draw_line(axes: Axes, rows: pd.DataFrame, measure: str, color: str) -> None:
     if rows.empty:
         return
     mean, std = (PERCENT * rows[f"{measure}_{statistic}"] for statistic in ("mean", "std"))
@@ -103,7 +104,7 @@ def _draw_line(axes, rows, measure: str, color) -> None:
         plotting.points(axes, some["rank"], mean[some.index], style_of(method), uncertified)
 
 
-def _draw_networks(axes, networks, measure: str) -> None:
+def _draw_networks(axes: Axes, networks: pd.DataFrame, measure: str) -> None:
     for row in networks.itertuples():
         mean, std = (PERCENT * getattr(row, f"{measure}_{s}") for s in ("mean", "std"))
         plotting.level(axes, mean, std, style_of(row.method).color)
