@@ -20,7 +20,7 @@ wildcard_constraints:
 
 rule benchmark_problem:
     input:
-        unpack(lambda wc: data_of(CASES[wc.case]["dataset"])),
+        unpack(lambda wc: sheet.data_of(CASES[wc.case]["dataset"])),
         code=rests_on("benchmark_problem"),
     output:
         "<results>/benchmark/problems/{case}.safetensors",
@@ -151,7 +151,7 @@ rule benchmark_engine:
 
 use rule measure as benchmark_columns with:
     input:
-        unpack(lambda wc: data_of(BENCHMARK["columns"]["dataset"])),
+        unpack(lambda wc: sheet.data_of(BENCHMARK["columns"]["dataset"])),
         code=rests_on("measure", "convexbn.experiments.benchmark.columns"),
     output:
         "<results>/benchmark/columns.csv",

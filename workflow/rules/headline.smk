@@ -28,14 +28,8 @@ rule tabulate:
         sgd=[f"<results>/sgd/{name}.history.csv" for name in SGD],
         code=rests_on("tabulate"),
     output:
+        **tabled("methods"),
         runs="<results>/tables/runs.csv",
-        methods="<results>/tables/methods.csv",
-        html=report(
-            "<results>/tables/methods.html",
-            caption="../report/methods.rst",
-            category="Tables",
-            labels={"table": "methods"},
-        ),
     log:
         "<logs>/tabulate.log",
     conda:

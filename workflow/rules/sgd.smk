@@ -6,7 +6,9 @@ checked(sheet.check_runs, DATASETS, SGD)
 rule train_sgd:
     input:
         unpack(
-            lambda wc: data_of(SGD[wc.run]["dataset"], *sheet.trained_on(SGD[wc.run]))
+            lambda wc: sheet.data_of(
+                SGD[wc.run]["dataset"], *sheet.trained_on(SGD[wc.run])
+            )
         ),
         code=rests_on("train_sgd"),
     output:
