@@ -55,7 +55,7 @@ rule tabulate_spectrum:
         "../scripts/tabulate_spectrum.py"
 
 
-# Every other table of a figure is made from tables.
+# The other figures' tables are made from tables.
 rule tabulate_figure:
     input:
         unpack(

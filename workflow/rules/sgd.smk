@@ -1,4 +1,4 @@
-# The same network, trained non-convexly, and the convex program, trained as the paper does.
+# Networks trained by SGD, and the convex program trained by SGD as in the paper.
 SGD = section("sgd")
 checked(sheet.check_runs, DATASETS, SGD)
 
