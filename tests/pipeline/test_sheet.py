@@ -97,6 +97,20 @@ def test_labels_tell_the_rows_of_a_run():
     assert list(labels) == list(expected)
 
 
+def test_a_dataset_has_its_artifacts():
+    features = "<results>/data/digits/features.safetensors"
+    whitening = "<results>/whitening/digits.safetensors"
+    assert sheet.data_of("digits") == {"features": features, "whitening": whitening}
+    assert sheet.data_of("digits", "features") == {"features": features}
+
+
+def test_functions_of_claims_may_share_a_table_but_not_a_name():
+    claims = {"a": {"tables": {"runs": ["r"]}}, "b": {"tables": {"runs": ["r"], "x": ["y"]}}}
+    assert sheet.claim_tables(claims) == {"runs": ["r"], "x": ["y"]}
+    with pytest.raises(ValueError, match="c names a table 'x'"):
+        sheet.claim_tables(claims | {"c": {"tables": {"x": ["z"]}}})
+
+
 def test_the_convex_program_is_trained_on_whitened_data():
     assert sheet.trained_on({"network": "convex"}) == ["features", "whitening"]
     assert sheet.trained_on({"network": "bn"}) == ["features"]
@@ -133,6 +147,14 @@ def test_the_figure_of_certificates_knows_tolerances():
 def test_a_title_has_the_name_of_the_run_if_it_is_another():
     assert sheet.title_of("digits", "digits") == "digits"
     assert sheet.title_of("slow", "digits") == "digits, slow"
+
+
+def test_each_program_has_its_theorems():
+    entries = {"b": {"program": "relu"}, "a": {"program": "cnn"}, "c": {"program": "relu"}}
+    found = sheet.by_program(entries)
+    assert list(found) == ["cnn", "relu"]
+    assert found["relu"] == {"b": entries["b"], "c": entries["c"]}
+    assert sheet.by_program({}) == {}
 
 
 def test_a_study_has_the_values_of_what_varies():

@@ -20,7 +20,7 @@ wildcard_constraints:
 
 rule benchmark_problem:
     input:
-        unpack(lambda wc: data_of(CASES[wc.case]["dataset"])),
+        unpack(lambda wc: sheet.data_of(CASES[wc.case]["dataset"])),
         code=rests_on("benchmark_problem"),
     output:
         "<results>/benchmark/problems/{case}.safetensors",
@@ -53,7 +53,7 @@ rule benchmark_race:
         "<logs>/benchmark_race/{case}.{solver}.log",
     conda:
         "../../environment.yml"
-    # All cores, so that nothing runs beside it; the solver itself takes config["threads"].
+    # All cores are reserved, so that nothing else runs; the solver takes config["threads"].
     threads: workflow.cores
     resources:
         mem_mb=lambda wc: BENCHMARK["memory"],
@@ -136,7 +136,7 @@ rule benchmark_engine:
         "<logs>/benchmark_engine.log",
     conda:
         "../../environment.yml"
-    # All cores, so that nothing runs beside it; everything itself takes config["threads"].
+    # All cores are reserved, so that nothing else runs; each way takes config["threads"].
     threads: workflow.cores
     resources:
         mem_mb=4000,
@@ -151,13 +151,13 @@ rule benchmark_engine:
 
 use rule measure as benchmark_columns with:
     input:
-        unpack(lambda wc: data_of(BENCHMARK["columns"]["dataset"])),
+        unpack(lambda wc: sheet.data_of(BENCHMARK["columns"]["dataset"])),
         code=rests_on("measure", "convexbn.experiments.benchmark.columns"),
     output:
         "<results>/benchmark/columns.csv",
     log:
         "<logs>/benchmark_columns.log",
-    # All cores, so that nothing runs beside it; the solvers themselves take config["threads"].
+    # All cores are reserved, so that nothing else runs; the solvers take config["threads"].
     threads: workflow.cores
     resources:
         mem_mb=lambda wc: BENCHMARK["memory"],

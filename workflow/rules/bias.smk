@@ -18,7 +18,7 @@ wildcard_constraints:
 
 rule bias:
     input:
-        unpack(lambda wc: data_of(BIAS[wc.bias]["dataset"])),
+        unpack(lambda wc: sheet.data_of(BIAS[wc.bias]["dataset"])),
         code=rests_on("bias"),
     output:
         cosines="<results>/bias/{bias}.csv",

@@ -1,5 +1,5 @@
 # What every rules file uses: sections of the config, the lists that `rule all` and `rule claims`
-# read, the code that a script rests on, and paths that several of them name.
+# read, the code that a script rests on, and what the report shows.
 from convexbn.pipeline import dependencies, footprint, sheet
 from convexbn.reporting.methods import method_of
 
@@ -38,21 +38,19 @@ def labels_of(name, run, *settings):
     return sheet.labels_of(name, run, method_of(run), *settings)
 
 
-def data_of(dataset, *kinds):
-    """Return the artifacts of a data set, `features` and `whitening` or some of them, by kind."""
-    paths = {
-        "features": f"<results>/data/{dataset}/features.safetensors",
-        "whitening": f"<results>/whitening/{dataset}.safetensors",
-    }
-    return {kind: paths[kind] for kind in kinds or paths}
-
-
 def drawn(stem, caption, subcategory, label):
     """Return the outputs of a plot: a .pdf, and a .png with its caption for the report."""
-    page = {"caption": f"../report/{caption}.rst", "category": "Figures"}
-    page |= {"subcategory": subcategory, "labels": {"figure": label}}
-    path = f"<results>/figures/{stem}"
-    return {"pdf": f"{path}.pdf", "png": report(f"{path}.png", **page)}
+    page = {"caption": f"../report/{caption}.rst", "subcategory": subcategory}
+    page |= {"category": "Figures", "labels": {"figure": label}}
+    png = report(f"<results>/figures/{stem}.png", **page)
+    return {"pdf": f"<results>/figures/{stem}.pdf", "png": png}
+
+
+def tabled(name):
+    """Return the outputs of a table that the report shows: a .csv, and its page as .html."""
+    page = {"caption": f"../report/{name}.rst", "category": "Tables"}
+    html = report(f"<results>/tables/{name}.html", **page, labels={"table": name})
+    return {name: f"<results>/tables/{name}.csv", "html": html}
 
 
 def figures(*stems):

@@ -9,7 +9,7 @@ wildcard_constraints:
 
 rule sample_gates:
     input:
-        unpack(lambda wc: data_of(CONVEX[wc.run]["dataset"])),
+        unpack(lambda wc: sheet.data_of(CONVEX[wc.run]["dataset"])),
         code=rests_on("sample_gates"),
     output:
         "<results>/gates/{run}.safetensors",
@@ -31,7 +31,7 @@ rule sample_gates:
 
 rule solve:
     input:
-        unpack(lambda wc: data_of(CONVEX[wc.run]["dataset"])),
+        unpack(lambda wc: sheet.data_of(CONVEX[wc.run]["dataset"])),
         gates="<results>/gates/{run}.safetensors",
         code=rests_on("solve"),
     output:
@@ -61,7 +61,7 @@ rule solve:
 
 rule certify:
     input:
-        unpack(lambda wc: data_of(CONVEX[wc.run]["dataset"])),
+        unpack(lambda wc: sheet.data_of(CONVEX[wc.run]["dataset"])),
         gates="<results>/gates/{run}.safetensors",
         solutions="<results>/convex/{run}.safetensors",
         code=rests_on("certify"),
@@ -87,7 +87,7 @@ rule certify:
 
 rule evaluate:
     input:
-        unpack(lambda wc: data_of(CONVEX[wc.run]["dataset"])),
+        unpack(lambda wc: sheet.data_of(CONVEX[wc.run]["dataset"])),
         gates="<results>/gates/{run}.safetensors",
         solutions="<results>/convex/{run}.safetensors",
         certificates="<results>/certificates/{run}.json",

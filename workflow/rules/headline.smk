@@ -28,14 +28,8 @@ rule tabulate:
         sgd=[f"<results>/sgd/{name}.history.csv" for name in SGD],
         code=rests_on("tabulate"),
     output:
+        **tabled("methods"),
         runs="<results>/tables/runs.csv",
-        methods="<results>/tables/methods.csv",
-        html=report(
-            "<results>/tables/methods.html",
-            caption="../report/methods.rst",
-            category="Tables",
-            labels={"table": "methods"},
-        ),
     log:
         "<logs>/tabulate.log",
     conda:
@@ -61,7 +55,7 @@ rule tabulate_spectrum:
         "../scripts/tabulate_spectrum.py"
 
 
-# Every other table of a figure is made from tables.
+# The other figures' tables are made from tables.
 rule tabulate_figure:
     input:
         unpack(

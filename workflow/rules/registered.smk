@@ -7,20 +7,10 @@ if CLAIMS:
 # Judged by the functions of the experiments.
 rule claims:
     input:
-        **{
-            name: paths
-            for claim in CLAIMS.values()
-            for name, paths in claim["tables"].items()
-        },
+        **checked(sheet.claim_tables, CLAIMS),
         code=rests_on("claims", *CLAIMS),
     output:
-        claims="<results>/tables/claims.csv",
-        html=report(
-            "<results>/tables/claims.html",
-            caption="../report/claims.rst",
-            category="Tables",
-            labels={"table": "claims"},
-        ),
+        **tabled("claims"),
     log:
         "<logs>/claims.log",
     conda:

@@ -1,4 +1,4 @@
-# The same network, trained non-convexly, and the convex program, trained as the paper does.
+# Networks trained by SGD, and the convex program trained by SGD as in the paper.
 SGD = section("sgd")
 checked(sheet.check_runs, DATASETS, SGD)
 
@@ -6,7 +6,9 @@ checked(sheet.check_runs, DATASETS, SGD)
 rule train_sgd:
     input:
         unpack(
-            lambda wc: data_of(SGD[wc.run]["dataset"], *sheet.trained_on(SGD[wc.run]))
+            lambda wc: sheet.data_of(
+                SGD[wc.run]["dataset"], *sheet.trained_on(SGD[wc.run])
+            )
         ),
         code=rests_on("train_sgd"),
     output:

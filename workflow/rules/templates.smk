@@ -1,5 +1,5 @@
 # Templates: `use rule measure as ...` and `use rule plot as ...` add input, output, log and params.
-# They have no output, so that they are never run themselves.
+# Without an output they are never run themselves.
 
 
 # A function of the settings (and of tensors, if the rule has any as inputs) and the seed: one table.

@@ -1,17 +1,11 @@
 # The theorems of the paper, each tried on data small enough to be sure.
 THEORY = section("theory")
 COMMON = {key: THEORY[key] for key in ("tolerance", "descent") if THEORY}
-PROGRAMS = sorted({entry["program"] for entry in THEORY.get("theorems", {}).values()})
+THEOREMS = sheet.by_program(THEORY.get("theorems", {}))
 DUALITY_TABLES = [
     f"<results>/theory/duality/{name}.csv" for name in THEORY.get("duality", [])
 ]
-THEORY_FIGURES = {  # table(s), label in the report
-    "duality": (DUALITY_TABLES, "1 strong duality"),
-    "depth": ("<results>/theory/depth.csv", "2 closed form, depths"),
-    "counting": ("<results>/theory/counting.csv", "3 arrangements"),
-    "sampling": ("<results>/theory/sampling.csv", "4 sampled arrangements"),
-    "interpolation": ("<results>/theory/interpolation.csv", "5 functions learned"),
-}
+THEORY_FIGURES = ["duality", "depth", "counting", "sampling", "interpolation"]
 if THEORY:
     OUTPUTS += ["<results>/tables/theorems.csv"]
     OUTPUTS += figures(*(f"theory/{name}" for name in THEORY_FIGURES))
@@ -28,7 +22,7 @@ if THEORY:
 
 wildcard_constraints:
     problem="|".join(THEORY.get("duality", [])),
-    program="|".join(PROGRAMS),
+    program="|".join(THEOREMS),
 
 
 use rule measure as duality with:
@@ -46,6 +40,18 @@ use rule measure as duality with:
         },
 
 
+use rule plot as plot_duality with:
+    input:
+        table=DUALITY_TABLES,
+        code=rests_on("plot", "convexbn.experiments.theory.figures"),
+    output:
+        **drawn("theory/duality", "theory/duality", "theory", "1 strong duality"),
+    log:
+        "<logs>/plot_duality.log",
+    params:
+        function="convexbn.experiments.theory.figures.duality",
+
+
 use rule measure as depth with:
     input:
         code=rests_on("measure", "convexbn.experiments.theory.depth"),
@@ -60,6 +66,18 @@ use rule measure as depth with:
         },
 
 
+use rule plot as plot_depth with:
+    input:
+        table="<results>/theory/depth.csv",
+        code=rests_on("plot", "convexbn.experiments.theory.figures"),
+    output:
+        **drawn("theory/depth", "theory/depth", "theory", "2 closed form, depths"),
+    log:
+        "<logs>/plot_depth.log",
+    params:
+        function="convexbn.experiments.theory.figures.depth",
+
+
 use rule measure as counting with:
     input:
         code=rests_on("measure", "convexbn.experiments.theory.counting"),
@@ -71,6 +89,18 @@ use rule measure as counting with:
     params:
         function="convexbn.experiments.theory.counting.count",
         arguments=lambda wc: {"settings": THEORY["counting"]},
+
+
+use rule plot as plot_counting with:
+    input:
+        table="<results>/theory/counting.csv",
+        code=rests_on("plot", "convexbn.experiments.theory.figures"),
+    output:
+        **drawn("theory/counting", "theory/counting", "theory", "3 arrangements"),
+    log:
+        "<logs>/plot_counting.log",
+    params:
+        function="convexbn.experiments.theory.figures.counting",
 
 
 use rule measure as sampling with:
@@ -87,6 +117,20 @@ use rule measure as sampling with:
         },
 
 
+use rule plot as plot_sampling with:
+    input:
+        table="<results>/theory/sampling.csv",
+        code=rests_on("plot", "convexbn.experiments.theory.figures"),
+    output:
+        **drawn(
+            "theory/sampling", "theory/sampling", "theory", "4 sampled arrangements"
+        ),
+    log:
+        "<logs>/plot_sampling.log",
+    params:
+        function="convexbn.experiments.theory.figures.sampling",
+
+
 use rule measure as interpolation with:
     input:
         code=rests_on("measure", "convexbn.experiments.theory.interpolation"),
@@ -97,6 +141,23 @@ use rule measure as interpolation with:
     params:
         function="convexbn.experiments.theory.interpolation.interpolate",
         arguments=lambda wc: {"settings": COMMON | THEORY["interpolation"]},
+
+
+use rule plot as plot_interpolation with:
+    input:
+        table="<results>/theory/interpolation.csv",
+        code=rests_on("plot", "convexbn.experiments.theory.figures"),
+    output:
+        **drawn(
+            "theory/interpolation",
+            "theory/interpolation",
+            "theory",
+            "5 functions learned",
+        ),
+    log:
+        "<logs>/plot_interpolation.log",
+    params:
+        function="convexbn.experiments.theory.figures.interpolation",
 
 
 # One job per program.
@@ -110,51 +171,20 @@ use rule measure as theorems with:
     params:
         function="convexbn.experiments.theory.theorems.theorems",
         arguments=lambda wc: {
-            "entries": {
-                name: entry
-                for name, entry in THEORY["theorems"].items()
-                if entry["program"] == wc.program
-            },
+            "entries": THEOREMS[wc.program],
             "common": COMMON,
         },
 
 
 rule tabulate_theorems:
     input:
-        theorems=[f"<results>/theory/theorems/{name}.csv" for name in PROGRAMS],
+        theorems=[f"<results>/theory/theorems/{name}.csv" for name in THEOREMS],
         code=rests_on("tabulate_theorems"),
     output:
-        theorems="<results>/tables/theorems.csv",
-        html=report(
-            "<results>/tables/theorems.html",
-            caption="../report/theorems.rst",
-            category="Tables",
-            labels={"table": "theorems"},
-        ),
+        **tabled("theorems"),
     log:
         "<logs>/tabulate_theorems.log",
     conda:
         "../../environment.yml"
     script:
         "../scripts/tabulate_theorems.py"
-
-
-for NAME, (TABLE, LABEL) in THEORY_FIGURES.items():
-
-    rule:
-        name:
-            f"plot_{NAME}"
-        input:
-            table=TABLE,
-            code=rests_on("plot", "convexbn.experiments.theory.figures"),
-        output:
-            **drawn(f"theory/{NAME}", f"theory/{NAME}", "theory", LABEL),
-        log:
-            f"<logs>/plot_{NAME}.log",
-        conda:
-            "../../environment.yml"
-        params:
-            function=f"convexbn.experiments.theory.figures.{NAME}",
-            settings={},
-        script:
-            "../scripts/plot.py"

@@ -116,6 +116,15 @@ def labels_of(name: str, run: dict, method: str, *settings: str) -> dict:
     return labels | {key: run[key] for key in settings}
 
 
+def data_of(dataset: str, *kinds: str) -> dict[str, str]:
+    """Return the artifacts of a data set by kind: `features` and `whitening`, or some of them."""
+    paths = {
+        "features": f"<results>/data/{dataset}/features.safetensors",
+        "whitening": f"<results>/whitening/{dataset}.safetensors",
+    }
+    return {kind: paths[kind] for kind in kinds or paths}
+
+
 def trained_on(run: dict) -> list[str]:
     """Return the artifacts of its data set that SGD needs: a convex program sees whitened data."""
     return ["features", "whitening"] if run["network"] == "convex" else ["features"]
@@ -172,6 +181,39 @@ def figure_settings(figure: str, dataset: str, runs: dict) -> dict:
 def title_of(run: str, dataset: str) -> str:
     """Return the title of a run's figure: its data set, and its own name if that is another."""
     return dataset if run == dataset else f"{dataset}, {run}"
+
+
+def claim_tables(claims: dict) -> dict[str, list[str]]:
+    """Return the tables that claims are judged on, by name.
+
+    Parameters
+    ----------
+    claims : dict
+        By the name of the function that judges, with its `tables`: name to paths.
+
+    Raises
+    ------
+    ValueError
+        If one name stands for different tables.
+    """
+    found: dict[str, list[str]] = {}
+    for judge, claim in claims.items():
+        for name, paths in claim["tables"].items():
+            if found.setdefault(name, paths) != paths:
+                raise ValueError(
+                    f"{judge} names a table '{name}' that another function of claims has for a "
+                    "different one; choose another name"
+                )
+    return found
+
+
+def by_program(theorems: dict) -> dict[str, dict]:
+    """Return the entries of the theorems about each program, in the order of the programs."""
+    programs = sorted({entry["program"] for entry in theorems.values()})
+    return {
+        program: {name: entry for name, entry in theorems.items() if entry["program"] == program}
+        for program in programs
+    }
 
 
 def study_values(datasets: dict, studies: dict) -> dict:
