@@ -47,6 +47,7 @@ def test_certificate_says_what_the_paper_writes():
     assert not certificate.converged
     assert "above tolerance" in certificate.reason
     assert certificate.as_dict()["gap"] == certificate.gap
+    assert certificate.as_dict()["stopped"] == ""  # no solver ran
 
 
 @pytest.mark.parametrize("size", [1e-2, 1e-1, 10])

@@ -1,5 +1,6 @@
 """The solver against CVXPY, closed forms, the network it stands for, and its own promises."""
 
+import inspect
 import time
 from dataclasses import replace
 
@@ -490,6 +491,15 @@ def test_numpy_in_numpy_out_and_torch_in_torch_out():
     assert isinstance(ours.predict(U, D), np.ndarray)
     assert isinstance(theirs.predict(torch.as_tensor(U), torch.as_tensor(D)), torch.Tensor)
     assert ours.neurons == theirs.neurons == (np.linalg.norm(ours.weights, axis=0) > 0).sum()
+
+
+def test_help_tells_every_option():
+    one, path = (inspect.signature(f).parameters for f in (solve, solve_path))
+    assert list(one) == [{"betas": "beta"}.get(name, name) for name in path]
+    assert all(name in solve.__doc__ for name in one)
+    for option in (*one.values(), *path.values()):
+        assert option.kind is not option.VAR_KEYWORD
+        assert option.annotation is not option.empty
 
 
 def test_inputs_are_left_as_they_are():
