@@ -1,6 +1,5 @@
 """Gates against Cover's count of arrangements, and against rotating a vector by hand."""
 
-import time
 from itertools import pairwise
 
 import numpy as np
@@ -137,8 +136,7 @@ def test_more_gates_than_arrangements(P):
 
 def test_repeated_rows_have_fewer_patterns_than_the_count():
     X = np.repeat(np.random.default_rng(0).standard_normal((4, 2)), 50, axis=0)
-    U, start = whiten(X).U, time.perf_counter()
+    U = whiten(X).U
     with pytest.raises(ValueError, match=r"found 14 different .* P = 100 .* repeated rows"):
         sample_gates(U, 100, 0)  # 14 = number_of_arrangements(4, 3)
-    assert time.perf_counter() - start < 10  # hundredths of a second where nothing else runs
     assert sample_gates(U, 8, 0).shape == (3, 8)
