@@ -50,6 +50,9 @@ class GatedBNNetwork(BNNetwork):
         As for :class:`convexbn.networks.two_layer.TwoLayerNetwork`.
     """
 
+    gates: torch.Tensor
+    centre: torch.Tensor
+
     def __init__(
         self, gates: ArrayLike, centre: ArrayLike, C: int, n: int, generator: torch.Generator
     ) -> None:

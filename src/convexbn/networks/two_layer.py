@@ -28,12 +28,14 @@ paper's other networks: gated, convolutional, deep, and with BN after ReLU.
 
 import copy
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
 from convexbn.networks.normalization import Statistics, blocks, linear_statistics, normalize
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 class Network(nn.Module):
@@ -213,7 +215,7 @@ class PlainNetwork(TwoLayerNetwork):
         """Return None: nothing here depends on the training set."""
 
 
-def stack(networks: Sequence[nn.Module]) -> nn.Module:
+def stack(networks: Sequence[Module]) -> Module:
     """Return one network with the parameters of all `networks`, stacked on a new first axis.
 
     All networks must be of one kind and size. Buffers (gates) are stacked too.
