@@ -16,6 +16,7 @@ commutes with the linear output layer. Weight decay acts on the last BN layer an
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import nn
@@ -28,7 +29,7 @@ from convexbn.networks.normalization import (
     normalize,
     relu_statistics,
 )
-from convexbn.networks.two_layer import BNNetwork, TwoLayerNetwork
+from convexbn.networks.two_layer import BNNetwork, Network, TwoLayerNetwork
 from convexbn.whitening import Whitening
 
 # Reductions of the outputs (..., K, n, C) over the K positions.
@@ -48,6 +49,9 @@ class GatedBNNetwork(BNNetwork):
     C, n, generator
         As for :class:`convexbn.networks.two_layer.TwoLayerNetwork`.
     """
+
+    gates: torch.Tensor
+    centre: torch.Tensor
 
     def __init__(
         self, gates: ArrayLike, centre: ArrayLike, C: int, n: int, generator: torch.Generator
@@ -111,11 +115,11 @@ class BNAfterReLUNetwork(BNNetwork):
         return relu_statistics(X, self.w)
 
 
-def _of_top(name: str) -> property:
+def _of_top(name: str) -> Any:
     return property(lambda network: getattr(network.top, name))
 
 
-class TopNetwork(nn.Module):
+class TopNetwork(Network):
     """Base of the networks around a two-layer network `top`: its sizes, scale and weight decay.
 
     Parameters

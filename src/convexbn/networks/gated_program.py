@@ -31,6 +31,8 @@ class ConvexNetwork(nn.Module):
         Number of outputs; number N of rows of the training samples, over all patches.
     """
 
+    gates: torch.Tensor
+
     def __init__(self, gates: ArrayLike, C: int, n: int) -> None:
         super().__init__()
         gates, self.n = torch.as_tensor(gates), n

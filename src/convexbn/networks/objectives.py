@@ -10,7 +10,6 @@ of the last two layers.
 import copy
 
 import torch
-from torch import nn
 
 from convexbn.inputs import (
     ArrayLike,
@@ -19,11 +18,12 @@ from convexbn.inputs import (
     check_positive,
     check_same_length,
 )
+from convexbn.networks.two_layer import Network
 from convexbn.programs.losses import LOSSES
 
 
 def network_objective(
-    network: nn.Module, X: ArrayLike, Y: ArrayLike, beta: float, loss: str = "squared"
+    network: Network, X: ArrayLike, Y: ArrayLike, beta: float, loss: str = "squared"
 ) -> float:
     """Return the training objective of a network, in float64.
 
@@ -58,7 +58,7 @@ def network_objective(
 
 
 def batch_objective(
-    network: nn.Module,
+    network: Network,
     X: torch.Tensor,
     Y: torch.Tensor,
     beta: float | torch.Tensor,
@@ -89,7 +89,7 @@ def batch_objective(
     return losses + beta / 2 * network.squares()
 
 
-def _check_samples(network: nn.Module, X: torch.Tensor, Y: torch.Tensor) -> None:
+def _check_samples(network: Network, X: torch.Tensor, Y: torch.Tensor) -> None:
     check_finite("X", X)
     check_finite("Y", Y)
     shape, C = network.input_shape, network.output.shape[-1]

@@ -28,14 +28,56 @@ paper's other networks: gated, convolutional, deep, and with BN after ReLU.
 
 import copy
 from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
 from convexbn.networks.normalization import Statistics, blocks, linear_statistics, normalize
 
+Module = TypeVar("Module", bound=nn.Module)
 
-class TwoLayerNetwork(nn.Module):
+
+class Network(nn.Module):
+    """Interface of a network, or of a stack of networks, for objectives and training.
+
+    Attributes
+    ----------
+    n : int
+        Rows over which BN normalizes.
+    decayed : tuple of str
+        Names of the parameters that weight decay acts on.
+    w, output : Tensor, shapes (d, m) and (m, C)
+        Weights of the last hidden layer and of the output layer.
+    """
+
+    n: int
+    w: torch.Tensor
+    output: torch.Tensor
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of the training samples."""
+        raise NotImplementedError
+
+    def statistics(self, X: torch.Tensor) -> Any:
+        """Return what :meth:`predict` needs to know of the training samples X."""
+        raise NotImplementedError
+
+    def predict(self, X: torch.Tensor, statistics: Any) -> torch.Tensor:
+        """Return f(X), shape (n, C), with the given statistics."""
+        raise NotImplementedError
+
+    def squares(self) -> torch.Tensor:
+        """Return the factor of `beta/2` in the paper's objective, one float64 per network."""
+        raise NotImplementedError
+
+    def penalty(self) -> torch.Tensor:
+        """Return :meth:`squares` without a gradient."""
+        raise NotImplementedError
+
+
+class TwoLayerNetwork(Network):
     """Base of the networks: first layer `w` (d, m), output layer `output` (m, C).
 
     Parameters
@@ -173,7 +215,7 @@ class PlainNetwork(TwoLayerNetwork):
         """Return None: nothing here depends on the training set."""
 
 
-def stack(networks: Sequence[nn.Module]) -> nn.Module:
+def stack(networks: Sequence[Module]) -> Module:
     """Return one network with the parameters of all `networks`, stacked on a new first axis.
 
     All networks must be of one kind and size. Buffers (gates) are stacked too.

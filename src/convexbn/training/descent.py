@@ -21,7 +21,7 @@ from torch import nn
 
 from convexbn.inputs import ArrayLike, check_between, check_choice, check_momentum, check_positive
 from convexbn.networks.objectives import batch_objective, network_objective
-from convexbn.networks.two_layer import stack
+from convexbn.networks.two_layer import Network, stack
 from convexbn.training.schedules import SCHEDULES, log_spaced
 
 # "gd" is gradient descent: SGD on the full batch.
@@ -126,14 +126,14 @@ class Trials:
         The objectives at these iterations.
     """
 
-    networks: list[nn.Module]
+    networks: list[Network]
     objectives: np.ndarray
     iterations: np.ndarray
     history: np.ndarray
 
 
 def descend(
-    networks: Sequence[nn.Module],
+    networks: Sequence[Network],
     X: ArrayLike,
     Y: ArrayLike,
     beta: float,
@@ -172,7 +172,7 @@ def descend(
     return Trials(members, final, np.array(list(history)), np.array(list(history.values())))
 
 
-def unstack(network: nn.Module, networks: Sequence[nn.Module]) -> list[nn.Module]:
+def unstack(network: Network, networks: Sequence[Network]) -> list[Network]:
     """Return the members of a stack as separate networks, in float64.
 
     The reverse of `stack(networks)`: `networks` give the architecture.

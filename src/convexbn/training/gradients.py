@@ -20,9 +20,10 @@ arrays: new arrays for the hidden values of a batch cost as much time as the val
 
 import numpy as np
 import torch
-from torch import nn
 
+from convexbn.networks.gated_program import ConvexNetwork
 from convexbn.networks.normalization import inverse_root
+from convexbn.networks.two_layer import TwoLayerNetwork
 from convexbn.programs.memory import pass_rows
 from convexbn.training.optimizers import per_member
 
@@ -40,11 +41,13 @@ class Gradient:
         Number of patches per sample, K.
     """
 
-    def __init__(self, network: nn.Module, betas: torch.Tensor, patches: int) -> None:
+    def __init__(
+        self, network: TwoLayerNetwork | ConvexNetwork, betas: torch.Tensor, patches: int
+    ) -> None:
         self.network, self.patches = network, patches
         self._space: dict[str, torch.Tensor] = {}
         # For the loss per sample: there are K times fewer samples than rows.
-        self.decay = patches * network.decay(betas)
+        self.decay = torch.as_tensor(patches * network.decay(betas))
         self.members = len(betas)
         self.values = {name: p.detach() for name, p in network.named_parameters()}
 
@@ -58,6 +61,8 @@ class Gradient:
 
 class TwoLayerGradient(Gradient):
     """The gradient of networks of :mod:`convexbn.networks.two_layer`."""
+
+    network: TwoLayerNetwork
 
     @torch.no_grad()
     def __call__(self, X: torch.Tensor, Y: torch.Tensor, into: dict[str, torch.Tensor]) -> None:
@@ -135,6 +140,8 @@ class PlainGradient(TwoLayerGradient):
 
 class ConvexGradient(Gradient):
     """A subgradient of the gated program's objective; that of the norm of a zero block is 0."""
+
+    network: ConvexNetwork
 
     @torch.no_grad()
     def __call__(self, Z: torch.Tensor, Y: torch.Tensor, into: dict[str, torch.Tensor]) -> None:

@@ -10,11 +10,10 @@ import sys
 from functools import partial
 
 import torch
-from torch import nn
 
 from convexbn.evaluation import accuracy, calibration, mean_loss
 from convexbn.networks.gated_program import ConvexNetwork
-from convexbn.networks.two_layer import BNNetwork, PlainNetwork, stack
+from convexbn.networks.two_layer import BNNetwork, PlainNetwork, TwoLayerNetwork, stack
 from convexbn.training.data import SPLITS, TrainingData
 from convexbn.training.gradients import GRADIENTS
 from convexbn.training.optimizers import OPTIMIZERS, Tensors, zeros_like
@@ -113,7 +112,7 @@ class Stack:
         """Return the parameters and statistics, on the CPU."""
         statistics = self.network.statistics(self.data.rows("train"))
         final = _detached(self.parameters)
-        if self.sweep.network == "convex":
+        if isinstance(self.network, ConvexNetwork):
             final = {"weights": self.network.weights}
         if statistics is not None:
             final["mean"], final["variance"] = statistics
@@ -169,9 +168,9 @@ def _draw(
     sweep: Sweep,
     members: list[Member],
     generators: dict[int, torch.Generator],
-) -> nn.Module:
+) -> TwoLayerNetwork | ConvexNetwork:
     """Return the stacked networks of the members, equal for equal seeds."""
-    networks: dict[int, nn.Module] = {}
+    networks: dict[int, TwoLayerNetwork | ConvexNetwork] = {}
     rows = data.patches * len(data.Y)
     for seed, generator in generators.items():
         if sweep.network == "convex":

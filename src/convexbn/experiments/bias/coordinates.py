@@ -81,10 +81,10 @@ class Coordinates:
         _check_data(X, whitening)
         scale = float(np.sqrt(np.mean(sigma**2))) if scale is None else scale
         Z = scale * whitening.U[:, :-1]  # without the constant column
-        X, Z, V, values = (
+        data, whitened, V, values = (
             torch.as_tensor(A).to(device, torch.float64) for A in (X, Z, whitening.V, sigma)
         )
-        return cls(X, Z, V, values, scale)
+        return cls(data, whitened, V, values, scale)
 
     @property
     def stretch(self) -> torch.Tensor:
