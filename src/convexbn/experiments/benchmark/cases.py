@@ -1,7 +1,15 @@
 """Cases of the benchmark's section of the config. Imports nothing heavy: Snakemake reads it."""
 
 CONTESTANTS = ["convexbn", "pyscnn", "skglm", "celer", "clarabel", "scs"]
-_FIGURES = "convexbn.experiments.benchmark.figures"
+_FIGURES = {
+    "curves": "convexbn.experiments.benchmark.figures.curves",
+    "times": "convexbn.experiments.benchmark.figures.times",
+    "memory": "convexbn.experiments.benchmark.figures.memory",
+    "scaling": "convexbn.experiments.benchmark.figures.scaling",
+    "passes": "convexbn.experiments.benchmark.rates.passes",
+    "engine": "convexbn.experiments.benchmark.rates.engine",
+    "columns": "convexbn.experiments.benchmark.figures.columns",
+}
 
 
 def all_cases(benchmark: dict) -> dict:
@@ -25,11 +33,8 @@ def figures(benchmark: dict) -> dict[str, str]:
     """Return the functions that draw, by the name of their figure and table."""
     if not benchmark:
         return {}
-    names = ["curves", "times", "memory", "scaling", "passes"]
-    names += ["engine"] if "engine" in benchmark else []
-    columns = {"columns": "convexbn.experiments.benchmark.columns.draw"}
-    drawn = {name: f"{_FIGURES}.{name}" for name in names}
-    return drawn | (columns if "columns" in benchmark else {})
+    absent = {"engine", "columns"} - benchmark.keys()
+    return {name: function for name, function in _FIGURES.items() if name not in absent}
 
 
 def races(benchmark: dict, kind: str) -> list[str]:
