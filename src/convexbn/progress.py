@@ -1,20 +1,22 @@
-"""How far a long computation is: a bar on a terminal, lines in a log."""
+"""Progress of a long computation: a bar on a terminal, or lines in a log."""
 
 import logging
 import time
+from typing import Any, Self, TextIO
 
-terminal = None  # where bars are drawn, if anywhere: a workflow script sets it to its terminal
+# The terminal that bars are drawn on, if there is one: set by the logs of a workflow script.
+terminal: TextIO | None = None
 
 
 class progress:
-    """A progress bar where a terminal looks on, plain log lines at most every `every` seconds else.
+    """A progress bar where there is a terminal, else log lines at most every `every` seconds.
 
     Parameters
     ----------
     total : int or None
         Number of steps, if known.
     desc : str
-        What is going on.
+        Name of the computation.
     every : float
         Seconds between two log lines.
 
@@ -25,21 +27,20 @@ class progress:
     ...         bar.step(f"gap {gap:.0e}")
     """
 
-    def __init__(self, total, desc, every=10.0):
+    def __init__(self, total: int | None, desc: str, every: float = 10.0) -> None:
+        self.bar: Any = None
         self.total, self.desc, self.every = total, desc, every
         self.count, self.spoke = 0, time.monotonic()
         self.logger = logging.getLogger("convexbn.progress")
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         if terminal is not None:
             from tqdm import tqdm
 
             self.bar = tqdm(total=self.total, desc=self.desc, file=terminal, leave=False)
-        else:
-            self.bar = None
         return self
 
-    def step(self, words="", steps=1) -> None:
+    def step(self, words: str = "", steps: int = 1) -> None:
         """Advance by `steps` and show `words`."""
         self.count += steps
         if self.bar is not None:
@@ -50,6 +51,6 @@ class progress:
             of = f"/{self.total}" if self.total else ""
             self.logger.info("%s %d%s %s", self.desc, self.count, of, words)
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         if self.bar is not None:
             self.bar.close()

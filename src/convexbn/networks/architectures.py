@@ -14,7 +14,7 @@ commutes with the linear output layer. Weight decay acts on the last BN layer an
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -220,13 +220,13 @@ class DeepBNNetwork(TopNetwork):
 
     Parameters
     ----------
-    hidden : sequence of BNLayer
+    hidden : iterable of BNLayer
         Any number of layers, from the data upward.
     top : TwoLayerNetwork
         The network on the activations of the last hidden layer.
     """
 
-    def __init__(self, hidden: Sequence[BNLayer], top: TwoLayerNetwork) -> None:
+    def __init__(self, hidden: Iterable[nn.Module], top: TwoLayerNetwork) -> None:
         super().__init__(top)
         self.layers = nn.ModuleList(hidden)
         for below, above in pairwise([*self.layers, top]):
@@ -270,6 +270,7 @@ class DeepBNNetwork(TopNetwork):
         """Return each layer's statistics over all rows of X (n, d), the top's last."""
         found = []
         for layer in self.layers:
+            assert isinstance(layer, BNLayer)
             found.append(layer.statistics(X))
             X = layer(X, found[-1])
         return [*found, self.top.statistics(X)]

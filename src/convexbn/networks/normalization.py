@@ -62,9 +62,8 @@ def linear_statistics(X: torch.Tensor, w: torch.Tensor) -> Statistics:
     """
     centre = X.mean(-2, keepdim=True, dtype=torch.float64)
     mean = (centre @ w.double()).squeeze(-2)
-    squares = sum(
-        ((rows - centre.to(X.dtype)) @ w).square().sum(-2).double() for rows in blocks(X, w)
-    )
+    parts = (((rows - centre.to(X.dtype)) @ w).square().sum(-2).double() for rows in blocks(X, w))
+    squares = sum(parts, torch.zeros_like(mean))
     return mean.to(X.dtype), (squares / X.shape[-2]).to(X.dtype)
 
 
@@ -76,9 +75,11 @@ def relu_statistics(X: torch.Tensor, w: torch.Tensor) -> Statistics:
     cancellation.
     """
     n = X.shape[-2]
-    mean = sum(torch.relu(rows @ w).double().sum(-2, keepdim=True) for rows in blocks(X, w)) / n
-    squares = sum((torch.relu(rows @ w).double() - mean).square().sum(-2) for rows in blocks(X, w))
-    return mean.squeeze(-2).to(X.dtype), (squares / n).to(X.dtype)
+    zero = w.new_zeros((), dtype=torch.float64)
+    sums = (torch.relu(rows @ w).double().sum(-2, keepdim=True) for rows in blocks(X, w))
+    mean = sum(sums, zero) / n
+    spreads = ((torch.relu(rows @ w).double() - mean).square().sum(-2) for rows in blocks(X, w))
+    return mean.squeeze(-2).to(X.dtype), (sum(spreads, zero) / n).to(X.dtype)
 
 
 def blocks(X: torch.Tensor, w: torch.Tensor) -> tuple[torch.Tensor, ...]:

@@ -27,7 +27,7 @@ from convexbn.networks.neurons import (
     rectified_spread,
 )
 from convexbn.networks.normalization import inverse_root
-from convexbn.networks.two_layer import BNNetwork
+from convexbn.networks.two_layer import BNNetwork, Network
 from convexbn.programs.solutions import Solution
 from convexbn.whitening import Whitening
 
@@ -41,7 +41,7 @@ def recover_network(
     gates: ArrayLike | None = None,
     patches: int | None = None,
     pooling: str = "sum",
-) -> nn.Module:
+) -> Network:
     """Return the BN network whose training objective is the solution's convex objective.
 
     Parameters
@@ -71,18 +71,26 @@ def recover_network(
     ValueError
         If the model is unknown, the weights do not fit the whitening or the gates, gates are
         missing or given without need, or BN after ReLU is combined with patches.
+    TypeError
+        If the model needs a Whitening and is given data, or the other way around.
     """
     check_choice("model", solution.model, _MODELS)
     weights = torch.as_tensor(solution.weights).detach().to("cpu", torch.float64)
     check_finite("weights", weights)
     _check_options(solution.model, gates, patches)
-    match solution.model:
-        case "relu":
-            network = bn_network(*_signed_blocks(weights), whitening)
-        case "relu_bn":
-            network = after_relu_network(*_signed_blocks(weights), whitening)
-        case "gated":
-            network = gated_network(*_gated_blocks(weights, solution.penalty, gates), whitening)
+    network: BNNetwork
+    if isinstance(whitening, Whitening) == (solution.model == "relu_bn"):
+        wanted = "the data X" if solution.model == "relu_bn" else "the Whitening of the data"
+        raise TypeError(
+            f"model {solution.model!r} is recovered with {wanted}, got {type(whitening).__name__}; "
+            "give what the program was solved on"
+        )
+    if not isinstance(whitening, Whitening):
+        network = after_relu_network(*_signed_blocks(weights), whitening)
+    elif gates is not None:
+        network = gated_network(*_gated_blocks(weights, solution.penalty, gates), whitening)
+    else:
+        network = bn_network(*_signed_blocks(weights), whitening)
     return network if patches is None else ConvolutionalNetwork(network, patches, pooling)
 
 

@@ -4,6 +4,8 @@ Each wrong entry raises a ValueError that names it; Snakemake shows the same wor
 heavy, as every Snakemake process reads it.
 """
 
+from typing import Any
+
 from convexbn.pipeline import footprint
 from convexbn.training.tuning import check_tuning
 
@@ -171,7 +173,7 @@ def figure_tables(figure: str, dataset: str, convex: dict, sgd: dict, published:
 
 def figure_settings(figure: str, dataset: str, runs: dict) -> dict:
     """Return the settings that a figure's table is made from, beside other tables."""
-    settings = {"dataset": dataset}
+    settings: dict[str, Any] = {"dataset": dataset}
     if figure == "certificates":
         found = runs_on(dataset, runs).items()
         settings["tolerance"] = {name: run["tolerance"] for name, run in found}

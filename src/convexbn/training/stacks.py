@@ -176,6 +176,7 @@ def _draw(
         if sweep.network == "convex":
             networks[seed] = ConvexNetwork(data.gates[seed], data.outputs, rows)
         else:
+            assert sweep.width is not None  # as the sweep has checked
             sizes = (data.h, sweep.width, data.outputs, rows)
             networks[seed] = NETWORKS[sweep.network](*sizes, generator)
     stacked = stack([networks[member.seed] for member in members])

@@ -9,6 +9,7 @@ sampled patterns. Every peer has the squared loss and the group penalty.
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from convexbn.inputs import ArrayLike, check_between
 from convexbn.pipeline.artifacts import load_tensors
 from convexbn.pipeline.designs import truncated
 from convexbn.programs.certificates import Certificate, certify
+from convexbn.programs.gated import GatedProgram
 from convexbn.programs.instances import make_program
 from convexbn.whitening import whiten
 
@@ -66,7 +68,7 @@ class RaceProblem:
         """Sizes n, p, P, C."""
         return *self.U.shape, self.G.shape[1], self.Y.shape[1]
 
-    def certify(self, weights: ArrayLike, **witness: ArrayLike) -> Certificate:
+    def certify(self, weights: ArrayLike, **witness: Any) -> Certificate:
         """Judge weights; see :func:`convexbn.certify`."""
         data = (self.U, self.D, self.Y, self.beta, weights)
         return certify(*data, model=self.model, **witness)
@@ -125,5 +127,6 @@ def _scaled(
     """Sample gates, and take beta as a share of the largest sensible one."""
     G = sample_gates(U, P, seed)
     terms = {"model": "gated", "loss": "squared", "penalty": "group"}
-    beta_max = make_program(U, activation(U, G), Y, 1.0, **terms).beta_max()
-    return RaceProblem(U, G, np.ascontiguousarray(Y), share * beta_max, model)
+    program = make_program(U, activation(U, G), Y, 1.0, **terms)
+    assert isinstance(program, GatedProgram)
+    return RaceProblem(U, G, np.ascontiguousarray(Y), share * program.beta_max(), model)

@@ -81,8 +81,9 @@ def _best_beta(run: Run, solutions: dict, tuning_seeds: int) -> float:
             scores = validation.scores(solutions[f"weights.{s}.{b}"].to(run.device))
             known = accuracy(scores, validation.labels)
             rows.append({"beta": beta, "validation_accuracy": known})
-    (beta,) = best_setting(rows, ("beta",))
-    return beta
+    chosen = best_setting(rows, ("beta",))
+    assert chosen is not None  # as no accuracy of a solution is NaN
+    return chosen[0]
 
 
 def _solved(run: Run, solutions: dict, s: int) -> list[tuple[int, float]]:
@@ -127,11 +128,15 @@ def _solve_seed(
         }
         history.append(row)
 
-    limits = {"max_iterations": run.settings.max_iterations, "callback": callback}
-    Y = run.features["Y_train"]
-    for solution in solve_path(train.U, train.D, Y, betas, **limits, **run.settings.terms):
+    data = train.U, train.D, run.features["Y_train"], betas
+    limit = run.settings.max_iterations
+    for solution in solve_path(
+        *data, max_iterations=limit, callback=callback, **run.settings.terms
+    ):
         elapsed += solution.certificate.seconds
-        yield replace(solution, weights=solution.weights.cpu(), dual=solution.dual.cpu()), elapsed
+        assert solution.dual is not None  # as the program is gated
+        weights, dual = (torch.as_tensor(part).cpu() for part in (solution.weights, solution.dual))
+        yield replace(solution, weights=weights, dual=dual), elapsed
         elapsed = start if run.is_tuned else elapsed
 
 

@@ -12,6 +12,7 @@ descent starts from, and the way from a solution of the convex program to a netw
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +29,7 @@ from convexbn.networks.architectures import (
     affine_gates,
 )
 from convexbn.networks.recovery import recover_network
-from convexbn.networks.two_layer import BNNetwork
+from convexbn.networks.two_layer import BNNetwork, Network
 from convexbn.solvers import Solution, solve
 from convexbn.training.descent import Descent, Trials, descend
 from convexbn.whitening import Whitening, whiten
@@ -65,10 +66,10 @@ class TrainingProblem:
     U: np.ndarray
     D: np.ndarray
     beta: float
-    terms: dict[str, str]
+    terms: dict[str, Any]
     whitening: Whitening | None
-    recover: Callable[[Solution], torch.nn.Module]
-    draw: Callable[[int, torch.Generator], torch.nn.Module]
+    recover: Callable[[Solution], Network]
+    draw: Callable[[int, torch.Generator], Network]
 
     @property
     def arrangements(self) -> int:
@@ -141,7 +142,7 @@ def gated(entry: dict, seed: int) -> TrainingProblem:
     one_vs_all = entry.get("penalty", "group") == "group"
     kind, copies = (OneVsAllGatedNetwork, C) if one_vs_all else (GatedBNNetwork, 1)
 
-    def draw(width: int, generator: torch.Generator) -> torch.nn.Module:
+    def draw(width: int, generator: torch.Generator) -> Network:
         gates = affine_gates(np.repeat(G, copies * width, axis=1), whitening)
         return kind(gates, whitening.mean, C, entry["n"], generator)
 
@@ -165,17 +166,19 @@ def cnn(entry: dict, seed: int) -> TrainingProblem:
     network with all arrangements of the patches.
     """
     images, y = data.images(entry["n"], entry["size"], seed)
-    X = patches(images, entry["kernel"], entry.get("stride", 1))  # (K, n, h)
+    X = np.asarray(patches(images, entry["kernel"], entry.get("stride", 1)))  # (K, n, h)
     K, n, h = X.shape
     whitening = whiten(X.reshape(K * n, h))
     pooling = entry.get("pooling", "sum")
     G = sample_gates(whitening.U, entry["gates"], seed) if "gates" in entry else None
-    exact = G is None
-    D = enumerate_arrangements(whitening.U, limit=LIMIT) if exact else activation(whitening.U, G)
+    if G is None:
+        D = enumerate_arrangements(whitening.U, limit=LIMIT)
+    else:
+        D = activation(whitening.U, G)
     U = whitening.U.reshape(K, n, -1)
 
-    def draw(width: int, generator: torch.Generator) -> torch.nn.Module:
-        top: torch.nn.Module
+    def draw(width: int, generator: torch.Generator) -> Network:
+        top: BNNetwork
         if G is None:
             top = BNNetwork(h, width, 1, K * n, generator)
         else:
@@ -189,7 +192,7 @@ def cnn(entry: dict, seed: int) -> TrainingProblem:
         U=U / K if pooling == "average" else U,
         D=D.reshape(K, n, -1),
         beta=entry["beta"],
-        terms=_terms(entry, "relu" if exact else "gated"),
+        terms=_terms(entry, "relu" if G is None else "gated"),
         whitening=whitening,
         recover=partial(recover_network, whitening=whitening, gates=G, patches=K, pooling=pooling),
         draw=draw,
@@ -228,6 +231,6 @@ def _samples(entry: dict, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return (data.signs if is_classification else data.regression)(n, d, seed)
 
 
-def _terms(entry: dict, model: str) -> dict[str, str]:
+def _terms(entry: dict, model: str) -> dict[str, Any]:
     loss, penalty = entry.get("loss", "squared"), entry.get("penalty", "group")
     return {"model": model, "loss": loss, "penalty": penalty}

@@ -24,7 +24,7 @@ from convexbn.networks.architectures import DeepBNNetwork
 from convexbn.networks.closed_form import closed_form
 from convexbn.networks.objectives import network_objective
 from convexbn.networks.recovery import network_blocks
-from convexbn.networks.two_layer import BNNetwork
+from convexbn.networks.two_layer import BNNetwork, Network
 from convexbn.programs.certificates import certify
 from convexbn.solvers import solve
 from convexbn.training.descent import Descent, descend
@@ -125,7 +125,7 @@ def _convex(entry: dict, common: dict, seed: int) -> dict:
     }
 
 
-def _way_back(network: torch.nn.Module, problem: TrainingProblem) -> float:
+def _way_back(network: Network, problem: TrainingProblem) -> float:
     """Return the program's objective at the blocks of a network."""
     D, weights = network_blocks(network, problem.X, problem.whitening)
     return certify(problem.U, D, problem.Y, problem.beta, weights, **problem.terms).objective
