@@ -80,3 +80,25 @@ def test_every_public_name_is_the_same_whatever_was_imported_before():
         importlib.import_module(module.name)
     assert {name: getattr(convexbn, name) for name in convexbn.__all__} == first
     assert all(callable(value) for value in first.values())
+
+
+def public_functions(body):
+    """Yield the functions and methods, in the body of a module or class, that callers see."""
+    for node in body:
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            yield from public_functions(node.body)
+        elif isinstance(node, ast.FunctionDef):
+            if node.name == "__init__" or not node.name.startswith("_"):
+                yield node
+
+
+@of_modules
+def test_every_public_argument_and_result_has_a_type(module):
+    """So that mypy and editors have something to check."""
+    for function in public_functions(ast.parse(module.read_text()).body):
+        arguments = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
+        untyped = [
+            a.arg for a in arguments if a.annotation is None and a.arg not in ("self", "cls")
+        ]
+        assert not untyped, function.name
+        assert function.returns is not None or function.name == "__init__", function.name

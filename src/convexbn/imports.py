@@ -11,7 +11,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent
 
 
-def closure(path, package: Path = PACKAGE) -> list[Path]:
+def closure(path: str | Path, package: Path = PACKAGE) -> list[Path]:
     """Return the modules that a file imports from a package, directly or not.
 
     Imports anywhere in a file count, but for those under `if TYPE_CHECKING:`, which are never made.

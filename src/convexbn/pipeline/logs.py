@@ -7,11 +7,12 @@ import faulthandler
 import logging
 import os
 import sys
+from pathlib import Path
 
 from convexbn import progress
 
 
-def start(path) -> None:
+def start(path: str | Path) -> None:
     """Send stdout, stderr and logging of this process to `path`, from the file descriptors up.
 
     Duplicating the descriptors also catches what compiled libraries print, and faults. The

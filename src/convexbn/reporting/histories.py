@@ -1,7 +1,7 @@
 """Histories of runs: the rows that led to a chosen setting, and their means over the seeds."""
 
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ Rows = TypeVar("Rows", np.ndarray, pd.DataFrame)
 _ROUNDING = 1e-9  # relative, of numbers that were written and read again
 
 
-def leading_to(setting, convex: pd.DataFrame, sgd: pd.DataFrame) -> pd.DataFrame:
+def leading_to(setting: Any, convex: pd.DataFrame, sgd: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of the histories that led to a setting, for all its seeds.
 
     A certified program is followed along its path of betas, from the largest to the setting's. If
