@@ -87,9 +87,10 @@ def public_functions(body):
     for node in body:
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
             yield from public_functions(node.body)
-        elif isinstance(node, ast.FunctionDef):
-            if node.name == "__init__" or not node.name.startswith("_"):
-                yield node
+        elif isinstance(node, ast.FunctionDef) and not node.name.removeprefix("__init").startswith(
+            "_"
+        ):
+            yield node
 
 
 @of_modules
