@@ -5,7 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
+from snakemake.api import SnakemakeApi
+from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import ConfigSettings, ResourceSettings
 
 ROOT = Path(__file__).parents[1]
 
@@ -26,6 +30,22 @@ def snakemake(*arguments, directory, check=True) -> str:
     output = run.stdout + run.stderr
     assert not check or run.returncode == 0, output[-4000:]
     return output
+
+
+def rules(config) -> list:
+    """Return the rules that Snakemake reads for a config: in this process, without a DAG."""
+    settings = {"resource_settings": ResourceSettings(cores=1)}
+    settings |= {"config_settings": ConfigSettings(configfiles=[config])}
+    with SnakemakeApi() as api:
+        workflow = api.workflow(**settings, snakefile=ROOT / "Snakefile")._workflow
+        return list(workflow.rules)
+
+
+def refusal(config) -> str:
+    """Return the words in which the workflow refuses a config."""
+    with pytest.raises(WorkflowError) as caught:
+        rules(config)
+    return str(caught.value)
 
 
 def jobs(output) -> dict:

@@ -4,9 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
-from snakemake.api import SnakemakeApi
+import workflow_runs
 from snakemake.iocontainers import Wildcards
-from snakemake.settings.types import ConfigSettings, ResourceSettings
 from workflow_runs import ROOT
 
 from convexbn.pipeline.dependencies import rests_on
@@ -18,11 +17,7 @@ SCRIPTS = ROOT / "workflow" / "scripts"
 @pytest.fixture(scope="module", params=["test.yaml", "benchmark.yaml"])
 def rules(request):
     """The rules of a config, but for templates: those have no output."""
-    config = ConfigSettings(configfiles=[ROOT / "config" / request.param])
-    options = {"resource_settings": ResourceSettings(cores=1), "config_settings": config}
-    with SnakemakeApi() as api:
-        workflow = api.workflow(**options, snakefile=ROOT / "Snakefile")._workflow
-        return [rule for rule in workflow.rules if rule.output]
+    return [rule for rule in workflow_runs.rules(ROOT / "config" / request.param) if rule.output]
 
 
 def instances(rule):
