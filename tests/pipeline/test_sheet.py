@@ -48,7 +48,7 @@ def test_a_dataset_that_is_missing_or_of_patches_is_refused():
         ({"dataset": "tiles", "shift": 1}, "run 'r', with flip or shift, names the dataset"),
         ({"dataset": "tiles", "flip": True}, "run 'r', with flip or shift, names the dataset"),
         ({"tuning_seeds": 4}, "run 'r': tuning_seeds must be"),
-        ({"tuning_seeds": 1, "dataset": "none"}, "run 'r': 1 of 3 seeds are to choose"),
+        ({"tuning_seeds": 1, "dataset": "none"}, "run 'r': 1 of 3 seeds choose"),
     ],
 )
 def test_a_run_that_cannot_be_made_is_refused(change, words):
