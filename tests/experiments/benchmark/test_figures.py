@@ -5,9 +5,10 @@ import pytest
 from benchmark_cases import TOY
 from sweep_features import make_features
 
-from convexbn.experiments.benchmark import engine, figures, tables
+from convexbn.experiments.benchmark import cases, engine, tables
 from convexbn.experiments.benchmark.passes import passes
 from convexbn.experiments.benchmark.problems import small
+from convexbn.pipeline.names import named
 from convexbn.reporting import plotting
 
 ENGINE = {"width": 2, "batch_size": 5, "epochs": 1, "networks": [1, 2]}
@@ -35,14 +36,16 @@ def test_every_figure_is_drawn_from_its_table(tmp_path):
         "columns": columns_table(),
         "engine": engine.compare("tiny", ENGINE, make_features(), repeats=1),
     }
-    assert made.keys() == figures.FIGURES.keys()
+    sections = {"problems": {}, "scaling": {}, "engine": {}, "columns": {}}
+    functions = {name: named(f) for name, f in cases.figures(sections).items()}
+    assert made.keys() == functions.keys()
     columns = {"scaling": "size", "passes": "pass", "columns": "method", "engine": "method"}
     for name, table in made.items():
         column = columns.get(name, "solver")
         changed = table.replace({column: {table[column].iloc[0]: "brand-new"}})
         with pytest.raises(ValueError, match="'brand-new'"):
-            figures.FIGURES[name](changed)
+            functions[name](changed)
     for name, table in made.items():
         paths = tmp_path / f"{name}.pdf", tmp_path / f"{name}.png"
-        plotting.save(figures.FIGURES[name](table), *paths, {})
+        plotting.save(functions[name](table), *paths, {})
         assert all(path.stat().st_size > 1000 for path in paths)

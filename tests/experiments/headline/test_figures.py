@@ -13,7 +13,6 @@ from matplotlib.colors import to_hex
 from PIL import Image
 
 from convexbn.experiments.headline.figures import (
-    FIGURES,
     accuracy,
     calibration,
     certificates,
@@ -30,7 +29,9 @@ from convexbn.reporting.methods import METHODS, NETWORKS, SOLVED, TRAINED, style
 from convexbn.whitening import FILTERS
 
 RANKS = [5, 10, 20, 40, 61]
-ALL = FIGURES | {"studies": studies}  # those of the headline's tables
+DRAWN = (accuracy, calibration, certificates, curves, filters, rank, sensitivity, spectrum)
+FIGURES = {module.__name__.rpartition(".")[2]: module for module in DRAWN}
+ALL = FIGURES | {"studies": studies}  # both are drawn from the headline's tables
 STYLES = [method.style for method in METHODS.values()]
 MISSED = {("k20", 1, 0.1), ("full", 0, 0.1)}
 TOLERANCE = dict.fromkeys(digits_like.RANKS, 1e-4)

@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from convexbn.experiments.benchmark import rates
 from convexbn.experiments.benchmark.tables import GENERATED, OURS, SAMPLED, SOLVED
 from convexbn.reporting import plotting
 from convexbn.reporting.methods import Style
@@ -265,14 +264,3 @@ def _sampled_marks(axes: Axes, rows: pd.DataFrame, measure: str) -> None:
 
 def _uncertified(table: pd.DataFrame) -> pd.Series:
     return table["last"] & ~table["converged"]
-
-
-FIGURES = {
-    "curves": curves,
-    "times": times,
-    "memory": memory,
-    "scaling": scaling,
-    "columns": columns,
-    "passes": rates.passes,
-    "engine": rates.engine,
-}

@@ -271,12 +271,3 @@ def _optimum(label: str = "convex optimum") -> Line2D:
 def _critical() -> Line2D:
     label = "neurons of the convex optimum"
     return Line2D([], [], color=CONVEX, linestyle=":", linewidth=1, label=label)
-
-
-FIGURES = {
-    "duality": duality,
-    "depth": depth,
-    "counting": counting,
-    "sampling": sampling,
-    "interpolation": interpolation,
-}

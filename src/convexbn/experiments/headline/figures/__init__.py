@@ -6,25 +6,3 @@ can be drawn again from them without what was expensive. Accuracies are fraction
 percent in the figures. Lines are means over the seeds and bands one standard deviation to each
 side; an open marker is a solve without certificate.
 """
-
-from convexbn.experiments.headline.figures import (
-    accuracy,
-    calibration,
-    certificates,
-    curves,
-    filters,
-    rank,
-    sensitivity,
-    spectrum,
-)
-
-FIGURES = {
-    "accuracy": accuracy,
-    "rank": rank,
-    "curves": curves,
-    "filters": filters,
-    "sensitivity": sensitivity,
-    "calibration": calibration,
-    "certificates": certificates,
-    "spectrum": spectrum,
-}
