@@ -1,4 +1,4 @@
-"""What work really takes, against what it was estimated to take."""
+"""Memory that work really takes, against its estimate."""
 
 import subprocess
 import sys

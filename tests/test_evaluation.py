@@ -133,7 +133,7 @@ def test_one_output_is_the_second_of_two():
     assert one == calibration(*map(torch.as_tensor, (s[:20], labels[:20], s[20:], labels[20:])))
 
 
-# Of four equal scores log 3 three are right: the best probability is 3/4, at T = 1.
+# Three of four equal scores log 3 are right: the best probability is 3/4, at T = 1.
 AT_ONE = np.full((4, 1), np.log(3)), np.array([1, 1, 0, 1])
 
 

@@ -1,4 +1,4 @@
-"""Which modules of this package a file rests on, read from its imports.
+"""Modules of this package that a file rests on, read from its imports.
 
 Neither Snakemake nor a checkpoint sees what a script imports: both ask here which files a result
 depends on, so that an edited module makes it out of date and no other does.
@@ -14,8 +14,8 @@ PACKAGE = Path(__file__).parent
 def closure(path: str | Path, package: Path = PACKAGE) -> list[Path]:
     """Return the modules that a file imports from a package, directly or not.
 
-    Imports anywhere in a file count, but for those under `if TYPE_CHECKING:`, which are never made.
-    A package's own `__init__` counts where a name is taken from it, and the outermost one always.
+    Imports anywhere in a file count, except those under `if TYPE_CHECKING:`, which are never made.
+    The `__init__` of a package counts if a name is taken from it; the outermost one always counts.
 
     Parameters
     ----------

@@ -330,7 +330,7 @@ def test_all_other_classes_are_equally_likely_in_noise():
     # Standard deviation 58 of 5,000.
     assert (np.abs(counts[[0, 1, 3]] - 5_000) < 250).all()
     assert (labels == 2).all()
-    # Of the labels replaced, as many in the first half as in the second, within five deviations.
+    # Both halves have the same number of replaced labels, within five deviations.
     assert abs((noisy[: n // 2] != 2).sum() - n / 4) < 5 * (n / 16) ** 0.5
 
 
@@ -387,7 +387,7 @@ def test_patches_larger_than_the_pooled_image_are_refused():
 
 
 def test_a_class_that_noise_empties_is_named():
-    """Of three labels one is replaced: whichever it is, a class is left without a sample."""
+    """One of three labels is replaced; whichever it is, a class is left without a sample."""
     images = make_images(*numbered([1, 1, 1]))
     with pytest.raises(ValueError, match="every class needs a training sample"):
         prepare(images, train=3, validation=0, test=0, label_noise=0.3, seed=0)

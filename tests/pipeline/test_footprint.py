@@ -126,7 +126,7 @@ def test_estimate_for_whitening_holds():
 
 def test_estimate_for_gates_holds():
     entry = CIFAR | {"train": 4000, "validation": 0, "test": 10, "pool": 2}  # d = 768
-    # A design of the right shape is enough, as no two patterns of so many samples are equal.
+    # A design of the right shape is enough: with this many samples no two patterns are equal.
     work = "sample_gates(rng.standard_normal((n, d + 1)), 2048, 0)"
     base, peak = measured(size_of(entry), work)
     check(footprint.gates(entry, {"gates": 2048, "seeds": 1}), base, peak)

@@ -105,7 +105,7 @@ def test_the_number_1e_3_without_a_point_is_caught(tmp_path):
 
 
 def test_images_are_read_once_per_source(tmp_path):
-    """Whatever the views of them; the folders of two data sets are two sources."""
+    """Views of one source share its images; two folders are two sources."""
     sources = {
         "tiles": {"source": "cifar10", "patches": TILES},
         "whole": {"source": "cifar10"},

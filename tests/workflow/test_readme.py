@@ -1,4 +1,4 @@
-"""What the README tells a reader to do works."""
+"""The README's commands and snippets work."""
 
 import re
 import textwrap

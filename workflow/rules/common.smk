@@ -1,4 +1,4 @@
-# What every rules file uses: sections of the config, the lists that `rule all` and `rule claims`
+# Shared by all rules files: sections of the config, the lists that `rule all` and `rule claims`
 # read, the code that a script rests on, and what the report shows.
 from convexbn.pipeline import dependencies, footprint, sheet
 from convexbn.reporting.methods import method_of

@@ -1,4 +1,4 @@
-# What the other rules files have registered: sections of the config, claims, figures.
+# The sections of the config, claims and figures that the other rules files have registered.
 checked(sheet.check_keys, config, SECTIONS)
 if CLAIMS:
     OUTPUTS += ["<results>/tables/claims.csv"]

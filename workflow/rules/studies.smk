@@ -1,4 +1,4 @@
-# How the best rank and the advantage of truncation move across data sets that differ in one thing.
+# Studies: the best rank and the advantage of truncation across data sets that differ in one thing.
 STUDIES = checked(sheet.study_values, DATASETS, section("studies"))
 if CONVEX:
     OUTPUTS += figures(

@@ -1,1 +1,1 @@
-"""What stands between Snakemake and the library."""
+"""The layer between Snakemake and the library."""

@@ -1,4 +1,4 @@
-"""Where to compute."""
+"""The device that a config asks for."""
 
 
 def pick_device(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Where a workflow script's words go: everything to its log, progress bars to the terminal.
+"""Log of a workflow script: it takes all output, and leaves progress bars to the terminal.
 
 Snakemake's `script:` does not fill `log:`, and a crash would leave it empty.
 """

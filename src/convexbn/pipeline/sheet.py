@@ -11,7 +11,7 @@ from convexbn.training.tuning import check_tuning
 
 # The keys at the top level of a config, beside its sections.
 SETTINGS = ("pathvars", "seed", "device", "threads", "data_dir")
-# What varies in each kind of study, and its value for a data set.
+# The key that varies in each kind of study, and its value for a data set.
 VARIED = {
     "samples": ("train", lambda entry: footprint.size_of(entry).n),
     "noise": ("label_noise", lambda entry: entry["label_noise"]),

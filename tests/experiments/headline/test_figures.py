@@ -1,4 +1,4 @@
-"""What is drawn is what the tables say, and a reader can tell what is certified."""
+"""Figures draw what the tables say, and a reader can tell which solves are certified."""
 
 import json
 import re

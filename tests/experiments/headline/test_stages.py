@@ -324,7 +324,7 @@ def test_losses_are_the_fit_in_the_objective(run, solved):
 
 
 def test_losses_of_another_loss_are_its_own():
-    """Of signs: log_loss of the probabilities that the logistic loss means, and one output's."""
+    """For signs: log_loss of the probabilities of the logistic loss, and of a single output."""
     features = make_features()
     for split in ("train", "validation", "test"):
         features[f"labels_{split}"] = (features[f"labels_{split}"] == 0).astype(np.int64)

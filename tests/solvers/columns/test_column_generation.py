@@ -131,7 +131,7 @@ def test_snapshots_bound_the_optimum():
     solution = train_exact(U, y, beta, callback=snapshots.append, **SOME)
     best = optimum(U, y, beta)
     for snapshot in snapshots:
-        # On the circle of so few samples the search misses nothing, and the bounds are bounds.
+        # With few samples on a circle the search misses nothing, and its bounds are true bounds.
         assert snapshot.dual_objective <= best.objective * (1 + 1e-9)
         assert snapshot.objective >= best.dual_objective
         judged = certify(
