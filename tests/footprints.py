@@ -1,7 +1,9 @@
 """Memory that work really takes, against its estimate."""
 
-import subprocess
-import sys
+import multiprocessing
+import os
+import resource
+from concurrent.futures import ProcessPoolExecutor
 
 from convexbn.pipeline import footprint
 from convexbn.pipeline.footprint import Size
@@ -9,20 +11,13 @@ from convexbn.pipeline.footprint import Size
 CIFAR = {"source": "cifar10", "train": None, "validation": 5000, "test": None, "pool": 1}
 
 MEASURE = """
-import os, resource
 import numpy as np
 from convexbn.arrangements.gates import activation, sample_gates
 from convexbn.experiments.headline.stages import certify_run, evaluate_run, solve_run
 from convexbn.experiments.headline.run import Run, Settings
 from convexbn.whitening import whiten
+from footprints import mb
 import torch
-
-def mb():
-    if os.path.exists("/proc/self/status"):
-        # The resource usage counts what the parent process had before this one began.
-        with open("/proc/self/status") as status:
-            return next(int(line.split()[1]) * 1024 / 1e6 for line in status if "VmHWM" in line)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # macOS: in bytes
 
 torch.set_num_threads(1)
 (torch.ones(99, 99) @ torch.ones(99, 99)).sum()
@@ -30,17 +25,39 @@ n, m, d, C, K = {size}
 rng = np.random.default_rng(0)
 base = mb()
 {work}
-print(base, mb())
+peak = mb()
 """
+
+# A server makes the imports, which take longer than most of the work, and is forked for each
+# program: the peak of a process is counted from its own beginning.
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(["convexbn.experiments.headline.stages", "convexbn.training.engine"])
+
+
+def mb() -> float:
+    """Return the peak of this process's memory so far."""
+    if os.path.exists("/proc/self/status"):
+        with open("/proc/self/status") as status:
+            return next(int(line.split()[1]) * 1024 / 1e6 for line in status if "VmHWM" in line)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # macOS: in bytes
+
+
+def run_alone(program: str, *names: str) -> tuple:
+    """Run a program in a process of its own; return the values of some of its names."""
+    with ProcessPoolExecutor(1, mp_context=SERVER) as pool:
+        return pool.submit(_values, program, names).result()
+
+
+def _values(program, names):
+    namespace = {}
+    exec(program, namespace)
+    return tuple(namespace[name] for name in names)
 
 
 def measured(size: Size, work: str) -> tuple[float, float]:
     """Run `work` in a process of its own; return MB after the imports, and at the peak."""
-    program = MEASURE.format(size=(size.n, size.m, size.d, size.C, size.K), work=work)
-    command = [sys.executable, "-c", program]
-    run = subprocess.run(command, capture_output=True, text=True, check=True)
-    base, peak = map(float, run.stdout.split())
-    return base, peak
+    sizes = size.n, size.m, size.d, size.C, size.K
+    return run_alone(MEASURE.format(size=sizes, work=work), "base", "peak")
 
 
 def check(estimate, base, peak):

@@ -3,6 +3,9 @@
 import ast
 import importlib
 import pkgutil
+import re
+import subprocess
+import sys
 
 import pytest
 
@@ -71,6 +74,21 @@ def test_editors_see_the_public_names_where_they_are_defined():
     )
     shown = {alias.asname: node.module for node in block.body for alias in node.names}
     assert shown == {name: f"convexbn.{home}" for name, home in convexbn._HOME.items()}
+
+
+WITHOUT_TORCH = [
+    *("arrangements/gates", "data/preprocessing", "data/sources", "whitening"),
+    *("pipeline/artifacts", "pipeline/logs", "reporting/pages", "reporting/selection"),
+]
+
+
+def test_preparing_tabulating_judging_and_drawing_do_not_wait_for_torch():
+    """Nor do tables wait for seaborn."""
+    drawing = [name for name in NAMES if re.search("experiments/.*/(figures|statements)", name)]
+    modules = [name.removesuffix("/__init__").replace("/", ".") for name in WITHOUT_TORCH + drawing]
+    code = f"import {', '.join(f'convexbn.{name}' for name in modules)}, sys; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"torch", "seaborn"} & set(run.stdout.split())
 
 
 def test_every_public_name_is_the_same_whatever_was_imported_before():

@@ -201,13 +201,3 @@ except OSError as error:
     )
     assert run.stdout.split() == [str(errno.EFBIG)]
     assert not list(tmp_path.iterdir())
-
-
-def test_import_of_artifacts_and_logs_does_not_load_torch():
-    """A script that draws a figure does not wait for it."""
-    program = "import sys; from convexbn.pipeline import artifacts, logs; "
-    program += "print('torch' in sys.modules)"
-    run = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    assert run.stdout.strip() == "False"

@@ -1,12 +1,11 @@
 """Formulas of memory against the peak of real solves, and messages about programs too large."""
 
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import torch
+from footprints import run_alone
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,15 +15,12 @@ from convexbn.programs.memory import available, check, exact_bytes, gated_bytes
 
 GROUP = {"model": "gated", "loss": "squared", "penalty": "group"}
 
-# Prints by how many bytes a solve raised the peak above what its inputs take.
+# Measures by how many bytes a solve raises the peak above what its inputs take.
 SOLVE = """
 import numpy as np, torch
-from convexbn import solve, solvers
+from convexbn import solve
 from convexbn.arrangements.gates import activation
-
-def peak():
-    with open("/proc/self/status") as status:
-        return next(int(line.split()[1]) * 1024 for line in status if "VmHWM" in line)
+from footprints import mb
 
 torch.set_num_threads(1)
 n, p, P, C, patches, terms, beta, tol, iterations = {case}
@@ -34,9 +30,9 @@ D, Y = activation(U, rng.standard_normal((p, P))), rng.standard_normal((n, C))
 U, D = (U[0], D[0]) if patches == 1 else (U, D)
 targets = dict(squared=Y, logistic=np.sign(Y), cross_entropy=np.eye(C)[Y.argmax(axis=1)])
 Y = targets[terms["loss"]]
-before = peak()
+before = mb()
 solution = solve(U, D, Y, beta, tol=tol, max_iterations=iterations, **terms)
-print(peak() - before, solution.certificate.reason)
+taken, reason = 1e6 * (mb() - before), solution.certificate.reason
 """
 
 
@@ -63,16 +59,13 @@ print(peak() - before, solution.certificate.reason)
 def test_formula_bounds_the_peak_of_a_solve(terms, case):
     n, p, P, C, patches, *rest = case
     program = SOLVE.format(case=(n, p, P, C, patches, terms, *rest))
-    run = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    measured = int(run.stdout.split()[0])
+    measured, reason = run_alone(program, "taken", "reason")
     formula = _needed(n, p, P, C, patches, **terms)
-    assert measured <= formula, run.stdout
+    assert measured <= formula, reason
     # The memory of the libraries does not grow with the problem: it is in both bounds.
     # Faces of cones turn out to have few dimensions only when an exact program is solved.
     factor = 3 if terms["model"] == "gated" else 5
-    assert formula <= factor * measured + memory.OVERHEAD, run.stdout
+    assert formula <= factor * measured + memory.OVERHEAD, reason
 
 
 @given(

@@ -7,12 +7,14 @@ Pilanci and Ergen 2020).
 from collections.abc import Iterator
 from itertools import pairwise
 from math import comb
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-import torch
 
 from convexbn.inputs import ArrayLike, check_between
+
+if TYPE_CHECKING:
+    import torch
 
 _ROUNDS = 200  # rounds of redrawing duplicates before giving up
 _AT_LEAST = 64  # gates drawn in a round: the last few patterns are the rarest
@@ -20,7 +22,7 @@ CHUNK_BYTES = 64 * 2**20  # largest part of the product of design and gates, in 
 _ROWS = 192  # chunks are multiples of it: whole blocks of a matrix product round as in one piece
 
 # Numbers in, numbers of the same kind out.
-Array = TypeVar("Array", np.ndarray, torch.Tensor)
+Array = TypeVar("Array", np.ndarray, "torch.Tensor")
 
 
 def activation(U: Array, G: Array) -> Array:
@@ -40,6 +42,8 @@ def activation(U: Array, G: Array) -> Array:
         return pieces[0]
     if isinstance(U, np.ndarray):
         return np.concatenate(pieces, -2)
+    import torch  # so that a script that samples gates does not wait for it
+
     return torch.cat(pieces, -2)
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convexbn.data import patches as convolution
 from convexbn.data.images import Images
 from convexbn.data.subsets import draw_stratified, with_noise
 from convexbn.inputs import ArrayLike, check_between, check_choice
@@ -258,8 +257,10 @@ def _inverse_deviation(centred: np.ndarray, axis: int) -> np.ndarray:
 
 def _in_patches(X: np.ndarray, image: np.ndarray, view: dict[str, int]) -> np.ndarray:
     """Cut feature vectors (n, d) of images of this size into patches (K, n, h)."""
+    from convexbn.data.patches import patches  # here, as whole images do not need torch
+
     images = X.reshape(len(X), *image).transpose(0, 3, 1, 2)
-    return np.asarray(convolution.patches(images, **view))
+    return np.asarray(patches(images, **view))
 
 
 def _encode(labels: np.ndarray, C: int, targets: str) -> np.ndarray:

@@ -10,7 +10,6 @@ from typing import Any, TypeAlias
 import matplotlib
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
@@ -63,6 +62,8 @@ _STYLE = {
 @contextmanager
 def style() -> Iterator[None]:
     """Return a context in which figures are drawn in the project's style; also a decorator."""
+    import seaborn as sns  # here, as tables are made without it
+
     settings: dict[Any, Any] = {**sns.axes_style("ticks"), **_STYLE}
     with matplotlib.rc_context(settings):
         yield
@@ -75,6 +76,8 @@ def panels(
 
     Sizes are in inches; `options` go to :meth:`matplotlib.figure.Figure.subplots`.
     """
+    import seaborn as sns
+
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, **options)
     sns.despine(figure)
@@ -262,6 +265,8 @@ def save(figure: Figure, pdf: str | Path, png: str | Path, provenance: dict) -> 
 
 def gradient(count: int) -> list[tuple[float, float, float]]:
     """Return `count` colours of rising lightness, for values that have an order."""
+    import seaborn as sns
+
     return sns.color_palette("viridis", count)
 
 

@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 
 import digits_like
 import numpy as np
@@ -573,23 +571,3 @@ def test_ticks_keep_the_last_and_leave_room():
     plotting.log_x(axes)
     plotting.ticks_at(axes.xaxis, [1, 10, 900, 950, 1000])
     assert [text.get_text() for text in axes.get_xticklabels()] == ["1", "10", "1000"]
-
-
-def test_drawing_does_not_wait_for_torch():
-    code = "import sys, convexbn.experiments.headline.figures, convexbn.reporting.claims; "
-    code += "sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-@pytest.mark.parametrize(("losses", "power"), [((0.485, 0.505), False), ((0.02, 0.6), True)])
-def test_losses_within_a_decade_have_plain_ticks(losses, power):
-    figure, ((axes,),) = plotting.panels(1)
-    axes.plot([1, 2], losses)
-    plotting.log_y(axes)
-    figure.canvas.draw()
-    labels = [label.get_text() for label in axes.get_yticklabels(which="both")]
-    low, high = axes.get_ylim()
-    assert axes.get_yscale() == "log"
-    assert any("10^" in label for label in labels) == power
-    if not power:
-        assert sum(low <= float(label) <= high for label in labels if label) >= 3
