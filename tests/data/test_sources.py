@@ -449,9 +449,9 @@ def test_stray_file_among_the_classes_is_named(tmp_path):
 
 
 def test_unknown_names_list_the_known_ones():
-    with pytest.raises(ValueError, match=r"source must be one of 'digits', 'cifar10'.*got 'mnist'"):
+    with pytest.raises(ValueError, match=r"source must be one of 'digits', .*got 'mnist'"):
         load_images("mnist")
-    with pytest.raises(ValueError, match=r"source must be one of .*'image_folder', got 'mnist'"):
+    with pytest.raises(ValueError, match=r"source must be one of .*'image_folder'.*, got 'mnist'"):
         size_of({"source": "mnist"})
     with pytest.raises(ValueError, match="labels of cifar10 must be one of 'fine', got 'coarse'"):
         load_images("cifar10", labels="coarse")

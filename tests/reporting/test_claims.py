@@ -7,6 +7,7 @@ from convexbn.reporting.claims import (
     Finding,
     Statement,
     corrected,
+    joined,
     judged,
     unless_cifar,
     unless_uncertified,
@@ -58,3 +59,13 @@ def test_statements_about_cifar_name_other_sources():
     other = unless_cifar([{"source": "digits"}, {"source": "cifar10"}])
     assert other.verdict == "not run"
     assert "digits" in other.measured
+
+
+def test_two_experiments_do_not_share_an_id():
+    first, second = (
+        judged([Statement(name, "holds", "always", judge=None)], lambda _: {"x": Finding("", "")})
+        for name in ("E1", "E2")
+    )
+    assert joined({"one": first, "two": second})["id"].tolist() == ["E1", "E2"]
+    with pytest.raises(ValueError, match="'E1' is used by one and by two"):
+        joined({"one": first, "two": first})

@@ -14,7 +14,7 @@ from convexbn.networks.objectives import batch_objective
 from convexbn.networks.two_layer import BNNetwork, stack
 from convexbn.pipeline import footprint
 from convexbn.pipeline.footprint import size_of
-from convexbn.training.gradients import GRADIENTS
+from convexbn.training.gradients import BNGradient
 from convexbn.training.optimizers import zeros_like
 
 SETTINGS = {"width": 8, "batch_size": 16, "epochs": 1, "networks": [1, 3]}
@@ -51,7 +51,7 @@ def gradient_at(network, X, Y, beta, patches=1):
     betas = torch.full((len(network.w),), beta, dtype=X.dtype)
     parameters = dict(network.named_parameters())
     into = {name: values * math.nan for name, values in zeros_like(parameters).items()}
-    GRADIENTS["bn"](network, betas, patches)(X, Y, into)
+    BNGradient(network, betas, patches)(X, Y, into)
     return into
 
 

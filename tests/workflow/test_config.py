@@ -135,7 +135,7 @@ def test_every_key_of_the_schema_is_documented():
     found = {key for file in files for key in keys(yaml.safe_load(file.read_text()))}
     text = (ROOT / "config" / "README.md").read_text()
     documented = set(re.findall(r"`([A-Za-z_]+)[`:]", text))
-    assert not found - documented
+    assert not found - documented, f"document {sorted(found - documented)} in config/README.md"
     # The set is not empty by mistake.
     assert {"seed", "rank", "widths", "trials", "stride"} <= found
 

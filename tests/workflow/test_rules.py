@@ -52,6 +52,13 @@ def test_every_script_has_a_rule(rules):
     }
 
 
+def test_every_plot_is_found_by_make_figures(rules):
+    """By its name, of which the Makefile knows the beginning."""
+    drawn = [rule.name for rule in rules if Path(rule.script).stem == "plot"]
+    assert len(drawn) >= 7
+    assert all(name.startswith("plot_") for name in drawn)
+
+
 def test_every_figure_has_a_caption(rules):
     outputs = (rule.output.png for rule in rules if rule.name.startswith("plot_"))
     captions = [

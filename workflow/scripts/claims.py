@@ -10,13 +10,14 @@ from convexbn.files import atomic
 from convexbn.pipeline import artifacts
 from convexbn.pipeline.names import named
 from convexbn.reporting import pages
+from convexbn.reporting.claims import joined
 
 settings = snakemake.params.settings
-parts = []
+parts: dict[str, pd.DataFrame] = {}
 for judge, names in snakemake.params.tables.items():
     read = {name: artifacts.read_all(snakemake.input[name]) for name in names}
-    parts.append(named(judge)(**read, **settings[judge]))
-table = pd.concat(parts, ignore_index=True)
+    parts[judge] = named(judge)(**read, **settings[judge])
+table = joined(parts)
 
 artifacts.write_table(snakemake.output.claims, table, artifacts.provenance(**settings))
 with atomic(snakemake.output.html) as partial:

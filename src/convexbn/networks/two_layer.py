@@ -139,7 +139,7 @@ class TwoLayerNetwork(Network):
 class BNNetwork(TwoLayerNetwork):
     """The paper's BN-ReLU network; `weight` starts at 1 and `bias` at 0, both of shape (m,)."""
 
-    decayed = ("weight", "bias", "output")
+    decayed: tuple[str, ...] = ("weight", "bias", "output")
 
     def __init__(self, d: int, m: int, C: int, n: int, generator: torch.Generator) -> None:
         super().__init__(d, m, C, n, generator)

@@ -52,6 +52,31 @@ class Statement(NamedTuple):
     needed: tuple[str, ...] = ()
 
 
+def joined(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return the claims of all experiments in one table.
+
+    Parameters
+    ----------
+    tables : dict of DataFrame
+        Columns `COLUMNS`, by the name of the function that judged.
+
+    Raises
+    ------
+    ValueError
+        If two experiments use one id.
+    """
+    homes: dict[str, str] = {}
+    for judge, table in tables.items():
+        for name in table["id"].unique():
+            if name in homes:
+                raise ValueError(
+                    f"the claim id {name!r} is used by {homes[name]} and by {judge}; give each "
+                    "experiment ids of its own"
+                )
+            homes[name] = judge
+    return pd.concat(tables.values(), ignore_index=True)
+
+
 def judged(
     statements: Iterable[Statement], findings_of: Callable[[Statement], dict[str, Finding]]
 ) -> pd.DataFrame:

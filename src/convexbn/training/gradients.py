@@ -174,13 +174,6 @@ class ConvexGradient(Gradient):
             gradient += Z.mT @ linear.flatten(-2)
 
 
-GRADIENTS: dict[str, type[TwoLayerGradient] | type[ConvexGradient]] = {
-    "bn": BNGradient,
-    "plain": PlainGradient,
-    "convex": ConvexGradient,
-}
-
-
 def multiply(A: torch.Tensor, B: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
     """Write the products of stacked matrices into `out`, and return it.
 

@@ -13,13 +13,13 @@ import torch
 
 from convexbn.evaluation import accuracy, calibration, mean_loss
 from convexbn.networks.gated_program import ConvexNetwork
-from convexbn.networks.two_layer import BNNetwork, PlainNetwork, TwoLayerNetwork, stack
+from convexbn.networks.two_layer import TwoLayerNetwork, stack
 from convexbn.training.data import SPLITS, TrainingData
-from convexbn.training.gradients import GRADIENTS
+from convexbn.training.gradients import ConvexGradient, TwoLayerGradient
+from convexbn.training.networks import NETWORKS
 from convexbn.training.optimizers import OPTIMIZERS, Tensors, zeros_like
 from convexbn.training.sweeps import Member, Sweep
 
-NETWORKS = {"bn": BNNetwork, "plain": PlainNetwork}
 CALIBRATION = "test_nll", "test_ece", "temperature"
 DIVERGED = 1e3  # times the objective at the start (Bjorck et al. 2018)
 
@@ -45,7 +45,8 @@ class Stack:
             for name in ("learning_rate", "beta")
         )
         self.parameters: Tensors = dict(self.network.named_parameters())
-        self.gradient = GRADIENTS[sweep.network](self.network, betas, data.patches)
+        kind = ConvexGradient if sweep.network == "convex" else NETWORKS[sweep.network].gradient
+        self.gradient: TwoLayerGradient | ConvexGradient = kind(self.network, betas, data.patches)
         self.optimizer = OPTIMIZERS[sweep.optimizer](self.parameters, rates, sweep.momentum)
         self.epoch = 0
         self.history: list[dict] = []
@@ -178,7 +179,7 @@ def _draw(
         else:
             assert sweep.width is not None  # as the sweep has checked
             sizes = (data.h, sweep.width, data.outputs, rows)
-            networks[seed] = NETWORKS[sweep.network](*sizes, generator)
+            networks[seed] = NETWORKS[sweep.network].network(*sizes, generator)
     stacked = stack([networks[member.seed] for member in members])
     return stacked.to(data.Y.device, data.Y.dtype)
 

@@ -1,4 +1,4 @@
-"""A sweep of networks: its members and the settings of their training. Imports no PyTorch.
+"""A sweep of networks: its members and the settings of their training.
 
 Every network of a sweep, a member, is one (seed, learning rate, beta). A seed fixes the
 initialization and the order of the samples for all its learning rates and betas: they are paired.
@@ -10,10 +10,10 @@ from itertools import product
 from typing import NamedTuple
 
 from convexbn.inputs import check_between, check_choice, check_momentum, check_positive
+from convexbn.training.networks import NETWORKS
 from convexbn.training.schedules import SCHEDULES, log_spaced
 from convexbn.training.tuning import check_tuning, is_tuned
 
-NETWORKS = "bn", "plain", "convex"
 OPTIMIZERS = "sgd", "adam"
 
 
@@ -89,7 +89,7 @@ class Sweep:
     shift: int = 0
 
     def __post_init__(self) -> None:
-        check_choice("network", self.network, NETWORKS)
+        check_choice("network", self.network, [*NETWORKS, "convex"])
         check_choice("schedule", self.schedule, SCHEDULES)
         check_choice("optimizer", self.optimizer, OPTIMIZERS)
         self._check_width()
