@@ -42,12 +42,11 @@ def copied(finished, tmp_path):
 def test_every_figure_and_table_is_made(finished):
     config = yaml.safe_load(CONFIG.read_text())
     figures = finished / RESULTS / "figures"
-    stems = {"accuracy", "calibration", "certificates", "curves", "rank", "sensitivity", "spectrum"}
+    stems = {"accuracy", "calibration", "certificates", "curves", "filters", "rank", "sensitivity"}
+    stems |= {"spectrum"}
     for dataset, entry in config["datasets"].items():
-        # Only one of them has filters.
-        expected = stems | ({"filters"} if dataset == "digits" else set())
         if entry.get("figures", True):
-            assert files(figures / dataset) == with_endings(expected)
+            assert files(figures / dataset) == with_endings(stems)
         else:
             assert not (figures / dataset).exists()
     assert files(figures / "studies") == with_endings(["samples-digits", "noise-digits"])
@@ -89,9 +88,9 @@ def with_endings(stems) -> set:
 @pytest.mark.slow
 def test_make_figures_draws_all_of_them_from_what_is_kept(finished, tmp_path):
     """The small tables alone: no data, no runs, no solutions."""
-    config = edited("test.yaml", lambda c: c["datasets"]["patches"].update(figures=False), tmp_path)
+    config = edited("test.yaml", lambda c: c.pop("theory"), tmp_path)
     old, new = finished / RESULTS, tmp_path / RESULTS
-    for kept in ("figures", "tables", "theory", "bias"):
+    for kept in ("figures", "tables", "bias"):
         for path in (old / kept).rglob("*.csv"):
             copy = new / path.relative_to(old)
             copy.parent.mkdir(parents=True, exist_ok=True)
@@ -101,8 +100,8 @@ def test_make_figures_draws_all_of_them_from_what_is_kept(finished, tmp_path):
     subprocess.run(make, cwd=ROOT, check=True, capture_output=True)
     drawn = {path.relative_to(new) for path in new.rglob("*.p*") if path.suffix != ".csv"}
     once = {path.relative_to(old) for path in (old / "figures").rglob("*.p*")}
-    assert drawn == {path for path in once if path.parts[1] != "patches"}
-    assert {path.name for path in new.iterdir()} == {"figures", "tables", "theory", "bias", "logs"}
+    assert drawn == {path for path in once if path.parts[1] != "theory"}
+    assert {path.name for path in new.iterdir()} == {"figures", "tables", "bias", "logs"}
     for path in (path for path in drawn if path.suffix == ".png"):
         with Image.open(old / path) as first, Image.open(new / path) as second:
             assert first.tobytes() == second.tobytes(), path
@@ -221,7 +220,7 @@ def test_a_missed_tolerance_fails_its_rule_and_says_why(copied, tmp_path):
 
 
 # A run of each kind.
-EVALUATED = [RESULTS / f"evaluation/{run}.csv" for run in ("full", "filtered", "patches")]
+EVALUATED = [RESULTS / f"evaluation/{run}.csv" for run in ("filtered", "patches")]
 TRAINED = [RESULTS / f"sgd/{run}.history.csv" for run in ("bn", "adam", "program-patches")]
 
 

@@ -283,7 +283,7 @@ measure(features, whiten(features["X_train"]), descent, 400, [0])
 
 
 def test_estimate_of_memory_holds():
-    entry = CIFAR | {"train": 4000, "validation": 0, "test": 1, "color": "gray", "pool": 2}
+    entry = CIFAR | {"train": 2000, "validation": 0, "test": 1, "color": "gray", "pool": 2}
     base, peak = memory_of(size_of(entry), MEMORY)
     check(footprint.bias(entry, {"width": 400}), base, peak)
 
