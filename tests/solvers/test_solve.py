@@ -16,7 +16,6 @@ from convexbn.programs.certificates import certify
 from convexbn.programs.gated import forward
 from convexbn.solvers import solve, solve_path
 from convexbn.solvers.gated import proximal_point
-from convexbn.solvers.snapshots import Snapshot
 from convexbn.whitening import whiten
 
 SNAPSHOTS = 1000  # no problem here needs a tenth of them
@@ -270,12 +269,11 @@ def test_targets_whose_squares_overflow_are_not_certified():
 def steer(monkeypatch, gap):
     """Have the solver see `gap(round)` as its relative gap; return why and when it stopped."""
 
-    def snapshot(method, seconds):
-        size, F = method.program.beta, method.program.Y
-        return Snapshot(size, method.rounds, seconds, 1.0, 1 - gap(method.rounds), lambda: F, F)
+    def bounds(method):
+        return 1.0, 1 - gap(method.iterations)
 
     monkeypatch.setattr(proximal_point.Stage, "_nearly", lambda stage, tol: False)
-    monkeypatch.setattr(proximal_point.ProximalPoint, "_snapshot", snapshot)
+    monkeypatch.setattr(proximal_point.ProximalPoint, "bounds", property(bounds))
     certificate = solve(*instances.make(13).data, max_iterations=200).certificate
     return certificate.stopped, certificate.iterations
 

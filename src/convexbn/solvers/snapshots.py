@@ -28,6 +28,11 @@ class Stopwatch:
         self._origin += time.perf_counter() - stopped
 
 
+def relative_gap(objective: float, dual_objective: float) -> float:
+    """Return the gap relative to the objective; an objective of zero is optimal."""
+    return (objective - dual_objective) / objective if objective != 0 else 0.0
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """A recorded point of a solver, in the solver's own precision.
@@ -58,7 +63,7 @@ class Snapshot:
     @property
     def relative_gap(self) -> float:
         """Gap relative to the objective."""
-        return self.gap / self.objective if self.objective != 0 else 0.0
+        return relative_gap(self.objective, self.dual_objective)
 
 
 Callback = Callable[[Snapshot], object]

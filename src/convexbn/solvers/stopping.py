@@ -1,10 +1,13 @@
-"""The rule by which iterative solvers stop, and the result that each of them returns."""
+"""The loop of the iterative solvers: the rule by which it stops, and the result that it returns."""
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
+
+from convexbn.solvers.snapshots import Callback, Snapshot, Stopwatch
 
 
 class Result(NamedTuple):
@@ -92,3 +95,60 @@ class Stopping:
         if iterations >= self.max_iterations:
             return "iterations"
         return "precision" if self.stale >= self.patience else ""
+
+
+class Search(ABC):
+    """A solve under way, as :func:`run` drives it.
+
+    Attributes
+    ----------
+    iterations : int
+        Iterations so far.
+    done : bool
+        Whether the solver itself knows that the tolerance is met.
+    """
+
+    iterations = 0
+    done = False
+
+    @abstractmethod
+    def observe(self) -> float:
+        """Take stock; return the error, a relative gap or a violation."""
+
+    @abstractmethod
+    def snapshot(self, seconds: float) -> Snapshot:
+        """Return the snapshot of what was observed last."""
+
+    @abstractmethod
+    def advance(self) -> bool:
+        """Make a round; return False if rounding allows none."""
+
+    def keep(self) -> None:  # noqa: B027
+        """Keep the point as the best so far, where the solver does not keep track itself."""
+
+    def sharpen(self) -> bool:
+        """Go on in a higher precision; return False if there is none."""
+        return False
+
+
+def run(search: Search, stopping: Stopping, watch: Stopwatch, callback: Callback) -> str:
+    """Make rounds until the rule, or rounding, ends the solve; return `Result.stopped`.
+
+    The time that the callback takes is not counted.
+    """
+    while True:
+        error = search.observe()
+        with watch.paused():
+            snapshot = search.snapshot(watch.seconds)
+            callback(snapshot)
+        if not math.isfinite(snapshot.objective):
+            return "precision"
+        if error < stopping.least:
+            search.keep()
+        stopped = stopping.verdict(error, search.iterations, search.done)
+        if stopped == "precision" and search.sharpen():
+            stopping.stale, stopped = 0, ""
+        if stopped:
+            return stopped
+        if not search.advance():
+            return "precision"

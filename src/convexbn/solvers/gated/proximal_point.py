@@ -16,8 +16,8 @@ from convexbn.programs.terms import ProximalPenalty, require
 from convexbn.solvers.gated.loss_prox import prox_of
 from convexbn.solvers.gated.passes import Passes
 from convexbn.solvers.gated.semismooth import System
-from convexbn.solvers.snapshots import Callback, Snapshot, Stopwatch
-from convexbn.solvers.stopping import Result, Stopping
+from convexbn.solvers.snapshots import Callback, Snapshot, Stopwatch, relative_gap
+from convexbn.solvers.stopping import Result, Search, Stopping, run
 
 _FIRST = 20.0  # sigma, of a design of norm 1
 _WARMER = 10.0  # times that from weights other than zero, which are near the optimum
@@ -114,21 +114,21 @@ def minimize(
     """
     require(program.penalty, ProximalPenalty, "the proximal point method of model 'gated'")
     passes = start.state if isinstance(start.state, Passes) else Passes(program)
-    method = ProximalPoint(program, start.weights.double(), passes)
-    stopped = method.run(tol, max_iterations, watch, callback)
+    method = ProximalPoint(program, start.weights.double(), passes, tol)
+    stopped = run(method, Stopping(max_iterations, _PROGRESS, _PATIENCE), watch, callback)
     witness = {"dual": method.dual()}
     short = program.penalty.by_column
-    return Result(method.weights(), witness, method.rounds, stopped, passes, may_round=short)
+    return Result(method.weights(), witness, method.iterations, stopped, passes, may_round=short)
 
 
-class ProximalPoint:
-    """The method on one program in float64, from weights W (r + 1, P, C).
+class ProximalPoint(Search):
+    """The method on one program in float64, from weights W (r + 1, P, C), to a relative gap.
 
     Where loss and penalty do not couple the classes, each class is a System of its own.
     """
 
-    def __init__(self, program: GatedProgram, W: torch.Tensor, passes: Passes):
-        self.program, self.rounds = program, 0
+    def __init__(self, program: GatedProgram, W: torch.Tensor, passes: Passes, tol: float):
+        self.program, self.tol = program, tol
         C = program.Y.shape[1]
         alone = prox_of(program.loss).separable and program.penalty.by_column
         columns = [slice(c, c + 1) for c in range(C)] if alone else [slice(0, C)]
@@ -136,36 +136,30 @@ class ProximalPoint:
         sigma = first / program.loss.lipschitz / _GROWTH / passes.norm**2
         self.stages = [Stage(System(program, passes, c, W, sigma)) for c in columns]
 
-    def run(self, tol: float, max_iterations: int, watch: Stopwatch, callback: Callback) -> str:
-        """Make rounds of Newton steps, one per System, until the relative gap is within `tol`.
+    @property
+    def done(self) -> bool:  # type: ignore[override]
+        """Whether every System is within the tolerance."""
+        return all(stage.done for stage in self.stages)
 
-        Parameters are those of :func:`minimize`.
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Objective and dual bound, summed over the Systems."""
+        return sum(s.objective for s in self.stages), sum(s.dual for s in self.stages)
 
-        Returns
-        -------
-        str
-            "tolerance", "iterations" (the limit was reached) or "precision" (no more progress).
-        """
-        stopping = Stopping(max_iterations, _PROGRESS, _PATIENCE)
-        while True:
-            for stage in self.stages:
-                stage.take_stock(tol)
-            with watch.paused():
-                snapshot = self._snapshot(watch.seconds)
-                callback(snapshot)
-            if not math.isfinite(snapshot.objective):
-                return "precision"
-            done = all(stage.done for stage in self.stages)
-            stopped = stopping.verdict(snapshot.relative_gap, self.rounds, done)
-            if stopped == "precision" and self._sharpen():
-                stopping.stale, stopped = 0, ""
-            if stopped:
-                return stopped
-            for stage in self.stages:
-                stage.advance()
-            self.rounds += 1
+    def observe(self) -> float:
+        """Take stock of every System; return the relative gap."""
+        for stage in self.stages:
+            stage.take_stock(self.tol)
+        return relative_gap(*self.bounds)
 
-    def _sharpen(self) -> bool:
+    def advance(self) -> bool:
+        """Make a Newton step on every System."""
+        for stage in self.stages:
+            stage.advance()
+        self.iterations += 1
+        return True
+
+    def sharpen(self) -> bool:
         """Solve Newton systems in float64 from now on; return False if they are already."""
         systems = [stage.system for stage in self.stages]
         rounded = any(system.dtype != torch.float64 for system in systems)
@@ -185,8 +179,8 @@ class ProximalPoint:
         """Return the best dual point so far, before it is scaled, shape (n, C)."""
         return torch.cat([stage.V for stage in self.stages], dim=1)
 
-    def _snapshot(self, seconds) -> Snapshot:
-        objective = sum(stage.objective for stage in self.stages)
-        dual = sum(stage.dual for stage in self.stages)
+    def snapshot(self, seconds: float) -> Snapshot:
+        """Return the snapshot of the best weights and dual points so far."""
         F = torch.cat([stage.F for stage in self.stages], dim=1)
-        return Snapshot(self.program.beta, self.rounds, seconds, objective, dual, self.weights, F)
+        seen = self.program.beta, self.iterations, seconds, *self.bounds
+        return Snapshot(*seen, self.weights, F)

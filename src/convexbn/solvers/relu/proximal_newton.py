@@ -31,9 +31,9 @@ from convexbn.programs.gated import scaled_dual
 from convexbn.programs.relu import ReLUProgram
 from convexbn.programs.terms import NewtonLoss, require
 from convexbn.solvers.relu.projections import Projections, gram
-from convexbn.solvers.snapshots import Callback, Snapshot, Stopwatch
+from convexbn.solvers.snapshots import Callback, Snapshot, Stopwatch, relative_gap
 from convexbn.solvers.sparsity import sparsest
-from convexbn.solvers.stopping import Result, Stopping
+from convexbn.solvers.stopping import Result, Search, Stopping, run
 
 _SIGMA = 8.0  # sigma of the first step, in units of one over the loss's curvature
 _GROWTH, _SHRINK = 4.0, 64.0  # of sigma after a step, and after a failed one
@@ -107,43 +107,59 @@ def minimize(
     require(program.loss, NewtonLoss, "the proximal Newton method of model 'relu'")
     state = start.state
     state = state if isinstance(state, State) else State.at(program, start.weights)
-    size = float(torch.linalg.vector_norm(program.loss.negative_gradient(0 * state.F, program.Y)))
-    unit = 1 / program.loss.lipschitz
-    sigma, iteration, stopped = _SIGMA * unit, 0, ""
-    x, multipliers = state.x, state.cones.multipliers()
+    search = ProximalNewton(program, state, max_iterations)
     # Below the tolerance it goes on for as long as that helps: see the interior-point method.
     stopping = Stopping(
         max_iterations, _PROGRESS, _PATIENCE, tol / _ROOM, tol, patience_within=_PATIENCE_WITHIN
     )
-    while not stopped:
-        snapshot, error = _snapshot(program, state, iteration, watch)
-        with watch.paused():
-            callback(snapshot)
-        if error < stopping.least:
-            x, multipliers = state.x, state.cones.multipliers()
-        stopped = stopping.verdict(error, iteration)
-        if not stopped:
-            limit = min(_NEWTON_STEPS, max_iterations - iteration)
-            wanted = min(_SIGMA * unit / sigma * size, error * program.beta)
-            accuracy = max(_ROUGH * wanted, _FINEST * size)
-            steps, reached = _proximal_step(program, state, sigma, accuracy, limit)
-            iteration += steps
-            sigma = min(_GROWTH * sigma, _LARGEST * unit) if reached else sigma / _SHRINK
+    stopped = run(search, stopping, watch, callback)
+    x, multipliers = search.best
     x = sparsest(program, x, multipliers, tol) if stopping.least <= tol else x
-    return Result(program.weights(x), {"multipliers": multipliers}, iteration, stopped, state)
+    witness = {"multipliers": multipliers}
+    return Result(program.weights(x), witness, search.iterations, stopped, state)
 
 
-def _snapshot(program, state, iteration, watch) -> tuple[Snapshot, float]:
-    """Return the snapshot at the blocks of a state, and how far they are from a certificate."""
-    x = state.x
-    F = program.forward(x)
-    V = program.loss.negative_gradient(F, program.Y)
-    T = program.adjoint(V) + state.cones.forces.view_as(x)
-    dual = scaled_dual(program, V, torch.linalg.vector_norm(T, dim=-1).max().reshape(1))
-    objective = program.objective(x, F)
-    W = program.weights(x)
-    seen = Snapshot(program.beta, iteration, watch.seconds, objective, dual, lambda: W, F)
-    return seen, max(seen.relative_gap, program.violation(x))
+class ProximalNewton(Search):
+    """The method on one program, from a state that it moves; the best blocks and multipliers."""
+
+    def __init__(self, program: ReLUProgram, state: State, max_iterations: int):
+        self.program, self.state, self.max_iterations = program, state, max_iterations
+        V = program.loss.negative_gradient(0 * state.F, program.Y)
+        self.size, self.unit = float(torch.linalg.vector_norm(V)), 1 / program.loss.lipschitz
+        self.sigma = _SIGMA * self.unit
+        self.keep()
+
+    def observe(self) -> float:
+        """Judge the blocks of the state; return the larger of relative gap and violation."""
+        program, x = self.program, self.state.x
+        self.F = program.forward(x)
+        V = program.loss.negative_gradient(self.F, program.Y)
+        T = program.adjoint(V) + self.state.cones.forces.view_as(x)
+        norm = torch.linalg.vector_norm(T, dim=-1).max().reshape(1)
+        self.bounds = program.objective(x, self.F), scaled_dual(program, V, norm)
+        self.error = max(relative_gap(*self.bounds), program.violation(x))
+        return self.error
+
+    def snapshot(self, seconds: float) -> Snapshot:
+        """Return the snapshot of the state."""
+        W = self.program.weights(self.state.x)
+        seen = self.program.beta, self.iterations, seconds, *self.bounds
+        return Snapshot(*seen, lambda: W, self.F)
+
+    def keep(self) -> None:
+        """Keep blocks and multipliers as the best so far."""
+        self.best = self.state.x, self.state.cones.multipliers()
+
+    def advance(self) -> bool:
+        """Make a proximal step; the next one is longer, or much shorter where it has failed."""
+        limit = min(_NEWTON_STEPS, self.max_iterations - self.iterations)
+        wanted = min(_SIGMA * self.unit / self.sigma * self.size, self.error * self.program.beta)
+        accuracy = max(_ROUGH * wanted, _FINEST * self.size)
+        steps, reached = _proximal_step(self.program, self.state, self.sigma, accuracy, limit)
+        self.iterations += steps
+        longer = min(_GROWTH * self.sigma, _LARGEST * self.unit)
+        self.sigma = longer if reached else self.sigma / _SHRINK
+        return True
 
 
 def _proximal_step(program, state, sigma, accuracy, limit) -> tuple[int, bool]:

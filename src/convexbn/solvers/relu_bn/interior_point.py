@@ -11,9 +11,9 @@ from convexbn.programs.relu_bn import ReLUBNProgram
 from convexbn.programs.terms import CentralPathLoss, require
 from convexbn.solvers.relu_bn.central_path import Conditions, Point
 from convexbn.solvers.relu_bn.newton import NewtonSystem
-from convexbn.solvers.snapshots import Callback, Snapshot, Stopwatch
+from convexbn.solvers.snapshots import Callback, Snapshot, Stopwatch, relative_gap
 from convexbn.solvers.sparsity import sparsest
-from convexbn.solvers.stopping import Result, Stopping
+from convexbn.solvers.stopping import Result, Search, Stopping, run
 
 _TO_THE_BOUNDARY = 0.99  # share of the longest step that stays inside
 _IMBALANCE = 30  # largest ratio of residuals to mu, in units of that at the start
@@ -53,39 +53,55 @@ def minimize(
         (2, P, h) of the constraints.
     """
     require(program.loss, CentralPathLoss, "the interior-point method of model 'relu_bn'")
-    working = program.reduced()
-    here = Conditions(working, Point.start(working))
-    best, iteration, stopped = here.point, 0, ""
-    limit = _IMBALANCE * here.imbalance
+    search = CentralPath(program.reduced())
     # Below the tolerance it goes on for as long as that helps: making the solution sparse costs
     # some of the gap, and a point that only just meets the tolerance would have to stay dense.
     stopping = Stopping(
         max_iterations, _PROGRESS, _PATIENCE, tol / _ROOM, tol, patience_within=_PATIENCE_WITHIN
     )
-    while not stopped:
-        snapshot, error = _snapshot(working, here.point, iteration, watch)
-        with watch.paused():
-            callback(snapshot)
-        best = here.point if error < stopping.least else best
-        stopped = stopping.verdict(error, iteration)
-        if not stopped:
-            try:
-                here, iteration = iterate(here, limit), iteration + 1
-            except torch.linalg.LinAlgError:
-                # Near the optimum the matrices lose definiteness to rounding. The best point so
-                # far stands, and is all that float64 can give.
-                stopped = "precision"
-    multipliers = program.all_multipliers(best.lam)
-    x = sparsest(program, best.x, multipliers, tol) if stopping.least <= tol else best.x
-    return Result(program.weights(x), {"multipliers": multipliers}, iteration, stopped)
+    stopped = run(search, stopping, watch, callback)
+    multipliers = program.all_multipliers(search.best.lam)
+    x = search.best.x
+    x = sparsest(program, x, multipliers, tol) if stopping.least <= tol else x
+    return Result(program.weights(x), {"multipliers": multipliers}, search.iterations, stopped)
 
 
-def _snapshot(program, point, iteration, watch) -> tuple[Snapshot, float]:
-    """Return the snapshot at a point, and how far the point is from a certificate."""
-    W, F = program.weights(point.x), program.forward(point.x)
-    objective, dual, violation = program.judge(W, point.lam)
-    seen = Snapshot(program.beta, iteration, watch.seconds, objective, dual, lambda: W, F)
-    return seen, max(seen.relative_gap, violation)
+class CentralPath(Search):
+    """The iterates near the central path of a program, and the best of them."""
+
+    def __init__(self, program: ReLUBNProgram):
+        self.program = program
+        self.here = Conditions(program, Point.start(program))
+        self.best, self.limit = self.here.point, _IMBALANCE * self.here.imbalance
+
+    def observe(self) -> float:
+        """Judge the point; return the larger of relative gap and violation."""
+        point = self.here.point
+        self.weights = self.program.weights(point.x)
+        *self.bounds, violation = self.program.judge(self.weights, point.lam)
+        return max(relative_gap(*self.bounds), violation)
+
+    def snapshot(self, seconds: float) -> Snapshot:
+        """Return the snapshot of the point."""
+        W, F = self.weights, self.program.forward(self.here.point.x)
+        seen = self.program.beta, self.iterations, seconds, *self.bounds
+        return Snapshot(*seen, lambda: W, F)
+
+    def keep(self) -> None:
+        """Keep the point as the best so far."""
+        self.best = self.here.point
+
+    def advance(self) -> bool:
+        """Make an iteration, unless the matrices have lost definiteness to rounding.
+
+        That happens near the optimum; the best point so far is then all that float64 can give.
+        """
+        try:
+            self.here = iterate(self.here, self.limit)
+        except torch.linalg.LinAlgError:
+            return False
+        self.iterations += 1
+        return True
 
 
 def iterate(here: Conditions, limit: float) -> Conditions:
