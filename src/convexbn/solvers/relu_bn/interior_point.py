@@ -78,7 +78,8 @@ class CentralPath(Search):
         """Judge the point; return the larger of relative gap and violation."""
         point = self.here.point
         self.weights = self.program.weights(point.x)
-        *self.bounds, violation = self.program.judge(self.weights, point.lam)
+        objective, dual, violation = self.program.judge(self.weights, point.lam)
+        self.bounds = objective, dual
         return max(relative_gap(*self.bounds), violation)
 
     def snapshot(self, seconds: float) -> Snapshot:
