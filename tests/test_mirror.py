@@ -7,12 +7,7 @@ import pytest
 from convexbn.imports import PACKAGE
 
 TESTS = Path(__file__).parent
-OF_NO_MODULE = {
-    Path("test_layers.py"),
-    Path("test_mirror.py"),
-    Path("experiments/headline/test_smoke.py"),  # every entry of the large configs
-    Path("solvers/test_solve.py"),  # the package's own function
-}
+OF_NO_MODULE = {Path("test_layers.py"), Path("test_mirror.py")}
 FILES = [
     path
     for path in sorted(file.relative_to(TESTS) for file in TESTS.rglob("test_*.py"))
