@@ -59,6 +59,16 @@ def test_every_plot_is_found_by_make_figures(rules):
     assert all(name.startswith("plot_") for name in drawn)
 
 
+def test_every_figure_of_the_tiny_config_is_asked_for():
+    """A rules file that does not add to OUTPUTS would make nothing, without a word."""
+    rules = {rule.name: rule for rule in workflow_runs.rules(ROOT / "config" / "test.yaml")}
+    asked = [str(path) for path in rules.pop("all").input]
+    drawn = [rule.output.png for name, rule in rules.items() if name.startswith("plot_")]
+    drawn = [png for png in drawn if "/benchmark/" not in png]  # has a config of its own
+    assert len(drawn) >= 15
+    assert not [str(png) for png in drawn if not any(map(png.match, asked))]
+
+
 def test_every_figure_has_a_caption(rules):
     outputs = (rule.output.png for rule in rules if rule.name.startswith("plot_"))
     captions = [
