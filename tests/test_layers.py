@@ -10,7 +10,7 @@ import sys
 import pytest
 
 import convexbn
-from convexbn.imports import PACKAGE
+from convexbn.imports import PACKAGE, module_of
 
 LAYERS = ("library", "pipeline", "reporting", "experiments")  # from the ground up
 WORKFLOW_ONLY = {"pandas", "matplotlib", "seaborn", "snakemake"}  # from the pipeline upwards
@@ -39,20 +39,13 @@ def imports_of(path, anywhere=True):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def home_of(name):
-    """Return the file of a module of the package, or of the module that a name is taken from."""
-    path = PACKAGE.joinpath(*name.split(".")[1:])
-    files = path.with_suffix(".py"), path / "__init__.py", path.parent.with_suffix(".py")
-    return next((file for file in files if file.exists()), path.parent / "__init__.py")
-
-
 NAMES = [str(path.relative_to(PACKAGE).with_suffix("")) for path in MODULES]
 of_modules = pytest.mark.parametrize("module", MODULES, ids=NAMES)
 
 
 @of_modules
 def test_no_import_goes_upwards_or_across(module):
-    used = [home_of(name) for name in imports_of(module) if name.split(".")[0] == "convexbn"]
+    used = [module_of(name) for name in imports_of(module) if name.split(".")[0] == "convexbn"]
     above = [u for u in used if LAYERS.index(layer_of(u)) > LAYERS.index(layer_of(module))]
     assert not above
     assert {room_of(u) for u in used} <= {"", room_of(module)}

@@ -110,14 +110,21 @@ def certify(
     return referee(program, W, tol, **witness)
 
 
+def relative_gap(objective: float, dual_objective: float) -> float:
+    """Return the gap relative to the objective.
+
+    It is 0 for an objective of zero, which is optimal: a sum of terms that cannot be negative.
+    """
+    return (objective - dual_objective) / objective if objective != 0 else 0.0
+
+
 def referee(
     program: GatedProgram | ExactProgram, W: torch.Tensor, tol: float, **witness: torch.Tensor
 ) -> Certificate:
     """Return the certificate of weights of a program that is in float64; see :func:`certify`."""
     objective, dual, violation = program.judge(W, **witness)
     gap = objective - dual
-    # An objective of zero is optimal: it is a sum of terms that cannot be negative.
-    relative = gap / objective if objective != 0 else 0.0
+    relative = relative_gap(objective, dual)
     met = math.isfinite(relative) and max(relative, violation) <= tol
     verdict = f"relative gap {relative:.1e} {'within' if relative <= tol else 'above'}"
     verdict = f"{verdict} tolerance {tol:.0e}"

@@ -8,6 +8,8 @@ from functools import cached_property
 
 import torch
 
+from convexbn.programs.certificates import relative_gap
+
 
 class Stopwatch:
     """Wall time since it was made, less the time it was paused."""
@@ -26,11 +28,6 @@ class Stopwatch:
         stopped = time.perf_counter()
         yield
         self._origin += time.perf_counter() - stopped
-
-
-def relative_gap(objective: float, dual_objective: float) -> float:
-    """Return the gap relative to the objective; an objective of zero is optimal."""
-    return (objective - dual_objective) / objective if objective != 0 else 0.0
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from convexbn.programs.certificates import Certificate
+from convexbn.programs.certificates import Certificate, relative_gap
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Found:
     @property
     def gap(self) -> float:
         """Relative gap to the conditional bound."""
-        return (self.objective - self.bound) / self.objective if self.objective else 0.0
+        return relative_gap(self.objective, self.bound)
 
     @property
     def weights(self) -> torch.Tensor:

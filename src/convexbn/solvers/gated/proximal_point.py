@@ -11,12 +11,13 @@ import math
 
 import torch
 
+from convexbn.programs.certificates import relative_gap
 from convexbn.programs.gated import GatedProgram
 from convexbn.programs.terms import ProximalPenalty, require
 from convexbn.solvers.gated.loss_prox import prox_of
 from convexbn.solvers.gated.passes import Passes
 from convexbn.solvers.gated.semismooth import System
-from convexbn.solvers.snapshots import Callback, Snapshot, Stopwatch, relative_gap
+from convexbn.solvers.snapshots import Callback, Snapshot, Stopwatch
 from convexbn.solvers.stopping import Result, Search, Stopping, run
 
 _FIRST = 20.0  # sigma, of a design of norm 1
@@ -137,11 +138,6 @@ class ProximalPoint(Search):
         self.stages = [Stage(System(program, passes, c, W, sigma)) for c in columns]
 
     @property
-    def done(self) -> bool:  # type: ignore[override]
-        """Whether every System is within the tolerance."""
-        return all(stage.done for stage in self.stages)
-
-    @property
     def bounds(self) -> tuple[float, float]:
         """Objective and dual bound, summed over the Systems."""
         return sum(s.objective for s in self.stages), sum(s.dual for s in self.stages)
@@ -150,6 +146,7 @@ class ProximalPoint(Search):
         """Take stock of every System; return the relative gap."""
         for stage in self.stages:
             stage.take_stock(self.tol)
+        self.done = all(stage.done for stage in self.stages)
         return relative_gap(*self.bounds)
 
     def advance(self) -> bool:

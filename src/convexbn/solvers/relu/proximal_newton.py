@@ -27,11 +27,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from convexbn.programs.certificates import relative_gap
 from convexbn.programs.gated import scaled_dual
 from convexbn.programs.relu import ReLUProgram
 from convexbn.programs.terms import NewtonLoss, require
 from convexbn.solvers.relu.projections import Projections, gram
-from convexbn.solvers.snapshots import Callback, Snapshot, Stopwatch, relative_gap
+from convexbn.solvers.snapshots import Callback, Snapshot, Stopwatch
 from convexbn.solvers.sparsity import sparsest
 from convexbn.solvers.stopping import Result, Search, Stopping, run
 

@@ -7,11 +7,12 @@ be too long.
 
 import torch
 
+from convexbn.programs.certificates import relative_gap
 from convexbn.programs.relu_bn import ReLUBNProgram
 from convexbn.programs.terms import CentralPathLoss, require
 from convexbn.solvers.relu_bn.central_path import Conditions, Point
 from convexbn.solvers.relu_bn.newton import NewtonSystem
-from convexbn.solvers.snapshots import Callback, Snapshot, Stopwatch, relative_gap
+from convexbn.solvers.snapshots import Callback, Snapshot, Stopwatch
 from convexbn.solvers.sparsity import sparsest
 from convexbn.solvers.stopping import Result, Search, Stopping, run
 
