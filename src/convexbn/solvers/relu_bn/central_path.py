@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from convexbn.programs.relu_bn import ReLUBNProgram
+from convexbn.programs.relu_bn import MatrixProgram
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Point:
     omega: Tensor
 
     @classmethod
-    def start(cls, program: ReLUBNProgram) -> "Point":
+    def start(cls, program: MatrixProgram) -> "Point":
         """Return a start at x = 0, far inside the cones, whose products of complements agree."""
         _, p, P = program.shape
         ones, zeros, h = program.A.new_ones, program.A.new_zeros, program.K.shape[1]
@@ -51,7 +51,7 @@ class Point:
             omega=torch.cat([program.beta * ones(2, P, 1), zeros(2, P, p)], dim=-1),
         )
 
-    def sigma(self, program: ReLUBNProgram) -> Tensor:
+    def sigma(self, program: MatrixProgram) -> Tensor:
         """Return [tau; x], zero in the free coordinates, shape (2, P, p + 1)."""
         return torch.cat([self.tau, program.normed(self.x)], dim=-1)
 
@@ -76,7 +76,7 @@ class Conditions:
         Residuals of the first condition.
     """
 
-    def __init__(self, program: ReLUBNProgram, point: Point):
+    def __init__(self, program: MatrixProgram, point: Point):
         self.program, self.point = program, point
         self.sigma = point.sigma(program)
         products = (self.sigma * point.omega).sum() + (point.c * point.lam).sum()

@@ -8,7 +8,7 @@ be too long.
 import torch
 
 from convexbn.programs.certificates import relative_gap
-from convexbn.programs.relu_bn import ReLUBNProgram
+from convexbn.programs.relu_bn import MatrixProgram
 from convexbn.programs.terms import CentralPathLoss, require
 from convexbn.solvers.relu_bn.central_path import Conditions, Point
 from convexbn.solvers.relu_bn.newton import NewtonSystem
@@ -25,7 +25,7 @@ _PATIENCE = 60  # iterations without progress that exhaust the precision
 
 
 def minimize(
-    program: ReLUBNProgram,
+    program: MatrixProgram,
     start: Result | None = None,
     *,
     tol: float,
@@ -37,7 +37,7 @@ def minimize(
 
     Parameters
     ----------
-    program : ReLUBNProgram
+    program : MatrixProgram
     start : Result, optional
         Not used: an interior-point method starts inside the cones, and a solution is not inside.
     tol : float
@@ -70,7 +70,7 @@ def minimize(
 class CentralPath(Search):
     """The iterates near the central path of a program, and the best of them."""
 
-    def __init__(self, program: ReLUBNProgram):
+    def __init__(self, program: MatrixProgram):
         self.program = program
         self.here = Conditions(program, Point.start(program))
         self.best, self.limit = self.here.point, _IMBALANCE * self.here.imbalance
