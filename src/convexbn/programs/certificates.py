@@ -91,8 +91,8 @@ def certify(
     model, loss, penalty : str
         As in :func:`convexbn.solve`.
     dual : array or tensor, shape (n, C), optional
-        Dual variable of model "gated", which is scaled until it is feasible. By default the
-        negative gradient of the loss at the weights: as valid, but a looser bound near the optimum.
+        Dual variable, which is scaled until it is feasible. By default the negative gradient of
+        the loss at the weights: as valid, but a looser bound near the optimum.
     multipliers : array or tensor, shape (2, P, h), optional
         Multipliers >= 0 of the ReLU models' constraints. Without them the dual bound is that of the
         program without constraints: valid but loose.
@@ -155,22 +155,20 @@ def _verdict(relative: float, violation: float, tol: float) -> str:
     return words if violation <= tol else f"{words}, violation {violation:.1e} above it"
 
 
-def _checked_witness(program, dual, multipliers) -> dict:
+def _checked_witness(program, dual, multipliers) -> dict[str, torch.Tensor]:
     """Return the arguments of the referee besides the weights, checked."""
-    has_cones = isinstance(program, ExactProgram)
-    if multipliers is not None and not has_cones:
+    if multipliers is not None and not isinstance(program, ExactProgram):
         raise ValueError("multipliers belong to constraints, and model 'gated' has none; omit them")
-    if dual is not None and has_cones:
-        raise ValueError("a dual variable is for model 'gated'; give the ReLU models multipliers")
+    witness = {}
     if dual is not None:
-        return {"dual": checked(program, "dual", dual, program.Y.shape)}
+        witness["dual"] = checked(program, "dual", dual, program.Y.shape)
     if multipliers is None:
-        return {}
-    _, _, P = program.shape
+        return witness
+    P = program.shape[2]
     multipliers = checked(program, "multipliers", multipliers, (2, P, program.constraints))
     if (multipliers < 0).any():
         raise ValueError(
             f"multipliers must be >= 0, the least is {float(multipliers.min()):.1e}; "
             "clip them at zero"
         )
-    return {"multipliers": multipliers}
+    return witness | {"multipliers": multipliers}

@@ -149,19 +149,22 @@ class ExactProgram(ABC):
         """Largest absolute target, above zero."""
         return max(float(self.Y.abs().max()), torch.finfo(self.Y.dtype).tiny)
 
-    def judge(self, W: Tensor, multipliers: Tensor | None = None) -> tuple[float, float, float]:
+    def judge(
+        self, W: Tensor, multipliers: Tensor | None = None, dual: Tensor | None = None
+    ) -> tuple[float, float, float]:
         """Return objective, dual bound and violation of weights W (2, p, P).
 
         The objective is that of the network of the weights, so that it bounds the optimum from
-        above whether or not the blocks are in their cones. Without multipliers the bound is that of
-        the program without constraints: valid but loose.
+        above whether or not the blocks are in their cones. The bound comes from a dual variable
+        (n, 1), by default the weights' own residual. Without multipliers it is the bound of the
+        program without constraints: valid but loose.
         """
         if multipliers is None:
             _, _, P = self.shape
             multipliers = W.new_zeros(2, P, self.constraints)
         network = self.network(W)
         objective = float(self.loss.value(network.F, self.Y) + self.beta * network.norms.sum())
-        V = self.loss.negative_gradient(network.F, self.Y)
+        V = self.loss.negative_gradient(network.F, self.Y) if dual is None else dual
         norms = self.dual_norms(V, multipliers).max().reshape(1)
         violation = float(network.outside.max()) / self.largest
         return objective, gated.scaled_dual(self, V, norms), violation

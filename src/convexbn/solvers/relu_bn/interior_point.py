@@ -50,8 +50,8 @@ def minimize(
     Returns
     -------
     Result
-        Weights (2, p, P), as sparse as the tolerance allows where it is met, and `multipliers`
-        (2, P, h) of the constraints.
+        Weights (2, p, P), as sparse as the tolerance allows where it is met, `multipliers`
+        (2, P, h) of the constraints and the `dual` variable (n, 1).
     """
     require(program.loss, CentralPathLoss, "the interior-point method of model 'relu_bn'")
     search = CentralPath(program.reduced())
@@ -61,10 +61,10 @@ def minimize(
         max_iterations, _PROGRESS, _PATIENCE, tol / _ROOM, tol, patience_within=_PATIENCE_WITHIN
     )
     stopped = run(search, stopping, watch, callback)
-    multipliers = program.all_multipliers(search.best.lam)
-    x = search.best.x
-    x = sparsest(program, x, multipliers, tol) if stopping.least <= tol else x
-    return Result(program.weights(x), {"multipliers": multipliers}, search.iterations, stopped)
+    x, lam, V = search.best.x, search.best.lam, search.best.V
+    witness = {"multipliers": program.all_multipliers(lam), "dual": V}
+    x = sparsest(program, x, witness, tol) if stopping.least <= tol else x
+    return Result(program.weights(x), witness, search.iterations, stopped)
 
 
 class CentralPath(Search):
@@ -79,7 +79,7 @@ class CentralPath(Search):
         """Judge the point; return the larger of relative gap and violation."""
         point = self.here.point
         self.weights = self.program.weights(point.x)
-        objective, dual, violation = self.program.judge(self.weights, point.lam)
+        objective, dual, violation = self.program.judge(self.weights, point.lam, point.V)
         self.bounds = objective, dual
         return max(relative_gap(*self.bounds), violation)
 
@@ -124,7 +124,7 @@ def iterate(here: Conditions, limit: float) -> Conditions:
     for step, halvings in _steps(system, here.mu):
         length = min(1.0, _TO_THE_BOUNDARY * system.longest(step))
         for halving in range(halvings):
-            there = Conditions(here.program, here.point.moved(step, length / 2**halving))
+            there = Conditions(here.program, here.point.moved(step, length / 2**halving, here.program))
             if there.imbalance <= limit:
                 return there
     return there
