@@ -27,6 +27,7 @@ from convexbn.programs.terms import ExactLoss
 
 _ROUNDING = 1e-11  # singular values are zero up to this share of the arrangement's largest
 _NOISE = 64.0  # the same in units of rounding, where X is so ill conditioned that T magnifies it
+_DEPENDENT = 1e-12  # the same where multipliers are balanced
 _BALANCINGS = 20  # rounds of moving multipliers until the free coordinates are zero
 
 
@@ -141,31 +142,34 @@ class MatrixProgram(ExactProgram):
     def dual_norms(self, V: Tensor, multipliers: Tensor) -> Tensor:
         """Return the norms of `+-A_i^T v + K_i^T lam`, shape (2, P), or a little more.
 
-        The multipliers are first balanced until the free coordinates are zero. Where they never
-        are, the norm is infinite: such multipliers certify nothing.
+        The multipliers are first balanced until the free coordinates are zero.
         """
         if self.basis is None:
             return super().dual_norms(V, multipliers)
-        free = 1 - self.basis.normed
-        for _ in range(_BALANCINGS):
-            T, rounding = self.adjoint(V) + self.forces(multipliers), self.rounding(V, multipliers)
-            unbalanced = (free * T.abs() > rounding).any(dim=-1)
-            if not unbalanced.any():
-                break
-            multipliers = self._balanced(self.basis, multipliers, T)
-        norms = torch.linalg.vector_norm(self.normed(T.abs() + rounding), dim=-1)
-        return norms.masked_fill(unbalanced, math.inf)
+        multipliers = self._balanced(self.basis, multipliers)
+        T, rounding = self.adjoint(V) + self.forces(multipliers), self.rounding(V, multipliers)
+        return torch.linalg.vector_norm(self.normed(T.abs() + rounding), dim=-1)
 
-    def _balanced(self, basis: Basis, multipliers: Tensor, T: Tensor) -> Tensor:
-        """Return multipliers, each moved by a share of itself, that take the free part of T away.
+    def _balanced(self, basis: Basis, multipliers: Tensor) -> Tensor:
+        """Return multipliers that leave nothing but rounding in the free coordinates.
 
-        Multipliers that would become negative are zero instead, so part of it can remain.
+        Each is moved by a share of itself. Where that leads below zero it is zero, and where it
+        does not help at all, the block does without the constraints on its free coordinates.
         """
-        free = 1 - basis.normed
-        K = self.K * free[:, None, :]
-        gram = K.mT @ (multipliers[..., None] * K)  # (2, P, p, p)
-        share = torch.linalg.pinv(gram, rtol=1e-13, hermitian=True) @ (free * T)[..., None]
-        return (multipliers * (1 - (K @ share)[..., 0])).clamp_min_(0)
+        multipliers = multipliers.clone()
+        for rounds in range(_BALANCINGS + 1):
+            left = self.forces(multipliers) * (1 - basis.normed)  # (2, P, p)
+            rounding = self.rounding(torch.zeros_like(self.Y), multipliers)
+            sign, block = (left.abs() > rounding).any(dim=-1).nonzero(as_tuple=True)
+            if len(block) == 0:
+                break
+            lam, K = multipliers[sign, block], self.K[block] * (1 - basis.normed)[block, None, :]
+            root = lam.sqrt()
+            inverse = torch.linalg.pinv(root[..., None] * K, rtol=_DEPENDENT)  # (k, p, h)
+            change = root * (left[sign, block][:, None, :] @ inverse)[:, 0]
+            useless = K.any(dim=-1) if rounds == _BALANCINGS else torch.zeros_like(lam, dtype=bool)
+            multipliers[sign, block] = (lam - change).clamp_min(0).masked_fill(useless, 0.0)
+        return multipliers
 
 
 def _each(matrices: Tensor, x: Tensor) -> Tensor:

@@ -48,9 +48,9 @@ class Point:
     def start(cls, program: MatrixProgram) -> "Point":
         """Return a start at x = 0, far inside the cones, whose products of complements agree."""
         _, p, P = program.shape
-        ones, zeros, h = program.A.new_ones, program.A.new_zeros, program.K.shape[1]
+        ones, zeros = program.A.new_ones, program.A.new_zeros
         size = float(torch.linalg.vector_norm(program.Y)) or 1.0
-        width = float(torch.linalg.vector_norm(program.K, dim=2).mean())
+        widths = torch.linalg.vector_norm(program.K, dim=2).expand(2, -1, -1)  # (2, P, h)
         loss = DUAL_LOSSES[program.loss.name]
         V = loss.start(program.Y)
         # For a small beta it is the multipliers that have to hold `A^T V`.
@@ -61,8 +61,8 @@ class Point:
         return cls(
             tau=size * ones(2, P, 1),
             x=zeros(2, P, p),
-            c=size * width * ones(2, P, h),
-            lam=force / width * ones(2, P, h),
+            c=size * widths,
+            lam=force / widths,
             omega=torch.cat([force * ones(2, P, 1), zeros(2, P, p)], dim=-1),
             V=V + 2 * slack * program.Y,
             w=torch.full_like(program.Y, slack),
