@@ -26,7 +26,7 @@ Array = TypeVar("Array", np.ndarray, "torch.Tensor")
 
 
 def activation(U: Array, G: Array) -> Array:
-    """Return the activation patterns `U G >= 0` of gates; no other place decides about `= 0`.
+    """Return the activation patterns of gates, which are open where `U G >= 0`.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def activation(U: Array, G: Array) -> Array:
     -------
     array or tensor of bool, shape (n, P) or (K, n, P)
     """
-    pieces = [U[..., rows, :] @ G >= 0 for rows in _chunks(U.shape[-2], G.shape[-1])]
+    pieces = [is_open(U[..., rows, :] @ G) for rows in _chunks(U.shape[-2], G.shape[-1])]
     if len(pieces) == 1:
         return pieces[0]
     if isinstance(U, np.ndarray):
@@ -45,6 +45,11 @@ def activation(U: Array, G: Array) -> Array:
     import torch  # so that a script that samples gates does not wait for it
 
     return torch.cat(pieces, -2)
+
+
+def is_open(Z: Array) -> Array:
+    """Return where gates with the pre-activations Z are open; no other place decides about 0."""
+    return Z >= 0
 
 
 def _chunks(n: int, P: int) -> Iterator[slice]:

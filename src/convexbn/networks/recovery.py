@@ -10,6 +10,7 @@ block `s v^T`. Its norm is `||s|| ||v|| <= (gamma^2 + alpha^2 + ||v||^2) / 2`, s
 objective at the blocks of any network is at most the objective of the network.
 """
 
+import copy
 from functools import singledispatch
 
 import numpy as np
@@ -17,7 +18,7 @@ import torch
 from torch import nn
 
 from convexbn.arrangements.gates import activation
-from convexbn.inputs import ArrayLike, check_choice, check_finite
+from convexbn.inputs import ArrayLike, as_tensor, check_choice
 from convexbn.networks.architectures import BNAfterReLUNetwork, ConvolutionalNetwork, GatedBNNetwork
 from convexbn.networks.neurons import (
     after_relu_network,
@@ -64,7 +65,9 @@ def recover_network(
         A BNNetwork for "relu", GatedBNNetwork for "gated", BNAfterReLUNetwork for "relu_bn"; inside
         a ConvolutionalNetwork if patches is given. It has one neuron per non-zero block (gated: per
         block and class, or per singular value under the nuclear norm), and one zero neuron if all
-        blocks are zero. :func:`convexbn.network_objective` takes it.
+        blocks are zero. It is in evaluation mode and normalizes by the statistics of the training
+        data, so that `network(X_new)` is `solution.predict` on the transformed samples.
+        :func:`convexbn.network_objective` takes it.
 
     Raises
     ------
@@ -75,8 +78,7 @@ def recover_network(
         If the model needs a Whitening and is given data, or the other way around.
     """
     check_choice("model", solution.model, _MODELS)
-    weights = torch.as_tensor(solution.weights).detach().to("cpu", torch.float64)
-    check_finite("weights", weights)
+    weights = as_tensor("weights", solution.weights, device="cpu")
     _check_options(solution.model, gates, patches)
     network: BNNetwork
     if isinstance(whitening, Whitening) == (solution.model == "relu_bn"):
@@ -119,7 +121,7 @@ def _gated_blocks(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return blocks (r + 1, m), directions (m, C) and gates (r + 1, m) of the neurons."""
     check_choice("penalty", penalty, _SPLITS)
-    gates = torch.as_tensor(gates, dtype=torch.float64)
+    gates = as_tensor("gates", gates, device="cpu")
     if W.ndim != 3 or gates.shape != W.shape[:2]:
         raise ValueError(
             "weights and gates must have shapes (r + 1, P, C) and (r + 1, P), got "
@@ -134,7 +136,7 @@ def _class_neurons(W: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.T
     """Return blocks (r + 1, m), directions e_c (m, C) and gates (m,): one per gate and class."""
     C = W.shape[2]
     kept = _nonzero(W.norm(dim=0).flatten())
-    eye = torch.eye(C, dtype=W.dtype)
+    eye = torch.eye(C, dtype=W.dtype, device=W.device)
     return W.flatten(1)[:, kept], eye[kept % C], kept // C
 
 
@@ -198,7 +200,7 @@ def _(network: BNNetwork, X, whitening):
 @network_blocks.register
 def _(network: GatedBNNetwork, X, whitening):
     S, v = _pre_activations(network, X, whitening), network.v.detach().double()
-    D = network.mask(torch.as_tensor(X, dtype=torch.float64))
+    D = copy.deepcopy(network).double().mask(data_matrix(X, len(network.w)))
     return D.numpy(), (S[:, :, None] * v).numpy()
 
 
@@ -210,14 +212,15 @@ def _(network: BNAfterReLUNetwork, X, whitening):
     spread, mean = rectified_spread(X, w), torch.relu(X @ w).mean(dim=0)
     size = gamma.abs() * _inverse_norm(spread, mean, len(X))
     # A negative gamma changes the sign of the whole neuron, so that w stays in its cone.
-    sign = torch.where(gamma < 0, -1.0, 1.0)
+    sign = 1 - 2 * (gamma < 0).double()
     blocks = torch.cat([size * w, (sign * alpha)[None]])  # (d + 1, m)
     return activation(X, w).numpy(), _by_sign(blocks, sign * v).numpy()
 
 
 @network_blocks.register
 def _(network: ConvolutionalNetwork, X, whitening):
-    X = torch.as_tensor(X)
+    X = as_tensor("X", X, device="cpu")
+    network.check_shape(X)
     D, weights = network_blocks(network.top, X.flatten(0, 1), whitening)
     return D.reshape(*X.shape[:2], -1), weights
 
@@ -225,9 +228,9 @@ def _(network: ConvolutionalNetwork, X, whitening):
 def _pre_activations(network: BNNetwork, X: ArrayLike, whitening: Whitening) -> torch.Tensor:
     """Return the blocks `s = [gamma q / ||q||; alpha]` of the neurons, shape (r + 1, m)."""
     w = _first_layer(network)
-    q = torch.as_tensor(whitening.singular_values[:, None] * whitening.V.T) @ w
-    _check_spans(data_matrix(X, len(w)) @ w, torch.as_tensor(whitening.U[:, :-1]) @ q)
-    mean = torch.as_tensor(whitening.mean) @ w
+    q = as_tensor("V", whitening.singular_values[:, None] * whitening.V.T) @ w
+    _check_spans(data_matrix(X, len(w)) @ w, as_tensor("U", whitening.U[:, :-1]) @ q)
+    mean = as_tensor("mean", whitening.mean) @ w
     unit = q * _inverse_norm(q.norm(dim=0), mean, len(whitening.U))
     return torch.cat([network.gamma.detach() * unit, network.alpha.detach()[None]]).double()
 

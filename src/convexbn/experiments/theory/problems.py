@@ -111,9 +111,9 @@ class OneVsAllGatedNetwork(GatedBNNetwork):
         self.register_buffer("serves", torch.nn.functional.one_hot(served, C).bool())
         self.output.data *= self.serves
 
-    def forward(self, X: torch.Tensor, statistics: tuple | None = None) -> torch.Tensor:
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
         """Return f(X), shape (n, C)."""
-        return self.hidden(X, statistics) @ (self.output * self.serves)
+        return self.hidden(X) @ (self.output * self.serves)
 
 
 def relu(entry: dict, seed: int) -> TrainingProblem:
