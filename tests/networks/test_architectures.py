@@ -84,6 +84,11 @@ def torch_norm(layer):
     return norm
 
 
+def running(layer):
+    """The layer's statistics under torch's names."""
+    return {"running_mean": layer.mean, "running_var": layer.variance}
+
+
 def torch_deep(network):
     norms = [torch_norm(layer) for layer in (*network.layers, network.top)]
 
@@ -139,11 +144,11 @@ def test_bn_after_relu_is_torchs_in_training_and_evaluation():
     torch.testing.assert_close(
         network(X), norm(torch.relu(X @ network.w)) @ network.output, **ROUNDING
     )
-    mean, variance = network.statistics(X)
-    norm.load_state_dict({"running_mean": mean, "running_var": variance}, strict=False)
+    network.set_statistics(X).eval()
+    norm.load_state_dict(running(network), strict=False)
     norm.eval()
     expected = norm(torch.relu(new @ network.w)) @ network.output
-    torch.testing.assert_close(network(new, (mean, variance)), expected, **ROUNDING)
+    torch.testing.assert_close(network(new), expected, **ROUNDING)
 
 
 def test_bn_after_relu_normalizes_a_dead_neuron_to_its_shift():
@@ -162,12 +167,12 @@ def test_deep_network_is_torchs_layers_in_training_and_evaluation(widths):
     network, X, new = disturb(deep(2, widths)), draw(n, d), draw(5, d, seed=9)
     layers, norms = torch_deep(network)
     torch.testing.assert_close(network(X), layers(X), **ROUNDING)
-    statistics = network.statistics(X)
-    for norm, (mean, variance) in zip(norms, statistics, strict=True):
-        norm.load_state_dict({"running_mean": mean, "running_var": variance}, strict=False)
+    network.set_statistics(X).eval()
+    for norm, layer in zip(norms, (*network.layers, network.top), strict=True):
+        norm.load_state_dict(running(layer), strict=False)
         norm.eval()
-    torch.testing.assert_close(network(new, statistics), layers(new), **ROUNDING)
-    torch.testing.assert_close(network.predict(new, statistics), layers(new), **ROUNDING)
+    torch.testing.assert_close(network(new), layers(new), **ROUNDING)
+    torch.testing.assert_close(network.predict(new), layers(new), **ROUNDING)
 
 
 def test_deep_network_is_its_top_on_the_last_activations():
@@ -227,7 +232,7 @@ def test_predictions_do_not_depend_on_the_blocks(monkeypatch, kind):
     network, X = build(kind), data(kind)
     monkeypatch.setattr(normalization, "BLOCK", 5 * m)
     # With the statistics of X itself, f(X) is the full batch's.
-    torch.testing.assert_close(network.predict(X, network.statistics(X)), network(X), **ROUNDING)
+    torch.testing.assert_close(network.set_statistics(X).predict(X), network(X), **ROUNDING)
 
 
 @kinds
@@ -268,7 +273,7 @@ def test_stack_has_every_members_objective_and_gradient(kind, loss):
 def test_stack_predicts_as_its_members(kind):
     members, X = [build(kind, seed) for seed in (1, 20)], data(kind)
     stacked = stack(members)
-    scores = stacked.predict(X, stacked.statistics(X))
+    scores = stacked.set_statistics(X).predict(X)
     for e, member in enumerate(members):
         torch.testing.assert_close(scores[e], member(X), **ROUNDING)
         torch.testing.assert_close(stacked.penalty()[e], member.penalty(), **ROUNDING)

@@ -126,10 +126,16 @@ def test_recovered_relu_network_has_the_convex_objective_and_predictions(problem
 
 
 def check_predictions(network, problem, expected):
-    statistics = network.statistics(torch.as_tensor(problem.X))
-    scores = network.predict(torch.as_tensor(problem.new), statistics).numpy()
+    # As it comes; by the statistics computed again; in blocks of rows; and one sample at a time.
+    new = torch.as_tensor(problem.new)
+    again = copy.deepcopy(network).set_statistics(problem.X)
+    with torch.no_grad():
+        one_by_one = torch.cat([network(new[..., [i], :]) for i in range(new.shape[-2])])
+        found = network(new), again(new), network.predict(problem.new), one_by_one
     # New samples can be far out along a small singular direction.
-    np.testing.assert_allclose(scores, expected, rtol=1e-8, atol=1e-8 * (1 + abs(expected).max()))
+    close = {"rtol": 1e-8, "atol": 1e-8 * (1 + abs(expected).max())}
+    for scores in found:
+        np.testing.assert_allclose(scores.numpy(), expected, **close)
 
 
 @pytest.mark.parametrize("penalty", ["group", "nuclear"])

@@ -125,7 +125,7 @@ def _balance(
 
 def data_matrix(X: ArrayLike, d: int) -> torch.Tensor:
     """Return X (n, d) as a tensor of float64 on the CPU; ValueError if it has another shape."""
-    X = as_tensor("X", X, device="cpu")
+    X = as_tensor("X", X, device="cpu", copy=False)
     if X.ndim != 2 or X.shape[1] != d:
         raise ValueError(f"the training data must have shape (n, {d}), got {tuple(X.shape)}")
     return X

@@ -112,8 +112,9 @@ class Stack:
     def final(self) -> Tensors:
         """Return the parameters and statistics, on the CPU."""
         self.network.measure(self.data.rows("train"))
-        is_convex = isinstance(self.network, ConvexNetwork)
-        final = {"weights": self.network.weights} if is_convex else self.network.state_dict()
+        final: Tensors = self.network.state_dict()
+        if isinstance(self.network, ConvexNetwork):
+            final = {"weights": self.network.weights}
         return {name: values.cpu() for name, values in final.items()}
 
     def warn_of_divergence(self) -> None:
