@@ -23,13 +23,14 @@ from torch import nn
 
 from convexbn.arrangements.gates import is_open
 from convexbn.inputs import ArrayLike, as_tensor, check_between, check_choice
+from convexbn.networks.interface import Network
 from convexbn.networks.normalization import (
     BatchNormalized,
     in_mode,
     linear_statistics,
     relu_statistics,
 )
-from convexbn.networks.two_layer import BNNetwork, Network, TwoLayerNetwork, normal
+from convexbn.networks.two_layer import BNNetwork, TwoLayerNetwork, normal
 from convexbn.whitening import Whitening
 
 # Reductions of the outputs (..., K, n, C) over the K positions.

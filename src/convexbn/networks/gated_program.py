@@ -18,6 +18,7 @@ from torch import nn
 
 from convexbn.arrangements.gates import is_open
 from convexbn.inputs import ArrayLike, as_tensor
+from convexbn.networks.interface import check_dtype, check_shape
 
 
 class ConvexNetwork(nn.Module):
@@ -65,6 +66,8 @@ class ConvexNetwork(nn.Module):
 
     def forward(self, Z: torch.Tensor) -> torch.Tensor:
         """Return f of each row, shape (..., rows, C); both modes are the same."""
+        check_shape(Z, (self.n, self.W.shape[-3]))
+        check_dtype(Z, self.W.dtype)
         linear = (Z @ self.W.flatten(-2)).unflatten(-1, self.W.shape[-2:])  # (..., rows, C, P)
         return (self.mask(Z).to(Z.dtype).unsqueeze(-2) * linear).sum(-1)
 

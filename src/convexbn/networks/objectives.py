@@ -18,8 +18,8 @@ from convexbn.inputs import (
     check_positive,
     check_same_length,
 )
+from convexbn.networks.interface import Network
 from convexbn.networks.normalization import in_mode
-from convexbn.networks.two_layer import Network
 from convexbn.programs.losses import LOSSES
 
 

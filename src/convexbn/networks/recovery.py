@@ -20,6 +20,7 @@ from torch import nn
 from convexbn.arrangements.gates import activation
 from convexbn.inputs import ArrayLike, as_tensor, check_choice
 from convexbn.networks.architectures import BNAfterReLUNetwork, ConvolutionalNetwork, GatedBNNetwork
+from convexbn.networks.interface import Network, check_shape
 from convexbn.networks.neurons import (
     after_relu_network,
     bn_network,
@@ -28,7 +29,7 @@ from convexbn.networks.neurons import (
     rectified_spread,
 )
 from convexbn.networks.normalization import inverse_root
-from convexbn.networks.two_layer import BNNetwork, Network
+from convexbn.networks.two_layer import BNNetwork
 from convexbn.programs.solutions import Solution
 from convexbn.whitening import Whitening
 
@@ -220,7 +221,7 @@ def _(network: BNAfterReLUNetwork, X, whitening):
 @network_blocks.register
 def _(network: ConvolutionalNetwork, X, whitening):
     X = as_tensor("X", X, device="cpu")
-    network.check_shape(X)
+    check_shape(X, network.input_shape)
     D, weights = network_blocks(network.top, X.flatten(0, 1), whitening)
     return D.reshape(*X.shape[:2], -1), weights
 

@@ -22,9 +22,7 @@ which SGD with weight decay beta_p minimizes. A positive factor on `w_j` does no
 first layer is not decayed.
 
 In training mode BN normalizes by the batch, and in evaluation mode by the statistics of the
-training samples, which are buffers; :meth:`Network.set_statistics` computes them, and has to be
-called again after the parameters have changed. Networks that this package has trained or recovered
-have their statistics and come in evaluation mode.
+training samples, which are buffers (:mod:`convexbn.networks.interface`).
 
 The parameters of a network may carry leading axes: it is then a stack of networks (:func:`stack`),
 and every method works on all of them at once. :mod:`convexbn.networks.architectures` has the
@@ -33,119 +31,15 @@ paper's other networks: gated, convolutional, deep, and with BN after ReLU.
 
 import copy
 from collections.abc import Sequence
-from typing import Self, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import nn
 
-from convexbn.inputs import ArrayLike, as_tensor
-from convexbn.networks.normalization import BatchNormalized, blocks, in_mode, linear_statistics
+from convexbn.networks.interface import Network
+from convexbn.networks.normalization import BatchNormalized, blocks, linear_statistics
 
 Module = TypeVar("Module", bound=nn.Module)
-
-
-class Network(nn.Module):
-    """Interface of a network, or of a stack of networks, for objectives and training.
-
-    Attributes
-    ----------
-    n : int
-        Rows over which BN normalizes.
-    decayed : tuple of str
-        Names of the parameters that weight decay acts on.
-    w, output : Tensor, shapes (d, m) and (m, C)
-        Weights of the last hidden layer and of the output layer.
-    """
-
-    n: int
-    w: torch.Tensor
-    output: torch.Tensor
-
-    @property
-    def input_shape(self) -> tuple[int, ...]:
-        """Shape of the training samples."""
-        raise NotImplementedError
-
-    def set_statistics(self, X: ArrayLike) -> Self:
-        """Take the statistics of the training samples, by which evaluation mode normalizes.
-
-        Parameters
-        ----------
-        X : array or tensor
-            The training samples, of the shape that the network takes and any number of them.
-
-        Returns
-        -------
-        Network
-            The network itself, in the mode that it was in.
-
-        Raises
-        ------
-        ValueError
-            If X is not finite, holds no samples, or has another shape than the network takes.
-        """
-        X = self._samples("X", X)
-        if X.shape[-2] == 0:
-            raise ValueError("X holds no samples; give the training samples")
-        self.measure(X)
-        return self
-
-    def predict(self, X: ArrayLike) -> torch.Tensor:
-        """Return f(X), shape (n, C), as in evaluation mode, in blocks of rows, without a gradient.
-
-        Parameters
-        ----------
-        X : array or tensor
-            Samples of the shape that the network takes, any number of them and of any dtype.
-
-        Raises
-        ------
-        ValueError
-            If X is not finite, or has another shape than the network takes.
-        RuntimeError
-            If the network has no statistics.
-        """
-        X = self._samples("X", X)
-        with torch.no_grad(), in_mode(self, training=False):
-            return self.in_blocks(X)
-
-    def measure(self, X: torch.Tensor) -> None:
-        """Set the statistics to those of the samples X, which are of the network's dtype."""
-        raise NotImplementedError
-
-    def in_blocks(self, X: torch.Tensor) -> torch.Tensor:
-        """Return f(X), computed in blocks of rows; for evaluation mode."""
-        raise NotImplementedError
-
-    def check_samples(self, X: torch.Tensor) -> None:
-        """Raise ValueError or TypeError unless X has the features and the dtype of the network."""
-        self.check_shape(X)
-        check_dtype(X, self.w.dtype)
-
-    def check_shape(self, X: torch.Tensor) -> None:
-        """Raise ValueError unless X has the features, and the patches, that the network takes."""
-        shape = self.input_shape
-        k = len(shape) - 2  # the axis of the samples
-        if X.ndim <= k + 1 or X.shape[-1] != shape[-1] or X.shape[-len(shape) : -2] != shape[:k]:
-            sizes = ", ".join("n" if axis == k else str(size) for axis, size in enumerate(shape))
-            raise ValueError(
-                f"the network takes samples of shape ({sizes}), got shape {tuple(X.shape)}; give "
-                "samples like those it was made for, a single one with n = 1"
-            )
-
-    def _samples(self, name: str, X: ArrayLike) -> torch.Tensor:
-        """Return what a caller handed in, in the dtype and on the device of the network."""
-        samples = as_tensor(name, X, None, device=self.w.device, copy=False).to(self.w.dtype)
-        self.check_samples(samples)
-        return samples
-
-    def squares(self) -> torch.Tensor:
-        """Return the factor of `beta/2` in the paper's objective, one float64 per network."""
-        raise NotImplementedError
-
-    def penalty(self) -> torch.Tensor:
-        """Return :meth:`squares` without a gradient."""
-        raise NotImplementedError
 
 
 class TwoLayerNetwork(Network):
@@ -295,15 +189,6 @@ class PlainNetwork(TwoLayerNetwork):
 
     def measure(self, X: torch.Tensor) -> None:
         """Do nothing: without BN, nothing here depends on the training set."""
-
-
-def check_dtype(X: torch.Tensor, dtype: torch.dtype) -> None:
-    """Raise TypeError unless samples have the dtype of the network that they are given to."""
-    if X.dtype != dtype:
-        raise TypeError(
-            f"the samples must be of the network's {dtype}, got {X.dtype}; convert them by "
-            f"X.to({dtype}), or the network"
-        )
 
 
 def normal(rows: int, columns: int, generator: torch.Generator) -> torch.Tensor:

@@ -20,8 +20,9 @@ import torch
 from torch import nn
 
 from convexbn.inputs import ArrayLike, check_between, check_choice, check_momentum, check_positive
+from convexbn.networks.interface import Network
 from convexbn.networks.objectives import batch_objective, network_objective
-from convexbn.networks.two_layer import Network, stack
+from convexbn.networks.two_layer import stack
 from convexbn.training.schedules import SCHEDULES, log_spaced
 
 # "gd" is gradient descent: SGD on the full batch.

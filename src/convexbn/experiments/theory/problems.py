@@ -28,8 +28,9 @@ from convexbn.networks.architectures import (
     GatedBNNetwork,
     affine_gates,
 )
+from convexbn.networks.interface import Network
 from convexbn.networks.recovery import recover_network
-from convexbn.networks.two_layer import BNNetwork, Network
+from convexbn.networks.two_layer import BNNetwork
 from convexbn.solvers import Solution, solve
 from convexbn.training.descent import Descent, Trials, descend
 from convexbn.whitening import Whitening, whiten
