@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from convexbn.arrangements.gates import activation
+from convexbn.arrangements.gates import active
 from convexbn.inputs import ArrayLike, check_between, check_choice
 from convexbn.networks.normalization import (
     Statistics,
@@ -72,7 +72,7 @@ class GatedBNNetwork(BNNetwork):
         """Return the gates on the rows of X (n, d): bool, shape (n, m), True for on."""
         centred = X - self.centre.unsqueeze(-2)
         affine = torch.cat([centred, torch.ones_like(centred[..., :1])], dim=-1)
-        return activation(affine, self.gates)
+        return active(affine, self.gates)
 
     def hidden(self, X: torch.Tensor, statistics: Statistics | None = None) -> torch.Tensor:
         """Return the activations of the neurons, shape (n, m)."""

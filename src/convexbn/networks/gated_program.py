@@ -16,7 +16,7 @@ the objective of the program, so a certified optimum bounds it from below.
 import torch
 from torch import nn
 
-from convexbn.arrangements.gates import activation
+from convexbn.arrangements.gates import active
 from convexbn.inputs import ArrayLike
 
 
@@ -60,7 +60,7 @@ class ConvexNetwork(nn.Module):
 
         In a stack, a Z with one member is that of all members, which then share the first gates.
         """
-        return activation(Z, self.gates[: len(Z)] if Z.ndim == 3 else self.gates)
+        return active(Z, self.gates[: len(Z)] if Z.ndim == 3 else self.gates)
 
     def forward(self, Z: torch.Tensor, statistics: None = None) -> torch.Tensor:
         """Return f of each row, shape (..., rows, C); there are no statistics."""
