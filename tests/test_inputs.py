@@ -228,12 +228,18 @@ def test_not_finite_can_be_let_in():
     assert np.isnan(inputs.as_array("scores", [1.0, math.nan], finite=False)[1])
 
 
-def test_labels():
-    np.testing.assert_array_equal(inputs.as_labels("labels", [0, 2.0, True]), [0, 2, 1])
-    assert inputs.as_labels("labels", []).dtype == np.int64
-    for wrong in ([-1], [0.5], ["a"], [[0, -1]]):
-        with pytest.raises(ValueError, match="labels must be"):
-            inputs.as_labels("labels", wrong)
+def test_whole_numbers():
+    for values in ([0, 2.0, True], np.array([0, 2, 1], dtype=np.uint8), torch.tensor([0.0, 2, 1])):
+        found = inputs.as_whole("labels", values)
+        assert found.dtype == np.int64
+        np.testing.assert_array_equal(found, [0, 2, 1])
+    assert inputs.as_whole("labels", []).dtype == np.int64
+
+
+@pytest.mark.parametrize("values", [[-1], [0.5], [-0.5], [[0, -1]], [1e300], np.array([2**63])])
+def test_not_whole(values):
+    with pytest.raises(ValueError, match="labels must be whole numbers >= 0, got"):
+        inputs.as_whole("labels", values)
 
 
 @pytest.mark.parametrize(

@@ -94,22 +94,23 @@ def as_tensor(
     return cast
 
 
-def as_labels(name: str, values: ArrayLike) -> np.ndarray:
-    """Return class labels as int64; whole numbers of any dtype are taken.
+def as_whole(name: str, values: ArrayLike) -> np.ndarray:
+    """Return labels or counts, whole numbers >= 0 of any dtype, as int64.
 
     Raises
     ------
     ValueError
         As :func:`as_array`, and for a number that is negative or not whole.
     """
-    labels = as_array(name, values)
-    wrong = labels[(labels < 0) | (labels != np.floor(labels))]
+    found = as_array(name, values, None)
+    with np.errstate(invalid="ignore"):  # a number beyond int64 differs from its cast
+        whole = found.astype(np.int64)
+    wrong = found[(whole < 0) | (whole != found)]
     if len(wrong):
         raise ValueError(
-            f"{name} must be class numbers 0, 1, ..., got {wrong[0]:g} among them; number the "
-            "classes from 0"
+            f"{name} must be whole numbers >= 0, got {wrong[0]} among them; classes count from 0"
         )
-    return labels.astype(np.int64)
+    return whole
 
 
 def as_betas(values: float | ArrayLike | Iterable[float]) -> list[float]:

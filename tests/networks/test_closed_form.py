@@ -219,7 +219,6 @@ labels = np.eye(2)[np.arange(6) % 2]
         ({"Y": -labels}, "entries >= 0"),
         ({"Y": labels + 0.1}, "at most one non-zero per row"),
         ({"Y": labels[:, :, None]}, "Y must be one output"),
-        ({"Y": np.hstack([labels, np.zeros((6, 1))])}, r"class\(es\) \[2\] are empty"),
         ({"beta": 0.0}, "beta must be > 0"),
         ({"beta": -1.0}, "beta must be > 0"),
     ],
@@ -227,3 +226,17 @@ labels = np.eye(2)[np.arange(6) % 2]
 def test_closed_form_refuses_what_it_does_not_hold_for(change, message):
     with pytest.raises(ValueError, match=message):
         closed_form(**{"X": square, "Y": labels, "beta": 0.1} | change)
+
+
+def test_an_empty_class_costs_nothing_and_has_no_neuron():
+    Y = np.insert(labels, 1, 0, axis=1)
+    found, without = closed_form(square, Y, 0.1), closed_form(square, labels, 0.1)
+    assert found.objective == without.objective
+    assert found.network.w.shape[1] == 2
+    assert network_objective(found.network, square, Y, 0.1) == pytest.approx(found.objective)
+
+
+def test_targets_of_zero_cost_nothing():
+    for Y in (np.zeros(6), np.zeros((6, 3))):
+        value, network = closed_form(square, Y, 0.1)
+        assert value == network_objective(network, square, Y, 0.1) == 0

@@ -13,8 +13,8 @@ import torch
 
 from convexbn.inputs import (
     ArrayLike,
+    as_tensor,
     check_choice,
-    check_finite,
     check_positive,
     check_same_length,
 )
@@ -50,7 +50,7 @@ def network_objective(
     check_positive("beta", beta)
     check_choice("loss", loss, LOSSES)
     network = copy.deepcopy(network).double()
-    X, Y = (torch.as_tensor(A, dtype=torch.float64, device=network.w.device) for A in (X, Y))
+    X, Y = (as_tensor(name, A, device=network.w.device) for name, A in (("X", X), ("Y", Y)))
     _check_samples(network, X, Y)
     scores = network.set_statistics(X).predict(X)
     Y = Y.reshape(scores.shape)
@@ -92,8 +92,6 @@ def batch_objective(
 
 
 def _check_samples(network: Network, X: torch.Tensor, Y: torch.Tensor) -> None:
-    check_finite("X", X)
-    check_finite("Y", Y)
     shape, C = network.input_shape, network.output.shape[-1]
     samples = shape[-2]
     if X.ndim == len(shape):
