@@ -289,3 +289,13 @@ def test_torchs_defaults_do_not_leak_in(kind, setting):
     assert {p.dtype for p in network.parameters()} == {torch.float32}
     assert objective == network_objective(expected, X, torch.zeros(n, C), 0.1)
     torch.testing.assert_close(scores, expected.predict(new), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("kind", ["gated cnn", "deep"])
+def test_compile_takes_the_network_in_one_graph(kind):
+    network, X = exported()[kind]
+    # The backend that needs no compiler: what is asked here is whether there is one graph.
+    found = torch.compile(network, fullgraph=True, backend="eager")
+    for rows in (ROWS, 1):
+        part = X[..., :rows, :]
+        torch.testing.assert_close(found(part), network(part), **ROUNDING)
