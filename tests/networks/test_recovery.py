@@ -533,7 +533,9 @@ def test_recovery_takes_what_the_door_takes_whatever_torchs_defaults_are():
     np.testing.assert_array_equal(there[1], weights)
 
 
-def test_blocks_of_a_cnn_need_its_patches():
+def test_blocks_of_a_cnn_need_its_patches_and_their_whitening():
     problem = solved("relu", K=3)
     with pytest.raises(ValueError, match=r"shape \(3, n, 2\), got shape \(27, 2\)"):
         network_blocks(problem[1], problem[2].reshape(27, 2), None)
+    with pytest.raises(TypeError, match=r"must be the Whitening of .* got NoneType"):
+        network_blocks(problem[1], problem[2], None)

@@ -12,6 +12,7 @@ objective at the blocks of any network is at most the objective of the network.
 
 import copy
 from functools import singledispatch
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -34,6 +35,7 @@ from convexbn.programs.solutions import Solution
 from convexbn.whitening import Whitening
 
 _MODELS = "relu", "gated", "relu_bn"
+Kind = TypeVar("Kind", bound=BNNetwork)
 
 
 def recover_network(
@@ -67,8 +69,7 @@ def recover_network(
         a ConvolutionalNetwork if patches is given. It has one neuron per non-zero block (gated: per
         block and class, or per singular value under the nuclear norm), and one zero neuron if all
         blocks are zero. It is in evaluation mode and normalizes by the statistics of the training
-        data, so that `network(X_new)` is `solution.predict` on the transformed samples.
-        :func:`convexbn.network_objective` takes it.
+        data: `network(X_new)` is `solution.predict` of the transformed samples.
 
     Raises
     ------
@@ -183,7 +184,9 @@ def network_blocks(
     Raises
     ------
     ValueError
-        If this kind of network has no program, or the whitening does not belong to X.
+        If this kind of network has no program, or X, whitening and network do not fit together.
+    TypeError
+        If a Whitening is needed and something else is given.
     """
     raise ValueError(
         f"there is no way back from a {type(network).__name__}; give a BN network, gated or not, "
@@ -194,27 +197,29 @@ def network_blocks(
 
 @network_blocks.register
 def _(network: BNNetwork, X, whitening):
+    network = _alone(network)
     S = _pre_activations(network, X, whitening)
     return activation(whitening.U, S.numpy()), _by_sign(S, _single_output(network)).numpy()
 
 
 @network_blocks.register
 def _(network: GatedBNNetwork, X, whitening):
-    S, v = _pre_activations(network, X, whitening), network.v.detach().double()
-    D = copy.deepcopy(network).double().mask(data_matrix(X, len(network.w)))
-    return D.numpy(), (S[:, :, None] * v).numpy()
+    network = _alone(network)
+    S = _pre_activations(network, X, whitening)
+    D = network.mask(data_matrix(X, len(network.w)))
+    return D.numpy(), (S[:, :, None] * network.v).numpy()
 
 
 @network_blocks.register
 def _(network: BNAfterReLUNetwork, X, whitening):
-    w, v = _first_layer(network), _single_output(network)
+    network = _alone(network)
+    w, v = network.w, _single_output(network)
     X = data_matrix(X, len(w))
-    gamma, alpha = network.gamma.detach().double(), network.alpha.detach().double()
     spread, mean = rectified_spread(X, w), torch.relu(X @ w).mean(dim=0)
-    size = gamma.abs() * _inverse_norm(spread, mean, len(X))
+    size = network.gamma.abs() * _inverse_norm(spread, mean, len(X))
     # A negative gamma changes the sign of the whole neuron, so that w stays in its cone.
-    sign = 1 - 2 * (gamma < 0).double()
-    blocks = torch.cat([size * w, (sign * alpha)[None]])  # (d + 1, m)
+    sign = 1 - 2 * (network.gamma < 0).double()
+    blocks = torch.cat([size * w, (sign * network.alpha)[None]])  # (d + 1, m)
     return activation(X, w).numpy(), _by_sign(blocks, sign * v).numpy()
 
 
@@ -228,12 +233,17 @@ def _(network: ConvolutionalNetwork, X, whitening):
 
 def _pre_activations(network: BNNetwork, X: ArrayLike, whitening: Whitening) -> torch.Tensor:
     """Return the blocks `s = [gamma q / ||q||; alpha]` of the neurons, shape (r + 1, m)."""
-    w = _first_layer(network)
+    if not isinstance(whitening, Whitening):
+        raise TypeError(
+            "the whitening must be the Whitening of the training data, got "
+            f"{type(whitening).__name__}; give whiten(X)"
+        )
+    w = network.w
     q = as_tensor("V", whitening.singular_values[:, None] * whitening.V.T) @ w
     _check_spans(data_matrix(X, len(w)) @ w, as_tensor("U", whitening.U[:, :-1]) @ q)
     mean = as_tensor("mean", whitening.mean) @ w
     unit = q * _inverse_norm(q.norm(dim=0), mean, len(whitening.U))
-    return torch.cat([network.gamma.detach() * unit, network.alpha.detach()[None]]).double()
+    return torch.cat([network.gamma * unit, network.alpha[None]])
 
 
 def _inverse_norm(norms: torch.Tensor, mean: torch.Tensor, n: int) -> torch.Tensor:
@@ -241,14 +251,13 @@ def _inverse_norm(norms: torch.Tensor, mean: torch.Tensor, n: int) -> torch.Tens
     return inverse_root(norms.square() / n, mean) / n**0.5
 
 
-def _first_layer(network: BNNetwork) -> torch.Tensor:
-    """Return the first layer's weights (d, m)."""
+def _alone(network: Kind) -> Kind:
+    """Return a network that is no stack in float64, on the CPU and without gradients."""
     if network.w.ndim != 2:
         raise ValueError(
-            f"expected one network, got a stack with a first layer of shape "
-            f"{tuple(network.w.shape)}; give one network of it"
+            f"expected one network, got a stack of {len(network.w)}; give one network of it"
         )
-    return network.w.detach().double()
+    return copy.deepcopy(network).to("cpu", torch.float64).requires_grad_(False)
 
 
 def _single_output(network: BNNetwork) -> torch.Tensor:
@@ -258,7 +267,7 @@ def _single_output(network: BNNetwork) -> torch.Tensor:
             "the exact ReLU programs have one output, and the network has "
             f"{network.output.shape[-1]}; take a gated network, or one network per output"
         )
-    return network.v.detach().double()[:, 0]
+    return network.v[:, 0]
 
 
 def _by_sign(blocks: torch.Tensor, v: torch.Tensor) -> torch.Tensor:

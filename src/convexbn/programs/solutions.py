@@ -97,7 +97,7 @@ class Solution:
         else:
             raise ValueError(
                 "model 'relu_bn' normalizes by its training samples: predict with "
-                "recover_network(solution, X)"
+                "recover_network(solution, X).predict(X_new)"
             )
         F = pooled(F, patches)
         return F if torch.is_tensor(self.weights) else F.numpy()
