@@ -241,7 +241,7 @@ def _pre_activations(network: BNNetwork, X: ArrayLike, whitening: Whitening) -> 
     w = network.w
     q = as_tensor("V", whitening.singular_values[:, None] * whitening.V.T) @ w
     _check_spans(data_matrix(X, len(w)) @ w, as_tensor("U", whitening.U[:, :-1]) @ q)
-    mean = as_tensor("mean", whitening.mean) @ w
+    mean = (network.from_origin(as_tensor("mean", whitening.mean)[None]) @ w)[0]
     unit = q * _inverse_norm(q.norm(dim=0), mean, len(whitening.U))
     return torch.cat([network.gamma * unit, network.alpha[None]])
 

@@ -159,13 +159,14 @@ class BNNetwork(BatchNormalized, TwoLayerNetwork):
 
     def normalized(self, X: torch.Tensor) -> torch.Tensor:
         """Return the normalized pre-activations BN(X w), shape (n, m)."""
-        return self.bn(self._from_origin(X) @ self.w)
+        return self.bn(self.from_origin(X) @ self.w)
 
     def measure(self, X: torch.Tensor) -> None:
         """Set the statistics to those of each pre-activation over all rows of X (n, d)."""
-        self.mean, self.variance = linear_statistics(self._from_origin(X), self.w)
+        self.mean, self.variance = linear_statistics(self.from_origin(X), self.w)
 
-    def _from_origin(self, X: torch.Tensor) -> torch.Tensor:
+    def from_origin(self, X: torch.Tensor) -> torch.Tensor:
+        """Return the samples X (n, d) as seen from the origin."""
         return X if self.origin is None else X - self.origin.unsqueeze(-2)
 
 
