@@ -513,6 +513,17 @@ def test_network_is_the_same_in_every_unit_of_the_targets(unit):
     np.testing.assert_allclose(again.predict(new), expected, rtol=1e-12, atol=1e-13 * unit)
 
 
+@pytest.mark.parametrize("unit", [1e-200, 1e-50, 1e50])
+def test_network_with_bn_after_relu_is_the_same_in_every_unit_of_the_targets(unit):
+    rng = np.random.default_rng(2)
+    X, new = rng.standard_normal((12, 3)), rng.standard_normal((7, 3))
+    weights = np.concatenate([in_cones(rng, 3, 6)[1], rng.standard_normal((2, 1, 6))], axis=1)
+    network = recover_network(solution(weights, "relu_bn"), X)
+    again = recover_network(solution(unit * weights, "relu_bn"), X)
+    expected = unit * network.predict(new)
+    torch.testing.assert_close(again.predict(new), expected, rtol=1e-12, atol=1e-13 * unit)
+
+
 def test_recovery_takes_what_the_door_takes_whatever_torchs_defaults_are():
     rng = np.random.default_rng(3)
     X, new = rng.standard_normal((20, 2)), rng.standard_normal((7, 2))

@@ -81,7 +81,7 @@ def after_relu_network(
 def rectified_spread(X: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
     """Return `||C relu(X w)||`, shape (m,), where C centres."""
     rectified = torch.relu(X @ w)
-    return (rectified - rectified.mean(dim=0)).norm(dim=0)
+    return _length(rectified - rectified.mean(dim=0))
 
 
 def _assigned(
