@@ -499,7 +499,7 @@ def test_gated_cnn_of_a_solution_predicts_as_the_solution_does(penalty, pooling)
     np.testing.assert_allclose(network.predict(new), expected, rtol=1e-11, atol=1e-12)
 
 
-@pytest.mark.parametrize("unit", [1e-50, 1e-20, 1e20, 1e50])
+@pytest.mark.parametrize("unit", [1e-200, 1e-50, 1e-20, 1e20, 1e50])
 def test_network_is_the_same_in_every_unit_of_the_targets(unit):
     """Each neuron has variance 1, also in float32, whatever the size of its block."""
     rng = np.random.default_rng(2)

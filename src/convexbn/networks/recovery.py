@@ -108,13 +108,13 @@ def _signed_blocks(weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     blocks = torch.cat([*weights], dim=1)  # (p, 2 P)
     signs = blocks.new_ones(weights.shape[2]).repeat(2)
     signs[weights.shape[2] :] = -1
-    kept = _nonzero(blocks.norm(dim=0))
+    kept = _nonzero(blocks.abs().amax(dim=0))
     return blocks[:, kept], signs[kept, None]
 
 
-def _nonzero(norms: torch.Tensor) -> torch.Tensor:
-    """Return the indices of the non-zero norms, or of the first one if all are zero."""
-    kept = norms.nonzero().flatten()
+def _nonzero(sizes: torch.Tensor) -> torch.Tensor:
+    """Return the indices of the non-zero sizes, or of the first one if all are zero."""
+    kept = sizes.nonzero().flatten()
     return kept if len(kept) else kept.new_zeros(1)
 
 
@@ -137,7 +137,7 @@ def _gated_blocks(
 def _class_neurons(W: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return blocks (r + 1, m), directions e_c (m, C) and gates (m,): one per gate and class."""
     C = W.shape[2]
-    kept = _nonzero(W.norm(dim=0).flatten())
+    kept = _nonzero(W.abs().amax(dim=0).flatten())
     eye = torch.eye(C, dtype=W.dtype, device=W.device)
     return W.flatten(1)[:, kept], eye[kept % C], kept // C
 
