@@ -203,5 +203,5 @@ def test_nothing_to_judge_by_gives_nothing(place, bad):
 
 def test_scores_and_labels_must_have_the_same_length():
     scores, labels = draw(10, 3, 0)
-    with pytest.raises(ValueError, match="scores and labels must have one row per sample"):
+    with pytest.raises(ValueError, match="validation_scores and validation_labels must have"):
         calibration(scores, labels, scores, labels[:-1])

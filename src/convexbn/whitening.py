@@ -16,12 +16,19 @@ The penalty of the program then weighs a neuron's component in direction i by `1
 program has no BN network.
 """
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from convexbn.inputs import ArrayLike, check_between, check_choice, check_finite, check_positive
+from convexbn.containers import precision
+from convexbn.inputs import ArrayLike, as_array, check_between, check_choice, check_positive
+from convexbn.svd import check_range, largest_entries, lengths, svd
+
+_ROUNDINGS = 2  # in float64 of numbers that were computed
+_FAR = 16  # from zero in units of the spread: its mean is taken twice
+_LEAST = 1e-300  # singular value whose inverse, times what is of order 1, float64 holds
 
 # From the ratios sigma_i / sigma_1 and the filter's value c to the gains f, by name.
 FILTERS: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
@@ -45,7 +52,8 @@ class Whitening:
     mean : ndarray, shape (d,)
         Mean of the training samples.
     total_energy : float
-        Sum of all squared singular values, including those that a truncation dropped.
+        Sum of all squared singular values, including those that a truncation dropped; in units of
+        the largest if float64 cannot hold their squares.
     gains : ndarray, shape (r,)
         Gains f of the filter; all are 1 without a filter.
     """
@@ -75,8 +83,11 @@ class Whitening:
 
     @property
     def energy(self) -> float:
-        """Share of the sum of squared singular values that is kept, each times its squared gain."""
-        return float(((self.gains * self.singular_values) ** 2).sum() / self.total_energy)
+        """Share of the sum of squared singular values that is kept, each times its squared gain.
+
+        What is no more than the rounding of the data has no share.
+        """
+        return float((self.gains**2 * _squares(self.singular_values)).sum() / self.total_energy)
 
     @property
     def directions(self) -> np.ndarray:
@@ -93,8 +104,10 @@ class Whitening:
         Returns
         -------
         ndarray of float64, shape (m, r + 1) or (K, m, r + 1)
+            The training data are taken to U, up to their rounding in units of each direction: a
+            feature whose mean is 10^k times its spread costs k of float64's 16 digits.
         """
-        X = np.asarray(X, dtype=np.float64)
+        X = as_array("new samples", X, copy=False)
         if X.ndim not in (2, 3) or X.shape[-1] != len(self.mean):
             raise ValueError(
                 f"new samples must have shape (m, {len(self.mean)}) like the training data, or "
@@ -156,7 +169,7 @@ class Whitening:
     def _rank_of(self, energy: float) -> int:
         if not 0 < energy <= 1:
             raise ValueError(f"energy must be a share in (0, 1], got {energy!r}")
-        kept = np.cumsum(self.singular_values**2)
+        kept = np.cumsum(_squares(self.singular_values))
         wanted = energy * self.total_energy
         rounding = 1e-12  # in the sums, relative
         if wanted > kept[-1] * (1 + rounding):
@@ -172,12 +185,13 @@ def whiten(X: ArrayLike, rank: int | None = None, energy: float | None = None) -
 
     Parameters
     ----------
-    X : array or tensor, shape (n, d)
-        The data; for a CNN the rows of all patches, `patches(...).reshape(K * n, h)`.
+    X : array, tensor or data frame, shape (n, d)
+        The data; for a CNN the rows of all patches, `patches(...).reshape(K * n, h)`. Features may
+        be in any units.
     rank, energy : optional
         Keep only the leading directions, see :meth:`Whitening.truncate`. By default all directions
         of the numerical rank r <= min(n - 1, d) are kept: those above rounding in the precision of
-        X.
+        X, which is that of each column in a data frame.
 
     Returns
     -------
@@ -186,46 +200,81 @@ def whiten(X: ArrayLike, rank: int | None = None, energy: float | None = None) -
     Raises
     ------
     ValueError
-        If X is not a finite matrix, all its rows are equal (rank 0), or `rank` or `energy` is out
-        of range.
+        If X is not a finite matrix of real numbers, all its rows are equal (rank 0), its features
+        differ in size by more than float64 can hold, or `rank` or `energy` is out of range.
+
+    Warns
+    -----
+    UserWarning
+        For columns that vary by less than the rounding of their numbers and count as constant.
     """
-    X = np.asarray(X)
-    precision = np.finfo(X.dtype).eps if X.dtype.kind == "f" else 0.0
-    X = X.astype(np.float64)
-    if X.ndim != 2 or min(X.shape) == 0:
-        raise ValueError(f"X must be a non-empty matrix of shape (n, d), got shape {X.shape}")
-    check_finite("X", X)
-    mean = X.mean(axis=0)
-    U, sigma, Vt = np.linalg.svd(X - mean, full_matrices=False)
-    r = _numerical_rank(sigma, X, precision)
+    spacing = np.maximum(precision(X), _ROUNDINGS * np.finfo(np.float64).eps)
+    C = as_array("X", X)
+    if C.ndim != 2 or 0 in C.shape:
+        raise ValueError(f"X must be a non-empty matrix of shape (n, d), got shape {C.shape}")
+    unit = _power_of_two(largest_entries(C).max())
+    check_range(largest_entries(C))
+    C /= unit
+    rounding = spacing * lengths(C)
+    mean = _centre(C, rounding)
+    U, sigma, V = svd(C, rounding)
+    _check_rank(sigma * unit)
     full = Whitening(
-        U=_with_constant(U[:, :r], len(X)),
-        singular_values=sigma[:r],
-        V=np.ascontiguousarray(Vt[:r].T),
-        mean=mean,
-        total_energy=float((sigma[:r] ** 2).sum()),
-        gains=np.ones(r),
+        U=_with_constant(U, len(C)),
+        singular_values=sigma * unit,
+        V=V,
+        mean=mean * unit,
+        total_energy=float(_squares(sigma * unit).sum()),
+        gains=np.ones(len(sigma)),
     )
     return full.truncate(rank, energy)
 
 
-def _numerical_rank(sigma: np.ndarray, X: np.ndarray, precision: float) -> int:
-    """Count the singular values above the rounding of the SVD and of data stored in `precision`.
+def _centre(C: np.ndarray, rounding: np.ndarray) -> np.ndarray:
+    """Subtract the mean of each column of C, in place, and return it.
 
-    Images that were each normalized to mean zero in float32 contain only rounding in the direction
-    of equal pixels; whitening would magnify it to the size of the other directions.
+    Columns that do not vary, or by less than their rounding, become 0.
     """
-    # Rounding in the centring is relative to the data, not to what is left after it.
-    scale = max(sigma[0], np.linalg.norm(X))
-    rounding = max(max(X.shape) * np.finfo(np.float64).eps, precision)
-    r = int((sigma > rounding * scale).sum())
-    if r == 0:
-        raise ValueError(
-            "all rows of X are equal, so the centred data have rank 0 and batch normalization has "
-            "nothing to normalize; give data in which at least one feature varies"
+    constant = C.max(axis=0) == C.min(axis=0)
+    before, mean = lengths(C), C.mean(axis=0)
+    C -= mean
+    # The rounding of a mean is relative to the data, not to what is left after it.
+    far = before > _FAR * lengths(C)
+    rest = C[:, far].mean(axis=0)
+    C[:, far] -= rest
+    mean[far] += rest
+    lost = ~constant & (lengths(C) <= rounding)
+    if lost.any():
+        warnings.warn(
+            f"columns {np.flatnonzero(lost).tolist()} of X vary by less than the rounding of their "
+            "numbers and count as constant; subtract an offset before they are rounded",
+            stacklevel=3,
         )
-    # The centred data are orthogonal to the constant vector.
-    return min(r, len(X) - 1)
+    C[:, constant | lost] = 0
+    return mean
+
+
+def _squares(sigma: np.ndarray) -> np.ndarray:
+    """Return squares; if float64 cannot hold them, in units of the first."""
+    return (sigma / _power_of_two(sigma[0])) ** 2
+
+
+def _power_of_two(size: float) -> float:
+    """Return a unit near numbers whose squares float64 cannot hold, and 1 for others."""
+    return 1.0 if size == 0 or 1e-100 < size < 1e100 else 2.0 ** int(np.log2(size))
+
+
+def _check_rank(sigma: np.ndarray) -> None:
+    if len(sigma) == 0:
+        raise ValueError(
+            "all rows of X are equal, up to rounding, so the centred data have rank 0 and batch "
+            "normalization has nothing to normalize; give data in which at least one feature varies"
+        )
+    if sigma[-1] < _LEAST:
+        raise ValueError(
+            f"the features must not be smaller than {_LEAST:.0e}, got a singular value of "
+            f"{sigma[-1]:.1e}; divide them by their spreads"
+        )
 
 
 def _with_constant(columns: np.ndarray, n: int) -> np.ndarray:

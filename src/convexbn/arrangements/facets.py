@@ -46,8 +46,8 @@ def facets(D: torch.Tensor, rank: int) -> torch.Tensor | None:
 
 def _hashes(D: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return a hash per pattern (P,), the exclusive or of the keys (n,) of its active rows."""
-    generator = torch.Generator().manual_seed(_KEYS_SEED)
-    keys = torch.randint(2**63 - 1, (len(D),), generator=generator).to(D.device)
+    generator = torch.Generator("cpu").manual_seed(_KEYS_SEED)
+    keys = torch.randint(2**63 - 1, (len(D),), generator=generator, device="cpu").to(D.device)
     hashes = torch.zeros(D.shape[1], dtype=torch.int64, device=D.device)
     for row, key in zip(D, keys, strict=True):
         hashes ^= row * key
