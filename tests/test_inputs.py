@@ -11,6 +11,8 @@ import pandas as pd
 import pytest
 import scipy.sparse
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from convexbn import inputs
 from convexbn.containers import precision
@@ -270,3 +272,47 @@ def test_precision_is_that_of_each_column():
     assert precision(list(X.astype("f4"))) == single
     assert precision(torch.tensor(X, dtype=torch.bfloat16)) == 2**-7
     np.testing.assert_array_equal(precision(pd.DataFrame(X).astype("Float32")), [single] * 3)
+
+
+# --- drawn at random ------------------------------------------------------------------------------
+
+DTYPES = ["?", "i1", "u1", "i2", ">i4", "i8", "u8", "f2", "f4", ">f4", "f8", ">f8", "g"]
+CONTAINERS = {
+    "array": lambda A: A,
+    "lists": lambda A: A.tolist(),
+    "rows": list,
+    "objects": lambda A: A.astype(object),
+    "frame": lambda A: pd.DataFrame(A.astype(A.dtype.newbyteorder("="))),
+    "tensor": lambda A: torch.tensor(A.astype("f8")),
+    "rows of tensors": lambda A: list(torch.tensor(A.astype("f8"))),
+    "read-only": lambda A: np.frombuffer(A.tobytes(), A.dtype).reshape(A.shape),
+}
+LAYOUTS = {
+    "plain": lambda A: A,
+    "backwards": lambda A: A[::-1, ::-1].copy()[::-1, ::-1],
+    "Fortran": np.asfortranarray,
+    "spread": lambda A: np.repeat(np.repeat(A, 2, axis=0), 3, axis=1)[::2, ::3],
+    "repeated row": lambda A: np.broadcast_to(A[:1], A.shape),
+}
+SPOILED = [math.nan, math.inf, None, "1", 1j, 10**400, pd.NA, pd.NaT, Decimal("sNaN"), object()]
+
+
+@settings(max_examples=200, derandomize=True)
+@given(st.data())
+def test_whatever_holds_the_numbers_they_are_the_same_or_refused_by_name(data):
+    shape = data.draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
+    dtype, layout, container = (
+        data.draw(st.sampled_from(choices)) for choices in (DTYPES, [*LAYOUTS], [*CONTAINERS])
+    )
+    rng = np.random.default_rng(data.draw(st.integers(0, 100)))
+    A = LAYOUTS[layout](rng.integers(0, 100, shape).astype(dtype))
+    expected = A.astype("f8")
+    given_as = CONTAINERS[container](A)
+    for door in (inputs.as_array, inputs.as_tensor):
+        np.testing.assert_array_equal(door("X", given_as), expected)
+    spoiled = np.asarray(A).astype(object)
+    spoiled[tuple(rng.integers(0, shape))] = data.draw(st.sampled_from(SPOILED))
+    for values in (spoiled, spoiled.tolist(), pd.DataFrame(spoiled)):
+        for door in (inputs.as_array, inputs.as_tensor):
+            with pytest.raises(ValueError, match="X must"):
+                door("X", values)

@@ -138,3 +138,26 @@ def test_whitened_patches_are_what_batch_norm_2d_makes_of_orthogonal_kernels():
     U = whitening.U.reshape(K, n, -1)
     # Division by the smallest singular value magnifies rounding by the condition number, about 10.
     np.testing.assert_allclose(U[..., :-1], normalized.detach().numpy(), atol=1e-11)
+
+
+@pytest.mark.parametrize(
+    "given_as",
+    [
+        lambda A: A[..., ::-1].copy()[..., ::-1],
+        lambda A: A.astype(">f8"),
+        lambda A: A.astype(object),
+        lambda A: A.tolist(),
+        lambda A: torch.tensor(A, requires_grad=True),
+        lambda A: np.broadcast_to(A[:1], A.shape),
+    ],
+)
+def test_images_of_any_kind_are_cut(given_as):
+    images = np.broadcast_to(np.random.default_rng(0).standard_normal((1, 2, 4, 5)), (3, 2, 4, 5))
+    np.testing.assert_array_equal(patches(given_as(images), 2), patches(images.copy(), 2))
+
+
+def test_patches_are_not_the_callers_memory():
+    images = np.ones((2, 1, 3, 3))
+    cut = patches(images, 1)
+    images[:] = 0
+    assert (cut == 1).all()

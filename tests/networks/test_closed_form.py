@@ -256,3 +256,32 @@ def test_targets_of_zero_cost_nothing():
     for Y in (np.zeros(6), np.zeros((6, 3))):
         value, network = closed_form(square, Y, 0.1)
         assert value == network_objective(network, square, Y, 0.1) == 0
+
+
+@pytest.mark.parametrize(
+    "given_as",
+    [
+        lambda A: A[::-1].copy()[::-1],
+        lambda A: A.astype(">f8"),
+        lambda A: A.astype(object),
+        lambda A: A.tolist(),
+        lambda A: torch.tensor(A, requires_grad=True),
+    ],
+)
+def test_numbers_of_any_kind_are_taken(given_as):
+    expected, network = closed_form(square, labels, 0.1)
+    found = closed_form(given_as(square), given_as(labels), 0.1)
+    assert found.objective == expected
+    again = network_objective(network, given_as(square), given_as(labels), 0.1)
+    assert again == pytest.approx(expected, rel=VALUE)
+
+
+@pytest.mark.parametrize("bad", [np.nan, None, "a", 1j])
+def test_what_is_no_number_is_refused_by_name(bad):
+    spoiled = labels.astype(object)
+    spoiled[0, 0] = bad
+    network = closed_form(square, labels, 0.1).network
+    with pytest.raises(ValueError, match="Y must"):
+        closed_form(square, spoiled, 0.1)
+    with pytest.raises(ValueError, match="Y must"):
+        network_objective(network, square, spoiled, 0.1)

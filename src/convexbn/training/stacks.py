@@ -38,7 +38,7 @@ class Stack:
 
     def __init__(self, data: TrainingData, sweep: Sweep, members: list[Member]) -> None:
         self.data, self.sweep, self.members = data, sweep, members
-        self.generators = {m.seed: torch.Generator().manual_seed(m.seed) for m in members}
+        self.generators = {m.seed: torch.Generator("cpu").manual_seed(m.seed) for m in members}
         self.network = _draw(data, sweep, members, self.generators)
         rates, betas = (
             data.Y.new_tensor([getattr(member, name) for member in members])
@@ -132,7 +132,7 @@ class Stack:
         """
         n, augmentation = len(self.data.Y), self.data.augmentation
         draws = {
-            seed: [torch.randperm(n, generator=generator)]
+            seed: [torch.randperm(n, generator=generator, device="cpu")]
             + ([augmentation.draw(n, generator)] if augmentation else [])
             for seed, generator in self.generators.items()
         }

@@ -28,7 +28,7 @@ from dataclasses import replace
 import torch
 
 from convexbn.arrangements.gates import active
-from convexbn.inputs import ArrayLike, as_tensor, check_between, check_positive
+from convexbn.inputs import ArrayLike, as_tensor, check_between, check_tolerance
 from convexbn.programs.certificates import referee
 from convexbn.programs.gated import scaled_dual
 from convexbn.programs.instances import make_program
@@ -112,7 +112,7 @@ def train_exact(
     TypeError
         If the loss lacks a method that the solver needs.
     """
-    check_positive("tol", tol)
+    check_tolerance(tol)
     check_between("starts", starts, 1, 10**6)
     rows = as_tensor("U", U, device=device)
     any_pattern = torch.ones(*rows.shape[:-1], 1, dtype=torch.bool, device=rows.device)
