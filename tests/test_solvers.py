@@ -368,7 +368,7 @@ def test_dual_variable_is_scaled_until_it_is_feasible():
         ({"multipliers": np.zeros((2, 6, 24))}, "multipliers belong to constraints"),
         (
             {"model": "relu", "Y": np.ones(24), "weights": np.zeros((2, 5, 6))},
-            "a dual variable is for model 'gated'; give the ReLU models multipliers",
+            r"dual must have shape \(24, 1\), got \(24, 2\)",
         ),
     ],
 )
@@ -586,7 +586,7 @@ GOOD = instances.make(0)
         ({"loss": "hinge"}, "loss must be one of 'squared'"),
         ({"penalty": "l1"}, "penalty must be one of 'group'"),
         ({"model": "relu6"}, "model must be one of 'gated'"),
-        ({"Y": GOOD.Y[:5]}, "U and Y must have one row per sample, got 24 and 5"),
+        ({"Y": GOOD.Y[:5]}, r"the same n samples.* Y \(5, 2\)"),
         ({"Y": np.full((24, 2), np.nan)}, "Y must be finite"),
     ],
 )

@@ -172,9 +172,8 @@ def solved(request):
 
 def test_the_referee_confirms_what_the_solver_says(solved):
     problem, solution = solved
-    judged = certify(
-        *problem.data, solution.weights, model=problem.model, multipliers=solution.multipliers
-    )
+    witness = {"multipliers": solution.multipliers, "dual": solution.dual}
+    judged = certify(*problem.data, solution.weights, model=problem.model, **witness)
     for name in ("objective", "dual_objective", "gap", "relative_gap", "violation"):
         assert getattr(judged, name) == getattr(solution.certificate, name)
 
@@ -276,7 +275,10 @@ SHAPE = (2, GOOD.U.shape[1], GOOD.D.shape[1])
         ({"multipliers": np.full((2, 6, 12), np.nan)}, "multipliers must be finite"),
         ({"model": "gated", "weights": np.zeros((3, 6, 1)), "multipliers": 1}, "gated.*has none"),
         ({"U": GOOD.U[None], "D": GOOD.D}, "K patches"),
-        ({"U": np.stack([GOOD.U] * 2), "D": np.stack([GOOD.D] * 3)}, "same patches, got 2 and 3"),
+        (
+            {"U": np.stack([GOOD.U] * 2), "D": np.stack([GOOD.D] * 3)},
+            r"got U \(2, 12, 3\), D \(3, 12, 6\)",
+        ),
         ({"model": "relu_bn", "U": GOOD.U[None], "D": GOOD.D[None]}, "takes the data X"),
         ({"model": "relu_bn", "U": np.ones((12, 3))}, "independent columns.*below d = 3"),
     ],

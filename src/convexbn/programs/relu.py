@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from convexbn.programs import gated
-from convexbn.programs.terms import ExactLoss
+from convexbn.programs.terms import NewtonLoss
 
 _NEURON_BYTES = 2**26  # for the scores of all neurons on the samples that are worked on at once
 
@@ -60,12 +60,12 @@ class ExactProgram(ABC):
     Y : Tensor, shape (n, 1)
     beta : float
         Weight decay of the network, weight of the norms here.
-    loss : ExactLoss
+    loss : NewtonLoss
     """
 
     Y: Tensor
     beta: float
-    loss: ExactLoss
+    loss: NewtonLoss
 
     @property
     @abstractmethod
@@ -251,6 +251,6 @@ class ReLUProgram(ExactProgram):
         return Neurons(F, torch.linalg.vector_norm(S, dim=0), outside)
 
 
-def relu_program(U: Tensor, D: Tensor, Y: Tensor, beta: float, loss: ExactLoss) -> ReLUProgram:
+def relu_program(U: Tensor, D: Tensor, Y: Tensor, beta: float, loss: NewtonLoss) -> ReLUProgram:
     """Return the exact program of a BN-ReLU network; U (K, n, p) in float64, D (K, n, P)."""
     return ReLUProgram(Y, beta, loss, U.flatten(0, 1), D.flatten(0, 1))

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from convexbn.arrangements.facets import facets
 from convexbn.programs.relu import ExactProgram, Neurons, ReLUProgram
-from convexbn.programs.terms import ExactLoss
+from convexbn.programs.terms import NewtonLoss
 
 _ROUNDING = 1e-11  # singular values are zero up to this share of the arrangement's largest
 _NOISE = 64.0  # the same in units of rounding, where X is so ill conditioned that T magnifies it
@@ -167,7 +167,9 @@ class MatrixProgram(ExactProgram):
             root = lam.sqrt()
             inverse = torch.linalg.pinv(root[..., None] * K, rtol=_DEPENDENT)  # (k, p, h)
             change = root * (left[sign, block][:, None, :] @ inverse)[:, 0]
-            useless = K.any(dim=-1) if rounds == _BALANCINGS else torch.zeros_like(lam, dtype=bool)
+            useless = (
+                K.any(dim=-1) if rounds == _BALANCINGS else torch.zeros_like(lam, dtype=torch.bool)
+            )
             multipliers[sign, block] = (lam - change).clamp_min(0).masked_fill(useless, 0.0)
         return multipliers
 
@@ -234,7 +236,9 @@ def formed(program: ReLUProgram) -> FormedProgram:
     return FormedProgram(program.Y, program.beta, program.loss, *matrices, origin=program)
 
 
-def relu_bn_program(X: Tensor, D: Tensor, Y: Tensor, beta: float, loss: ExactLoss) -> ReLUBNProgram:
+def relu_bn_program(
+    X: Tensor, D: Tensor, Y: Tensor, beta: float, loss: NewtonLoss
+) -> ReLUBNProgram:
     """Return the exact program with BN after the ReLU; X (n, d) in float64, D (n, P).
 
     Raises
@@ -246,14 +250,15 @@ def relu_bn_program(X: Tensor, D: Tensor, Y: Tensor, beta: float, loss: ExactLos
     X = X / sizes
     R, noise = _triangular(X)
     Q = torch.linalg.solve_triangular(R, X, upper=True, left=False)
-    U, basis = _basis(R, sizes, *_centred_svd(Q, D), max(_ROUNDING, noise))
+    share = max(_ROUNDING, noise)
+    U, basis = _basis(R, sizes, *_centred_svd(Q, D), share)
     (P, n, d), pad = U.shape, torch.nn.functional.pad
     A = torch.cat([U * basis.normed[:, None, :d], X.new_full((P, n, 1), n**-0.5)], dim=2)
-    K, rows = _constraints(Q, D)
-    K = pad(K @ (R @ basis.vectors[:, :d, :d]), (0, 1))
-    # A free direction leaves the open samples as they are, unless all are open and it shifts all.
-    fixed = rows.T & ~D.all(dim=0)[:, None]  # (P, h)
-    K = K.masked_fill(fixed[:, :, None] & (basis.normed == 0)[:, None, :], 0.0)
+    signed, rows = _constraints(Q, D)
+    K = pad(signed @ (R @ basis.vectors[:, :d, :d]), (0, 1))
+    # Free directions leave most samples as they are, open ones above all.
+    still = K.abs() <= share * torch.linalg.vector_norm(signed, dim=2, keepdim=True)
+    K = K.masked_fill(still & (basis.normed == 0)[:, None, :], 0.0)
     return ReLUBNProgram(Y, beta, loss, A, K, rows, X=X, patterns=D, basis=basis)
 
 

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from convexbn.programs.gated import GatedProgram
-from convexbn.programs.losses import Squared
 from convexbn.programs.relu import ExactProgram, ReLUProgram
 
 Program = TypeVar("Program", GatedProgram, ExactProgram, GatedProgram | ExactProgram)
@@ -45,7 +44,7 @@ class Units:
         design, targets = 0, 0
         if isinstance(program, GatedProgram | ReLUProgram):
             design = _design_exponent(program.U)
-        if isinstance(program.loss, Squared):
+        if program.loss.name == "squared":
             targets = _targets_exponent(program.Y)
         return cls(design, targets)
 

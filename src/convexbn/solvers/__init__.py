@@ -7,12 +7,12 @@ the result in float64.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 import torch
 
-from convexbn.inputs import ArrayLike, check_between, check_positive
+from convexbn.inputs import ArrayLike, as_betas, check_between, check_tolerance
 from convexbn.programs.certificates import Certificate, judged
 from convexbn.programs.gated import GatedProgram
 from convexbn.programs.instances import checked, make_program
@@ -92,7 +92,7 @@ def solve(
         own. "nuclear" (model "gated"): the nuclear norm of each gate's (r + 1, C) block, for
         neurons whose outputs are vectors.
     tol : float
-        Relative duality gap to reach.
+        Relative duality gap to reach, below 1.
     max_iterations : int
         Limit of iterations. Where it ends the solve, `certificate.converged` is False and
         `certificate.stopped` is "iterations".
@@ -142,7 +142,7 @@ def solve_path(
     U: ArrayLike,
     D: ArrayLike,
     Y: ArrayLike,
-    betas: Sequence[float],
+    betas: float | Iterable[float],
     *,
     model: str = "gated",
     loss: str = "squared",
@@ -159,7 +159,7 @@ def solve_path(
     ----------
     U, D, Y : array or tensor
         As for :func:`solve`.
-    betas : sequence of float
+    betas : float, or iterable of float
         Weight decays, solved from the largest to the smallest.
     model, loss, penalty, tol, max_iterations, initial, device, callback
         As for :func:`solve`; `max_iterations` is the limit for each beta, and `initial` are the
@@ -178,13 +178,9 @@ def solve_path(
     TypeError
         If a loss or penalty lacks a method that the solver needs.
     """
-    for beta in betas:
-        check_positive("beta", beta)
-    check_positive("tol", tol)
+    betas = sorted(as_betas(betas), reverse=True)
+    check_tolerance(tol)
     check_between("max_iterations", max_iterations, 1, 10**9)
-    if len(betas) == 0:
-        raise ValueError("betas must hold at least one weight decay, got none")
-    betas = sorted(betas, reverse=True)
     terms = {"model": model, "loss": loss, "penalty": penalty}
     program = make_program(U, D, Y, betas[0], device=device, **terms)
     units, initial = Units.of(program), _initial_weights(program, initial)

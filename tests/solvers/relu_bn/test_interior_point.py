@@ -330,7 +330,7 @@ def test_newton_step_solves_the_linearized_conditions(model, loss):
     before = Conditions(program, point)
     step = NewtonSystem(before).step(0.5 * before.mu, None)
     part = 1e-6
-    after = Conditions(program, point.moved(step, part))
+    after = Conditions(program, point.moved(step, part, program))
     # The difference is of second order in the part.
     for name in ("residual_x", "residual_tau", "missing"):
         expected = (1 - part) * getattr(before, name)

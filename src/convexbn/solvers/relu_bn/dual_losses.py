@@ -18,6 +18,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
+from convexbn.programs.terms import Loss
 
 _CLOSER = 0.01  # largest share by which a step brings V closer to the end of its domain
 
@@ -46,9 +47,8 @@ class DualLoss(ABC):
         """Return -F'(V) > 0, the inverse of the Hessian of the loss."""
 
     def rate(self, V: Tensor, step: Tensor, Y: Tensor) -> Tensor:
-        """Return one over the length at which a step of V first leaves the domain; <= 0 if never."""
+        """Return one over the length at which a step first leaves the domain, or <= 0."""
         return step.new_zeros(())
-
 
     def moved(self, V: Tensor, step: Tensor, Y: Tensor) -> Tensor:
         """Return V + step, or what is next to it inside the domain."""
@@ -56,6 +56,8 @@ class DualLoss(ABC):
 
 
 class Squared(DualLoss):
+    """`f = y - v`."""
+
     def start(self, Y: Tensor) -> Tensor:
         return Y.clone()
 
@@ -67,6 +69,8 @@ class Squared(DualLoss):
 
 
 class Logistic(DualLoss):
+    """`m = log((1 - a) / a)`."""
+
     def start(self, Y: Tensor) -> Tensor:
         return Y / 2
 
@@ -85,6 +89,8 @@ class Logistic(DualLoss):
 
 
 class SquaredHinge(DualLoss):
+    """`m = 1 - a / 2`, and a slack."""
+
     slack = True
 
     def start(self, Y: Tensor) -> Tensor:
@@ -105,3 +111,20 @@ DUAL_LOSSES: dict[str, DualLoss] = {
     "logistic": Logistic(),
     "squared_hinge": SquaredHinge(),
 }
+
+
+def dual_loss_of(loss: Loss) -> DualLoss:
+    """Return what the interior-point method needs to know of a loss.
+
+    Raises
+    ------
+    TypeError
+        If the loss is not in `DUAL_LOSSES`.
+    """
+    if loss.name not in DUAL_LOSSES:
+        raise TypeError(
+            "the interior-point method of model 'relu_bn' needs the predictions of a dual variable "
+            f"and knows them for {', '.join(DUAL_LOSSES)}, not for {loss.name!r}; add them to "
+            "convexbn.solvers.relu_bn.dual_losses.DUAL_LOSSES"
+        )
+    return DUAL_LOSSES[loss.name]

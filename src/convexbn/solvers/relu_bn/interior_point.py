@@ -9,7 +9,6 @@ import torch
 
 from convexbn.programs.certificates import relative_gap
 from convexbn.programs.relu_bn import MatrixProgram
-from convexbn.programs.terms import CentralPathLoss, require
 from convexbn.solvers.relu_bn.central_path import Conditions, Point
 from convexbn.solvers.relu_bn.newton import NewtonSystem
 from convexbn.solvers.snapshots import Callback, Snapshot, Stopwatch
@@ -53,7 +52,6 @@ def minimize(
         Weights (2, p, P), as sparse as the tolerance allows where it is met, `multipliers`
         (2, P, h) of the constraints and the `dual` variable (n, 1).
     """
-    require(program.loss, CentralPathLoss, "the interior-point method of model 'relu_bn'")
     search = CentralPath(program.reduced())
     # Below the tolerance it goes on for as long as that helps: making the solution sparse costs
     # some of the gap, and a point that only just meets the tolerance would have to stay dense.
@@ -124,7 +122,9 @@ def iterate(here: Conditions, limit: float) -> Conditions:
     for step, halvings in _steps(system, here.mu):
         length = min(1.0, _TO_THE_BOUNDARY * system.longest(step))
         for halving in range(halvings):
-            there = Conditions(here.program, here.point.moved(step, length / 2**halving, here.program))
+            there = Conditions(
+                here.program, here.point.moved(step, length / 2**halving, here.program)
+            )
             if there.imbalance <= limit:
                 return there
     return there

@@ -70,7 +70,11 @@ class NewtonSystem:
             primal = scaling.shrink(predictor.sigma(program))
             cone = cone - product(primal, scaling.stretch(predictor.omega))
             products = products - predictor.c * predictor.lam
-        targets = scaling.shrink(divided(cone, scaling.middle)), products, self._slack(mu, predictor)
+        targets = (
+            scaling.shrink(divided(cone, scaling.middle)),
+            products,
+            self._slack(mu, predictor),
+        )
         tau, x = torch.zeros_like(point.tau), torch.zeros_like(point.x)
         step = self._completed(tau, x, *targets)
         for _ in range(1 + _REFINEMENTS):
@@ -130,13 +134,13 @@ class NewtonSystem:
     def longest(self, step: Point) -> float:
         """Return the length at which a step first leaves a cone."""
         scaling, point = self.scaling, self.point
-        rates = (
+        rates = [
             scaling.rate(scaling.shrink(step.sigma(self.program))),
             scaling.rate(scaling.stretch(step.omega)),
             (-step.c / point.c).max(),
             (-step.lam / point.lam).max(),
             self.conditions.loss.rate(point.V, step.V, self.program.Y),
-        )
+        ]
         if self.conditions.loss.slack:
-            rates = (*rates, (-step.w / point.w).max())
+            rates.append((-step.w / point.w).max())
         return 1 / max(float(torch.stack(rates).max()), 1e-300)
