@@ -14,9 +14,11 @@ import numpy as np
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from PIL.ImageFile import ImageFile
 
 _ORIENTATION = 0x0112  # EXIF's tag, 1 (upright) to 8
 _BITS_PER_SAMPLE, _SAMPLE_FORMAT, _UNSIGNED = 258, 339, (1, 4)  # TIFF's tags; 4 is "undefined"
+_WITH_ALPHA = ("P", "PA", "LA", "RGBA", "RGBa")  # P may have it in its palette
 _PNG, _J2K = b"\x89PNG\r\n\x1a\n", b"\xff\x4f\xff\x51"  # how a PNG and a JPEG 2000 stream begin
 
 
@@ -68,9 +70,9 @@ def _decoded(file: Path) -> "Image":
             warnings.warn("it has several frames or layers; the first is taken", stacklevel=1)
         opened.load()
         image = _upright(opened)
-        if image.has_transparency_data:
+        if image.mode in _WITH_ALPHA or "transparency" in image.info:
             image = image.convert("RGBA")  # some kinds of transparency have no direct way to RGB
-            if image.getextrema()[3][0] < 255:
+            if np.asarray(image)[..., 3].min() < 255:
                 warnings.warn(
                     "transparent pixels become opaque, in their own colours", stacklevel=1
                 )
@@ -99,7 +101,7 @@ def _upright(image: "Image") -> "Image":
     return image.transpose(turns[orientation]) if orientation in turns else image
 
 
-def _check_depth(image: "Image", file: Path) -> None:
+def _check_depth(image: "ImageFile", file: Path) -> None:
     """Raise ValueError for an opened image whose values are not whole numbers of up to 8 bits."""
     if image.mode.startswith(("I", "F")):
         raise ValueError(f"its pixels are of mode {image.mode}, not of 8 bits")
@@ -108,7 +110,7 @@ def _check_depth(image: "Image", file: Path) -> None:
         raise ValueError(f"it has {bits} bits a channel, not 8")
 
 
-def _bits(image: "Image", file: Path) -> int:
+def _bits(image: "ImageFile", file: Path) -> int:
     """Return the bits a channel of a file, 8 where its format has no more.
 
     Pillow gives modes like "RGB" to deep images too, and cuts their values off.
