@@ -5,11 +5,14 @@ Implements the convex programs of Ergen, Sahiner, Ozturkler, Pauly, Mardani and 
 Implicit Regularization", ICLR 2022.
 
 The public names are imported when they are first used, so that a script which only draws a
-figure does not wait for torch.
+figure does not wait for torch. Processes that are forked compute on one thread, see
+:mod:`convexbn.forks`.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING
+
+from convexbn import forks as _forks
 
 if TYPE_CHECKING:  # for editors and type checkers
     from convexbn.arrangements.enumeration import arrangement_gates as arrangement_gates
@@ -55,6 +58,8 @@ _HOME = {
 
 __all__ = list(_HOME)
 __version__ = "0.1.0"
+
+_forks.register()
 
 
 def __getattr__(name: str) -> object:
