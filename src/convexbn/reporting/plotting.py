@@ -61,10 +61,15 @@ _STYLE = {
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Return a context in which figures are drawn in the project's style; also a decorator."""
+    """Return a context in which figures are drawn in the project's style; also a decorator.
+
+    What a user's matplotlibrc says does not count: it begins with matplotlib's own defaults.
+    """
     import seaborn as sns  # here, as tables are made without it
 
-    settings: dict[Any, Any] = {**sns.axes_style("ticks"), **_STYLE}
+    # How windows are opened is the user's own, and changes no file.
+    defaults = {k: v for k, v in matplotlib.rcParamsDefault.items() if not k.startswith("backend")}
+    settings: dict[Any, Any] = {**defaults, **sns.axes_style("ticks"), **_STYLE}
     with matplotlib.rc_context(settings):
         yield
 
