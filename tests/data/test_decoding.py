@@ -50,7 +50,7 @@ def test_pixels_and_axes_of_a_plain_file(tmp_path):
 
 
 @pytest.mark.parametrize("orientation", STORED)
-@pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF", "WEBP", "MPO"])
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF", "WEBP", "MPO", "AVIF"])
 def test_every_orientation_comes_out_upright(tmp_path, format, orientation):
     """Blocks of 16 x 16 in plain colours, which JPEG keeps, to within a little."""
     blocks = np.kron(RNG.integers(0, 2, (3, 2, 3)) * 255, np.ones((16, 16, 1))).astype(np.uint8)
@@ -58,7 +58,8 @@ def test_every_orientation_comes_out_upright(tmp_path, format, orientation):
     image = image if turn is None else image.transpose(turn)
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
-    options = {"WEBP": {"lossless": True}, "JPEG": {"subsampling": 0}}.get(format, {})
+    full = {"quality": 100, "subsampling": "4:4:4"}
+    options = {"WEBP": {"lossless": True}, "JPEG": full, "AVIF": full}.get(format, {})
     pixels, _ = read(tmp_path, saved(image, format, exif=exif, **options))
     inside = np.abs(pixels.astype(int) - blocks).reshape(3, 16, 2, 16, 3)[:, 4:12, :, 4:12]
     assert inside.max() <= 8  # the largest rounding of JPEG's default quality on plain blocks
@@ -204,6 +205,13 @@ SHALLOW = {
 def test_8_bits_and_fewer_are_read(tmp_path, kind):
     pixels, _ = read(tmp_path, SHALLOW[kind])
     assert pixels.ndim == 3
+
+
+def test_the_preview_of_a_raw_file_is_no_image(tmp_path):
+    """Such files are TIFFs, which hold the picture in a form of their own."""
+    content = saved(Image.fromarray(PIXELS), "TIFF", tiffinfo={254: 1, 50706: b"\1\4\0\0"})
+    with pytest.raises(ValueError, match=r"picture cannot be read .*: it begins with a preview"):
+        read(tmp_path, content)
 
 
 # --- modes ----------------------------------------------------------------------------------------

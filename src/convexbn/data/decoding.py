@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
 _ORIENTATION = 0x0112  # EXIF's tag, 1 (upright) to 8
-_BITS_PER_SAMPLE, _SAMPLE_FORMAT, _UNSIGNED = 258, 339, (1, 4)  # TIFF's tags; 4 is "undefined"
+_SUBFILE, _BITS_PER_SAMPLE, _SAMPLE_FORMAT = 254, 258, 339  # TIFF's tags
+_UNSIGNED = (1, 4)  # 4 is "undefined"
 _WITH_ALPHA = ("P", "PA", "LA", "RGBA", "RGBa")  # P may have it in its palette
 _PNG, _J2K = b"\x89PNG\r\n\x1a\n", b"\xff\x4f\xff\x51"  # how a PNG and a JPEG 2000 stream begin
 
@@ -117,6 +118,8 @@ def _bits(image: "ImageFile", file: Path) -> int:
     """
     if image.format == "TIFF":
         tags = image.tag_v2  # type: ignore[attr-defined]
+        if tags.get(_SUBFILE, 0) & 1:  # "reduced resolution"
+            raise ValueError("it begins with a preview, as a camera's raw files do")
         if not set(tags.get(_SAMPLE_FORMAT, (1,))) <= set(_UNSIGNED):
             raise ValueError("its values are signed or not whole numbers")
         return max(tags.get(_BITS_PER_SAMPLE, (1,)))
