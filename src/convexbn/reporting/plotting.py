@@ -168,9 +168,16 @@ def levels(panels: Iterable[Axes], rows: pd.DataFrame) -> list[Line2D]:
             "label": f"{label}, published ({row.source})",
         }
         for axes in panels:
-            axes.axhline(PERCENT * row.test_accuracy, **dotted)
+            _axhline(axes, PERCENT * row.test_accuracy, dotted)
         drawn.append(Line2D([], [], **dotted))
     return drawn
+
+
+def _axhline(axes: Axes, y: float, line: dict[str, Any]) -> None:
+    """Draw a horizontal line in a panel whose range is set, and make room for it there."""
+    low, high = axes.get_ylim()
+    axes.axhline(y, **line)
+    axes.set_ylim(min(low, y - 1), max(high, y + 1))
 
 
 def legend(figure: Figure, handles: Sequence[Artist], at_most: int = 4) -> None:
