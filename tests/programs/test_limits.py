@@ -87,7 +87,10 @@ def test_more_in_use_than_allowed_leaves_nothing(machine):
 
 
 def test_a_group_with_odd_files_is_passed_over(machine):
-    files = {"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/b/memory.max": "100\n"}
+    files = {
+        "proc/self/cgroup": "what\n\n3:memory\n0::/a/b\n",
+        "sys/fs/cgroup/a/b/memory.max": "100\n",
+    }
     files |= {"sys/fs/cgroup/a/memory.max": "", "proc/meminfo": "MemFree: 1 kB\n"}
     assert machine(files) == {}
 

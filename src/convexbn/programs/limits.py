@@ -7,6 +7,7 @@ is known.
 """
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -42,10 +43,10 @@ def _of_groups(root: Path) -> Iterator[tuple[str, int]]:
     """Yield what each group that this process is in leaves, from its own to the outermost."""
     mounts = root / "sys/fs/cgroup"
     for line in _read(root / "proc/self/cgroup").splitlines():
-        _, controllers, path = line.split(":", 2)
+        controllers, _, path = line.partition(":")[2].partition(":")
         if "memory" in controllers.split(","):
             yield from _of_levels(mounts / "memory", path, _V1)
-        elif not controllers:  # version 2, which a machine may have beside version 1
+        elif path and not controllers:  # version 2, which a machine may have beside version 1
             yield from _of_levels(mounts, path, _V2)
             yield from _of_levels(mounts / "unified", path, _V2)
 
@@ -58,8 +59,8 @@ def _of_levels(mount: Path, path: str, files: tuple[str, str, str]) -> Iterator[
         folder = mount.joinpath(*level.parts[1:])
         most, used = _number(folder / maximum), _number(folder / usage)
         if most is not None and used is not None:
-            counts = dict(line.split()[:2] for line in _read(folder / "memory.stat").splitlines())
-            yield f"the cgroup {level} ({maximum})", most - used + int(counts.get(cache, 0))
+            cached = re.search(rf"^{cache} (\d+)$", _read(folder / "memory.stat"), re.M)
+            yield f"the cgroup {level} ({maximum})", most - used + int(cached[1] if cached else 0)
 
 
 def _of_process(status: dict[str, int]) -> Iterator[tuple[str, int]]:
