@@ -12,8 +12,6 @@ figure does not wait for torch. Processes that are forked compute on one thread,
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from convexbn import forks as _forks
-
 if TYPE_CHECKING:  # for editors and type checkers
     from convexbn.arrangements.enumeration import arrangement_gates as arrangement_gates
     from convexbn.arrangements.enumeration import enumerate_arrangements as enumerate_arrangements
@@ -59,7 +57,8 @@ _HOME = {
 __all__ = list(_HOME)
 __version__ = "0.1.0"
 
-_forks.register()
+# Not by an import statement: no result rests on it (see `convexbn.imports`).
+import_module(f"{__name__}.forks").register()
 
 
 def __getattr__(name: str) -> object:
