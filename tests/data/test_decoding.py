@@ -201,6 +201,13 @@ SHALLOW = {
 }
 
 
+def test_what_looks_like_another_format_inside_a_file_counts_for_nothing(tmp_path):
+    """In compressed pixels any four bytes may stand."""
+    words = b"\xff\x4f\xff\x51" + bytes([0, 1, 40] * 30) + b"av1C\xff\xff\xff"
+    pixels, _ = read(tmp_path, png(2, 3, depth=8) + words)
+    assert pixels.shape == (6, 4, 3)
+
+
 @pytest.mark.parametrize("kind", SHALLOW)
 def test_8_bits_and_fewer_are_read(tmp_path, kind):
     pixels, _ = read(tmp_path, SHALLOW[kind])

@@ -129,24 +129,34 @@ def _bits(image: "ImageFile", file: Path) -> int:
     if image.format in ("SGI", "DDS"):
         deep = image.tile[0].codec_name == "SGI16" or "BC6H" in str(image.tile[0].args)
         return 16 if deep or ";16" in str(image.tile[0].args) else 8
-    if image.format in ("PNG", "ICO", "ICNS", "CUR", "JPEG2000", "AVIF"):
-        return _bits_of_stream(file.read_bytes())
+    if image.format in ("PNG", "ICO", "ICNS", "CUR"):
+        return _bits_of_png(file.read_bytes())
+    if image.format == "JPEG2000":
+        return _bits_of_jpeg_2000(file.read_bytes())
+    if image.format == "AVIF":
+        return _bits_of_avif(file.read_bytes())
     return 8
 
 
-def _bits_of_stream(content: bytes) -> int:
-    """Return the most bits a channel of the PNG, JPEG 2000 and AVIF streams in a file."""
-    bits, start = 8, content.find(_PNG)
+def _bits_of_png(content: bytes) -> int:
+    """Return the most bits a channel of the PNG streams in a file; an icon holds several."""
+    depths, start = [8], content.find(_PNG)
     while start >= 0:
-        bits, start = max(bits, *content[start + 24 : start + 25]), content.find(_PNG, start + 1)
-    if (start := content.find(_J2K)) >= 0:
-        channels = int.from_bytes(content[start + 40 : start + 42])
-        sizes = content[start + 42 : start + 42 + 3 * channels : 3]
-        bits = max(bits, *(1 + (size & 0x7F) for size in sizes))
-    if (start := content.find(b"av1C")) >= 0:
-        flags = int.from_bytes(content[start + 6 : start + 7])
-        bits = max(bits, (12 if flags & 0x20 else 10) if flags & 0x40 else 8)
-    return bits
+        depths += content[start + 24 : start + 25]
+        start = content.find(_PNG, start + 1)
+    return max(depths)
+
+
+def _bits_of_jpeg_2000(content: bytes) -> int:
+    start = content.find(_J2K)
+    channels = int.from_bytes(content[start + 40 : start + 42])
+    sizes = content[start + 42 : start + 42 + 3 * channels : 3]
+    return max(1 + (size & 0x7F) for size in sizes)
+
+
+def _bits_of_avif(content: bytes) -> int:
+    flags = content[content.find(b"av1C") + 6]
+    return (12 if flags & 0x20 else 10) if flags & 0x40 else 8
 
 
 def _reason(error: Exception) -> str:
