@@ -29,7 +29,7 @@ def parse(path: str | Path) -> "pd.DataFrame":
     Returns
     -------
     DataFrame
-        `attrs` hold the `path` and the `lines` of a table without provenance, for messages.
+        `attrs` hold the `path` and the `lines` of a table that is not ours, for messages.
 
     Raises
     ------
@@ -43,14 +43,15 @@ def parse(path: str | Path) -> "pd.DataFrame":
     if not rows:
         raise ValueError(f"{path} is empty; expected a first line with the names of its columns")
     header = _header(path, *rows[0])
-    if lacking := [name for name in _recorded(note, separator) if name not in header]:
+    recorded = _recorded(note, separator)
+    if lacking := [name for name in recorded if name not in header]:
         raise ValueError(
             f"{path} lacks the column {', '.join(lacking)} that it was written with, it has "
             f"{', '.join(header)}; put it back, or delete the file and run again"
         )
     body = [(line, _fitted(path, line, cells, header)) for line, cells in rows[1:]]
     frame = _with_points(path, _frame(header, body), body, separator)
-    return frame if note else _placed(frame, path, body)
+    return frame if recorded else _placed(frame, path, body)
 
 
 def place(frame: "pd.DataFrame", row: int) -> str:
