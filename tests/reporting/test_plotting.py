@@ -97,6 +97,17 @@ def test_what_a_user_has_set_changes_no_byte_of_a_figure(tmp_path):
     assert found == expected
 
 
+def test_modules_that_draw_can_be_imported_where_a_notebook_names_its_backend():
+    modules = "convexbn.experiments.headline.figures.rank", "convexbn.reporting.plotting"
+    for module in modules:
+        code = f"import {module}, os; print(os.environ.get('MPLBACKEND'))"
+        environment = os.environ | {"MPLBACKEND": "module://missing_inline.backend_inline"}
+        run = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, check=True
+        )
+        assert run.stdout.split() == [b"None"]
+
+
 @pytest.mark.parametrize("backend", ["agg", "svg"])
 def test_the_style_ends_where_its_context_ends(backend):
     """Nor does it change how a user's windows are opened."""
