@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convexbn.data.images import Images
+from convexbn.data.images import Images, composed
 from convexbn.data.subsets import draw_stratified, with_noise
 from convexbn.inputs import (
     ArrayLike,
@@ -194,8 +194,11 @@ def _check_pool(pool: int, image_size: tuple[int, int]) -> None:
 
 
 def _check_classes(wanted: Sequence[str] | None, known: Sequence[str]) -> list[str]:
-    """Return the classes to keep, in order."""
-    wanted = list(known if wanted is None else wanted)
+    """Return the classes to keep, in order, as the data set writes them."""
+    forms = {composed(name): name for name in known}
+    wanted = [
+        forms.get(composed(str(name)), name) for name in (known if wanted is None else wanted)
+    ]
     unknown = [name for name in wanted if name not in known]
     if unknown:
         raise ValueError(
