@@ -5,8 +5,8 @@ CORES ?= 2
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 # A variable as one word of the shell, whatever characters are in it.
-word = '$(subst ','\'',$(value $(1)))'
-SNAKEMAKE = $(RUN) snakemake --cores $(CORES) --configfile $(call word,CONFIG) \
+quoted = '$(subst ','\'',$(value $(1)))'
+SNAKEMAKE = $(RUN) snakemake --cores $(CORES) --configfile $(call quoted,CONFIG) \
 	--workflow-profile workflow/profiles/local
 
 # Settings of the user's other projects: a package of the same name, a profile of a cluster.
@@ -16,7 +16,7 @@ unexport PYTHONPATH PYTHONHOME SNAKEMAKE_PROFILE
 
 reproduce: $(VENV)/installed
 	$(SNAKEMAKE)
-	@echo Figures and tables of $(call word,CONFIG) are up to date.
+	@echo Figures and tables of $(call quoted,CONFIG) are up to date.
 
 report: reproduce
 	$(SNAKEMAKE) --report results/report.html
@@ -51,9 +51,9 @@ lint: $(VENV)/installed
 
 # One stamp for the whole environment: made again when the pins or the package's metadata change.
 $(VENV)/installed: requirements.lock pyproject.toml
-	$(call word,PYTHON) -c "import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else \
+	$(call quoted,PYTHON) -c "import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else \
 	f'convexbn needs Python 3.11 or newer, and $(PYTHON) is {v[0]}.{v[1]}: make PYTHON=python3.12')"
-	$(call word,PYTHON) -m venv $(VENV)
+	$(call quoted,PYTHON) -m venv $(VENV)
 	$(RUN) pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(RUN) pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
