@@ -136,7 +136,7 @@ def check_names(what: str, names: Collection[str], reserved: Collection[str] = (
             )
 
 
-def standard(section: str, value, key: str = ""):
+def standard(section: str, value: Any, key: str = "") -> Any:
     """Return a section of the config, or an entry in it, in which the same is the same.
 
     Numbers are (1 and 1.0, 16.0 and 16), and a default that is written out goes, where the schema

@@ -11,4 +11,4 @@ class Quoted(str):
     """
 
     def __format__(self, spec: str) -> str:
-        return format(shlex.quote(self), spec)
+        return format(shlex.quote(str(self)), spec)
