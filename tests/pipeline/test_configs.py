@@ -83,9 +83,7 @@ def test_what_yaml_reads_otherwise_than_meant_is_refused(text, words, tmp_path):
         check(text, tmp_path)
 
 
-@pytest.mark.parametrize(
-    "text", ["a: 10", "a: 0", "a: 0.5", "a: '010'", "a: -1", "a: 1_000", "a: 0x10"]
-)
+@pytest.mark.parametrize("number", ["10", "0", "0.5", "'010'", "-1", "1_000", "0x10", "01.5"])
 def test_other_numbers_are_allowed(number, tmp_path):
     check(f"a: {number}", tmp_path)
 
