@@ -1,16 +1,9 @@
-# What the workflow runs in, whatever surrounds it: which files count as changed, which Python runs
-# the scripts, and which package they import.
+# What the workflow runs in, whatever surrounds it: which Python runs the scripts, which package they
+# import, and which config it reads.
 from snakemake.pathvars import Pathvars
-from snakemake.settings.types import DeploymentMethod, RerunTrigger
+from snakemake.settings.types import DeploymentMethod
 
 from convexbn.pipeline import configs, dependencies, interpreters
-
-# Files count by what is in them, so that nothing is made again after `git checkout`, `touch` or a
-# copy: scripts as a digest in the parameters of their rules, inputs of any size by their checksums.
-if workflow.dag_settings:
-    SETTINGS = workflow.dag_settings
-    SETTINGS.rerun_triggers = set(SETTINGS.rerun_triggers) - {RerunTrigger.CODE}
-    SETTINGS.max_checksum_file_size = max(SETTINGS.max_checksum_file_size, 2**50)
 
 sys.executable = interpreters.Quoted(sys.executable)
 
