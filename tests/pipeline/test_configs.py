@@ -204,6 +204,13 @@ def test_results_need_a_folder_of_their_own(text):
         configs.results_folder(text)
 
 
+@pytest.mark.parametrize("folder", ["/my repo", "/a'b", "/größe", "/a#b$c"])
+def test_a_project_may_be_anywhere_but_in_braces(folder):
+    configs.check_place(folder)
+    with pytest.raises(ValueError, match="move it to a folder without braces"):
+        configs.check_place(f"{folder}/{{run}}/project")
+
+
 def test_the_working_directory_by_its_full_name_is_refused_too():
     with pytest.raises(ValueError, match="choose a folder of its own"):
         configs.results_folder(str(Path.cwd()))

@@ -16,6 +16,7 @@ def checked(function, *arguments):
         raise WorkflowError(str(error))
 
 
+checked(configs.check_place, workflow.basedir)
 checked(dependencies.check_package, workflow.basedir)
 if DeploymentMethod.CONDA in getattr(
     workflow.deployment_settings, "deployment_method", ()

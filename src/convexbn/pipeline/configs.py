@@ -183,6 +183,15 @@ def folder(key: str, text: str) -> str:
     return os.path.normpath(path)
 
 
+def check_place(project: str) -> None:
+    """Raise ValueError for a project in a folder where Snakemake does not find its scripts."""
+    if set(project) & set("{}"):
+        raise ValueError(
+            f"the project is in {project}, and Snakemake takes what is in braces for a wildcard; "
+            "move it to a folder without braces"
+        )
+
+
 def results_folder(text: str) -> str:
     """Return the folder of the results, as :func:`folder` does.
 
