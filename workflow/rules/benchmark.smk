@@ -7,6 +7,8 @@ if BENCHMARK:
     checked(configs.check_names, "benchmark problems", BENCHMARK["problems"], SCALING)
     checked(configs.check_names, "sweeps of engine", BENCHMARK.get("engine", {}))
 CASES = cases.all_cases(BENCHMARK)
+# One parameter: Snakemake compares the values of several as a set, whatever their names.
+COUNTS = Unordered(threads=config["threads"], repeats=BENCHMARK.get("repeats"))
 BENCHMARK_FIGURES = cases.figures(BENCHMARK)
 if BENCHMARK:
     OUTPUTS += [
@@ -120,9 +122,8 @@ rule benchmark_passes:
         runtime=30,
     params:
         code=code_of("benchmark_passes"),
-        threads=config["threads"],
         names=BENCHMARK.get("passes"),
-        repeats=BENCHMARK.get("repeats"),
+        counts=COUNTS,
     script:
         "../scripts/benchmark_passes.py"
 
@@ -147,8 +148,7 @@ rule benchmark_engine:
     params:
         code=code_of("benchmark_engine"),
         cases=Unordered(BENCHMARK.get("engine", {})),
-        repeats=BENCHMARK.get("repeats"),
-        threads=config["threads"],
+        counts=COUNTS,
     script:
         "../scripts/benchmark_engine.py"
 
@@ -169,7 +169,7 @@ use rule measure as benchmark_columns with:
         code=code_of("measure", "convexbn.experiments.benchmark.columns"),
         function="convexbn.experiments.benchmark.columns.compare",
         arguments=lambda wc: Unordered(settings=BENCHMARK["columns"]),
-        threads=config["threads"],
+        counts=COUNTS,
 
 
 for NAME, FUNCTION in BENCHMARK_FIGURES.items():
