@@ -172,7 +172,7 @@ def written_otherwise(value):
 
 def with_defaults(config):
     """Write defaults out."""
-    config["seed"], config["data_dir"] = 0, None
+    config.update(seed=0, threads=1, data_dir=None)
     config["datasets"]["digits"].update(classes=None, pool=1)
     config["convex"]["full"].update(loss="squared", tuning_seeds=2)
     config["sgd"]["bn"].update(momentum=0.9, flip=False)

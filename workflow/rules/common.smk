@@ -5,6 +5,8 @@ from convexbn.pipeline.parameters import Unordered
 from convexbn.reporting.methods import method_of
 
 validate(config, "../schemas/config.schema.yaml")
+for KEY in ("seed", "threads"):
+    config[KEY] = int(config[KEY])  # also where it was written as 1.0
 if config["data_dir"]:
     config["data_dir"] = checked(configs.folder, "data_dir", config["data_dir"])
 if "results" in config.get("pathvars", {}):

@@ -26,17 +26,13 @@ REALS = frozenset(
 _IMPLIED: dict[str, dict[str, Any]] = {
     "datasets": {"labels": "fine"},
     "theory": {
-        **{"loss": "squared", "penalty": "group", "stride": 1, "pooling": "sum", "C": 1},
-        "depth": 2,
+        **{"loss": "squared", "penalty": "group", "C": 1},
+        **{"stride": 1, "pooling": "sum", "depth": 2},
     },
 }
 # Names that some file system takes for a device.
-_DEVICES = {
-    "con",
-    "prn",
-    "aux",
-    "nul",
-    *(f"{kind}{i}" for kind in ("com", "lpt") for i in range(10)),
+_DEVICES = {"con", "prn", "aux", "nul"} | {
+    f"{port}{i}" for port in ("com", "lpt") for i in range(10)
 }
 _TEXT, _MERGE, *_NUMBERS = (f"tag:yaml.org,2002:{tag}" for tag in ("str", "merge", "int", "float"))
 # YAML 1.1 counts these in base 8 and in base 60.
