@@ -66,6 +66,13 @@ def test_a_folder_that_is_not_there_yet_has_one(folder, tmp_path):
     assert fingerprints.of_images(None) is None
 
 
+def test_a_file_is_told_by_its_content(tmp_path):
+    for name, text in {"a": "x", "b": "x", "c": "y"}.items():
+        (tmp_path / name).write_text(text)
+    a, b, c = (fingerprints.of_file(tmp_path / name) for name in "abc")
+    assert a == b != c
+
+
 def test_names_need_not_be_text(folder):
     before = fingerprints.of_images(folder)
     with open(os.fsencode(folder) + b"/train/cat/\xff.png", "wb") as file:

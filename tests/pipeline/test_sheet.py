@@ -129,15 +129,15 @@ def test_figures_need_a_convex_run_and_filters_a_filter():
 
 def test_a_figure_s_table_is_made_from_the_tables_of_its_dataset():
     sgd = {"bn": {"dataset": "digits"}}
-    tables = sheet.figure_tables("accuracy", "digits", RUNS, sgd, "published.csv")
+    tables = sheet.figure_tables("accuracy", "digits", RUNS, sgd)
     assert tables == {
         "runs": ["<results>/tables/runs.csv"],
         "convex": [f"<results>/convex/{name}.history.csv" for name in ("full", "low")],
         "sgd": ["<results>/sgd/bn.history.csv"],
-        "published": ["published.csv"],
     }
-    assert sheet.figure_tables("calibration", "digits", RUNS, sgd, "p").keys() == {"runs"}
-    filters = sheet.figure_tables("filters", "digits", RUNS, sgd, "p")
+    assert sheet.figure_tables("calibration", "digits", RUNS, sgd).keys() == {"runs"}
+    assert sheet.COMPARED == ("accuracy", "rank")
+    filters = sheet.figure_tables("filters", "digits", RUNS, sgd)
     assert filters["spectrum"] == ["<results>/figures/digits/spectrum.csv"]
 
 

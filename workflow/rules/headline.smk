@@ -10,14 +10,20 @@ FIGURES = {  # label in the report
     "certificates": "7 certificates",
     "spectrum": "8 spectrum",
 }
-# Seen from the working directory, so that a project that was moved has the same inputs.
-PUBLISHED = os.path.relpath(f"{workflow.basedir}/config/published.csv")
+PUBLISHED = f"{workflow.basedir}/config/published.csv"
 if CONVEX:
     OUTPUTS += ["<results>/tables/runs.csv", "<results>/tables/methods.csv"]
     CLAIMS["convexbn.experiments.headline.statements.headline"] = {
         "tables": {"runs": ["<results>/tables/runs.csv"]},
         "settings": {"datasets": sheet.sized(DATASETS)},
     }
+
+
+def published(wc, function):
+    """Return a function of the file with published values; None for a figure without them."""
+    return checked(function, PUBLISHED) if wc.get("figure") in sheet.COMPARED else None
+
+
 for NAME in DATASETS:
     NAMES = sheet.figures_of(NAME, DATASETS, CONVEX, FIGURES)
     OUTPUTS += figures(*(f"{NAME}/{figure}" for figure in NAMES))
@@ -60,11 +66,7 @@ rule tabulate_spectrum:
 # The other figures' tables are made from tables.
 rule tabulate_figure:
     input:
-        unpack(
-            lambda wc: sheet.figure_tables(
-                wc.figure, wc.dataset, CONVEX, SGD, PUBLISHED
-            )
-        ),
+        unpack(lambda wc: sheet.figure_tables(wc.figure, wc.dataset, CONVEX, SGD)),
     output:
         "<results>/figures/{dataset}/{figure}.csv",
     log:
@@ -77,6 +79,9 @@ rule tabulate_figure:
         code=lambda wc: code_of(
             "tabulate_figure", f"convexbn.experiments.headline.figures.{wc.figure}"
         ),
+        # As for images: what is in the file counts, not where the project lies.
+        values=lambda wc: published(wc, fingerprints.of_file),
+        published=lambda wc, output: published(wc, str),
         function="convexbn.experiments.headline.figures.{figure}.table",
         settings=lambda wc: Unordered(
             sheet.figure_settings(wc.figure, wc.dataset, CONVEX)

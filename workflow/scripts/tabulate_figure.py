@@ -9,6 +9,8 @@ from convexbn.pipeline.names import named
 
 function, settings = snakemake.params.function, snakemake.params.settings
 read = {key: artifacts.read_all(paths) for key, paths in snakemake.input.items()}
+if path := snakemake.params.get("published"):
+    read["published"] = artifacts.read_table(path)
 
 table = named(function)(**read, **settings)
 

@@ -1,4 +1,7 @@
-"""Fingerprints of data that Snakemake does not see: folders of images."""
+"""Fingerprints of the user's own data: a rule that has one as a parameter sees a change of content.
+
+As inputs of the rule they would count by their paths and times.
+"""
 
 import hashlib
 from pathlib import Path
@@ -27,10 +30,11 @@ def of_images(folder: str | Path | None) -> str | None:
         for path in sorted((Path(folder) / split).glob("*/*")):
             if path.is_file() and not path.name.startswith("."):
                 name = path.relative_to(folder).as_posix()
-                found.update(f"{name}\0{_of_file(path)}\0".encode(errors="surrogateescape"))
+                found.update(f"{name}\0{of_file(path)}\0".encode(errors="surrogateescape"))
     return found.hexdigest()
 
 
-def _of_file(path: Path) -> str:
-    with path.open("rb") as file:
+def of_file(path: str | Path) -> str:
+    """Return a digest of what is in a file."""
+    with open(path, "rb") as file:
         return hashlib.file_digest(file, "blake2b").hexdigest()

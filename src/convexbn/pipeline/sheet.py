@@ -19,10 +19,11 @@ VARIED = {
     "noise": ("label_noise", lambda entry: entry["label_noise"]),
 }
 
+# Figures that show published accuracies, too.
+COMPARED = ("accuracy", "rank")
 # The tables that the figures of a data set are made from, where it is not that of the runs alone.
 FIGURE_TABLES = {
-    "accuracy": ("runs", "convex", "sgd", "published"),
-    "rank": ("runs", "published"),
+    "accuracy": ("runs", "convex", "sgd"),
     "curves": ("runs", "convex", "sgd"),
     "filters": ("runs", "spectrum"),
     "certificates": ("runs", "convex"),
@@ -154,7 +155,7 @@ def figures_of(dataset: str, datasets: dict, runs: dict, figures: dict) -> list[
     return [name for name in figures if runs and (name != "filters" or has_filters)]
 
 
-def figure_tables(figure: str, dataset: str, convex: dict, sgd: dict, published: str) -> dict:
+def figure_tables(figure: str, dataset: str, convex: dict, sgd: dict) -> dict:
     """Return the tables that a figure's own table is made from, by the argument they become.
 
     Parameters
@@ -162,12 +163,9 @@ def figure_tables(figure: str, dataset: str, convex: dict, sgd: dict, published:
     figure, dataset : str
     convex, sgd : dict
         Sections of the config.
-    published : str
-        Path of the published accuracies.
     """
     tables = {
         "runs": ["<results>/tables/runs.csv"],
-        "published": [published],
         "spectrum": [f"<results>/figures/{dataset}/spectrum.csv"],
     }
     for kind, runs in (("convex", convex), ("sgd", sgd)):
