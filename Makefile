@@ -9,8 +9,9 @@ quoted = '$(subst ','\'',$(value $(1)))'
 SNAKEMAKE = $(RUN) snakemake --cores $(CORES) --configfile $(call quoted,CONFIG) \
 	--workflow-profile workflow/profiles/local
 
-# Settings of the user's other projects: a package of the same name, a profile of a cluster.
-unexport PYTHONPATH PYTHONHOME SNAKEMAKE_PROFILE
+# This project's package, also after the project was moved, and not what is set for other projects.
+export PYTHONPATH := $(CURDIR)/src
+unexport PYTHONHOME SNAKEMAKE_PROFILE
 
 .PHONY: reproduce report figures benchmark unlock test lint lock clean
 

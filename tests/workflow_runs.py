@@ -1,6 +1,5 @@
 """Run the workflow as a user does, in a working directory of its own."""
 
-import os
 import re
 import subprocess
 import sys
@@ -27,13 +26,10 @@ def command(*arguments, directory, root=ROOT) -> list[str]:
 def snakemake(*arguments, directory, check=True, root=ROOT) -> str:
     """Run the workflow with `directory` as the working directory; return what it printed.
 
-    With another `root` it is the workflow and the package of that copy of the project.
+    With another `root` it is the workflow of that copy of the project.
     """
     words = command(*arguments, directory=directory, root=root)
-    environment = dict(os.environ)
-    if root != ROOT:
-        environment["PYTHONPATH"] = str(root / "src")
-    run = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
+    run = subprocess.run(words, capture_output=True, text=True, check=False)
     output = run.stdout + run.stderr
     assert not check or run.returncode == 0, output[-4000:]
     return output

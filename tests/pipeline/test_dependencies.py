@@ -1,13 +1,12 @@
-"""The code that a script rests on, and the package it is taken from."""
+"""The code that a script rests on."""
 
-import shutil
 import subprocess
 import sys
 
 import pytest
 
 from convexbn.imports import PACKAGE, closure, digest
-from convexbn.pipeline.dependencies import check_package, code_of
+from convexbn.pipeline.dependencies import code_of
 
 
 def test_a_module_of_the_package_rests_on_itself():
@@ -37,29 +36,3 @@ def test_the_closure_holds_all_that_is_really_imported():
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     imported = {path for path in run.stdout.split() if not path.endswith("__init__.py")}
     assert imported <= set(map(str, closure(engine)))
-
-
-@pytest.fixture
-def project(tmp_path):
-    """A project with a package of its own, a copy of which is installed elsewhere."""
-    for package in (tmp_path / "src" / "convexbn", tmp_path / "elsewhere" / "convexbn"):
-        (package / "solvers").mkdir(parents=True)
-        (package / "__init__.py").write_text("")
-        (package / "solvers" / "gated.py").write_text("tolerance = 1e-6\n")
-    return tmp_path
-
-
-def test_a_copy_of_the_project_s_package_is_as_good(project):
-    check_package(project, project / "elsewhere" / "convexbn")
-    check_package(project, project / "src" / "convexbn")
-    shutil.rmtree(project / "src")
-    check_package(project, project / "elsewhere" / "convexbn")  # the workflow without its package
-
-
-@pytest.mark.parametrize("name", ["solvers/gated.py", "solvers/new.py"])
-def test_another_package_of_the_name_is_refused(name, project):
-    """PYTHONPATH names another version, or an installed copy is older than the project."""
-    other = project / "elsewhere" / "convexbn"
-    (other / name).write_text("tolerance = 1e-2\n")
-    with pytest.raises(ValueError, match=r"imports convexbn from .*elsewhere.*unset PYTHONPATH"):
-        check_package(project, other)

@@ -96,8 +96,6 @@ def test_make_figures_draws_all_of_them_from_what_is_kept(finished, tmp_path):
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(path.read_bytes())
     words = command("--configfile", config, "--nolock", directory=tmp_path)
-    # Make leaves out PYTHONPATH, by which these tests may find their package.
-    words = ["env", f"PYTHONPATH={os.environ.get('PYTHONPATH', '')}", *words]
     make = ["make", "figures", "--old-file=.venv/installed", f"SNAKEMAKE={shlex.join(words)}"]
     subprocess.run(make, cwd=ROOT, check=True, capture_output=True)
     drawn = {path.relative_to(new) for path in new.rglob("*.p*") if path.suffix != ".csv"}

@@ -3,6 +3,13 @@
 from snakemake.pathvars import Pathvars
 from snakemake.settings.types import DeploymentMethod
 
+# The project's own package, also after the project was moved, and no other that PYTHONPATH names.
+SOURCE = f"{workflow.basedir}/src"
+if sys.path[0] != SOURCE:
+    sys.path.insert(0, SOURCE)
+    PATHS = filter(None, [SOURCE, os.environ.get("PYTHONPATH")])
+    os.environ["PYTHONPATH"] = os.pathsep.join(PATHS)  # of the jobs
+
 from convexbn.pipeline import configs, dependencies, interpreters
 
 sys.executable = interpreters.Quoted(sys.executable)
@@ -17,7 +24,6 @@ def checked(function, *arguments):
 
 
 checked(configs.check_place, workflow.basedir)
-checked(dependencies.check_package, workflow.basedir)
 if DeploymentMethod.CONDA in getattr(
     workflow.deployment_settings, "deployment_method", ()
 ):

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from convexbn.imports import PACKAGE, digest, module_of
+from convexbn.imports import digest, module_of
 
 
 def code_of(script: str | Path, *names: str) -> str:
@@ -24,26 +24,3 @@ def code_of(script: str | Path, *names: str) -> str:
         If an import of the script, or of a module that it rests on, cannot be followed.
     """
     return digest(script, *map(module_of, names))
-
-
-def check_package(project: str | Path, package: Path = PACKAGE) -> None:
-    """Raise ValueError if the package that is imported is another than the project's own.
-
-    Parameters
-    ----------
-    project : path
-        Folder of the workflow. A copy of its package that was installed elsewhere is as good.
-    package : Path
-        The package that is imported.
-    """
-    own = Path(project) / "src" / package.name
-    if own.is_dir() and not own.samefile(package) and _modules(own) != _modules(package):
-        raise ValueError(
-            f"Python imports {package.name} from {package}, which differs from this project's own "
-            f"in {own}; unset PYTHONPATH, or install the project again (pip install --editable .)"
-        )
-
-
-def _modules(package: Path) -> dict[str, str]:
-    paths = package.rglob("*.py")
-    return {str(path.relative_to(package)): path.read_text(encoding="utf-8") for path in paths}
