@@ -1,11 +1,12 @@
 """The interpreter in command lines."""
 
+import os
 import subprocess
 
 import pytest
 from snakemake.utils import format as snakemake_format
 
-from convexbn.pipeline.interpreters import Quoted
+from convexbn.pipeline.interpreters import Quoted, find_first
 
 
 @pytest.mark.parametrize("name", ["my repo", "it's", "$HOME", "a#b", "a;b", "a&b(c)", "plain"])
@@ -25,3 +26,18 @@ def test_it_is_the_path_itself_otherwise():
     assert python == "/my repo/bin/python"
     assert Quoted(Quoted(python)) == python
     assert f"{Quoted('/bin/python')}" == "/bin/python"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", "/our src"),
+        ("/other:/third", "/our src:/other:/third"),
+        ("/other:/our src:", "/our src:/other"),
+    ],
+)
+def test_a_folder_is_looked_into_first(before, after, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", before)
+    find_first("/our src")
+    find_first("/our src")
+    assert os.environ["PYTHONPATH"] == after

@@ -41,6 +41,12 @@ def labels_of(name, run, *settings):
     return sheet.labels_of(name, run, method_of(run), *settings)
 
 
+def published(wc, function):
+    """Return a function of the file with published values; None for a figure without them."""
+    path = f"{workflow.basedir}/config/published.csv"
+    return checked(function, path) if wc.get("figure") in sheet.COMPARED else None
+
+
 def drawn(stem, caption, subcategory, label):
     """Return the outputs of a plot: a .pdf, and a .png with its caption for the report."""
     page = {"caption": f"../report/{caption}.rst", "subcategory": subcategory}

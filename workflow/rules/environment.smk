@@ -4,14 +4,10 @@ from snakemake.pathvars import Pathvars
 from snakemake.settings.types import DeploymentMethod
 
 # The project's own package, also after the project was moved, and no other that PYTHONPATH names.
-SOURCE = f"{workflow.basedir}/src"
-if sys.path[0] != SOURCE:
-    sys.path.insert(0, SOURCE)
-    PATHS = filter(None, [SOURCE, os.environ.get("PYTHONPATH")])
-    os.environ["PYTHONPATH"] = os.pathsep.join(PATHS)  # of the jobs
-
+sys.path.insert(0, f"{workflow.basedir}/src")
 from convexbn.pipeline import configs, dependencies, interpreters
 
+interpreters.find_first(sys.path[0])
 sys.executable = interpreters.Quoted(sys.executable)
 
 

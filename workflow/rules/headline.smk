@@ -10,19 +10,12 @@ FIGURES = {  # label in the report
     "certificates": "7 certificates",
     "spectrum": "8 spectrum",
 }
-PUBLISHED = f"{workflow.basedir}/config/published.csv"
 if CONVEX:
     OUTPUTS += ["<results>/tables/runs.csv", "<results>/tables/methods.csv"]
     CLAIMS["convexbn.experiments.headline.statements.headline"] = {
         "tables": {"runs": ["<results>/tables/runs.csv"]},
         "settings": {"datasets": sheet.sized(DATASETS)},
     }
-
-
-def published(wc, function):
-    """Return a function of the file with published values; None for a figure without them."""
-    return checked(function, PUBLISHED) if wc.get("figure") in sheet.COMPARED else None
-
 
 for NAME in DATASETS:
     NAMES = sheet.figures_of(NAME, DATASETS, CONVEX, FIGURES)

@@ -1,6 +1,14 @@
 """The Python interpreter that runs the scripts."""
 
+import os
 import shlex
+
+
+def find_first(folder: str) -> None:
+    """Let the Pythons that are started from here look for packages in a folder first."""
+    others = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    rest = [other for other in others if other not in ("", folder)]
+    os.environ["PYTHONPATH"] = os.pathsep.join([folder, *rest])
 
 
 class Quoted(str):
