@@ -160,8 +160,8 @@ def test_the_state_that_other_code_came_to_is_not_used(tmp_path, monkeypatch, ca
     """A module that the engine imports has been edited since."""
     features, path = make_features(), tmp_path / "run.checkpoint"
     train_until(2, features, GROUPS, path, monkeypatch)
-    networks, read = Path(networks_module.__file__), Path.read_bytes
-    monkeypatch.setattr(Path, "read_bytes", lambda p: read(p) + b"#" * (p == networks))
+    networks, read = Path(networks_module.__file__), Path.read_text
+    monkeypatch.setattr(Path, "read_text", lambda p, **how: read(p, **how) + "#" * (p == networks))
     with caplog.at_level(logging.WARNING):
         training.train(features, GROUPS, checkpoint=path)
     assert "other settings, data or code: starting over" in caplog.text

@@ -5,6 +5,7 @@ Each artifact carries its provenance inside the file, and is written whole or no
 """
 
 import json
+import os
 import platform
 import re
 import shutil
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _VERSIONS = ("convexbn", "numpy", "torch")
+# This file in a checkout of the project. A copy in an environment lies elsewhere, or is not tracked
+# by the repository that it lies in.
+_HERE = "src/convexbn/pipeline/artifacts.py"
 
 
 def provenance(
@@ -41,8 +45,7 @@ def provenance(
         Settings of the stage that wrote the result, of types that JSON has.
     """
     return {
-        "commit": _git("rev-parse", "HEAD"),
-        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        **_commit(),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in _VERSIONS},
         "machine": platform.machine(),
@@ -52,12 +55,26 @@ def provenance(
     }
 
 
+def _commit() -> dict[str, Any]:
+    """Return the commit of this project's checkout, None for an installed copy or without git."""
+    if _git("ls-files", "--full-name", Path(__file__).name) != _HERE:
+        return {"commit": None, "dirty": False}
+    changes = _git("status", "--porcelain", "--untracked-files=no")
+    return {"commit": _git("rev-parse", "HEAD"), "dirty": bool(changes)}
+
+
 def _git(*arguments: str) -> str | None:
-    """Return git's answer on the package's checkout; None for an installed copy or without git."""
+    """Return git's answer about the folder of this file; None if it has none.
+
+    Variables of git, as its hooks set them, would make it speak of another repository.
+    """
     if shutil.which("git") is None:
         return None
-    command = ["git", "-C", str(Path(__file__).parent), *arguments]
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = {key: text for key, text in os.environ.items() if not key.startswith("GIT_")}
+    command = ["git", "--no-optional-locks", "-C", str(Path(__file__).parent), *arguments]
+    run = subprocess.run(
+        command, capture_output=True, encoding="utf-8", check=False, env=environment
+    )
     return run.stdout.strip() if run.returncode == 0 else None
 
 

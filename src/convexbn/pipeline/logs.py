@@ -4,6 +4,7 @@ Snakemake's `script:` does not fill `log:`, and a crash would leave it empty.
 """
 
 import faulthandler
+import io
 import logging
 import os
 import sys
@@ -28,6 +29,9 @@ def start(path: str | Path) -> None:
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.close(descriptor)
+    for stream in (sys.stdout, sys.stderr):  # whatever the locale; names of files need not be text
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     faulthandler.enable()
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr
