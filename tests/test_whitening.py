@@ -369,6 +369,21 @@ def test_neither_the_optimum_nor_the_largest_penalty_sees_units(digits):
     assert largest[1] == pytest.approx(largest[0], rel=1e-11)
 
 
+def test_nearly_dependent_features_cost_no_orthogonality():
+    X = np.vander(10 * np.random.default_rng(0).random(200), 8)  # the last is constant
+    U = whiten(X).U
+    assert U.shape == (200, 8)
+    np.testing.assert_allclose(U.T @ U, np.eye(8), atol=10 * EPS)
+
+
+def test_a_constant_feature_may_be_of_any_size():
+    X = draw()
+    w = whiten(np.c_[X, np.full(40, 1.7e308)])
+    np.testing.assert_allclose(w.U @ w.U.T, projection(X), atol=ROUNDING)
+    assert w.mean[-1] == 1.7e308
+    assert not w.V[-1].any()
+
+
 def test_constant_columns_are_dropped_and_said_if_they_are_not_quite_constant():
     X = draw()
     with warnings.catch_warnings(action="error"):

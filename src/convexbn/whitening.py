@@ -28,6 +28,7 @@ from convexbn.svd import check_range, largest_entries, lengths, svd
 
 _ROUNDINGS = 2  # in float64 of numbers that were computed
 _FAR = 16  # from zero in units of the spread: its mean is taken twice
+_OFF = 5e-14  # cosine of singular and constant vector that is not let stand
 _LEAST = 1e-300  # singular value whose inverse, times what is of order 1, float64 holds
 
 # From the ratios sigma_i / sigma_1 and the filter's value c to the gains f, by name.
@@ -212,6 +213,8 @@ def whiten(X: ArrayLike, rank: int | None = None, energy: float | None = None) -
     C = as_array("X", X)
     if C.ndim != 2 or 0 in C.shape:
         raise ValueError(f"X must be a non-empty matrix of shape (n, d), got shape {C.shape}")
+    start = np.where(C.max(axis=0) == C.min(axis=0), C[0], 0)
+    C -= start  # features that do not vary have no size
     unit = _power_of_two(largest_entries(C).max())
     check_range(largest_entries(C))
     C /= unit
@@ -219,11 +222,12 @@ def whiten(X: ArrayLike, rank: int | None = None, energy: float | None = None) -
     mean = _centre(C, rounding)
     U, sigma, V = svd(C, rounding)
     _check_rank(sigma * unit)
+    _centre_exactly(U)
     full = Whitening(
         U=_with_constant(U, len(C)),
         singular_values=sigma * unit,
         V=V,
-        mean=mean * unit,
+        mean=start + mean * unit,
         total_energy=float(_squares(sigma * unit).sum()),
         gains=np.ones(len(sigma)),
     )
@@ -233,9 +237,8 @@ def whiten(X: ArrayLike, rank: int | None = None, energy: float | None = None) -
 def _centre(C: np.ndarray, rounding: np.ndarray) -> np.ndarray:
     """Subtract the mean of each column of C, in place, and return it.
 
-    Columns that do not vary, or by less than their rounding, become 0.
+    Columns that vary by less than their rounding become 0.
     """
-    constant = C.max(axis=0) == C.min(axis=0)
     before, mean = lengths(C), C.mean(axis=0)
     C -= mean
     # The rounding of a mean is relative to the data, not to what is left after it.
@@ -243,15 +246,23 @@ def _centre(C: np.ndarray, rounding: np.ndarray) -> np.ndarray:
     rest = C[:, far].mean(axis=0)
     C[:, far] -= rest
     mean[far] += rest
-    lost = ~constant & (lengths(C) <= rounding)
+    after = lengths(C)
+    lost = (after > 0) & (after <= rounding)
     if lost.any():
         warnings.warn(
             f"columns {np.flatnonzero(lost).tolist()} of X vary by less than the rounding of their "
             "numbers and count as constant; subtract an offset before they are rounded",
             stacklevel=3,
         )
-    C[:, constant | lost] = 0
+    C[:, lost] = 0
     return mean
+
+
+def _centre_exactly(U: np.ndarray) -> None:
+    """Subtract from singular vectors, in place, what a small singular value made of rounding."""
+    mean = U.mean(axis=0)
+    far = np.abs(mean) * np.sqrt(len(U)) > _OFF
+    U[:, far] -= mean[far]
 
 
 def _squares(sigma: np.ndarray) -> np.ndarray:
