@@ -258,12 +258,25 @@ def test_zero_targets():
     assert solved(zero, initial=np.ones(problem.shape)).certificate.objective < 1e-6
 
 
-def test_targets_whose_squares_overflow_are_not_certified():
-    problem = instances.make(12)
-    huge = replace(problem, Y=1e200 * problem.Y, beta=1e200 * problem.beta)
-    certificate = solved(huge).certificate
-    assert not certificate.converged
-    assert certificate.iterations == 0
+@pytest.mark.parametrize("exponent", [-990, -170, 170, 990])  # 1e-298 to 1e298
+@pytest.mark.parametrize("model", ["gated", "relu", "relu_bn"])
+def test_targets_have_any_unit(model, exponent):
+    """Squares of these targets over- or underflow, and the network is the same in their unit."""
+    problem = instances.make_cones(model, 12)
+    U, D, y, beta = problem.data
+    unit = 2.0**exponent
+    one, snapshots = solve(U, D, y, beta, model=model), []
+    other = solve(U, D, unit * y, unit * beta, model=model, callback=snapshots.append)
+    assert other.certificate.converged
+    # Gated weights are in float32 where this has the range for them.
+    rounding = 2**-23 if model == "gated" else 0
+    expected = unit * one.weights.astype(np.float64)
+    np.testing.assert_allclose(other.weights, expected, rtol=rounding)
+    objective = one.certificate.objective * unit * unit
+    assert other.certificate.objective == pytest.approx(objective, rel=1e-6)
+    assert snapshots[-1].beta == unit * beta
+    judged = certify(U, D, unit * y, unit * beta, snapshots[-1].weights, model=model)
+    assert judged.objective == pytest.approx(snapshots[-1].objective, rel=1e-9)
 
 
 def steer(monkeypatch, gap):

@@ -68,6 +68,22 @@ def test_scalar_activations_are_the_shrunk_parts(n, seed, beta):
     np.testing.assert_allclose(scores, expected, atol=1e-10)
 
 
+@pytest.mark.parametrize("offset", [0.0, 1e6])
+def test_network_predicts_a_sample_as_in_the_training_set(offset):
+    """As it comes, one sample at a time: the statistics are those of the whitened data."""
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((12, 15)) + offset, rng.standard_normal(12)
+    network = closed_form(X, y, 0.3).network
+    assert not network.training
+    alone = torch.cat([network(torch.as_tensor(x)[None]) for x in X]).detach()[:, 0]
+    parts = np.maximum(y, 0), np.maximum(-y, 0)
+    shrunk = [z * (1 - 0.3 / np.linalg.norm(z)) for z in parts]
+    # Rounding of the offset, times the condition number of X, below 100.
+    np.testing.assert_allclose(alone, shrunk[0] - shrunk[1], atol=1e-13 * max(100, offset))
+    again = copy.deepcopy(network).set_statistics(X)
+    torch.testing.assert_close(again.predict(X)[:, 0], alone, rtol=0, atol=1e-13 * max(100, offset))
+
+
 def scalar_dual(y, beta):
     """Largest v^T y - ||v||^2/2 where no activation z >= 0, ||z|| <= 1, has |v^T z| > beta."""
     v = cp.Variable(len(y))

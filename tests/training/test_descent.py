@@ -66,6 +66,25 @@ def test_the_history_runs_from_the_starts_to_the_networks():
     assert all(torch.equal(parameters(net), old) for net, old in zip(networks, before, strict=True))
 
 
+@pytest.mark.parametrize("mode", ["training", "evaluation"])
+def test_trained_networks_predict_by_the_statistics_of_their_samples(mode):
+    """Whatever the mode of the starts, and the statistics that they had."""
+    X, y = data.regression(8, 2, seed=2)
+    networks = starts(2)
+    if mode == "evaluation":
+        networks = [network.set_statistics(X + y[:, None]).eval() for network in networks]
+    done = descend(networks, X, y, 0.1, Descent(20, 0.1, trials=2))
+    np.testing.assert_array_equal(
+        done.objectives, descend(starts(2), X, y, 0.1, Descent(20, 0.1, trials=2)).objectives
+    )
+    for network in done.networks:
+        assert not network.training
+        batch, alone = torch.as_tensor(X), torch.as_tensor(X[:1])
+        found, single = network(batch), network(alone)
+        torch.testing.assert_close(single, found[:1], rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(network.train()(batch), found, rtol=1e-12, atol=1e-12)
+
+
 def test_many_starts_reach_a_known_optimum():
     X, y = data.regression(6, 7, seed=3)
     done = descend(starts(4, 6, 7, 20), X, y, 0.2, Descent(1000, 0.1, trials=4))

@@ -269,13 +269,11 @@ def test_losses_and_calibration_are_those_of_the_final_scores():
     final, before = history[-len(SWEEP.members) :], history[: -len(SWEEP.members)]
     for index, row in enumerate(final):
         network = draw(features, SWEEP, torch.Generator())
-        own = [name for name, _ in network.top.named_parameters()]
-        network.top.load_state_dict(parameters_of(parameters, index, own))
-        statistics = network.statistics(torch.as_tensor(features["X_train"]))
+        network.top.load_state_dict(parameters_of(parameters, index, parameters))
         scores, labels = {}, {}
         for split in ("train", "validation", "test"):
             X = torch.as_tensor(features[f"X_{split}"])
-            scores[split] = network.predict(X, statistics).numpy()
+            scores[split] = network.predict(X).numpy()
             labels[split] = features[f"labels_{split}"]
         for split in ("train", "test"):
             residual = scores[split] - np.eye(C)[labels[split]]

@@ -28,10 +28,10 @@ def facets(D: torch.Tensor, rank: int) -> torch.Tensor | None:
     Tensor of int, shape (P, f), or None
         f is the largest number of facets; patterns with fewer repeat their first. None unless D is
         known to hold every arrangement, which it does if all its patterns differ and their number
-        is that of n points in general position.
+        is that of n points in general position. Samples of rank 1 are not: their planes coincide.
     """
     n, P = D.shape
-    if number_of_arrangements(n, rank) != P:
+    if number_of_arrangements(n, rank) != P or (rank == 1 and n > 1):
         return None
     hashes, keys = _hashes(D)
     known = hashes.sort().values

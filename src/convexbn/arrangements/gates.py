@@ -27,7 +27,7 @@ Array = TypeVar("Array", np.ndarray, "torch.Tensor")
 
 
 def activation(U: Array, G: Array) -> Array:
-    """Return the activation patterns `U G >= 0` of gates.
+    """Return the activation patterns of gates, which are open where `U G >= 0`.
 
     Parameters
     ----------
@@ -64,8 +64,8 @@ def _pair(U: Any, G: Any) -> tuple[Any, Any]:
 
 
 def active(U: Array, G: Array) -> Array:
-    """Return `U G >= 0` for arrays or tensors that fit together; `= 0` is decided nowhere else."""
-    pieces = [U[..., rows, :] @ G >= 0 for rows in _chunks(U.shape[-2], G.shape[-1])]
+    """Return the patterns for arrays or tensors that fit together."""
+    pieces = [is_open(U[..., rows, :] @ G) for rows in _chunks(U.shape[-2], G.shape[-1])]
     if len(pieces) == 1:
         return pieces[0]
     if isinstance(U, np.ndarray):
@@ -73,6 +73,11 @@ def active(U: Array, G: Array) -> Array:
     import torch  # so that a script that samples gates does not wait for it
 
     return torch.cat(pieces, -2)
+
+
+def is_open(Z: Array) -> Array:
+    """Return where gates with the pre-activations Z are open; no other place decides about 0."""
+    return Z >= 0
 
 
 def _chunks(n: int, P: int) -> Iterator[slice]:

@@ -18,7 +18,8 @@ from convexbn.inputs import (
     check_positive,
     check_same_length,
 )
-from convexbn.networks.two_layer import Network
+from convexbn.networks.interface import Network
+from convexbn.networks.normalization import in_mode
 from convexbn.programs.losses import LOSSES
 
 
@@ -51,7 +52,7 @@ def network_objective(
     network = copy.deepcopy(network).double()
     X, Y = (as_tensor(name, A, device=network.w.device) for name, A in (("X", X), ("Y", Y)))
     _check_samples(network, X, Y)
-    scores = network.predict(X, network.statistics(X))
+    scores = network.set_statistics(X).predict(X)
     Y = Y.reshape(scores.shape)
     LOSSES[loss].check_targets(Y)
     return float(LOSSES[loss].value(scores, Y) + beta / 2 * network.penalty())
@@ -84,7 +85,8 @@ def batch_objective(
         the sum holds the gradient of each member in its slice.
     """
     value = LOSSES[loss].value
-    scores = network(X)
+    with in_mode(network, training=True):
+        scores = network(X)
     losses = value(scores, Y) if scores.ndim == 2 else torch.stack([value(F, Y) for F in scores])
     return losses + beta / 2 * network.squares()
 

@@ -29,7 +29,8 @@ class Solution:
     model, loss, penalty : str
         The terms of the program that it solves.
     dual : ndarray or Tensor, shape (n, C), optional
-        Dual variable of the gated program, from which the referee computes its bound.
+        Dual variable from which the referee computes its bound; None for model "relu", whose bound
+        comes from the weights' own residual.
     multipliers : ndarray or Tensor, shape (2, P, h), optional
         Multipliers of the ReLU models' constraints, from which the referee computes its bound.
     """
@@ -81,7 +82,9 @@ class Solution:
             If D is missing for model "gated", or for model "relu_bn", whose neurons have to be
             normalized by the training samples.
         """
-        W = torch.as_tensor(self.weights)
+        W = torch.as_tensor(
+            self.weights
+        ).double()  # they can be stored in float32, as exact numbers
         U = torch.as_tensor(U, dtype=W.dtype, device=W.device)
         patches, rows = len(U) if U.ndim == 3 else 1, U.reshape(-1, U.shape[-1])
         if self.model == "gated":
@@ -95,7 +98,7 @@ class Solution:
         else:
             raise ValueError(
                 "model 'relu_bn' normalizes by its training samples: predict with "
-                "recover_network(solution, X)"
+                "recover_network(solution, X).predict(X_new)"
             )
         F = pooled(F, patches)
         return F if torch.is_tensor(self.weights) else F.numpy()

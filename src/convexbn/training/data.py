@@ -10,7 +10,7 @@ from torch import nn
 
 from convexbn.data.preprocessing import targets_of
 from convexbn.inputs import as_array, as_tensor, as_whole, check_same_length
-from convexbn.networks.normalization import BLOCK, Statistics
+from convexbn.networks.normalization import BLOCK
 from convexbn.training.augmentation import Augmentation
 from convexbn.training.sweeps import Sweep
 
@@ -115,13 +115,16 @@ class TrainingData:
         return X.view(e, -1, self.h), Y.view(e, -1, self.outputs)
 
     @torch.no_grad()
-    def scores(self, network: nn.Module, split: str, statistics: Statistics | None) -> torch.Tensor:
-        """Return the scores of a stack on a split, (e, m, C), in blocks that fit the cache."""
+    def scores(self, network: nn.Module, split: str) -> torch.Tensor:
+        """Return the scores of a stack on a split, (e, m, C), in blocks that fit the cache.
+
+        The stack is in evaluation mode.
+        """
         hidden = max(p.numel() for p in network.parameters()) // self.h  # of a row
         samples = max(1, BLOCK // (hidden * self.patches))
         return torch.cat(
             [
-                network(X.view(-1, self.h), statistics)  # (e, m K, C)
+                network(X.view(-1, self.h))  # (e, m K, C)
                 .unflatten(-2, (len(X), self.patches))
                 .mean(-2)
                 for X in self.X[split].split(samples)

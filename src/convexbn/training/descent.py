@@ -27,8 +27,9 @@ from convexbn.inputs import (
     check_momentum,
     check_positive,
 )
+from convexbn.networks.interface import Network
 from convexbn.networks.objectives import batch_objective, network_objective
-from convexbn.networks.two_layer import Network, stack
+from convexbn.networks.two_layer import stack
 from convexbn.training.schedules import SCHEDULES, log_spaced
 
 # "gd" is gradient descent: SGD on the full batch.
@@ -125,7 +126,7 @@ class Trials:
     Attributes
     ----------
     networks : list of Module
-        One per trial, in float64.
+        One per trial, in float64 and in evaluation mode, with the statistics of the samples.
     objectives : ndarray, shape (trials,)
         :func:`convexbn.networks.objectives.network_objective` of the final networks.
     iterations : ndarray of int, shape (evaluations,)
@@ -181,7 +182,7 @@ def descend(
     for iteration, values in settings.run(network, objective):
         if iteration in evaluated:
             history[iteration] = values.cpu().numpy().copy()
-    members = unstack(network, networks)
+    members = [member.set_statistics(X).eval() for member in unstack(network, networks)]
     final = np.array([network_objective(member, X, Y, beta, loss) for member in members])
     return Trials(members, final, np.array(list(history)), np.array(list(history.values())))
 
@@ -191,9 +192,8 @@ def unstack(network: Network, networks: Sequence[Network]) -> list[Network]:
 
     The reverse of `stack(networks)`: `networks` give the architecture.
     """
-    stacked = dict(network.named_parameters())
+    state = network.state_dict()
     members = [copy.deepcopy(member).double() for member in networks]
     for i, member in enumerate(members):
-        for name, parameter in member.named_parameters():
-            parameter.data.copy_(stacked[name].detach()[i])
+        member.load_state_dict({name: values[i] for name, values in state.items()})
     return members

@@ -78,8 +78,9 @@ def train(
     parameters : dict of tensors
         The final networks on the CPU, one slice per member in the order of `sweep.members`, the
         members of `sweep.tuning` before those of `sweep.remaining`: their parameters by name, and
-        for BN `mean` and `variance`, the statistics of the training set. For "convex" it holds the
-        `weights` of the program, as in :class:`convexbn.Solution`.
+        for BN `mean` and `variance`, the statistics of the training set; slice i is the state of
+        network i for `load_state_dict`. For "convex" it holds the `weights` of the program, as in
+        :class:`convexbn.Solution`.
 
     Raises
     ------
