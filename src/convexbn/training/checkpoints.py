@@ -12,7 +12,7 @@ import torch
 
 from convexbn.files import atomic
 from convexbn.imports import PACKAGE, closure
-from convexbn.inputs import ArrayLike
+from convexbn.inputs import ArrayLike, as_array
 
 EVERY = 30.0  # seconds between two writes, at least
 SHARE = 0.02  # of the time, at most, goes into writing: large states are written less often
@@ -90,7 +90,7 @@ def fingerprint(settings: str, arrays: dict[str, ArrayLike], code: str | Path) -
     for module in closure(code):
         digest.update(str(module.relative_to(PACKAGE)).encode() + module.read_bytes())
     for name, values in sorted(arrays.items()):
-        array = np.ascontiguousarray(values)
+        array = as_array(name, values, None, finite=False, copy=False)
         digest.update(f"{name} {array.dtype} {array.shape}".encode())
         digest.update(array.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()

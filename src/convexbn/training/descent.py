@@ -172,6 +172,7 @@ def descend(
     ValueError
         As :func:`convexbn.networks.objectives.network_objective`.
     """
+    check_between("the number of networks", len(networks), 1, 10**9)
     device = networks[0].w.device
     X, Y = (as_tensor(name, A, device=device) for name, A in (("X", X), ("Y", Y)))
     network_objective(networks[0], X, Y, beta, loss)  # refuses what does not fit together
