@@ -262,7 +262,7 @@ def test_rank_out_of_range(rank):
         whiten(draw(d=6), rank=rank)
 
 
-@pytest.mark.parametrize("energy", [0, -0.1, 1.0001, np.nan])
+@pytest.mark.parametrize("energy", [0, -0.1, 1.0001, np.nan, "0.9", True])
 def test_energy_out_of_range(energy):
     with pytest.raises(ValueError, match=r"energy must be a share in \(0, 1\]"):
         whiten(draw(), energy=energy)

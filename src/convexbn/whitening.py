@@ -23,7 +23,14 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from convexbn.containers import precision
-from convexbn.inputs import ArrayLike, as_array, check_between, check_choice, check_positive
+from convexbn.inputs import (
+    ArrayLike,
+    as_array,
+    check_between,
+    check_choice,
+    check_positive,
+    is_number,
+)
 from convexbn.svd import check_range, largest_entries, lengths, svd
 
 _ROUNDINGS = 2  # in float64 of numbers that were computed
@@ -168,7 +175,7 @@ class Whitening:
         return replace(self, U=U, gains=self.gains * gains)
 
     def _rank_of(self, energy: float) -> int:
-        if not 0 < energy <= 1:
+        if not (is_number(energy) and 0 < energy <= 1):
             raise ValueError(f"energy must be a share in (0, 1], got {energy!r}")
         kept = np.cumsum(_squares(self.singular_values))
         wanted = energy * self.total_energy

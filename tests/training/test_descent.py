@@ -129,6 +129,8 @@ def test_samples_of_any_kind_are_taken(given_as):
     [
         ({"networks": []}, "the number of networks must be from 1"),
         ({"X": np.full((8, 2), np.nan)}, "X must be finite"),
+        ({"X": 1e-200 * data.regression(8, 2, seed=1)[0]}, "must vary by .* standardize it"),
+        ({"X": 1e200 * data.regression(8, 2, seed=1)[0]}, "must vary by .* standardize it"),
         ({"Y": np.ones(7)}, "X and Y must have one row per sample, got 8 and 7"),
         ({"Y": ["a"] * 8}, "Y must be an array of real numbers"),
         ({"beta": 0}, "beta must be > 0"),
