@@ -298,6 +298,21 @@ def test_each_column_has_its_own_rounding():
     np.testing.assert_allclose(w.U @ (w.U.T @ y), y, atol=1e-6)  # in the span, to single precision
 
 
+def test_energy_tells_of_directions_that_rounding_hides():
+    """Deviations of 1 about 1e6 are stored to 1/16, and a difference of 1/100 is not."""
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((2, 200))
+    X = (1e6 + np.c_[a, b, a + 0.01 * rng.standard_normal(200)]).astype("f4")
+    w = whiten(X)
+    assert w.rank == 2
+    assert 0.999 < w.energy < 0.99999
+    assert w.truncate(rank=2).energy == w.energy
+    assert w.truncate(energy=0.9).rank == 2
+    with pytest.raises(ValueError, match="is no more than the rounding of the data"):
+        w.truncate(energy=1.0)
+    assert whiten(X, energy=1.0).rank == 2
+
+
 def test_each_column_of_a_frame_has_its_own_precision():
     """What is rounding in single precision is data in double precision."""
     rng = np.random.default_rng(0)
