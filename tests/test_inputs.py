@@ -33,7 +33,10 @@ def test_positive(value):
     inputs.check_positive("beta", value)
 
 
-@pytest.mark.parametrize("value", [0, -1, 0.0, math.nan, math.inf, True, "1e-3", None, [1.0]])
+@pytest.mark.parametrize(
+    "value",
+    [0, -1, 0.0, math.nan, math.inf, True, "1e-3", None, [1.0], 1j, np.complex128(1), 10**400],
+)
 def test_not_positive(value):
     with pytest.raises(ValueError, match=r"beta must be (a number )?> 0.*got"):
         inputs.check_positive("beta", value)
@@ -54,6 +57,8 @@ def test_choice_and_length():
     inputs.check_choice("loss", "a", {"a": 1})
     with pytest.raises(ValueError, match="loss must be one of 'a', 'b', got 'c'"):
         inputs.check_choice("loss", "c", ["a", "b"])
+    with pytest.raises(ValueError, match=r"loss must be one of 'a', got \['a'\]"):
+        inputs.check_choice("loss", ["a"], {"a": 1})
     inputs.check_same_length("U", [1], "Y", np.ones((1, 3)))
     with pytest.raises(ValueError, match="U and Y must have one row per sample, got 1 and 2 rows"):
         inputs.check_same_length("U", [1], "Y", [1, 2])
@@ -68,6 +73,12 @@ def test_tolerance(value):
 def test_no_tolerance(value):
     with pytest.raises(ValueError, match="tol must be"):
         inputs.check_tolerance(value)
+
+
+@pytest.mark.parametrize("value", [1, -0.1, math.nan, "0.9", None, True])
+def test_no_momentum(value):
+    with pytest.raises(ValueError, match="momentum must be in"):
+        inputs.check_momentum(value)
 
 
 # --- the door -------------------------------------------------------------------------------------

@@ -262,7 +262,7 @@ def test_rank_out_of_range(rank):
         whiten(draw(d=6), rank=rank)
 
 
-@pytest.mark.parametrize("energy", [0, -0.1, 1.0001, np.nan])
+@pytest.mark.parametrize("energy", [0, -0.1, 1.0001, np.nan, "0.9", True])
 def test_energy_out_of_range(energy):
     with pytest.raises(ValueError, match=r"energy must be a share in \(0, 1\]"):
         whiten(draw(), energy=energy)
@@ -296,6 +296,21 @@ def test_each_column_has_its_own_rounding():
     assert w.rank == 4
     y = X[:, 1] - X[:, 1].mean()
     np.testing.assert_allclose(w.U @ (w.U.T @ y), y, atol=1e-6)  # in the span, to single precision
+
+
+def test_energy_tells_of_directions_that_rounding_hides():
+    """Deviations of 1 about 1e6 are stored to 1/16, and a difference of 1/100 is not."""
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((2, 200))
+    X = (1e6 + np.c_[a, b, a + 0.01 * rng.standard_normal(200)]).astype("f4")
+    w = whiten(X)
+    assert w.rank == 2
+    assert 0.999 < w.energy < 0.99999
+    assert w.truncate(rank=2).energy == w.energy
+    assert w.truncate(energy=0.9).rank == 2
+    with pytest.raises(ValueError, match="is no more than the rounding of the data"):
+        w.truncate(energy=1.0)
+    assert whiten(X, energy=1.0).rank == 2
 
 
 def test_each_column_of_a_frame_has_its_own_precision():
@@ -367,6 +382,21 @@ def test_neither_the_optimum_nor_the_largest_penalty_sees_units(digits):
     coordinates = [U.T @ (D * y[:, None]) for U in (w.U, other.U)]  # (r + 1, P)
     largest = [np.linalg.norm(c, axis=0).max() for c in coordinates]  # beta_max
     assert largest[1] == pytest.approx(largest[0], rel=1e-11)
+
+
+def test_nearly_dependent_features_cost_no_orthogonality():
+    X = np.vander(10 * np.random.default_rng(0).random(200), 8)  # the last is constant
+    U = whiten(X).U
+    assert U.shape == (200, 8)
+    np.testing.assert_allclose(U.T @ U, np.eye(8), atol=10 * EPS)
+
+
+def test_a_constant_feature_may_be_of_any_size():
+    X = draw()
+    w = whiten(np.c_[X, np.full(40, 1.7e308)])
+    np.testing.assert_allclose(w.U @ w.U.T, projection(X), atol=ROUNDING)
+    assert w.mean[-1] == 1.7e308
+    assert not w.V[-1].any()
 
 
 def test_constant_columns_are_dropped_and_said_if_they_are_not_quite_constant():

@@ -5,7 +5,8 @@ refuse what they do not take. Each error says what was expected, what was given,
 """
 
 import math
-from collections.abc import Collection, Iterable, Sequence, Sized
+import sys
+from collections.abc import Collection, Hashable, Iterable, Sequence, Sized
 from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
@@ -145,19 +146,26 @@ def check_finite(name: str, array: "np.ndarray | torch.Tensor") -> None:
         )
 
 
-def check_positive(name: str, value: object) -> None:
+def is_number(value: Any) -> bool:
+    """Return whether `value` is one real number of Python or NumPy, and no truth value."""
+    known = isinstance(value, int | float | np.integer | np.floating)
+    return known and not isinstance(value, bool)
+
+
+def check_positive(name: str, value: Any) -> None:
     """Raise ValueError unless `value` is a positive finite number."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+    if not is_number(value):
         raise ValueError(
             f"{name} must be a number > 0, got {value!r} of type {type(value).__name__}"
         )
-    if not (math.isfinite(value) and value > 0):
+    # An integer can be beyond the range of float.
+    if not 0 < value < (sys.float_info.max if isinstance(value, int) else math.inf):
         raise ValueError(f"{name} must be > 0 and finite, got {value!r}; choose a positive number")
 
 
 def check_choice(name: str, value: object, choices: Collection) -> None:
     """Raise ValueError unless `value` is one of `choices`."""
-    if value not in choices:
+    if not (isinstance(value, Hashable) and value in choices):
         known = ", ".join(repr(choice) for choice in choices)
         raise ValueError(f"{name} must be one of {known}, got {value!r}")
 
@@ -174,7 +182,7 @@ def check_between(name: str, value: object, low: float, high: float) -> None:
 
 def check_momentum(value: float) -> None:
     """Raise ValueError unless a momentum lies in [0, 1)."""
-    if not 0 <= value < 1:
+    if not (is_number(value) and 0 <= value < 1):
         raise ValueError(
             f"momentum must be in [0, 1), got {value!r}; 0 is plain gradient descent, 0.9 is usual"
         )

@@ -1,4 +1,4 @@
-"""The singular value decomposition of centred data whose features may be of any size.
+"""Centring, and the singular value decomposition, of data whose features may be of any size.
 
 An SVD in floating point is accurate relative to its largest singular value, so features in small
 units drown in the rounding of those in large ones. Batch normalization sees no units. Features
@@ -9,11 +9,15 @@ length 1 the data are
 
 an ordinary SVD of B, and M (r, d) is all that the sizes c enter. Its left singular vectors P come
 from a one-sided Jacobi iteration, which is accurate relative to each singular value if columns
-differ in size alone (Demmel and Veselic 1992; Drmac and Veselic 2008), in time r^3. Then `U = Q P`,
-and `V = diag(c) W diag(s) P diag(1/sigma) = diag(1/c) W diag(1/s) P diag(sigma)`.
+differ in size alone (Demmel and Veselic 1992; Drmac and Veselic 2008), in time r^3. Then `U = Q P`.
+
+Where features depend on each other, M is first written as that of independent ones, the largest,
+times the shares that these have in all: the rounding of a large feature would else pass for a share
+of a small one, and V be anything.
 """
 
 import logging
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -21,9 +25,8 @@ import numpy as np
 _logger = logging.getLogger(__name__)
 
 GRADED = 1e4  # largest ratio of the sizes of two features that one SVD takes
-_DIGITS = (
-    140  # between the largest and the smallest feature: the square of a ratio is an entry of V
-)
+_DIGITS = 140  # between two features: the square of their ratio is an entry of V
+_FAR = 16  # from zero in units of the spread: its mean is taken twice
 _SWEEPS = 60  # about 10 do
 _NOISES = 4  # left of a column that is a combination of others
 _EPS = np.finfo(np.float64).eps
@@ -35,6 +38,30 @@ class SVD(NamedTuple):
     U: np.ndarray  # (n, r)
     sigma: np.ndarray  # (r,), in descending order
     V: np.ndarray  # (d, r)
+
+
+def centre(C: np.ndarray, rounding: np.ndarray) -> np.ndarray:
+    """Subtract the mean of each column of C, in place, and return it.
+
+    Columns that vary by less than their rounding become 0.
+    """
+    before, mean = lengths(C), C.mean(axis=0)
+    C -= mean
+    # The rounding of a mean is relative to the data, not to what is left after it.
+    far = before > _FAR * lengths(C)
+    rest = C[:, far].mean(axis=0)
+    C[:, far] -= rest
+    mean[far] += rest
+    after = lengths(C)
+    lost = (after > 0) & (after <= rounding)
+    if lost.any():
+        warnings.warn(
+            f"columns {np.flatnonzero(lost).tolist()} of X vary by less than the rounding of their "
+            "numbers and count as constant; subtract an offset before they are rounded",
+            stacklevel=3,
+        )
+    C[:, lost] = 0
+    return mean
 
 
 def svd(C: np.ndarray, rounding: np.ndarray) -> SVD:

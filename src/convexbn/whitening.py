@@ -16,18 +16,25 @@ The penalty of the program then weighs a neuron's component in direction i by `1
 program has no BN network.
 """
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
 from convexbn.containers import precision
-from convexbn.inputs import ArrayLike, as_array, check_between, check_choice, check_positive
-from convexbn.svd import check_range, largest_entries, lengths, svd
+from convexbn.inputs import (
+    ArrayLike,
+    as_array,
+    check_between,
+    check_choice,
+    check_positive,
+    is_number,
+)
+from convexbn.svd import centre, check_range, largest_entries, lengths, svd
 
 _ROUNDINGS = 2  # in float64 of numbers that were computed
-_FAR = 16  # from zero in units of the spread: its mean is taken twice
+_ROUNDED = 1e-12  # in sums of squares, relative
+_OFF = 5e-14  # cosine of singular and constant vector that is not let stand
 _LEAST = 1e-300  # singular value whose inverse, times what is of order 1, float64 holds
 
 # From the ratios sigma_i / sigma_1 and the filter's value c to the gains f, by name.
@@ -52,8 +59,8 @@ class Whitening:
     mean : ndarray, shape (d,)
         Mean of the training samples.
     total_energy : float
-        Sum of all squared singular values, including those that a truncation dropped; in units of
-        the largest if float64 cannot hold their squares.
+        Sum of all squared singular values, including those that a truncation dropped and those
+        left out as rounding of the data; in units of the largest if float64 cannot hold squares.
     gains : ndarray, shape (r,)
         Gains f of the filter; all are 1 without a filter.
     """
@@ -85,7 +92,7 @@ class Whitening:
     def energy(self) -> float:
         """Share of the sum of squared singular values that is kept, each times its squared gain.
 
-        What is no more than the rounding of the data has no share.
+        It is below 1 where directions are left out as rounding of the data.
         """
         return float((self.gains**2 * _squares(self.singular_values)).sum() / self.total_energy)
 
@@ -167,17 +174,17 @@ class Whitening:
         return replace(self, U=U, gains=self.gains * gains)
 
     def _rank_of(self, energy: float) -> int:
-        if not 0 < energy <= 1:
+        if not (is_number(energy) and 0 < energy <= 1):
             raise ValueError(f"energy must be a share in (0, 1], got {energy!r}")
         kept = np.cumsum(_squares(self.singular_values))
         wanted = energy * self.total_energy
-        rounding = 1e-12  # in the sums, relative
-        if wanted > kept[-1] * (1 + rounding):
+        if wanted > kept[-1] * (1 + _ROUNDED):
             raise ValueError(
-                f"energy {energy} was asked of a design truncated to {self.energy:.6f} of it; "
-                "truncate the full design instead"
+                f"energy {energy} was asked of a design that holds {self.energy:.6f} of it, as the "
+                "rest was truncated or is no more than the rounding of the data; truncate the full "
+                "design instead, or ask for less"
             )
-        return int(np.searchsorted(kept, min(wanted, kept[-1]) * (1 - rounding))) + 1
+        return int(np.searchsorted(kept, min(wanted, kept[-1]) * (1 - _ROUNDED))) + 1
 
 
 def whiten(X: ArrayLike, rank: int | None = None, energy: float | None = None) -> Whitening:
@@ -212,51 +219,45 @@ def whiten(X: ArrayLike, rank: int | None = None, energy: float | None = None) -
     C = as_array("X", X)
     if C.ndim != 2 or 0 in C.shape:
         raise ValueError(f"X must be a non-empty matrix of shape (n, d), got shape {C.shape}")
+    start = np.where(C.max(axis=0) == C.min(axis=0), C[0], 0)
+    C -= start  # features that do not vary have no size
     unit = _power_of_two(largest_entries(C).max())
     check_range(largest_entries(C))
     C /= unit
     rounding = spacing * lengths(C)
-    mean = _centre(C, rounding)
+    mean = centre(C, rounding)
     U, sigma, V = svd(C, rounding)
     _check_rank(sigma * unit)
+    _centre_exactly(U)
     full = Whitening(
         U=_with_constant(U, len(C)),
         singular_values=sigma * unit,
         V=V,
-        mean=mean * unit,
-        total_energy=float(_squares(sigma * unit).sum()),
+        mean=start + mean * unit,
+        total_energy=_total_energy(sigma * unit, lengths(C) * unit),
         gains=np.ones(len(sigma)),
     )
-    return full.truncate(rank, energy)
+    # All of a design may hold less than was asked for, where the data are no better.
+    is_all = rank is None and is_number(energy) and energy == 1
+    return full if is_all else full.truncate(rank, energy)
 
 
-def _centre(C: np.ndarray, rounding: np.ndarray) -> np.ndarray:
-    """Subtract the mean of each column of C, in place, and return it.
-
-    Columns that do not vary, or by less than their rounding, become 0.
-    """
-    constant = C.max(axis=0) == C.min(axis=0)
-    before, mean = lengths(C), C.mean(axis=0)
-    C -= mean
-    # The rounding of a mean is relative to the data, not to what is left after it.
-    far = before > _FAR * lengths(C)
-    rest = C[:, far].mean(axis=0)
-    C[:, far] -= rest
-    mean[far] += rest
-    lost = ~constant & (lengths(C) <= rounding)
-    if lost.any():
-        warnings.warn(
-            f"columns {np.flatnonzero(lost).tolist()} of X vary by less than the rounding of their "
-            "numbers and count as constant; subtract an offset before they are rounded",
-            stacklevel=3,
-        )
-    C[:, constant | lost] = 0
-    return mean
+def _centre_exactly(U: np.ndarray) -> None:
+    """Subtract from singular vectors, in place, what a small singular value made of rounding."""
+    mean = U.mean(axis=0)
+    far = np.abs(mean) * np.sqrt(len(U)) > _OFF
+    U[:, far] -= mean[far]
 
 
-def _squares(sigma: np.ndarray) -> np.ndarray:
+def _squares(sigma: np.ndarray, first: float | None = None) -> np.ndarray:
     """Return squares; if float64 cannot hold them, in units of the first."""
-    return (sigma / _power_of_two(sigma[0])) ** 2
+    return (sigma / _power_of_two(sigma[0] if first is None else first)) ** 2
+
+
+def _total_energy(sigma: np.ndarray, sizes: np.ndarray) -> float:
+    """Return the sum of squares of the features of these sizes, in the units of `sigma`."""
+    kept, every = float(_squares(sigma).sum()), float(_squares(sizes, sigma[0]).sum())
+    return every if every > (1 + _ROUNDED) * kept else kept
 
 
 def _power_of_two(size: float) -> float:

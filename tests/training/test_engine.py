@@ -394,6 +394,8 @@ def test_digits_are_learned(network):
         ({"learning_rates": (-0.1,)}, "each learning rate and beta must be > 0"),
         ({"learning_rates": ("1e-3",)}, "each learning rate and beta must be a number"),
         ({"seeds": ()}, "seeds must name at least one value"),
+        ({"betas": 0.1}, "betas must name at least one value, in a tuple, got 0.1"),
+        ({"betas": iter([0.1])}, "betas must name at least one value, in a tuple, got <"),
         ({"momentum": 1.0}, r"momentum must be in \[0, 1\)"),
         ({"epochs": 0}, "epochs must be from 1"),
         ({"max_members": 0}, "max_members must be from 1"),

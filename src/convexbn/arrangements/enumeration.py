@@ -22,7 +22,7 @@ from convexbn.arrangements.hyperplanes import (
     interior_points,
     unit,
 )
-from convexbn.inputs import ArrayLike, check_between
+from convexbn.inputs import ArrayLike, check_between, is_number
 
 _LIMIT = 2_000_000
 _TOLERANCE = 1e-11  # far above rounding, far below what happens by chance among millions of cells
@@ -89,7 +89,7 @@ def arrangement_gates(
 
 def _check_tolerance(tolerance: float) -> None:
     """Raise ValueError unless the tolerance is above rounding and far below 1."""
-    if not 1e-14 <= tolerance <= 1e-3:
+    if not (is_number(tolerance) and 1e-14 <= tolerance <= 1e-3):
         raise ValueError(
             f"tolerance must be from 1e-14 to 1e-3, got {tolerance!r}; {_TOLERANCE} suits float64, "
             "and 1e-6 data that repeat to float32 precision"

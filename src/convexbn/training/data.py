@@ -68,7 +68,7 @@ class TrainingData:
         labels = {split: _labels(f"labels_{split}", features, Y) for split in SPLITS}
         _check(samples, Y, labels)
         if sweep.network == "bn":
-            _check_spread(samples["train"].flatten(1))
+            check_spread(samples["train"].flatten(1))
         h, seeds = samples["train"].shape[-1], sweep.seeds
         seconds = features.get("setup_seconds", np.zeros(len(seeds)))
         return cls(
@@ -194,9 +194,10 @@ def _check(
             )
 
 
-def _check_spread(X: torch.Tensor) -> None:
-    """Raise ValueError if batch normalization would lose the samples X (n, d) in rounding.
+def check_spread(X: torch.Tensor) -> None:
+    """Raise ValueError if batch normalization would lose the samples `X_train` in rounding.
 
+    X has shape (n, d), or (n, K h) for the patches of each sample.
     It has no units, but the squares of pre-activations have to be numbers, and their spread more
     than the rounding of their mean.
     """

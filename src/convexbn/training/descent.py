@@ -28,8 +28,10 @@ from convexbn.inputs import (
     check_positive,
 )
 from convexbn.networks.interface import Network
+from convexbn.networks.normalization import BatchNormalized
 from convexbn.networks.objectives import batch_objective, network_objective
 from convexbn.networks.two_layer import stack
+from convexbn.training.data import check_spread
 from convexbn.training.schedules import SCHEDULES, log_spaced
 
 # "gd" is gradient descent: SGD on the full batch.
@@ -170,11 +172,15 @@ def descend(
     Raises
     ------
     ValueError
-        As :func:`convexbn.networks.objectives.network_objective`.
+        As :func:`convexbn.networks.objectives.network_objective`, and for samples whose size or
+        offset batch normalization would lose in rounding.
     """
+    check_between("the number of networks", len(networks), 1, 10**9)
     device = networks[0].w.device
     X, Y = (as_tensor(name, A, device=device) for name, A in (("X", X), ("Y", Y)))
     network_objective(networks[0], X, Y, beta, loss)  # refuses what does not fit together
+    if any(isinstance(module, BatchNormalized) for module in networks[0].modules()):
+        check_spread(X.movedim(-2, 0).flatten(1))
     network = stack(networks).double()
     targets = Y.reshape(Y.shape[0], -1)
     objective = partial(batch_objective, X=X, Y=targets, beta=beta, loss=loss)

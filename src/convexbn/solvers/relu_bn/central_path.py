@@ -103,9 +103,8 @@ class Conditions:
         self.sigma = point.sigma(program)
         pairs = (self.sigma, point.omega), (point.c, point.lam), (Y * V, w)
         slacks = w.numel() if self.loss.slack else 0
-        self.mu = sum(float((a * b).sum()) for a, b in pairs) / (
-            point.tau.numel() + point.c.numel() + slacks
-        )
+        number = point.tau.numel() + point.c.numel() + slacks
+        self.mu = sum(float((a * b).sum()) for a, b in pairs) / number
         self.compliance = self.loss.compliance(V, Y)
         if self.loss.slack:
             self.compliance = self.compliance + w / (Y * V)
