@@ -10,7 +10,7 @@ from scipy.optimize import linprog
 from convexbn import enumerate_arrangements, solve, whiten
 from convexbn.arrangements.facets import facets
 from convexbn.programs.instances import make_program
-from convexbn.programs.relu_bn import formed
+from convexbn.programs.matrices import formed
 from convexbn.solvers.relu_bn import interior_point
 from convexbn.solvers.snapshots import Stopwatch, ignore
 

@@ -10,8 +10,8 @@ from instances import make_cones
 
 from convexbn import activation, certify, enumerate_arrangements, solve, whiten
 from convexbn.programs.instances import make_program
+from convexbn.programs.matrices import formed
 from convexbn.programs.relu import ReLUProgram
-from convexbn.programs.relu_bn import formed
 
 SCALAR_LOSSES = ("squared", "logistic", "squared_hinge")
 # Sums of a few hundred products in another order.

@@ -200,7 +200,7 @@ class ReLUProgram(ExactProgram):
     @cached_property
     def _bounding(self) -> Tensor:
         # A sample at the origin is in every cone.
-        return torch.linalg.vector_norm(self.U, dim=1) > 0
+        return self.U.any(dim=1)
 
     @cached_property
     def rows(self) -> Tensor:

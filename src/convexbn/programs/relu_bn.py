@@ -1,198 +1,29 @@
-"""Exact programs with one matrix per arrangement for the design and one for the constraints.
+"""The exact program of a network with BN after the ReLU, on the data X themselves.
 
-For BN after the ReLU, on the data X themselves, with the compact SVD `U_i diag(sigma_i) V_i^T` of
-the centred `D_i X`, a block of the program of :mod:`convexbn.programs.relu` is s = [q; alpha] and
+With the compact SVD `U_i diag(sigma_i) V_i^T` of the centred `D_i X`, a block of the program of
+:mod:`convexbn.programs.relu` is s = [q; alpha] and
 
     A_i = [U_i, 1/sqrt(n)],   K_i = [(2 D_i - I) X V_i diag(1/sigma_i), 0].
 
-Directions outside the span of V_i change no prediction and have no norm, but can help a neuron into
-its cone: such *free* coordinates have columns of zeros in A_i and are left out of the norm. The
-dual then asks for `K_i^T lam = 0` in them.
+Directions outside the span of V_i are free coordinates (:mod:`convexbn.programs.matrices`).
 
 BN takes the unit of a feature away, and any other basis of the features is as good: the SVDs are
-those of `Q = X T` whose columns are orthonormal, T triangular, so that what counts as zero does not
-depend on the units of the features, nor on how far they are from 0.
+those of `Q = X R^-1`, R triangular, whose columns are well conditioned. So what counts as zero does
+not depend on the units of the features, nor on how far they are from 0.
 """
 
 import math
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from convexbn.arrangements.facets import facets
-from convexbn.programs.relu import ExactProgram, Neurons, ReLUProgram
+from convexbn.programs.matrices import Basis, MatrixProgram, constraints
+from convexbn.programs.relu import Neurons
 from convexbn.programs.terms import NewtonLoss
 
 _ROUNDING = 1e-11  # singular values are zero up to this share of the arrangement's largest
-_NOISE = 64.0  # the same in units of rounding, where X is so ill conditioned that T magnifies it
-_DEPENDENT = 1e-12  # the same where multipliers are balanced
-_BALANCINGS = 20  # rounds of moving multipliers until the free coordinates are zero
-
-
-@dataclass(frozen=True)
-class Basis:
-    """The basis of blocks in which A_i has orthonormal columns or columns of zeros.
-
-    Attributes
-    ----------
-    units : Tensor, shape (p,)
-        Powers of two: the sizes of the features, and 1 for the shift.
-    vectors : Tensor, shape (P, p, p)
-        Matrices that take coordinates to weights for features of size 1.
-    inverse : Tensor, shape (P, p, p)
-        Matrices that take such weights to coordinates.
-    normed : Tensor, shape (P, p)
-        1 for coordinates that are part of the norm, 0 for free ones.
-    """
-
-    units: Tensor
-    vectors: Tensor
-    inverse: Tensor
-    normed: Tensor
-
-
-@dataclass(frozen=True)
-class MatrixProgram(ExactProgram):
-    """One instance of an exact program with its matrices.
-
-    Attributes
-    ----------
-    A : Tensor, shape (P, n, p)
-        Designs.
-    K : Tensor, shape (P, h, p)
-        Constraints, h of them for each block.
-    D : Tensor of bool, shape (h, P), or None
-        Patterns that made the constraints; None in a reduced program.
-    basis : Basis, optional
-        By default the coordinates of blocks are the weights themselves.
-    """
-
-    A: Tensor
-    K: Tensor
-    D: Tensor | None
-    basis: Basis | None = None
-
-    @cached_property
-    def facets(self) -> Tensor | None:
-        """Constraints that bound each cone, (P, f), where :func:`facets` knows them, else None."""
-        if self.D is None:
-            return None
-        return facets(self.D, int(torch.linalg.matrix_rank(self.K[0])))
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        return 2, self.A.shape[2], len(self.A)
-
-    @property
-    def constraints(self) -> int:
-        return self.K.shape[1]
-
-    def reduced(self) -> "MatrixProgram":
-        """Return the same program without the constraints that follow from others."""
-        if self.facets is None:
-            return self
-        K = self.K.gather(1, self.facets[..., None].expand(-1, -1, self.K.shape[2]))
-        return replace(self, K=K, D=None)
-
-    def all_multipliers(self, multipliers: Tensor) -> Tensor:
-        """Return multipliers (2, P, f) of the reduced program as those of all constraints."""
-        if self.facets is None:
-            return multipliers
-        full = multipliers.new_zeros(*multipliers.shape[:2], self.K.shape[1])
-        return full.scatter_add_(2, self.facets.expand(2, -1, -1), multipliers)
-
-    def blocks(self, W: Tensor) -> Tensor:
-        x = W.transpose(1, 2)
-        return x if self.basis is None else _each(self.basis.inverse, x * self.basis.units)
-
-    def weights(self, x: Tensor) -> Tensor:
-        W = x if self.basis is None else _each(self.basis.vectors, x) / self.basis.units
-        return W.transpose(1, 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.einsum("inp,ip->n", self.A, x[0] - x[1])[:, None]
-
-    def scores(self, x: Tensor, block: Tensor) -> Tensor:
-        return torch.einsum("knp,kp->nk", self.A[block], x)
-
-    def adjoint(self, V: Tensor) -> Tensor:
-        T = (V.mT @ self.A).squeeze(1)
-        return torch.stack([T, -T])
-
-    def activations(self, x: Tensor, block: Tensor) -> Tensor:
-        return torch.einsum("khp,kp->kh", self.K[block], x)
-
-    def all_activations(self, x: Tensor) -> Tensor:
-        """Return `K_i s_i` and `K_i t_i`, shape (2, P, h), of blocks (2, P, p)."""
-        return _each(self.K, x)
-
-    def forces(self, multipliers: Tensor) -> Tensor:
-        return torch.einsum("ihp,kih->kip", self.K, multipliers)
-
-    def normed(self, x: Tensor) -> Tensor:
-        """Return blocks (2, P, p) with zeros in their free coordinates."""
-        return x if self.basis is None else x * self.basis.normed
-
-    def sizes(self, V: Tensor, multipliers: Tensor) -> Tensor:
-        # The columns of A have norm 1, or less.
-        return torch.einsum("ihp,kih->kip", self.K.abs(), multipliers) + torch.linalg.norm(V)
-
-    def dual_norms(self, V: Tensor, multipliers: Tensor) -> Tensor:
-        """Return the norms of `+-A_i^T v + K_i^T lam`, shape (2, P), or a little more.
-
-        The multipliers are first balanced until the free coordinates are zero.
-        """
-        if self.basis is None:
-            return super().dual_norms(V, multipliers)
-        multipliers = self._balanced(self.basis, multipliers)
-        T, rounding = self.adjoint(V) + self.forces(multipliers), self.rounding(V, multipliers)
-        return torch.linalg.vector_norm(self.normed(T.abs() + rounding), dim=-1)
-
-    def _balanced(self, basis: Basis, multipliers: Tensor) -> Tensor:
-        """Return multipliers that leave nothing but rounding in the free coordinates.
-
-        Each is moved by a share of itself. Where that leads below zero it is zero, and where it
-        does not help at all, the block does without the constraints on its free coordinates.
-        """
-        multipliers = multipliers.clone()
-        for rounds in range(_BALANCINGS + 1):
-            left = self.forces(multipliers) * (1 - basis.normed)  # (2, P, p)
-            rounding = self.rounding(torch.zeros_like(self.Y), multipliers)
-            sign, block = (left.abs() > rounding).any(dim=-1).nonzero(as_tuple=True)
-            if len(block) == 0:
-                break
-            lam, K = multipliers[sign, block], self.K[block] * (1 - basis.normed)[block, None, :]
-            root = lam.sqrt()
-            inverse = torch.linalg.pinv(root[..., None] * K, rtol=_DEPENDENT)  # (k, p, h)
-            change = root * (left[sign, block][:, None, :] @ inverse)[:, 0]
-            useless = (
-                K.any(dim=-1) if rounds == _BALANCINGS else torch.zeros_like(lam, dtype=torch.bool)
-            )
-            multipliers[sign, block] = (lam - change).clamp_min(0).masked_fill(useless, 0.0)
-        return multipliers
-
-
-def _each(matrices: Tensor, x: Tensor) -> Tensor:
-    """Return the product of each block of x (2, P, p) with its own of the matrices (P, h, p)."""
-    return torch.einsum("ihp,kip->kih", matrices, x)
-
-
-@dataclass(frozen=True, kw_only=True)
-class FormedProgram(MatrixProgram):
-    """The exact program of a BN-ReLU network with its matrices.
-
-    Attributes
-    ----------
-    origin : ReLUProgram
-        The same program without them.
-    """
-
-    origin: ReLUProgram
-
-    def network(self, W: Tensor) -> Neurons:
-        return self.origin.network(W)
+_NOISE = 64.0  # the same in units of rounding, where R is so ill conditioned that it magnifies it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,16 +57,6 @@ class ReLUBNProgram(MatrixProgram):
         return Neurons(F[:, None], norms, outside[:, None])
 
 
-def formed(program: ReLUProgram) -> FormedProgram:
-    """Return the exact program of a BN-ReLU network with its matrices."""
-    U, D = program.U, program.D
-    patches = U.reshape(program.patches, -1, U.shape[1]), D.reshape(program.patches, -1, D.shape[1])
-    A = torch.einsum("kni,knp->pni", patches[0], patches[1].to(U.dtype))
-    K, D = _constraints(U, D)
-    matrices = A.contiguous(), K, D
-    return FormedProgram(program.Y, program.beta, program.loss, *matrices, origin=program)
-
-
 def relu_bn_program(
     X: Tensor, D: Tensor, Y: Tensor, beta: float, loss: NewtonLoss
 ) -> ReLUBNProgram:
@@ -250,11 +71,12 @@ def relu_bn_program(
     X = X / sizes
     R, noise = _triangular(X)
     Q = torch.linalg.solve_triangular(R, X, upper=True, left=False)
-    share = max(_ROUNDING, noise)
-    U, basis = _basis(R, sizes, *_centred_svd(Q, D), share)
-    (P, n, d), pad = U.shape, torch.nn.functional.pad
+    share, pad = max(_ROUNDING, noise), torch.nn.functional.pad
+    U, sigma, Vt = _centred_svd(Q, D)
+    basis = _basis(R, sizes, sigma, Vt, share)
+    P, n, d = U.shape
     A = torch.cat([U * basis.normed[:, None, :d], X.new_full((P, n, 1), n**-0.5)], dim=2)
-    signed, rows = _constraints(Q, D)
+    signed, rows = constraints(Q, D)
     K = pad(signed @ (R @ basis.vectors[:, :d, :d]), (0, 1))
     # Free directions leave most samples as they are, open ones above all.
     still = K.abs() <= share * torch.linalg.vector_norm(signed, dim=2, keepdim=True)
@@ -263,8 +85,9 @@ def relu_bn_program(
 
 
 def _powers_of_two(sizes: Tensor) -> Tensor:
-    """Return the powers of two next below some numbers, 1 for zeros."""
-    return torch.where(sizes > 0, torch.exp2(sizes.log2().floor()), 1.0)
+    """Return the powers of two next below some numbers, exactly; 1 for zeros."""
+    mantissas, _ = torch.frexp(sizes)  # from 1/2 to 1
+    return torch.where(sizes > 0, sizes / (2 * mantissas), 1.0)
 
 
 def _triangular(X: Tensor) -> tuple[Tensor, float]:
@@ -295,26 +118,14 @@ def _centred_svd(Q: Tensor, D: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return torch.nn.functional.pad(U, missing)[..., :d], torch.nn.functional.pad(sigma, missing), Vt
 
 
-def _basis(
-    R: Tensor, sizes: Tensor, U: Tensor, sigma: Tensor, Vt: Tensor, share: float
-) -> tuple[Tensor, Basis]:
-    """Return U and the basis of coordinates `q = diag(sigma) V^T R w`, and shifts, of blocks."""
+def _basis(R: Tensor, sizes: Tensor, sigma: Tensor, Vt: Tensor, share: float) -> Basis:
+    """Return the basis of the coordinates `q = diag(sigma) V^T R w`, and of the shift."""
     normed = sigma > share * sigma[:, :1]  # (P, d)
     sigma = torch.where(normed, sigma, 1)
     (P, d), pad = sigma.shape, torch.nn.functional.pad
-    vectors, inverse = torch.eye(d + 1).to(R).expand(2, P, d + 1, d + 1).clone()
+    identity = torch.eye(d + 1, dtype=R.dtype, device=R.device)
+    vectors, inverse = identity.expand(2, P, d + 1, d + 1).clone()
     vectors[:, :d, :d] = torch.linalg.solve_triangular(R, Vt.mT / sigma[:, None, :], upper=True)
     inverse[:, :d, :d] = sigma[:, :, None] * Vt @ R
     units, in_norm = (pad(a.to(R), (0, 1), value=1.0) for a in (sizes, normed))
-    return U, Basis(units, vectors, inverse, in_norm)
-
-
-def _constraints(U: Tensor, D: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the constraints `(2 D_i - I) U`, shape (P, h, p), and the h rows of D behind them.
-
-    A sample at the origin bounds no cone.
-    """
-    matters = torch.linalg.vector_norm(U, dim=1) > 0
-    U, D = U[matters], D[matters]
-    signs = 2 * D.to(U.dtype) - 1
-    return signs.T[:, :, None] * U, D
+    return Basis(units, vectors, inverse, in_norm)

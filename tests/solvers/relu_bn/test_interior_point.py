@@ -13,8 +13,8 @@ from instances import LOSS_VALUES, ConeProblem, cone_optimum, make_cones
 
 from convexbn import activation, certify, enumerate_arrangements, solve, solve_path, whiten
 from convexbn.programs.instances import make_program
+from convexbn.programs.matrices import formed
 from convexbn.programs.relu import ReLUProgram
-from convexbn.programs.relu_bn import formed
 from convexbn.solvers.relu_bn import interior_point
 from convexbn.solvers.relu_bn.central_path import Conditions, Point
 from convexbn.solvers.relu_bn.newton import NewtonSystem

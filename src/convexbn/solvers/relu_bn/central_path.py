@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from convexbn.programs.relu_bn import MatrixProgram
+from convexbn.programs.matrices import MatrixProgram
 from convexbn.solvers.relu_bn.dual_losses import dual_loss_of
 
 

@@ -1,4 +1,4 @@
-"""A primal-dual interior-point method for the exact programs of :mod:`convexbn.programs.relu_bn`.
+"""A primal-dual interior-point method for exact programs with their matrices.
 
 Mehrotra's predictor and corrector, with a line search that keeps the iterates near the central
 path: residuals may not outgrow mu. Those of linear conditions never do, but for rounding; the
@@ -8,7 +8,7 @@ logistic loss is not linear, and there a full step can be too long.
 import torch
 
 from convexbn.programs.certificates import relative_gap
-from convexbn.programs.relu_bn import MatrixProgram
+from convexbn.programs.matrices import MatrixProgram
 from convexbn.solvers.relu_bn.central_path import Conditions, Point
 from convexbn.solvers.relu_bn.newton import NewtonSystem
 from convexbn.solvers.snapshots import Callback, Snapshot, Stopwatch
