@@ -1,8 +1,8 @@
 """A primal-dual interior-point method for the exact programs of :mod:`convexbn.programs.relu_bn`.
 
 Mehrotra's predictor and corrector, with a line search that keeps the iterates near the central
-path: residuals may not outgrow mu. For the squared loss they never do; for others a full step can
-be too long.
+path: residuals may not outgrow mu. Those of linear conditions never do, but for rounding; the
+logistic loss is not linear, and there a full step can be too long.
 """
 
 import torch
