@@ -302,7 +302,9 @@ def _basis(
     normed = sigma > share * sigma[:, :1]  # (P, d)
     sigma = torch.where(normed, sigma, 1)
     (P, d), pad = sigma.shape, torch.nn.functional.pad
-    vectors, inverse = torch.eye(d + 1).to(R).expand(2, P, d + 1, d + 1).clone()
+    vectors, inverse = (
+        torch.eye(d + 1, dtype=R.dtype, device=R.device).expand(2, P, d + 1, d + 1).clone()
+    )
     vectors[:, :d, :d] = torch.linalg.solve_triangular(R, Vt.mT / sigma[:, None, :], upper=True)
     inverse[:, :d, :d] = sigma[:, :, None] * Vt @ R
     units, in_norm = (pad(a.to(R), (0, 1), value=1.0) for a in (sizes, normed))

@@ -41,7 +41,7 @@ class NewtonSystem:
         e = rest / squares.sqrt().clamp_min(torch.finfo(rest.dtype).tiny)
         # 1 - sqrt(1 - share), share = 2 squares / (1 + 2 squares)
         drop = 1 - (1 + 2 * squares).rsqrt()
-        identity = torch.eye(rest.shape[-1]).to(rest)
+        identity = torch.eye(rest.shape[-1], dtype=rest.dtype, device=rest.device)
         root = (identity - (drop * e)[..., :, None] * e[..., None, :]) / scaling.size[..., None]
         if program.basis is not None:
             root = root * program.basis.normed[:, None, :]
@@ -55,7 +55,7 @@ class NewtonSystem:
         inverse = torch.cholesky_inverse(self.factors, upper=True).sum(dim=0)
         columns = A.transpose(0, 1).flatten(1)  # (n, P p)
         M = (A @ inverse).transpose(0, 1).flatten(1) @ columns.T
-        return torch.eye(len(M)).to(M) + self.root * M * self.root.T
+        return torch.eye(len(M), dtype=M.dtype, device=M.device) + self.root * M * self.root.T
 
     def step(self, mu: float, predictor: Point | None) -> Point:
         """Return the Newton step towards products mu of the complements.
