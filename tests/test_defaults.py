@@ -50,7 +50,7 @@ def tensors(*arrays):
 def solved(U, D, Y, **terms):
     solution = solve(U, D, Y, 0.3, **terms)
     certificate = solution.certificate
-    return solution.weights, certificate.objective, certificate.dual_objective
+    return solution.weights, solution.neurons, certificate.objective, certificate.dual_objective
 
 
 def certified(**terms):
