@@ -47,7 +47,7 @@ class Solution:
     @property
     def neurons(self) -> int:
         """Number of neurons of the network that the weights stand for."""
-        W = torch.as_tensor(self.weights)
+        W = as_tensor("weights", self.weights, None, copy=False)
         if self.model == "gated":
             return PENALTIES[self.penalty].neurons(W)
         return int((W.norm(dim=1) > 0).sum())

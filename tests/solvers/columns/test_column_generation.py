@@ -158,10 +158,13 @@ def test_torch_in_torch_out_and_the_same_numbers_twice():
         ({"tol": -1.0}, "tol must be > 0"),
         ({"starts": 0}, "starts must be from 1"),
         ({"loss": "cross_entropy"}, "take loss 'logistic'"),
-        ({"y": np.full(20, np.nan)}, "Y must be finite"),
+        ({"tol": 1.0}, "tol must be below 1"),
+        ({"y": np.full(20, np.nan)}, "y must be finite"),
+        ({"y": ["a"] * 20}, "y must be an array of real numbers"),
+        ({"U": np.ones((20, 3)) * 1j}, "U must be an array of real numbers"),
         ({"y": np.ones((20, 2))}, "one output"),
         ({"y": np.ones(19)}, "one row per sample"),
-        ({"U": np.ones(20)}, r"U \(n, r\+1\)"),
+        ({"U": np.ones(20)}, r"U must have shape \(n, r \+ 1\).*got \(20,\) and \(20,\)"),
     ],
 )
 def test_errors_say_what_is_wrong(change, words):

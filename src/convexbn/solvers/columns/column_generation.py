@@ -114,7 +114,8 @@ def train_exact(
     """
     check_tolerance(tol)
     check_between("starts", starts, 1, 10**6)
-    rows = as_tensor("U", U, device=device)
+    rows, y = as_tensor("U", U, device=device), as_tensor("y", y)
+    _check_shapes(rows, y)
     any_pattern = torch.ones(*rows.shape[:-1], 1, dtype=torch.bool, device=rows.device)
     program = _program(rows, any_pattern, y, beta, loss)
     require(program.loss, NewtonLoss, "column generation")
@@ -130,6 +131,15 @@ def train_exact(
     logger.info("beta %.3g: %s", beta, certificate.reason)
     given = (W, multipliers) if torch.is_tensor(U) else (W.cpu().numpy(), multipliers.cpu().numpy())
     return Solution(given[0], certificate, float(beta), "relu", loss, multipliers=given[1])
+
+
+def _check_shapes(U: torch.Tensor, y: torch.Tensor) -> None:
+    if U.ndim not in (2, 3) or 0 in U.shape or y.shape not in ((U.shape[-2],), (U.shape[-2], 1)):
+        raise ValueError(
+            "U must have shape (n, r + 1), or (K, n, r + 1) in patches, and y (n,) or (n, 1): one "
+            f"row per sample and one output, got {tuple(U.shape)} and {tuple(y.shape)}; train "
+            "several outputs one by one"
+        )
 
 
 def _program(U, D, y, beta, loss) -> ReLUProgram:
@@ -160,7 +170,7 @@ class _Generation:
     ):
         self.problem, self.tol, self.starts = problem, tol, starts
         self.watch, self.callback = watch, callback
-        self.generator = torch.Generator().manual_seed(seed)
+        self.generator = torch.Generator("cpu").manual_seed(seed)
         self.pool = problem.rows[:0]
 
     def run(self) -> Found:

@@ -37,7 +37,7 @@ class Passes:
         self.program, self.norm = program, _norm(program)
         self.rounded = replace(program, U=program.U.float())
         self.spectrum = Spectrum.of(self.rounded)
-        self.open_share = (program.D.sum(dim=0) / len(program.D)).float()
+        self.open_share = program.D.sum(dim=0, dtype=torch.float32) / len(program.D)
 
     def _of(self, D: Tensor | None, dtype: torch.dtype) -> GatedProgram:
         program = self.program if dtype == torch.float64 else self.rounded
@@ -120,8 +120,10 @@ def _norm(program: GatedProgram) -> float:
 
     The bound is exact where the columns of U are few, or orthonormal up to a factor.
     """
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(program.U.shape[1], generator=generator, dtype=torch.float64).to(program.U)
+    generator = torch.Generator("cpu").manual_seed(0)
+    x = torch.randn(program.U.shape[1], generator=generator, dtype=torch.float64, device="cpu").to(
+        program.U
+    )
     image = program.U.T @ (program.U @ x)
     size = float(torch.linalg.vector_norm(image) / torch.linalg.vector_norm(x))
     if float(torch.linalg.vector_norm(image - size * x)) > 1e-6 * float(x.norm()) * size:
