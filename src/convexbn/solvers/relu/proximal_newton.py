@@ -24,6 +24,7 @@ from convexbn.solvers.relu.projections import Projections
 from convexbn.solvers.relu.proximal_step import Predictions, ProximalStep
 from convexbn.solvers.snapshots import Callback, Snapshot, Stopwatch
 from convexbn.solvers.sparsity import sparsest
+from convexbn.solvers.starts import scaled_start
 from convexbn.solvers.stopping import Result, Search, Stopping, run
 
 _SIGMA = 8.0  # sigma of the first step, in units of one over the curvature of L(A x)
@@ -47,8 +48,10 @@ class State:
 
     @classmethod
     def at(cls, program: ReLUProgram, W: Tensor) -> "State":
-        """Return the state at weights W (2, p, P)."""
+        """Return the state at the best multiple of weights W (2, p, P)."""
         x = program.blocks(W).contiguous()
+        F, norms = program.forward(x), torch.linalg.vector_norm(x, dim=-1)
+        x = scaled_start(program, x, F, program.beta * float(norms.sum()))
         return cls(x, Predictions.of(program.forward(x)), Projections(program))
 
 

@@ -168,15 +168,15 @@ class ProximalStep:
         value = float(conjugate + sigma / 2 * excess.square().sum())
         residual = F.high - program.forward(x) + F.low
         norms = [float(torch.linalg.vector_norm(a)) for a in (residual, V, F.high, x)]
-        faces = {"used": self.cones.used[active], "normals": self.cones.normals(active)}
-        found = {"residual": residual, "active": active, "s": s, "x": x, **faces}
-        return Trial(F, value, **found, **self._errors(*norms))
+        error, noise, rounding = self._errors(*norms)
+        faces = self.cones.used[active], self.cones.normals(active)
+        return Trial(F, value, rounding, residual, error, noise, active, s, *faces, x)
 
-    def _errors(self, error, dual, size, weight) -> dict[str, float]:
-        """Return the norm of a residual, and the rounding of value and residual, of these norms."""
+    def _errors(self, error, dual, size, weight) -> tuple[float, float, float]:
+        """Return the norm of a residual, its rounding and that of the value, at these norms."""
         size, unit = size + self.norm * weight, _ROUNDING * _EPS
         noise = unit * (self.sigma * self.norm**2 * dual + size)
-        return {"error": error, "noise": noise, "rounding": unit * dual * size}
+        return error, noise, unit * dual * size
 
     def _line_searched(self, trial: Trial) -> Trial | None:
         """Return the trial at the end of a Newton step, shortened until the dual's value falls."""
