@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from instances import LOSS_VALUES, make_cones
+from instances import LOSS_VALUES, ConeProblem, cone_optimum, make_cones
 from scipy.optimize import nnls
 
 from convexbn import activation, certify, enumerate_arrangements, solve, solve_path, whiten
@@ -13,6 +13,7 @@ from convexbn.programs.instances import make_program
 from convexbn.programs.matrices import formed
 from convexbn.solvers.relu import proximal_newton
 from convexbn.solvers.relu.projections import Projections
+from convexbn.solvers.relu.proximal_step import Predictions, ProximalStep
 
 LOSSES = tuple(LOSS_VALUES)
 
@@ -95,16 +96,16 @@ def test_newton_step_takes_the_residual_down_as_it_says(model, loss, P):
     program = program_of(make_cones(model, 4, n=20, d=4, P=P, loss=loss, share=0.01))
     state = proximal_newton.State.at(program, torch.zeros(program.shape, dtype=torch.float64))
     F, sigma, part = torch.as_tensor(0.3 * normal(20, 1, seed=5)), 30.0, 1e-6
-    trial = proximal_newton._trial(program, state, sigma, F)
+    step = ProximalStep(program, state.cones, state.x, sigma, 1.0)
+    trial = step.trial(Predictions.of(F))
     assert 0 < len(trial.active) < 2 * P
-    hessian = program.loss.hessian(F, program.Y)
-    step = proximal_newton._newton_step(program, state.cones, sigma, trial, hessian)
-    after = proximal_newton._trial(program, state, sigma, F + part * step)
+    move, _ = step.newton(trial)
+    after = step.trial(trial.F.moved(part * move))
     # The difference is of second order in the part.
     torch.testing.assert_close(
-        after.residual, (1 - part) * trial.residual, rtol=0, atol=1e-9 * float(step.abs().max())
+        after.residual, (1 - part) * trial.residual, rtol=0, atol=1e-9 * float(move.abs().max())
     )
-    slope = float((trial.residual * hessian * step).sum())
+    slope = float((trial.residual * program.loss.hessian(F, program.Y) * move).sum())
     assert slope < 0
     assert after.value - trial.value == pytest.approx(part * slope, rel=1e-3)
 
@@ -165,9 +166,82 @@ def test_multipliers_of_every_block_are_returned():
     assert not certify(*problem.data, solution.weights, **options).converged
 
 
-def test_on_a_design_of_zeros_no_neuron_does_anything():
-    U, y = np.zeros((5, 3)), np.arange(5.0)
-    solution = solve(U, enumerate_arrangements(U), y, 0.1, model="relu")
+def small(n, r, seed, share, loss="squared"):
+    """Return whitened data, every arrangement, targets, and a share of beta_max."""
+    rng = np.random.default_rng([n, r, seed])
+    U = whiten(rng.standard_normal((n, r))).U
+    D, y = enumerate_arrangements(U), rng.standard_normal(n)
+    y = y if loss == "squared" else np.where(y > 0, 1.0, -1.0)
+    return U, D, y, share * max(np.linalg.norm(U.T @ (d * y)) for d in D.T)
+
+
+# Each of them stalled above the tolerance when -L'(F) was rounded as F is.
+STALLED = [
+    (8, 1, 2, 1e-3),
+    (12, 1, 0, 1e-4),
+    (12, 1, 2, 1e-5),  # two rows at an angle of 3e-5: the neurons have norms of thousands
+    (8, 2, 4, 1e-5),
+    (4, 2, 0, 1e-6),
+    (6, 2, 0, 1e-6),
+    (12, 2, 0, 1e-6),
+]
+
+
+@pytest.mark.parametrize("case", STALLED, ids=str)
+def test_small_beta_is_certified(case):
+    assert solve(*small(*case), model="relu").certificate.converged
+
+
+def test_small_beta_has_the_optimum_of_clarabel():
+    U, D, y, beta = small(4, 2, 0, 1e-4)
+    found = solve(U, D, y, beta, model="relu").certificate
+    problem = ConeProblem("relu", U, D, y, beta, U.T)
+    optimum = cone_optimum(problem, tol_gap_abs=1e-14, tol_gap_rel=1e-9, tol_feas=1e-10)
+    assert found.converged
+    assert found.objective == pytest.approx(optimum, rel=2e-6)  # two tolerances
+
+
+@pytest.mark.parametrize("loss", ["logistic", "squared_hinge"])
+def test_small_beta_is_certified_for_labels(loss):
+    for share in (1e-3, 1e-5):
+        data = small(6, 2, 1, share, loss)
+        assert solve(*data, model="relu", loss=loss).certificate.converged
+
+
+def test_duplicated_and_parallel_rows_at_small_beta():
+    rng = np.random.default_rng(5)
+    X = rng.standard_normal((5, 3))
+    U = np.vstack([X, 2 * X, -X[:2], X * (1 + 1e-9)])
+    D = np.unique(activation(U, rng.standard_normal((3, 60))), axis=1)
+    found = solve(U, D, rng.standard_normal(len(U)), 1e-4, model="relu").certificate
+    assert found.converged
+
+
+@pytest.mark.parametrize("unit", [1e-12, 1e-3, 3e3, 1e4, 1e12])
+def test_units_of_the_design_change_nothing(unit):
+    U, D, y, beta = make_cones("relu", 11, n=20, d=3, P=12).data
+    expected = solve(U, D, y, beta, model="relu").certificate
+    found = solve(unit * U, D, y, unit * beta, model="relu").certificate
+    assert found.converged
+    assert found.objective == pytest.approx(expected.objective, rel=2e-6)
+    assert found.iterations <= expected.iterations + 2  # rounding differs
+
+
+def test_projections_keep_their_digits_on_near_parallel_normals():
+    """Two normals at an angle of 1e-6 leave normal equations few digits, and multipliers of 1e6."""
+    U = np.array([[1.0, 0, 0], [1.0, 1e-6, 0], [0, 0, 1.0]])
+    program = make_program(
+        *(U, np.array([[True], [False], [True]]), np.ones(3), 1.0),
+        **{"model": "relu", "loss": "squared", "penalty": "group"},
+    )
+    cones, z = Projections(program), torch.tensor([[-1.0, 2.0, 3.0], [0.5, 1.0, 2.0]])
+    s = cones(z.double(), torch.arange(2), 0.0)
+    c = program.activations(s, torch.zeros(2, dtype=torch.long))
+    assert float(c.min()) >= -1e-9
+
+
+def test_a_design_of_zeros_has_zero_weights():
+    U, D = np.zeros((4, 2)), np.ones((4, 3), bool)
+    solution = solve(U, D, np.array([1.0, -1, 2, 3]), 0.1, model="relu")
     assert solution.certificate.converged
-    assert solution.certificate.objective == (y**2).sum() / 2
     assert not solution.weights.any()

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from convexbn.programs.gated import GatedProgram
+from convexbn.programs.relu import ReLUProgram
 from convexbn.solvers.gated.loss_prox import Diagonal, Shares
 from convexbn.solvers.gated.mean_field import LARGEST, MeanField, Spectrum
 
@@ -19,6 +20,8 @@ _EDGE = 1.1  # largest dual norm to start from, in units of beta
 _PULL = 40.0  # first guess of s, relative to what is to be gained, of a design of norm 1
 _NEAR = 0.05  # relative accuracy of what is to be gained
 _SECANTS = 8
+_LEAST, _MOST = 1e-6, 1e30  # what s can be seen to gain
+_FARTHEST = 1e12  # s of a design of norm 1: float32 sees no more
 
 
 class Passes:
@@ -34,7 +37,7 @@ class Passes:
     """
 
     def __init__(self, program: GatedProgram):
-        self.program, self.norm = program, _norm(program)
+        self.program, self.norm = program, norm_bound(program)
         self.rounded = replace(program, U=program.U.float())
         self.spectrum = Spectrum.of(self.rounded)
         self.open_share = program.D.sum(dim=0, dtype=torch.float32) / len(program.D)
@@ -85,18 +88,22 @@ class Passes:
         if size <= 1:
             return V
         right, diagonal = inverse_hessian(V).float(), inverse_hessian.diagonal.float()
-        # size / (size at s) - 1 is nearly a power of s: secants of its logarithm find the goal.
-        goal = math.log(size - 1)
+        # size / (size at s) - 1 is nearly a power of s: secants of its logarithm find the goal, but
+        # bounded ones, as rounding can hide what is gained.
+        farthest = math.log(_FARTHEST / self.norm**2)
+        goal = math.log(min(size, _MOST) - 1)
         x, slope, points = goal + math.log(_PULL / self.norm**2), 0.9, []
         for _ in range(_SECANTS):
+            x = min(x, farthest)
             found = self._mean_field(diagonal, math.exp(x))(right).double()
             left = float(self.bounds(found).amax()) / (_EDGE * beta)
-            points.append((x, math.log(max(size / left - 1, 1e-6))))
-            if abs(points[-1][1] - goal) < _NEAR:
+            gained = min(size / left - 1, _MOST) if left > 0 else _MOST
+            points.append((x, math.log(max(gained, _LEAST))))
+            if abs(points[-1][1] - goal) < _NEAR or (x == farthest and points[-1][1] < goal):
                 break
             if len(points) > 1:
                 (x0, y0), (x1, y1) = points[-2:]
-                slope = min(2.0, max(0.3, (y1 - y0) / (x1 - x0)))
+                slope = min(2.0, max(0.3, (y1 - y0) / (x1 - x0))) if x0 != x1 else slope
             x += (goal - points[-1][1]) / slope
         return found
 
@@ -115,7 +122,7 @@ class Passes:
         return (norms.double() + _ROUNDING * self.norm) * size
 
 
-def _norm(program: GatedProgram) -> float:
+def norm_bound(program: GatedProgram | ReLUProgram) -> float:
     """Bound the spectral norm of `[U_1, ..., U_K]`, which bounds that of every `A_i`.
 
     The bound is exact where the columns of U are few, or orthonormal up to a factor.

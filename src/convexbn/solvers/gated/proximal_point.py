@@ -18,6 +18,7 @@ from convexbn.solvers.gated.loss_prox import prox_of
 from convexbn.solvers.gated.passes import Passes
 from convexbn.solvers.gated.semismooth import System
 from convexbn.solvers.snapshots import Callback, Snapshot, Stopwatch
+from convexbn.solvers.starts import scaled_start
 from convexbn.solvers.stopping import Result, Search, Stopping, run
 
 _FIRST = 20.0  # sigma, of a design of norm 1
@@ -114,8 +115,13 @@ def minimize(
         If the loss or penalty lacks a method that the solver needs.
     """
     require(program.penalty, ProximalPenalty, "the proximal point method of model 'gated'")
-    passes = start.state if isinstance(start.state, Passes) else Passes(program)
-    method = ProximalPoint(program, start.weights.double(), passes, tol)
+    W, passes = start.weights.double(), start.state
+    if not isinstance(passes, Passes):
+        passes = Passes(program)
+        W = scaled_start(
+            program, W, program.forward(W), program.beta * float(program.penalty.value(W))
+        )
+    method = ProximalPoint(program, W, passes, tol)
     stopped = run(method, Stopping(max_iterations, _PROGRESS, _PATIENCE), watch, callback)
     witness = {"dual": method.dual()}
     short = program.penalty.by_column

@@ -52,8 +52,8 @@ class Projections:
 
         A projection whose norm is at most `limit` may be inexact, but its norm too is within it.
         """
-        if len(self.units) == 0:  # a design of zeros
-            return z
+        if len(self.units) == 0:
+            return z  # no constraints
         size = max(1, _BATCH_BYTES // (8 * self.signs.shape[1]))
         batches = zip(z.split(size), which.split(size), strict=True)
         found = [_Batch(self, *batch).run(limit) for batch in batches]
@@ -61,6 +61,8 @@ class Projections:
 
     def normals(self, which: Tensor) -> Tensor:
         """Return the inner unit normals of the supports of some blocks, shape (k, p, p)."""
+        if len(self.units) == 0:
+            return self.units.new_zeros(len(which), *2 * [self.units.shape[1]])
         signs = self.signs[(which % len(self.signs))[:, None], self.rows[which]] * self.used[which]
         return self.units[self.rows[which]] * signs[..., None]
 
@@ -68,9 +70,8 @@ class Projections:
         """Return the multipliers of all constraints, shape (2, P, h)."""
         P, h = self.signs.shape
         full = self.lam.new_zeros(2 * P, h)
-        if h == 0:
-            return full.view(2, P, h)
-        full.scatter_add_(1, self.rows, self.lam / self.lengths[self.rows])
+        if h > 0:
+            full.scatter_add_(1, self.rows, self.lam / self.lengths[self.rows])
         return full.view(2, P, h)
 
 
@@ -129,9 +130,12 @@ class _Batch:
         # Dependent normals can make a factor fail in spite of the ridge. An exception would end the
         # whole batch; NaN becomes a goal of zero, which makes that one block drop constraints.
         factor = torch.linalg.cholesky_ex(self.gram[:, :m, :m]).L
-        pull = -(self.normals[:, :m] @ self.z[..., None])
+        normals, z = self.normals[:, :m], self.z[..., None]
+        first = torch.cholesky_solve(-normals @ z, factor)
+        # The normal equations lose the digits of near parallel normals, which a second go regains.
+        second = torch.cholesky_solve(-normals @ (z + normals.mT @ first), factor)
         goal = torch.zeros_like(self.lam)
-        goal[:, :m] = torch.cholesky_solve(pull, factor)[..., 0]
+        goal[:, :m] = (first + second)[..., 0]
         return (goal * self.used).nan_to_num_(0, 0, 0)
 
     def _retreat(self, goal: Tensor, leaving: Tensor) -> None:
