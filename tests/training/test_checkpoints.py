@@ -214,3 +214,10 @@ def test_a_fingerprint_tells_settings_names_shapes_values_and_code_apart():
     ]
     assert len(set(prints)) == len(prints)
     assert fingerprint("s", {"a": a[::-1][::-1]}, checkpoints.__file__) == prints[0]
+
+
+def test_a_fingerprint_is_of_numbers_and_not_of_what_holds_them():
+    X = np.random.default_rng(0).standard_normal((4, 3))
+    expected = fingerprint("", {"X": X}, __file__)
+    for values in (X[::-1].copy()[::-1], X.astype(">f8"), torch.tensor(X, requires_grad=True)):
+        assert fingerprint("", {"X": values}, __file__) == expected

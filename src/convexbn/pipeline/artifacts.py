@@ -19,6 +19,7 @@ import numpy as np
 
 from convexbn.files import atomic
 from convexbn.inputs import ArrayLike
+from convexbn.pipeline import tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,23 +109,24 @@ def read_provenance(path: str | Path) -> dict[str, Any]:
     with open(path, encoding="utf-8") as file:
         if suffix == ".json":
             return json.load(file)["provenance"]
-        return json.loads(file.readline().removeprefix("# "))
+        record = json.loads(file.readline().removeprefix(tables.NOTE))
+        return {key: value for key, value in record.items() if key != "columns"}
 
 
 def write_table(path: str | Path, frame: "pd.DataFrame", provenance: dict) -> None:
-    """Write a pandas DataFrame as .csv, its provenance in a comment on the first line."""
+    """Write a pandas DataFrame as .csv, its provenance in a comment on the first line.
+
+    The names of the columns stand there too, so that one which gets lost is missed.
+    """
+    record = provenance | {"columns": list(map(str, frame.columns))}
     with atomic(path) as partial, open(partial, "w", encoding="utf-8", newline="") as file:
-        file.write(f"# {json.dumps(provenance)}\n")
+        file.write(f"{tables.NOTE}{json.dumps(record)}\n")
         frame.to_csv(file, index=False)
 
 
 def read_table(path: str | Path) -> "pd.DataFrame":
-    """Read a .csv of :func:`write_table` (or any plain .csv) as a DataFrame."""
-    import pandas as pd
-
-    with open(path, encoding="utf-8") as file:
-        has_provenance = file.readline().startswith("# ")
-    table = pd.read_csv(path, skiprows=int(has_provenance))
+    """Read a .csv of :func:`write_table`, or any other (:func:`convexbn.pipeline.tables.parse`)."""
+    table = tables.parse(path)
     # Without a filter its kind is "", which pandas takes for a missing value.
     return _without_missing(table, "filter_kind") if "filter_kind" in table else table
 
@@ -135,7 +137,8 @@ def _without_missing(table: "pd.DataFrame", column: str) -> "pd.DataFrame":
 
 def read_all(paths: Iterable[str | Path]) -> "pd.DataFrame":
     """Read tables of one schema and stack them; no paths give an empty table."""
-    return stack([read_table(path) for path in paths])
+    frames = [read_table(path) for path in paths]
+    return frames[0] if len(frames) == 1 else stack(frames)
 
 
 def stack(frames: Iterable["pd.DataFrame"]) -> "pd.DataFrame":

@@ -18,7 +18,11 @@ def start(path: str | Path) -> None:
 
     Duplicating the descriptors also catches what compiled libraries print, and faults. The
     terminal, if there is one, is kept for the bars of :mod:`convexbn.progress`.
+
+    Figures are drawn for files: MPLBACKEND, in a notebook's terminal, may name what is missing
+    here. A matplotlibrc may ask for the numbers of the user's language, which LC_ALL then names.
     """
+    os.environ |= {"MPLBACKEND": "agg", "LC_ALL": "C.UTF-8"}
     if sys.stderr.isatty():
         progress.terminal = os.fdopen(os.dup(2), "w", buffering=1)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)

@@ -8,6 +8,10 @@ the centred `D_i X`, a block of the program of :mod:`convexbn.programs.relu` is 
 Directions outside the span of V_i change no prediction and have no norm, but can help a neuron into
 its cone: such *free* coordinates have columns of zeros in A_i and are left out of the norm. The
 dual then asks for `K_i^T lam = 0` in them.
+
+BN takes the unit of a feature away, and any other basis of the features is as good: the SVDs are
+those of `Q = X T` whose columns are orthonormal, T triangular, so that what counts as zero does not
+depend on the units of the features, nor on how far they are from 0.
 """
 
 import math
@@ -18,11 +22,12 @@ import torch
 from torch import Tensor
 
 from convexbn.arrangements.facets import facets
-from convexbn.programs.relu import ExactProgram, ReLUProgram
-from convexbn.programs.terms import ExactLoss
+from convexbn.programs.relu import ExactProgram, Neurons, ReLUProgram
+from convexbn.programs.terms import NewtonLoss
 
-# Singular values, and parts of the dual in free coordinates, are zero up to this share.
-_ROUNDING = 1e-9
+_ROUNDING = 1e-11  # singular values are zero up to this share of the arrangement's largest
+_NOISE = 64.0  # the same in units of rounding, where X is so ill conditioned that T magnifies it
+_DEPENDENT = 1e-12  # the same where multipliers are balanced
 _BALANCINGS = 20  # rounds of moving multipliers until the free coordinates are zero
 
 
@@ -32,21 +37,24 @@ class Basis:
 
     Attributes
     ----------
+    units : Tensor, shape (p,)
+        Powers of two: the sizes of the features, and 1 for the shift.
     vectors : Tensor, shape (P, p, p)
-        Matrices that take coordinates to weights.
+        Matrices that take coordinates to weights for features of size 1.
     inverse : Tensor, shape (P, p, p)
-        Matrices that take weights to coordinates.
+        Matrices that take such weights to coordinates.
     normed : Tensor, shape (P, p)
         1 for coordinates that are part of the norm, 0 for free ones.
     """
 
+    units: Tensor
     vectors: Tensor
     inverse: Tensor
     normed: Tensor
 
 
 @dataclass(frozen=True)
-class ReLUBNProgram(ExactProgram):
+class MatrixProgram(ExactProgram):
     """One instance of an exact program with its matrices.
 
     Attributes
@@ -81,7 +89,7 @@ class ReLUBNProgram(ExactProgram):
     def constraints(self) -> int:
         return self.K.shape[1]
 
-    def reduced(self) -> "ReLUBNProgram":
+    def reduced(self) -> "MatrixProgram":
         """Return the same program without the constraints that follow from others."""
         if self.facets is None:
             return self
@@ -97,10 +105,10 @@ class ReLUBNProgram(ExactProgram):
 
     def blocks(self, W: Tensor) -> Tensor:
         x = W.transpose(1, 2)
-        return x if self.basis is None else _each(self.basis.inverse, x)
+        return x if self.basis is None else _each(self.basis.inverse, x * self.basis.units)
 
     def weights(self, x: Tensor) -> Tensor:
-        W = x if self.basis is None else _each(self.basis.vectors, x)
+        W = x if self.basis is None else _each(self.basis.vectors, x) / self.basis.units
         return W.transpose(1, 2)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -127,38 +135,43 @@ class ReLUBNProgram(ExactProgram):
         """Return blocks (2, P, p) with zeros in their free coordinates."""
         return x if self.basis is None else x * self.basis.normed
 
+    def sizes(self, V: Tensor, multipliers: Tensor) -> Tensor:
+        # The columns of A have norm 1, or less.
+        return torch.einsum("ihp,kih->kip", self.K.abs(), multipliers) + torch.linalg.norm(V)
+
     def dual_norms(self, V: Tensor, multipliers: Tensor) -> Tensor:
-        """Return the norms of `+-A_i^T v + K_i^T lam`, shape (2, P).
+        """Return the norms of `+-A_i^T v + K_i^T lam`, shape (2, P), or a little more.
 
-        The multipliers are first balanced until the free coordinates are zero. Where they never
-        are, the norm is infinite: such multipliers certify nothing.
+        The multipliers are first balanced until the free coordinates are zero.
         """
-        T = self.adjoint(V) + self.forces(multipliers)
         if self.basis is None:
-            return torch.linalg.vector_norm(T, dim=-1)
-        scale = _ROUNDING * self.beta * torch.linalg.matrix_norm(self.K)  # (P,)
-        for _ in range(_BALANCINGS):
-            if not (self._left_over(T) > scale).any():
-                break
-            multipliers = self._balanced(self.basis, multipliers, T)
-            T = self.adjoint(V) + self.forces(multipliers)
-        norms = torch.linalg.vector_norm(self.normed(T), dim=-1)
-        return norms.masked_fill(self._left_over(T) > scale, math.inf)
+            return super().dual_norms(V, multipliers)
+        multipliers = self._balanced(self.basis, multipliers)
+        T, rounding = self.adjoint(V) + self.forces(multipliers), self.rounding(V, multipliers)
+        return torch.linalg.vector_norm(self.normed(T.abs() + rounding), dim=-1)
 
-    def _left_over(self, T: Tensor) -> Tensor:
-        """Return the norms of the free parts of T (2, P, p)."""
-        return torch.linalg.vector_norm(T - self.normed(T), dim=-1)
+    def _balanced(self, basis: Basis, multipliers: Tensor) -> Tensor:
+        """Return multipliers that leave nothing but rounding in the free coordinates.
 
-    def _balanced(self, basis: Basis, multipliers: Tensor, T: Tensor) -> Tensor:
-        """Return multipliers, each moved by a share of itself, that take the free part of T away.
-
-        Multipliers that would become negative are zero instead, so part of it can remain.
+        Each is moved by a share of itself. Where that leads below zero it is zero, and where it
+        does not help at all, the block does without the constraints on its free coordinates.
         """
-        free = 1 - basis.normed
-        K = self.K * free[:, None, :]
-        gram = K.mT @ (multipliers[..., None] * K)  # (2, P, p, p)
-        share = torch.linalg.pinv(gram, rtol=1e-13, hermitian=True) @ (free * T)[..., None]
-        return (multipliers * (1 - (K @ share)[..., 0])).clamp_min_(0)
+        multipliers = multipliers.clone()
+        for rounds in range(_BALANCINGS + 1):
+            left = self.forces(multipliers) * (1 - basis.normed)  # (2, P, p)
+            rounding = self.rounding(torch.zeros_like(self.Y), multipliers)
+            sign, block = (left.abs() > rounding).any(dim=-1).nonzero(as_tuple=True)
+            if len(block) == 0:
+                break
+            lam, K = multipliers[sign, block], self.K[block] * (1 - basis.normed)[block, None, :]
+            root = lam.sqrt()
+            inverse = torch.linalg.pinv(root[..., None] * K, rtol=_DEPENDENT)  # (k, p, h)
+            change = root * (left[sign, block][:, None, :] @ inverse)[:, 0]
+            useless = (
+                K.any(dim=-1) if rounds == _BALANCINGS else torch.zeros_like(lam, dtype=torch.bool)
+            )
+            multipliers[sign, block] = (lam - change).clamp_min(0).masked_fill(useless, 0.0)
+        return multipliers
 
 
 def _each(matrices: Tensor, x: Tensor) -> Tensor:
@@ -166,16 +179,66 @@ def _each(matrices: Tensor, x: Tensor) -> Tensor:
     return torch.einsum("ihp,kip->kih", matrices, x)
 
 
-def formed(program: ReLUProgram) -> ReLUBNProgram:
+@dataclass(frozen=True, kw_only=True)
+class FormedProgram(MatrixProgram):
+    """The exact program of a BN-ReLU network with its matrices.
+
+    Attributes
+    ----------
+    origin : ReLUProgram
+        The same program without them.
+    """
+
+    origin: ReLUProgram
+
+    def network(self, W: Tensor) -> Neurons:
+        return self.origin.network(W)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReLUBNProgram(MatrixProgram):
+    """The exact program of a network with BN after the ReLU.
+
+    Attributes
+    ----------
+    X : Tensor, shape (n, d)
+        The data, in units in which each feature has size 1.
+    patterns : Tensor of bool, shape (n, P)
+        The arrangements.
+    basis : Basis
+    """
+
+    X: Tensor
+    patterns: Tensor
+    basis: Basis
+
+    def network(self, W: Tensor) -> Neurons:
+        W = W * self.basis.units[:, None]
+        sign, block = W.any(dim=1).nonzero(as_tuple=True)
+        w, shift = W[sign, :-1, block].T, W[sign, -1, block]  # (d, k), (k,)
+        signs = torch.where(sign == 0, 1.0, -1.0).to(W)
+        scores = self.X @ w  # (n, k)
+        neurons = torch.relu(scores)
+        centred = neurons - neurons.mean(dim=0)
+        F = (centred + shift / math.sqrt(len(centred))) @ signs
+        norms = torch.hypot(torch.linalg.vector_norm(centred, dim=0), shift)
+        outside = (neurons - self.patterns[:, block] * scores).abs().sum(dim=1)
+        return Neurons(F[:, None], norms, outside[:, None])
+
+
+def formed(program: ReLUProgram) -> FormedProgram:
     """Return the exact program of a BN-ReLU network with its matrices."""
     U, D = program.U, program.D
     patches = U.reshape(program.patches, -1, U.shape[1]), D.reshape(program.patches, -1, D.shape[1])
     A = torch.einsum("kni,knp->pni", patches[0], patches[1].to(U.dtype))
     K, D = _constraints(U, D)
-    return ReLUBNProgram(program.Y, program.beta, program.loss, A.contiguous(), K, D)
+    matrices = A.contiguous(), K, D
+    return FormedProgram(program.Y, program.beta, program.loss, *matrices, origin=program)
 
 
-def relu_bn_program(X: Tensor, D: Tensor, Y: Tensor, beta: float, loss: ExactLoss) -> ReLUBNProgram:
+def relu_bn_program(
+    X: Tensor, D: Tensor, Y: Tensor, beta: float, loss: NewtonLoss
+) -> ReLUBNProgram:
     """Return the exact program with BN after the ReLU; X (n, d) in float64, D (n, P).
 
     Raises
@@ -183,26 +246,67 @@ def relu_bn_program(X: Tensor, D: Tensor, Y: Tensor, beta: float, loss: ExactLos
     ValueError
         If the columns of X are linearly dependent.
     """
-    (n, d), P = X.shape, D.shape[1]
-    if torch.linalg.matrix_rank(X) < d:
+    sizes = _powers_of_two(X.abs().amax(dim=0))
+    X = X / sizes
+    R, noise = _triangular(X)
+    Q = torch.linalg.solve_triangular(R, X, upper=True, left=False)
+    share = max(_ROUNDING, noise)
+    U, basis = _basis(R, sizes, *_centred_svd(Q, D), share)
+    (P, n, d), pad = U.shape, torch.nn.functional.pad
+    A = torch.cat([U * basis.normed[:, None, :d], X.new_full((P, n, 1), n**-0.5)], dim=2)
+    signed, rows = _constraints(Q, D)
+    K = pad(signed @ (R @ basis.vectors[:, :d, :d]), (0, 1))
+    # Free directions leave most samples as they are, open ones above all.
+    still = K.abs() <= share * torch.linalg.vector_norm(signed, dim=2, keepdim=True)
+    K = K.masked_fill(still & (basis.normed == 0)[:, None, :], 0.0)
+    return ReLUBNProgram(Y, beta, loss, A, K, rows, X=X, patterns=D, basis=basis)
+
+
+def _powers_of_two(sizes: Tensor) -> Tensor:
+    """Return the powers of two next below some numbers, 1 for zeros."""
+    return torch.where(sizes > 0, torch.exp2(sizes.log2().floor()), 1.0)
+
+
+def _triangular(X: Tensor) -> tuple[Tensor, float]:
+    """Return R (d, d) of the QR factorization of X's rows brought to size 1, and its noise.
+
+    A sample that is far from the others then does not hide them from each other. The noise is what
+    `X R^-1` has of rounding.
+    """
+    d, rows = X.shape[1], X / _powers_of_two(X.abs().amax(dim=1, keepdim=True))
+    columns = rows / torch.linalg.vector_norm(rows, dim=0).clamp_min(torch.finfo(X.dtype).tiny)
+    if torch.linalg.matrix_rank(columns) < d:
         raise ValueError(
             f"X must have linearly independent columns, but its rank is below d = {d}; drop the "
             "columns that follow from others, or project X on its leading right singular vectors"
         )
-    gated = D.T[:, :, None] * X  # (P, n, d)
+    R = torch.linalg.qr(rows, mode="r").R
+    sigma = torch.linalg.svdvals(R)
+    return R, _NOISE * torch.finfo(X.dtype).eps * float(sigma[0] / sigma[-1])
+
+
+def _centred_svd(Q: Tensor, D: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the SVDs of the centred `D_i Q`: U (P, n, d), sigma (P, d) and V^T (P, d, d)."""
+    n, d = Q.shape
+    gated = D.T[:, :, None] * Q  # (P, n, d)
     centred = gated - gated.mean(dim=1, keepdim=True)
     U, sigma, Vt = torch.linalg.svd(centred, full_matrices=n < d)
-    U = torch.nn.functional.pad(U, (0, max(0, d - n)))[..., :d]
-    sigma = torch.nn.functional.pad(sigma, (0, max(0, d - n)))
-    normed = sigma > _ROUNDING * sigma.max()  # (P, d)
+    missing = (0, max(0, d - n))
+    return torch.nn.functional.pad(U, missing)[..., :d], torch.nn.functional.pad(sigma, missing), Vt
+
+
+def _basis(
+    R: Tensor, sizes: Tensor, U: Tensor, sigma: Tensor, Vt: Tensor, share: float
+) -> tuple[Tensor, Basis]:
+    """Return U and the basis of coordinates `q = diag(sigma) V^T R w`, and shifts, of blocks."""
+    normed = sigma > share * sigma[:, :1]  # (P, d)
     sigma = torch.where(normed, sigma, 1)
-    A = torch.cat([U * normed[:, None, :], X.new_full((P, n, 1), n**-0.5)], dim=2)
-    vectors, inverse = torch.eye(d + 1).to(X).expand(2, P, d + 1, d + 1).clone()
-    vectors[:, :d, :d], inverse[:, :d, :d] = Vt.mT / sigma[:, None, :], sigma[:, :, None] * Vt
-    in_norm = torch.nn.functional.pad(normed.to(X.dtype), (0, 1), value=1.0)
-    K, D = _constraints(X, D)
-    K = torch.nn.functional.pad(K, (0, 1)) @ vectors
-    return ReLUBNProgram(Y, beta, loss, A, K, D, Basis(vectors, inverse, in_norm))
+    (P, d), pad = sigma.shape, torch.nn.functional.pad
+    vectors, inverse = torch.eye(d + 1).to(R).expand(2, P, d + 1, d + 1).clone()
+    vectors[:, :d, :d] = torch.linalg.solve_triangular(R, Vt.mT / sigma[:, None, :], upper=True)
+    inverse[:, :d, :d] = sigma[:, :, None] * Vt @ R
+    units, in_norm = (pad(a.to(R), (0, 1), value=1.0) for a in (sizes, normed))
+    return U, Basis(units, vectors, inverse, in_norm)
 
 
 def _constraints(U: Tensor, D: Tensor) -> tuple[Tensor, Tensor]:

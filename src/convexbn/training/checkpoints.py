@@ -12,7 +12,7 @@ import torch
 
 from convexbn.files import atomic
 from convexbn.imports import digest
-from convexbn.inputs import ArrayLike
+from convexbn.inputs import ArrayLike, as_array
 
 EVERY = 30.0  # seconds between two writes, at least
 SHARE = 0.02  # of the time, at most, goes into writing: large states are written less often
@@ -88,7 +88,7 @@ def fingerprint(settings: str, arrays: dict[str, ArrayLike], code: str | Path) -
     """
     found = hashlib.blake2b(f"{settings} {digest(code)}".encode(), digest_size=16)
     for name, values in sorted(arrays.items()):
-        array = np.ascontiguousarray(values)
+        array = as_array(name, values, None, finite=False, copy=False)
         found.update(f"{name} {array.dtype} {array.shape}".encode())
         found.update(array.reshape(-1).view(np.uint8).data)
     return found.hexdigest()

@@ -319,3 +319,28 @@ def test_what_is_stopped_early_says_how_far_it_is(monkeypatch):
     assert violation > 1e-3
     # Two digits are said, and the grid misses a kink by 1e-4 at most.
     assert said == pytest.approx(violation, rel=0.06, abs=1e-3)
+
+
+def test_on_a_design_of_zeros_no_neuron_does_anything():
+    y = np.arange(5.0)
+    solution = train_exact(np.zeros((5, 3)), y, 0.1)
+    assert solution.certificate.converged
+    assert solution.certificate.objective == (y**2).sum() / 2
+    assert not solution.weights.any()
+
+
+@pytest.mark.parametrize(
+    "given_as",
+    [
+        lambda U: U[::-1].copy()[::-1],
+        lambda U: U.astype(">f8"),
+        lambda U: U.astype(object),
+        lambda U: torch.tensor(U, requires_grad=True),
+    ],
+)
+def test_designs_of_any_kind_are_taken(given_as):
+    rng = np.random.default_rng(0)
+    U, y = whiten(rng.standard_normal((12, 2))).U, rng.standard_normal(12)
+    expected = train_exact(U, y, 0.3, starts=16).certificate.objective
+    found = train_exact(given_as(U), y, 0.3, starts=16).certificate
+    assert found.objective == pytest.approx(expected, rel=1e-12)

@@ -163,3 +163,11 @@ def test_multipliers_of_every_block_are_returned():
     present = np.linalg.norm(solution.weights, axis=1) > 0
     options["multipliers"] = solution.multipliers * present[..., None]
     assert not certify(*problem.data, solution.weights, **options).converged
+
+
+def test_on_a_design_of_zeros_no_neuron_does_anything():
+    U, y = np.zeros((5, 3)), np.arange(5.0)
+    solution = solve(U, enumerate_arrangements(U), y, 0.1, model="relu")
+    assert solution.certificate.converged
+    assert solution.certificate.objective == (y**2).sum() / 2
+    assert not solution.weights.any()

@@ -27,8 +27,8 @@ from dataclasses import replace
 
 import torch
 
-from convexbn.arrangements.gates import activation
-from convexbn.inputs import ArrayLike, check_between, check_positive
+from convexbn.arrangements.gates import active
+from convexbn.inputs import ArrayLike, as_tensor, check_between, check_tolerance
 from convexbn.programs.certificates import referee
 from convexbn.programs.gated import scaled_dual
 from convexbn.programs.instances import make_program
@@ -112,9 +112,9 @@ def train_exact(
     TypeError
         If the loss lacks a method that the solver needs.
     """
-    check_positive("tol", tol)
+    check_tolerance(tol)
     check_between("starts", starts, 1, 10**6)
-    rows = torch.as_tensor(U, dtype=torch.float64, device=device)
+    rows = as_tensor("U", U, device=device)
     any_pattern = torch.ones(*rows.shape[:-1], 1, dtype=torch.bool, device=rows.device)
     program = _program(rows, any_pattern, y, beta, loss)
     require(program.loss, NewtonLoss, "column generation")
@@ -122,7 +122,7 @@ def train_exact(
     watch = Stopwatch()
     found = _Generation(problem, tol, starts, seed, watch, callback or ignore).run()
     W = found.weights
-    program = _program(rows, activation(rows, W.sum(0)), program.Y, beta, loss)
+    program = _program(rows, active(rows, W.sum(0)), program.Y, beta, loss)
     V = program.loss.negative_gradient(program.forward(program.blocks(W)), program.Y)
     multipliers = _best_multipliers(program, V)
     certificate = found.judged(referee(program, W, tol, multipliers=multipliers))

@@ -52,6 +52,8 @@ class Projections:
 
         A projection whose norm is at most `limit` may be inexact, but its norm too is within it.
         """
+        if len(self.units) == 0:  # a design of zeros
+            return z
         size = max(1, _BATCH_BYTES // (8 * self.signs.shape[1]))
         batches = zip(z.split(size), which.split(size), strict=True)
         found = [_Batch(self, *batch).run(limit) for batch in batches]
@@ -66,6 +68,8 @@ class Projections:
         """Return the multipliers of all constraints, shape (2, P, h)."""
         P, h = self.signs.shape
         full = self.lam.new_zeros(2 * P, h)
+        if h == 0:
+            return full.view(2, P, h)
         full.scatter_add_(1, self.rows, self.lam / self.lengths[self.rows])
         return full.view(2, P, h)
 
