@@ -4,6 +4,7 @@ CONFIG ?= config/config.yaml
 CORES ?= 2
 VENV := .venv
 RUN := $(VENV)/bin/python -m
+INSTALL := $(VENV)/bin/python -I -m pip install --quiet --disable-pip-version-check
 # A variable as one word of the shell, whatever characters are in it.
 quoted = '$(subst ','\'',$(value $(1)))'
 SNAKEMAKE = $(RUN) snakemake --cores $(CORES) --configfile $(call quoted,CONFIG) \
@@ -55,13 +56,13 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	$(call quoted,PYTHON) -c "import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else \
 	f'convexbn needs Python 3.11 or newer, and $(PYTHON) is {v[0]}.{v[1]}: make PYTHON=python3.12')"
 	$(call quoted,PYTHON) -m venv $(VENV)
-	$(RUN) pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(RUN) pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(INSTALL) -r requirements.lock
+	$(INSTALL) --no-deps --editable .
 	@touch $@
 
 # The peers, on top of it.
 $(VENV)/benchmark: $(VENV)/installed requirements-benchmark.lock
-	$(RUN) pip install --quiet --disable-pip-version-check -r requirements-benchmark.lock
+	$(INSTALL) -r requirements-benchmark.lock
 	@touch $@
 
 # Needs uv (pip install uv). The second file holds what only the peers need.

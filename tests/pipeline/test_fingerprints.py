@@ -50,6 +50,7 @@ def test_the_same_images_have_the_same_wherever_and_whenever(folder, tmp_path):
     before = fingerprints.of_images(folder)
     (folder / "notes.txt").write_text("not read")
     (folder / "train/cat/.DS_Store").write_bytes(b"not read")
+    (folder / "train/cat/Thumbs.db").write_bytes(b"not read")
     for path in folder.rglob("*.png"):
         os.utime(path, (1, 1))
     moved = folder.rename(tmp_path / "moved")

@@ -93,22 +93,3 @@ def test_images_in_a_folder_are_a_parameter_of_their_job(tmp_path):
     before = content(images)
     (tmp_path / "train" / "cat" / "1.png").write_bytes(b"an image")
     assert content(images) != before
-
-
-def test_another_package_of_the_name_is_not_imported(tmp_path, monkeypatch):
-    """Neither by Snakemake nor by its jobs, although PYTHONPATH names it."""
-    other = tmp_path / "other" / "convexbn"
-    other.mkdir(parents=True)
-    (other / "__init__.py").write_text("raise RuntimeError('another package')")
-    monkeypatch.setenv("PYTHONPATH", str(other.parent))
-    target = "results/test/images/digits.safetensors"
-    snakemake(target, "--configfile", ROOT / "config" / "test.yaml", directory=tmp_path)
-    assert (tmp_path / target).exists()
-
-
-def test_conda_is_not_made_by_snakemake(tmp_path):
-    """The environment would lack the package; the README says how to make it with conda."""
-    config = ROOT / "config" / "test.yaml"
-    arguments = ["--dry-run", "--sdm", "conda", "--configfile", config]
-    output = snakemake(*arguments, directory=tmp_path, check=False)
-    assert "--sdm conda is not supported: jobs run in the environment of Snakemake" in output

@@ -69,7 +69,7 @@ def _check_size(size: Sequence[int] | None) -> None:
 
 def _check_splits(root: Path) -> set[str]:
     """Return the names of what `root` holds, with `train`; raise if it holds a split not read."""
-    found = _entries(root) if root.is_dir() else []
+    found = visible(root) if root.is_dir() else []
     if not any(entry.name == "train" and entry.is_dir() for entry in found):
         names = ", ".join(entry.name for entry in found[:8]) or "nothing"
         raise FileNotFoundError(
@@ -93,7 +93,7 @@ def _check_beside(folder: Path) -> None:
     logger.warning("%s is not read: of its neighbours, train/ and test/ are", folder)
 
 
-def _entries(folder: Path) -> list[Path]:
+def visible(folder: Path) -> list[Path]:
     """List a folder without hidden files and litter, in an order that all file systems share."""
     paths = (path for path in folder.iterdir() if not path.name.startswith("."))
     kept = [path for path in paths if path.name.casefold() not in _LITTER]
@@ -102,7 +102,7 @@ def _entries(folder: Path) -> list[Path]:
 
 def _class_folders(split: Path) -> dict[str, Path]:
     """Return the folder of each class of `train/` or `test/`, by the name of the class."""
-    entries = _entries(split) if split.is_dir() else []
+    entries = visible(split) if split.is_dir() else []
     stray = [path.name for path in entries if not path.is_dir()]
     if stray or not entries:
         kind = "broken link" if stray and not (split / stray[0]).exists() else "file"
@@ -145,7 +145,7 @@ def _image_files(folders: dict[str, Path], classes: Sequence[str]) -> tuple[list
     files: list[Path] = []
     labels: list[int] = []
     for name, folder in folders.items():
-        members = _entries(folder)
+        members = visible(folder)
         if not members:
             raise ValueError(f"the class {folder} has no images; add some or remove it")
         files += members

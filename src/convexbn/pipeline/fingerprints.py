@@ -26,12 +26,19 @@ def of_images(folder: str | Path | None) -> str | None:
     if folder is None:
         return None
     found = hashlib.blake2b(digest_size=16)
-    for split in ("train", "test"):
-        for path in sorted((Path(folder) / split).glob("*/*")):
-            if path.is_file() and not path.name.startswith("."):
-                name = path.relative_to(folder).as_posix()
-                found.update(f"{name}\0{of_file(path)}\0".encode(errors="surrogateescape"))
+    for path in _files(Path(folder)):
+        name = path.relative_to(folder).as_posix()
+        found.update(f"{name}\0{of_file(path)}\0".encode(errors="surrogateescape"))
     return found.hexdigest()
+
+
+def _files(folder: Path) -> list[Path]:
+    from convexbn.data.folders import visible
+
+    splits = [folder / split for split in ("train", "test")]
+    classes = [path for split in splits if split.is_dir() for path in visible(split)]
+    paths = [path for name in classes if name.is_dir() for path in visible(name)]
+    return [path for path in paths if path.is_file()]
 
 
 def of_file(path: str | Path) -> str:
