@@ -160,7 +160,7 @@ class _Generation:
     ):
         self.problem, self.tol, self.starts = problem, tol, starts
         self.watch, self.callback = watch, callback
-        self.generator = torch.Generator().manual_seed(seed)
+        self.generator = torch.Generator("cpu").manual_seed(seed)
         self.pool = problem.rows[:0]
 
     def run(self) -> Found:

@@ -110,7 +110,7 @@ class _Rounded:
         return step, -float((step * gradient).sum())
 
     def _norm_curvature(self, S, norms):
-        identity, units = torch.eye(S.shape[1]).to(S), S / norms
+        identity, units = torch.eye(S.shape[1], dtype=S.dtype, device=S.device), S / norms
         projection = (1 + _DAMPING) * identity - units[:, :, None] * units[:, None, :]
         return self.problem.beta / norms[:, :, None] * projection
 

@@ -101,13 +101,14 @@ def search(
 
 def _starts(rows, starts, generator, known):
     """Return unit vectors (S, p): random ones, rows of the design, known ones and near these."""
-    noise = torch.randn(2 * starts, rows.shape[1], generator=generator, dtype=rows.dtype)
+    drawn = {"generator": generator, "device": "cpu"}
+    noise = torch.randn(2 * starts, rows.shape[1], dtype=rows.dtype, **drawn)
     noise = _units(noise.to(rows))
-    picked = torch.randperm(len(rows), generator=generator)[: (starts + 1) // 2].to(rows.device)
+    picked = torch.randperm(len(rows), **drawn)[: (starts + 1) // 2].to(rows.device)
     side = noise[: len(picked), :1].sign()
     parts = [noise[:starts], side * rows[picked], known]
     if len(known):
-        which = torch.randint(len(known), (starts,), generator=generator).to(rows.device)
+        which = torch.randint(len(known), (starts,), **drawn).to(rows.device)
         parts.append(_units(known)[which] + _NEAR * noise[starts:])
     return _units(torch.cat(parts))
 
@@ -171,7 +172,7 @@ def _newton(rows, v, S, softness):
     soft, slope, bend = soft_relu(rows @ S.T, softness)
     h = S.square().sum(1) / 2 - (v * soft).sum(0)
     gradient = S - (v * slope).T @ rows
-    matrix = torch.eye(S.shape[1]).to(S) + grams(rows, (-v).clamp_min(0) * bend)
+    matrix = torch.eye(S.shape[1], dtype=S.dtype, device=S.device) + grams(rows, (-v).clamp_min(0) * bend)
     step = torch.cholesky_solve(gradient[..., None], torch.linalg.cholesky(matrix))[..., 0]
     fall, length = (step * gradient).sum(1), torch.ones_like(h)
     for _ in range(_HALVINGS):
@@ -191,7 +192,7 @@ def _different(W, signs, height, beta, most) -> list[int]:
     order = height.masked_fill(~worth, -torch.inf).argsort(descending=True)[: int(worth.sum())]
     alike = ((W @ W.T > _ALIKE) & (signs[:, None] == signs)).cpu()
     kept: list[int] = []
-    covered = torch.zeros(len(W), dtype=torch.bool)
+    covered = torch.zeros(len(W), dtype=torch.bool, device="cpu")
     for i in order.tolist():
         if len(kept) == most:
             break
