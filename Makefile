@@ -3,15 +3,21 @@ PYTHON ?= python3
 CONFIG ?= config/config.yaml
 CORES ?= 2
 VENV := .venv
-BIN := $(VENV)/bin
-SNAKEMAKE = $(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG) \
+RUN := $(VENV)/bin/python -m
+# A variable as one word of the shell, whatever characters are in it.
+quoted = '$(subst ','\'',$(value $(1)))'
+SNAKEMAKE = $(RUN) snakemake --cores $(CORES) --configfile $(call quoted,CONFIG) \
 	--workflow-profile workflow/profiles/local
+
+# This project's package, also after the project was moved, and not what is set for other projects.
+export PYTHONPATH := $(CURDIR)/src
+unexport PYTHONHOME SNAKEMAKE_PROFILE
 
 .PHONY: reproduce report figures benchmark unlock test lint lock clean
 
 reproduce: $(VENV)/installed
 	$(SNAKEMAKE)
-	@echo "Figures and tables of $(CONFIG) are up to date."
+	@echo Figures and tables of $(call quoted,CONFIG) are up to date.
 
 report: reproduce
 	$(SNAKEMAKE) --report results/report.html
@@ -35,27 +41,27 @@ unlock: $(VENV)/installed
 
 # A worker per core; each takes whole files, so that what a file sets up is made once.
 test: $(VENV)/installed
-	$(BIN)/python -m pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
+	$(RUN) pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/installed
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/snakefmt --check Snakefile workflow
-	$(BIN)/snakemake --lint
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) mypy
+	$(RUN) snakefmt --check Snakefile workflow
+	$(RUN) snakemake --lint
 
 # One stamp for the whole environment: made again when the pins or the package's metadata change.
 $(VENV)/installed: requirements.lock pyproject.toml
-	$(PYTHON) -c "import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else \
+	$(call quoted,PYTHON) -c "import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else \
 	f'convexbn needs Python 3.11 or newer, and $(PYTHON) is {v[0]}.{v[1]}: make PYTHON=python3.12')"
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(call quoted,PYTHON) -m venv $(VENV)
+	$(RUN) pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(RUN) pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
 # The peers, on top of it.
 $(VENV)/benchmark: $(VENV)/installed requirements-benchmark.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-benchmark.lock
+	$(RUN) pip install --quiet --disable-pip-version-check -r requirements-benchmark.lock
 	@touch $@
 
 # Needs uv (pip install uv). The second file holds what only the peers need.

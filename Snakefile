@@ -17,6 +17,7 @@ pathvars:
 report: "workflow/report/workflow.rst"
 
 
+include: "workflow/rules/environment.smk"  # what the workflow runs in
 include: "workflow/rules/common.smk"
 include: "workflow/rules/templates.smk"  # rules that others are made from
 include: "workflow/rules/data.smk"  # images, features, whitened designs

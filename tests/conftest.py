@@ -6,6 +6,7 @@ from pathlib import Path
 # One thread per test process, before numpy and torch look: the problems are small, and sums have
 # the same order on every machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["MPLBACKEND"] = "agg"  # a notebook's terminal names one that is missing here
 
 import pytest
 from hypothesis import settings

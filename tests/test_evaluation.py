@@ -203,5 +203,46 @@ def test_nothing_to_judge_by_gives_nothing(place, bad):
 
 def test_scores_and_labels_must_have_the_same_length():
     scores, labels = draw(10, 3, 0)
-    with pytest.raises(ValueError, match="scores and labels must have one row per sample"):
+    with pytest.raises(ValueError, match="validation_scores and validation_labels must have"):
         calibration(scores, labels, scores, labels[:-1])
+
+
+# --- what callers hand in -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([0, 1, -1], "labels must be whole numbers >= 0, got -1"),
+        ([0, 1, 3], "labels must be below the number of classes, 3, got 3"),
+        ([0, 1, 0.5], "labels must be whole numbers"),
+        ([0, 1], "labels must have one row per sample, got 3 and 2"),
+        ([[0], [1], [2]], r"must have shapes \(n, C\) and \(n,\), got \(3, 3\) and \(3, 1\)"),
+        (["a", "b", "c"], "labels must be an array of real numbers"),
+        ([0, 1, None], "labels must not have missing values"),
+    ],
+)
+def test_labels_that_are_no_classes_are_refused(labels, message):
+    scores = np.eye(3)
+    with pytest.raises(ValueError, match=message):
+        accuracy(scores, labels)
+    with pytest.raises(ValueError, match=message):
+        calibration(scores, labels, scores, [0, 1, 2])
+    with pytest.raises(ValueError, match=message):
+        calibration(scores, [0, 1, 2], scores, labels)
+
+
+def test_a_loss_takes_scores_and_targets_of_one_shape():
+    with pytest.raises(ValueError, match=r"shape \(n, C\), got \(3, 1\) and \(3,\)"):
+        mean_loss(np.ones((3, 1)), np.ones(3))
+    with pytest.raises(ValueError, match=r"loss must be one of .*, got 'hinge'"):
+        mean_loss(np.ones((3, 1)), np.ones((3, 1)), "hinge")
+
+
+def test_scores_of_any_kind_are_taken():
+    scores, labels = draw(20, 3, 0)
+    expected = accuracy(scores, labels), calibration(scores, labels, scores, labels)
+    for values in (scores[::-1].copy()[::-1], scores.astype(">f8"), scores.astype(object)):
+        for of in (labels, labels.astype(float), labels.tolist(), torch.tensor(labels)):
+            found = accuracy(values, of), calibration(values, of, values, of)
+            assert found == expected

@@ -1,8 +1,11 @@
 """The modules that a file imports, directly or not, on a scratch chain of imports."""
 
+import os
+import shutil
+
 import pytest
 
-from convexbn.imports import closure
+from convexbn.imports import closure, digest
 
 MODULES = {
     "__init__": "",
@@ -60,3 +63,49 @@ def test_a_name_of_a_package_rests_on_its_init(scratch):
 def test_an_import_that_cannot_be_followed_is_refused(text, scratch):
     with pytest.raises(ValueError, match=r"expected scratch.* from the module that defines it"):
         scratch(text)
+
+
+@pytest.fixture
+def project(scratch, tmp_path):
+    """A folder with the package `scratch` and a script; a function returns the script's digest."""
+    scratch(SCRIPT)
+
+    def found(folder=tmp_path):
+        return digest(folder / "script.py", package=folder / "scratch")
+
+    return found
+
+
+def test_a_digest_is_of_what_is_in_the_files_alone(project, tmp_path):
+    """Not of where they are, when they were written, or how git has them end their lines."""
+    before, copy = project(), tmp_path / "elsewhere" / "copy"
+    (tmp_path / "elsewhere").mkdir()
+    shutil.copytree(tmp_path / "scratch", copy / "scratch", copy_function=shutil.copyfile)
+    (copy / "script.py").write_bytes((tmp_path / "script.py").read_bytes().replace(b"\n", b"\r\n"))
+    os.utime(copy / "scratch" / "solver.py", (1, 1))
+    assert project(copy) == before
+
+
+@pytest.mark.parametrize(
+    "name", ["script", "scratch/__init__", "scratch/loss", "scratch/terms/table"]
+)
+def test_a_digest_changes_with_the_script_and_each_module_it_rests_on(name, project, tmp_path):
+    before, path = project(), tmp_path / f"{name}.py"
+    path.write_text(path.read_text() + "more = 1\n")
+    assert project() != before
+
+
+@pytest.mark.parametrize("name", ["unused", "types", "figures/rank"])
+def test_a_digest_does_not_change_with_other_modules(name, project, tmp_path):
+    before = project()
+    (tmp_path / "scratch" / f"{name}.py").write_text("edited = True\n")
+    assert project() == before
+
+
+def test_a_digest_tells_which_file_has_which_code(project, tmp_path):
+    before = project()
+    first, second = (tmp_path / "scratch" / f"{name}.py" for name in ("solver", "loss"))
+    first_text, second_text = first.read_text(), second.read_text()
+    first.write_text(second_text)
+    second.write_text(first_text)
+    assert project() != before

@@ -91,6 +91,8 @@ def test_every_public_name_is_the_same_whatever_was_imported_before():
         importlib.import_module(module.name)
     assert {name: getattr(convexbn, name) for name in convexbn.__all__} == first
     assert all(callable(value) for value in first.values())
+    below = {module.name for module in pkgutil.iter_modules(convexbn.__path__)}
+    assert not below & set(convexbn.__all__)  # in any order of imports, then
 
 
 def public_functions(body):

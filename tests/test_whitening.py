@@ -1,19 +1,23 @@
 """Whitening against what defines it, and against torch's own batch normalization."""
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
+import scipy.sparse
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
 
-from convexbn.arrangements.gates import activation
+from convexbn.arrangements.gates import activation, sample_gates
 from convexbn.networks.architectures import affine_gates
 from convexbn.networks.recovery import recover_network
 from convexbn.programs.solutions import Solution
+from convexbn.solvers import solve
 from convexbn.whitening import FILTERS, Whitening, whiten
 
 EPS = np.finfo(np.float64).eps
@@ -258,7 +262,7 @@ def test_rank_out_of_range(rank):
         whiten(draw(d=6), rank=rank)
 
 
-@pytest.mark.parametrize("energy", [0, -0.1, 1.0001, np.nan])
+@pytest.mark.parametrize("energy", [0, -0.1, 1.0001, np.nan, "0.9", True])
 def test_energy_out_of_range(energy):
     with pytest.raises(ValueError, match=r"energy must be a share in \(0, 1\]"):
         whiten(draw(), energy=energy)
@@ -282,6 +286,169 @@ def test_rounding_of_single_precision_is_no_direction():
     X -= X.mean(axis=1, keepdims=True)
     assert np.linalg.matrix_rank(X.astype(np.float64) - X.mean(axis=0, dtype=np.float64)) == 40
     assert whiten(X).rank == 39
+
+
+def test_each_column_has_its_own_rounding():
+    """Seconds since 1970 in single precision are good to 128, and say nothing of the others."""
+    rng = np.random.default_rng(0)
+    X = np.c_[rng.standard_normal((200, 3)), 1.7e9 + 60 * np.arange(200)].astype("f4")
+    w = whiten(X)
+    assert w.rank == 4
+    y = X[:, 1] - X[:, 1].mean()
+    np.testing.assert_allclose(w.U @ (w.U.T @ y), y, atol=1e-6)  # in the span, to single precision
+
+
+def test_energy_tells_of_directions_that_rounding_hides():
+    """Deviations of 1 about 1e6 are stored to 1/16, and a difference of 1/100 is not."""
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((2, 200))
+    X = (1e6 + np.c_[a, b, a + 0.01 * rng.standard_normal(200)]).astype("f4")
+    w = whiten(X)
+    assert w.rank == 2
+    assert 0.999 < w.energy < 0.99999
+    assert w.truncate(rank=2).energy == w.energy
+    assert w.truncate(energy=0.9).rank == 2
+    with pytest.raises(ValueError, match="is no more than the rounding of the data"):
+        w.truncate(energy=1.0)
+    assert whiten(X, energy=1.0).rank == 2
+
+
+def test_each_column_of_a_frame_has_its_own_precision():
+    """What is rounding in single precision is data in double precision."""
+    rng = np.random.default_rng(0)
+    a = rng.standard_normal(200)
+    close = a + 1e-9 * rng.standard_normal(200)
+    assert whiten(pd.DataFrame({"a": a, "b": close})).rank == 2
+    assert whiten(pd.DataFrame({"a": a.astype("f4"), "b": a})).rank == 1
+    assert whiten(pd.DataFrame({"a": a, "b": rng.integers(0, 5, 200)}).astype("Float64")).rank == 2
+
+
+@pytest.mark.parametrize("mean", [1e4, 1e8, 1e10, 1e12, 1e14])
+def test_a_far_mean_costs_no_orthogonality(mean):
+    X = draw() + mean
+    w = whiten(X)
+    assert w.rank == 6
+    np.testing.assert_allclose(w.U.T @ w.U, np.eye(7), atol=10 * EPS)
+    # The mean itself is known to its rounding, and so is a new sample.
+    atol = ROUNDING + 4 * EPS * mean / w.singular_values[-1]
+    np.testing.assert_allclose(w.transform(X), w.U, atol=atol)
+
+
+@pytest.mark.parametrize("unit", [1e-290, 1e-200, 1e-30, 1e30, 1e200, 1e300])
+def test_no_unit_is_too_large_or_small(unit):
+    X = draw()
+    w, other = whiten(X), whiten(unit * X)
+    np.testing.assert_allclose(other.U, w.U, atol=ROUNDING)
+    np.testing.assert_allclose(other.transform(unit * X), w.U, atol=ROUNDING)
+    np.testing.assert_allclose(other.singular_values, unit * w.singular_values, rtol=ROUNDING)
+    assert other.energy == 1
+    assert other.truncate(energy=0.9).rank == w.truncate(energy=0.9).rank
+    assert other.truncate(rank=2).energy == pytest.approx(w.truncate(rank=2).energy)
+
+
+def test_features_too_small_or_too_different_are_refused():
+    with pytest.raises(ValueError, match="must not be smaller than 1e-300"):
+        whiten(1e-305 * draw())
+    with pytest.raises(ValueError, match="must not differ in size by more than a factor of 1e140"):
+        whiten(draw(d=3) * [1e300, 1, 1e-300])
+
+
+units = pytest.mark.parametrize("digits", [3, 8, 40])
+
+
+@units
+@pytest.mark.parametrize(("n", "d"), [(40, 6), (8, 20)])
+def test_batch_normalization_sees_no_units(n, d, digits):
+    X = draw(n, d)
+    scales = 10.0 ** np.random.default_rng(1).permutation(np.linspace(-digits, digits, d))
+    w = whiten(X * scales)
+    np.testing.assert_allclose(w.U @ w.U.T, projection(X), atol=1e-11)
+    np.testing.assert_allclose(w.transform(X * scales), w.U, atol=1e-11)
+    np.testing.assert_allclose(w.V.T @ w.V, np.eye(w.rank), atol=1e-11)
+
+
+@units
+def test_neither_the_optimum_nor_the_largest_penalty_sees_units(digits):
+    X, y = draw(30, 4), np.random.default_rng(1).standard_normal(30)
+    scales = 10.0 ** np.linspace(-digits, digits, 4)
+    w, other = whiten(X), whiten(X * scales)
+    # The same neurons: gates in the coordinates of the other design.
+    G = sample_gates(w.U, 20, 0)
+    H = other.U.T @ w.U @ G
+    D = activation(w.U, G)
+    np.testing.assert_array_equal(activation(other.U, H), D)
+    found = [solve(U, D, y, 0.5, tol=1e-9).certificate.objective for U in (w.U, other.U)]
+    assert found[1] == pytest.approx(found[0], rel=1e-8)
+    coordinates = [U.T @ (D * y[:, None]) for U in (w.U, other.U)]  # (r + 1, P)
+    largest = [np.linalg.norm(c, axis=0).max() for c in coordinates]  # beta_max
+    assert largest[1] == pytest.approx(largest[0], rel=1e-11)
+
+
+def test_nearly_dependent_features_cost_no_orthogonality():
+    X = np.vander(10 * np.random.default_rng(0).random(200), 8)  # the last is constant
+    U = whiten(X).U
+    assert U.shape == (200, 8)
+    np.testing.assert_allclose(U.T @ U, np.eye(8), atol=10 * EPS)
+
+
+def test_a_constant_feature_may_be_of_any_size():
+    X = draw()
+    w = whiten(np.c_[X, np.full(40, 1.7e308)])
+    np.testing.assert_allclose(w.U @ w.U.T, projection(X), atol=ROUNDING)
+    assert w.mean[-1] == 1.7e308
+    assert not w.V[-1].any()
+
+
+def test_constant_columns_are_dropped_and_said_if_they_are_not_quite_constant():
+    X = draw()
+    with warnings.catch_warnings(action="error"):
+        w = whiten(np.c_[X, np.full(40, 0.1)])
+    np.testing.assert_allclose(w.U, whiten(X).U, atol=ROUNDING)
+    noisy = np.float32(1e9) + 64 * (np.arange(40) % 2)  # neighbours in single precision
+    with pytest.warns(UserWarning, match=r"columns \[6\] of X vary by less than the rounding"):
+        assert whiten(np.c_[X, noisy].astype("f4")).rank == 6
+    with pytest.warns(match="of X vary"), pytest.raises(ValueError, match="equal, up to rounding"):
+        whiten(noisy.astype("f4")[:, None])
+
+
+@pytest.mark.parametrize(
+    "given_as",
+    [
+        lambda X: X.astype(object),
+        lambda X: X[::-1].copy()[::-1],
+        lambda X: X.astype(">f8"),
+        lambda X: torch.tensor(X, requires_grad=True),
+        lambda X: list(torch.tensor(X)),
+        pd.DataFrame,
+    ],
+)
+def test_containers_of_any_kind_are_taken(given_as):
+    np.testing.assert_array_equal(whiten(given_as(draw())).U, whiten(draw()).U)
+
+
+def test_low_precision_is_taken_and_known():
+    X = torch.tensor(draw(), dtype=torch.bfloat16)
+    assert whiten(X).rank == 6
+    assert whiten(torch.cat([X, X + 0.003 * X.roll(1, 0)], dim=1)).rank < 12
+
+
+@pytest.mark.parametrize(
+    "X",
+    [scipy.sparse.csr_matrix(np.eye(3)), [["a"]], [[pd.NA], [1]], [[1j], [0]], np.ma.ones((3, 2))],
+)
+def test_what_is_no_matrix_of_numbers_is_refused_by_name(X):
+    with pytest.raises(ValueError, match="X must"):
+        whiten(X)
+
+
+def test_the_data_are_not_written_to():
+    X = draw() + 1e6
+    before = X.copy()
+    w = whiten(X)
+    np.testing.assert_array_equal(X, before)
+    U = w.U.copy()
+    X[:] = 0
+    np.testing.assert_array_equal(w.U, U)
 
 
 # --- patches --------------------------------------------------------------------------------------

@@ -14,18 +14,21 @@ from snakemake.settings.types import ConfigSettings, ResourceSettings
 ROOT = Path(__file__).parents[1]
 
 
-def command(*arguments, directory) -> list[str]:
+def command(*arguments, directory, root=ROOT) -> list[str]:
     """Return the command line of a run with `directory` as the working directory."""
-    words = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile"]
-    words += ["--workflow-profile", ROOT / "workflow/profiles/local"]
+    words = [sys.executable, "-m", "snakemake", "--snakefile", root / "Snakefile"]
+    words += ["--workflow-profile", root / "workflow/profiles/local"]
     words += ["--max-jobs-per-timespan", "100/1s"]  # the profile's would have it end 10 s later
     words += ["--directory", directory, "--cores", "2", *arguments]
     return [str(word) for word in words]
 
 
-def snakemake(*arguments, directory, check=True) -> str:
-    """Run the workflow with `directory` as the working directory; return what it printed."""
-    words = command(*arguments, directory=directory)
+def snakemake(*arguments, directory, check=True, root=ROOT) -> str:
+    """Run the workflow with `directory` as the working directory; return what it printed.
+
+    With another `root` it is the workflow of that copy of the project.
+    """
+    words = command(*arguments, directory=directory, root=root)
     run = subprocess.run(words, capture_output=True, text=True, check=False)
     output = run.stdout + run.stderr
     assert not check or run.returncode == 0, output[-4000:]

@@ -6,8 +6,16 @@ Implicit Regularization", ICLR 2022.
 
 The public names are imported when they are first used, so that a script which only draws a
 figure does not wait for torch.
+
+A process that is forked from one that has imported this package computes on one thread, as the
+workers of a pool should anyway. A fork copies one thread: PyTorch's others would be missing, and
+its next parallel operation would wait for them for ever. More threads need the start method
+"spawn".
 """
 
+import os
+import sys
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -55,6 +63,15 @@ _HOME = {
 
 __all__ = list(_HOME)
 __version__ = "0.1.0"
+
+
+def _compute_on_one_thread() -> None:
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+
+
+with suppress(AttributeError):  # Windows has no forks
+    os.register_at_fork(after_in_child=_compute_on_one_thread)
 
 
 def __getattr__(name: str) -> object:

@@ -12,9 +12,15 @@ expected calibration error is `sum_B |B| / n * |accuracy of B - mean probability
 import math
 
 import numpy as np
-import torch
 
-from convexbn.inputs import ArrayLike, check_same_length
+from convexbn.inputs import (
+    ArrayLike,
+    as_array,
+    as_tensor,
+    as_whole,
+    check_choice,
+    check_same_length,
+)
 from convexbn.programs.losses import LOSSES
 
 BINS = 15  # of equal width (Guo et al. 2017, Section 2)
@@ -36,8 +42,13 @@ def accuracy(scores: ArrayLike, labels: ArrayLike) -> float:
     float
         Between 0 and 1; NaN if there are no samples or a score is NaN, because the largest of NaN
         scores would be an arbitrary class.
+
+    Raises
+    ------
+    ValueError
+        If scores and labels differ in length, or a label is not one of the classes.
     """
-    scores, labels = np.asarray(scores), np.asarray(labels)
+    scores, labels = _scored("scores", scores, "labels", labels)
     if len(labels) == 0 or np.isnan(scores).any():
         return float("nan")
     predicted = scores[:, 0] > 0 if scores.shape[1] == 1 else scores.argmax(axis=1)
@@ -57,8 +68,20 @@ def mean_loss(scores: ArrayLike, targets: ArrayLike, loss: str = "squared") -> f
     -------
     float
         NaN if there are no samples or a score is NaN.
+
+    Raises
+    ------
+    ValueError
+        If scores and targets differ in shape, or the loss is unknown.
     """
-    F, Y = (torch.as_tensor(values).detach().cpu().double() for values in (scores, targets))
+    check_choice("loss", loss, LOSSES)
+    F = as_tensor("scores", scores, device="cpu", finite=False, copy=False)
+    Y = as_tensor("targets", targets, device="cpu", finite=False, copy=False)
+    if F.ndim != 2 or F.shape != Y.shape:
+        raise ValueError(
+            "scores and targets must both have shape (n, C), got "
+            f"{tuple(F.shape)} and {tuple(Y.shape)}; give one row per sample"
+        )
     return float(LOSSES[loss].value(F, Y)) / len(Y) if len(Y) else float("nan")
 
 
@@ -87,25 +110,46 @@ def calibration(
     Raises
     ------
     ValueError
-        If scores and labels differ in length.
+        If scores and labels differ in length, or a label is not one of the classes.
     """
-    Z, labels = _logits(scores, labels)
-    fit, fit_labels = _logits(validation_scores, validation_labels)
+    Z, classes = _logits("scores", scores, "labels", labels)
+    fit, fit_labels = _logits(
+        *("validation_scores", validation_scores), *("validation_labels", validation_labels)
+    )
     if not (len(Z) and len(fit) and np.isfinite(Z).all() and np.isfinite(fit).all()):
         return dict.fromkeys(("test_nll", "test_ece", "temperature"), float("nan"))
     temperature = _temperature(fit, fit_labels)
     logs = _log_softmax(Z / temperature)
     return {
-        "test_nll": float(-_of_labels(logs, labels).mean()),
-        "test_ece": _calibration_error(np.exp(logs), labels),
+        "test_nll": float(-_of_labels(logs, classes).mean()),
+        "test_ece": _calibration_error(np.exp(logs), classes),
         "temperature": temperature,
     }
 
 
-def _logits(scores: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+def _scored(
+    name: str, scores: ArrayLike, of: str, labels: ArrayLike
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return scores (n, C) in float64, and the labels."""
+    Z, labels = as_array(name, scores, finite=False, copy=False), as_whole(of, labels)
+    if Z.ndim != 2 or labels.ndim != 1:
+        raise ValueError(
+            f"{name} and {of} must have shapes (n, C) and (n,), got {Z.shape} and {labels.shape}; "
+            "give one row of scores and one label per sample"
+        )
+    check_same_length(name, Z, of, labels)
+    classes = max(2, Z.shape[1])
+    if labels.max(initial=0) >= classes:
+        raise ValueError(
+            f"{of} must be below the number of classes, {classes}, got {labels.max()}; give the "
+            "position of each sample's class among the scores"
+        )
+    return Z, labels
+
+
+def _logits(name: str, scores: ArrayLike, of: str, labels: ArrayLike) -> tuple:
     """Return scores (n, C >= 2) in float64, and the labels."""
-    Z, labels = np.asarray(scores, dtype=np.float64), np.asarray(labels)
-    check_same_length("scores", Z, "labels", labels)
+    Z, labels = _scored(name, scores, of, labels)
     return (np.hstack([np.zeros_like(Z), Z]) if Z.shape[1] == 1 else Z), labels
 
 

@@ -1,10 +1,11 @@
 """Modules of this package that a file rests on, read from its imports.
 
-Neither Snakemake nor a checkpoint sees what a script imports: both ask here which files a result
+Neither Snakemake nor a checkpoint sees what a script imports: both ask here which code a result
 depends on, so that an edited module makes it out of date and no other does.
 """
 
 import ast
+import hashlib
 from functools import cache
 from pathlib import Path
 
@@ -44,11 +45,40 @@ def closure(path: str | Path, package: Path = PACKAGE) -> list[Path]:
     return sorted(module for module in found if module.is_relative_to(package))
 
 
+def digest(*paths: str | Path, package: Path = PACKAGE) -> str:
+    """Return a text that changes with the code of some files, and of the modules they rest on.
+
+    Only what is in the files counts: neither where they are, nor when they were written, nor how
+    their lines end.
+
+    Parameters
+    ----------
+    *paths : str or Path
+        Scripts, or modules of the package.
+    package : Path
+        Folder of the package.
+
+    Raises
+    ------
+    ValueError
+        As :func:`closure`.
+    """
+    modules = {module for path in paths for module in closure(path, package)}
+    named = {module.relative_to(package).as_posix(): module for module in modules}
+    named |= {path.name: path for path in map(Path, paths) if path not in modules}
+    texts = "".join(f"{name}\0{_text(named[name])}\0" for name in sorted(named))
+    return hashlib.blake2b(texts.encode(), digest_size=16).hexdigest()
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
 @cache
 def _imported(path: Path, package: Path) -> list[Path]:
     """Return the modules that a file names in its own imports."""
     names = []
-    for node in _nodes(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in _nodes(ast.parse(_text(path))):
         if isinstance(node, ast.ImportFrom) and node.module:
             names += [f"{node.module}.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.Import):

@@ -21,7 +21,21 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from convexbn.inputs import ArrayLike, check_between, check_choice, check_finite, check_positive
+from convexbn.containers import precision
+from convexbn.inputs import (
+    ArrayLike,
+    as_array,
+    check_between,
+    check_choice,
+    check_positive,
+    is_number,
+)
+from convexbn.svd import centre, check_range, largest_entries, lengths, svd
+
+_ROUNDINGS = 2  # in float64 of numbers that were computed
+_ROUNDED = 1e-12  # in sums of squares, relative
+_OFF = 5e-14  # cosine of singular and constant vector that is not let stand
+_LEAST = 1e-300  # singular value whose inverse, times what is of order 1, float64 holds
 
 # From the ratios sigma_i / sigma_1 and the filter's value c to the gains f, by name.
 FILTERS: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
@@ -45,7 +59,8 @@ class Whitening:
     mean : ndarray, shape (d,)
         Mean of the training samples.
     total_energy : float
-        Sum of all squared singular values, including those that a truncation dropped.
+        Sum of all squared singular values, including those that a truncation dropped and those
+        left out as rounding of the data; in units of the largest if float64 cannot hold squares.
     gains : ndarray, shape (r,)
         Gains f of the filter; all are 1 without a filter.
     """
@@ -75,8 +90,11 @@ class Whitening:
 
     @property
     def energy(self) -> float:
-        """Share of the sum of squared singular values that is kept, each times its squared gain."""
-        return float(((self.gains * self.singular_values) ** 2).sum() / self.total_energy)
+        """Share of the sum of squared singular values that is kept, each times its squared gain.
+
+        It is below 1 where directions are left out as rounding of the data.
+        """
+        return float((self.gains**2 * _squares(self.singular_values)).sum() / self.total_energy)
 
     @property
     def directions(self) -> np.ndarray:
@@ -93,8 +111,10 @@ class Whitening:
         Returns
         -------
         ndarray of float64, shape (m, r + 1) or (K, m, r + 1)
+            The training data are taken to U, up to their rounding in units of each direction: a
+            feature whose mean is 10^k times its spread costs k of float64's 16 digits.
         """
-        X = np.asarray(X, dtype=np.float64)
+        X = as_array("new samples", X, copy=False)
         if X.ndim not in (2, 3) or X.shape[-1] != len(self.mean):
             raise ValueError(
                 f"new samples must have shape (m, {len(self.mean)}) like the training data, or "
@@ -154,17 +174,17 @@ class Whitening:
         return replace(self, U=U, gains=self.gains * gains)
 
     def _rank_of(self, energy: float) -> int:
-        if not 0 < energy <= 1:
+        if not (is_number(energy) and 0 < energy <= 1):
             raise ValueError(f"energy must be a share in (0, 1], got {energy!r}")
-        kept = np.cumsum(self.singular_values**2)
+        kept = np.cumsum(_squares(self.singular_values))
         wanted = energy * self.total_energy
-        rounding = 1e-12  # in the sums, relative
-        if wanted > kept[-1] * (1 + rounding):
+        if wanted > kept[-1] * (1 + _ROUNDED):
             raise ValueError(
-                f"energy {energy} was asked of a design truncated to {self.energy:.6f} of it; "
-                "truncate the full design instead"
+                f"energy {energy} was asked of a design that holds {self.energy:.6f} of it, as the "
+                "rest was truncated or is no more than the rounding of the data; truncate the full "
+                "design instead, or ask for less"
             )
-        return int(np.searchsorted(kept, min(wanted, kept[-1]) * (1 - rounding))) + 1
+        return int(np.searchsorted(kept, min(wanted, kept[-1]) * (1 - _ROUNDED))) + 1
 
 
 def whiten(X: ArrayLike, rank: int | None = None, energy: float | None = None) -> Whitening:
@@ -172,12 +192,13 @@ def whiten(X: ArrayLike, rank: int | None = None, energy: float | None = None) -
 
     Parameters
     ----------
-    X : array or tensor, shape (n, d)
-        The data; for a CNN the rows of all patches, `patches(...).reshape(K * n, h)`.
+    X : array, tensor or data frame, shape (n, d)
+        The data; for a CNN the rows of all patches, `patches(...).reshape(K * n, h)`. Features may
+        be in any units.
     rank, energy : optional
         Keep only the leading directions, see :meth:`Whitening.truncate`. By default all directions
         of the numerical rank r <= min(n - 1, d) are kept: those above rounding in the precision of
-        X.
+        X, which is that of each column in a data frame.
 
     Returns
     -------
@@ -186,46 +207,75 @@ def whiten(X: ArrayLike, rank: int | None = None, energy: float | None = None) -
     Raises
     ------
     ValueError
-        If X is not a finite matrix, all its rows are equal (rank 0), or `rank` or `energy` is out
-        of range.
+        If X is not a finite matrix of real numbers, all its rows are equal (rank 0), its features
+        differ in size by more than float64 can hold, or `rank` or `energy` is out of range.
+
+    Warns
+    -----
+    UserWarning
+        For columns that vary by less than the rounding of their numbers and count as constant.
     """
-    X = np.asarray(X)
-    precision = np.finfo(X.dtype).eps if X.dtype.kind == "f" else 0.0
-    X = X.astype(np.float64)
-    if X.ndim != 2 or min(X.shape) == 0:
-        raise ValueError(f"X must be a non-empty matrix of shape (n, d), got shape {X.shape}")
-    check_finite("X", X)
-    mean = X.mean(axis=0)
-    U, sigma, Vt = np.linalg.svd(X - mean, full_matrices=False)
-    r = _numerical_rank(sigma, X, precision)
+    spacing = np.maximum(precision(X), _ROUNDINGS * np.finfo(np.float64).eps)
+    C = as_array("X", X)
+    if C.ndim != 2 or 0 in C.shape:
+        raise ValueError(f"X must be a non-empty matrix of shape (n, d), got shape {C.shape}")
+    start = np.where(C.max(axis=0) == C.min(axis=0), C[0], 0)
+    C -= start  # features that do not vary have no size
+    unit = _power_of_two(largest_entries(C).max())
+    check_range(largest_entries(C))
+    C /= unit
+    rounding = spacing * lengths(C)
+    mean = centre(C, rounding)
+    U, sigma, V = svd(C, rounding)
+    _check_rank(sigma * unit)
+    _centre_exactly(U)
     full = Whitening(
-        U=_with_constant(U[:, :r], len(X)),
-        singular_values=sigma[:r],
-        V=np.ascontiguousarray(Vt[:r].T),
-        mean=mean,
-        total_energy=float((sigma[:r] ** 2).sum()),
-        gains=np.ones(r),
+        U=_with_constant(U, len(C)),
+        singular_values=sigma * unit,
+        V=V,
+        mean=start + mean * unit,
+        total_energy=_total_energy(sigma * unit, lengths(C) * unit),
+        gains=np.ones(len(sigma)),
     )
-    return full.truncate(rank, energy)
+    # All of a design may hold less than was asked for, where the data are no better.
+    is_all = rank is None and is_number(energy) and energy == 1
+    return full if is_all else full.truncate(rank, energy)
 
 
-def _numerical_rank(sigma: np.ndarray, X: np.ndarray, precision: float) -> int:
-    """Count the singular values above the rounding of the SVD and of data stored in `precision`.
+def _centre_exactly(U: np.ndarray) -> None:
+    """Subtract from singular vectors, in place, what a small singular value made of rounding."""
+    mean = U.mean(axis=0)
+    far = np.abs(mean) * np.sqrt(len(U)) > _OFF
+    U[:, far] -= mean[far]
 
-    Images that were each normalized to mean zero in float32 contain only rounding in the direction
-    of equal pixels; whitening would magnify it to the size of the other directions.
-    """
-    # Rounding in the centring is relative to the data, not to what is left after it.
-    scale = max(sigma[0], np.linalg.norm(X))
-    rounding = max(max(X.shape) * np.finfo(np.float64).eps, precision)
-    r = int((sigma > rounding * scale).sum())
-    if r == 0:
+
+def _squares(sigma: np.ndarray, first: float | None = None) -> np.ndarray:
+    """Return squares; if float64 cannot hold them, in units of the first."""
+    return (sigma / _power_of_two(sigma[0] if first is None else first)) ** 2
+
+
+def _total_energy(sigma: np.ndarray, sizes: np.ndarray) -> float:
+    """Return the sum of squares of the features of these sizes, in the units of `sigma`."""
+    kept, every = float(_squares(sigma).sum()), float(_squares(sizes, sigma[0]).sum())
+    return every if every > (1 + _ROUNDED) * kept else kept
+
+
+def _power_of_two(size: float) -> float:
+    """Return a unit near numbers whose squares float64 cannot hold, and 1 for others."""
+    return 1.0 if size == 0 or 1e-100 < size < 1e100 else 2.0 ** int(np.log2(size))
+
+
+def _check_rank(sigma: np.ndarray) -> None:
+    if len(sigma) == 0:
         raise ValueError(
-            "all rows of X are equal, so the centred data have rank 0 and batch normalization has "
-            "nothing to normalize; give data in which at least one feature varies"
+            "all rows of X are equal, up to rounding, so the centred data have rank 0 and batch "
+            "normalization has nothing to normalize; give data in which at least one feature varies"
         )
-    # The centred data are orthogonal to the constant vector.
-    return min(r, len(X) - 1)
+    if sigma[-1] < _LEAST:
+        raise ValueError(
+            f"the features must not be smaller than {_LEAST:.0e}, got a singular value of "
+            f"{sigma[-1]:.1e}; divide them by their spreads"
+        )
 
 
 def _with_constant(columns: np.ndarray, n: int) -> np.ndarray:

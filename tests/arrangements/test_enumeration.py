@@ -4,7 +4,9 @@ import itertools
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -447,3 +449,14 @@ def test_bad_limits(limit):
 def test_bad_tolerances(tolerance):
     with pytest.raises(ValueError, match=r"tolerance must be from 1e-14 to 1e-3, got"):
         enumerate_arrangements(np.eye(2), tolerance=tolerance)
+
+
+def test_numbers_of_any_kind_are_taken():
+    U = np.random.default_rng(0).standard_normal((6, 3))
+    D = enumerate_arrangements(U)
+    for given_as in (lambda U: U[::-1].copy()[::-1], list, torch.tensor, pd.DataFrame):
+        np.testing.assert_array_equal(enumerate_arrangements(given_as(U)), D)
+
+
+def test_a_design_of_zeros_has_one_arrangement():
+    np.testing.assert_array_equal(enumerate_arrangements(np.zeros((5, 3))), np.ones((5, 1), bool))

@@ -10,7 +10,7 @@ from scipy.optimize import linprog
 from convexbn import enumerate_arrangements, solve, whiten
 from convexbn.arrangements.facets import facets
 from convexbn.programs.instances import make_program
-from convexbn.programs.relu_bn import formed
+from convexbn.programs.matrices import formed
 from convexbn.solvers.relu_bn import interior_point
 from convexbn.solvers.snapshots import Stopwatch, ignore
 
@@ -37,6 +37,9 @@ def test_facets_are_the_constraints_that_are_needed(seed, n, p):
     U = normal(n, p, seed=seed)
     D = enumerate_arrangements(U)
     found = facets(torch.as_tensor(D), min(n, p))
+    if p == 1 and n > 1:  # one plane many times: each constraint follows from any other
+        assert found is None
+        return
     signs = 2 * D - 1
     for i in range(0, D.shape[1], 5):
         assert set(found[i].tolist()) == needed(signs[:, [i]] * U)

@@ -3,7 +3,9 @@
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
+import scipy.sparse
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -140,3 +142,56 @@ def test_repeated_rows_have_fewer_patterns_than_the_count():
     with pytest.raises(ValueError, match=r"found 14 different .* P = 100 .* repeated rows"):
         sample_gates(U, 100, 0)  # 14 = number_of_arrangements(4, 3)
     assert sample_gates(U, 8, 0).shape == (3, 8)
+
+
+# --- what callers hand in -------------------------------------------------------------------------
+
+KINDS = {
+    "backwards": lambda A: A[::-1].copy()[::-1],
+    "big-endian": lambda A: A.astype(">f8"),
+    "objects": lambda A: A.astype(object),
+    "lists": lambda A: A.tolist(),
+    "frame": pd.DataFrame,
+    "tensor": lambda A: torch.tensor(A, requires_grad=True),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_numbers_of_any_kind_are_taken(kind):
+    U, G = design(), np.random.default_rng(1).standard_normal((4, 10))
+    D = activation(KINDS[kind](U), G)
+    assert torch.is_tensor(D) == (kind == "tensor")
+    np.testing.assert_array_equal(D, activation(U, G))
+    np.testing.assert_array_equal(activation(U, KINDS[kind](G)), activation(U, G))
+    np.testing.assert_array_equal(sample_gates(KINDS[kind](U), 10, 0), sample_gates(U, 10, 0))
+
+
+def test_integers_do_not_wrap_around():
+    U = np.full((1, 2), 100, dtype=np.int8)
+    assert activation(U, U.T).all()
+
+
+def test_no_gates_have_no_patterns():
+    assert activation(design(), np.empty((4, 0))).shape == (20, 0)
+
+
+@pytest.mark.parametrize(
+    ("U", "G", "message"),
+    [
+        (np.ones((3, 2)), np.ones((3, 2)), r"got \(3, 2\) and \(3, 2\); give gates drawn for this"),
+        (np.ones((3, 2)), np.ones(2), r"got \(3, 2\) and \(2,\)"),
+        (np.ones(2), np.ones((2, 1)), r"got \(2,\) and \(2, 1\)"),
+        (np.full((3, 2), np.nan), np.ones((2, 1)), "U must be finite"),
+        (np.ones((3, 2)), np.ones((2, 1)) * 1j, "G must be an array of real numbers"),
+        (scipy.sparse.eye(2), np.ones((2, 1)), "U must be .*sparse"),
+    ],
+)
+def test_designs_and_gates_that_do_not_fit_are_refused(U, G, message):
+    with pytest.raises(ValueError, match=message):
+        activation(U, G)
+
+
+@pytest.mark.parametrize("U", [np.ones(3), np.ones((2, 3, 4)), np.empty((0, 3)), [[np.nan]], "U"])
+def test_no_gates_are_sampled_for_what_is_no_design(U):
+    with pytest.raises(ValueError, match="U must be"):
+        sample_gates(U, 1, 0)

@@ -117,10 +117,11 @@ def test_convolutional_network_is_torchs_with_batch_norm_2d(pooling):
     layers, norm = torch_cnn(network, channels, size)
     torch.testing.assert_close(network(X), layers(images), **ROUNDING)
 
-    mean, variance = network.statistics(X)
-    norm.load_state_dict({"running_mean": mean, "running_var": variance}, strict=False)
+    network.set_statistics(X)
+    running = {"running_mean": top.mean, "running_var": top.variance}
+    norm.load_state_dict(running, strict=False)
     norm.eval()
-    scores = network.predict(patches(new, size), (mean, variance))
+    scores = network.predict(patches(new, size))
     torch.testing.assert_close(scores, layers(new), **ROUNDING)
 
 
@@ -137,3 +138,26 @@ def test_whitened_patches_are_what_batch_norm_2d_makes_of_orthogonal_kernels():
     U = whitening.U.reshape(K, n, -1)
     # Division by the smallest singular value magnifies rounding by the condition number, about 10.
     np.testing.assert_allclose(U[..., :-1], normalized.detach().numpy(), atol=1e-11)
+
+
+@pytest.mark.parametrize(
+    "given_as",
+    [
+        lambda A: A[..., ::-1].copy()[..., ::-1],
+        lambda A: A.astype(">f8"),
+        lambda A: A.astype(object),
+        lambda A: A.tolist(),
+        lambda A: torch.tensor(A, requires_grad=True),
+        lambda A: np.broadcast_to(A[:1], A.shape),
+    ],
+)
+def test_images_of_any_kind_are_cut(given_as):
+    images = np.broadcast_to(np.random.default_rng(0).standard_normal((1, 2, 4, 5)), (3, 2, 4, 5))
+    np.testing.assert_array_equal(patches(given_as(images), 2), patches(images.copy(), 2))
+
+
+def test_patches_are_not_the_callers_memory():
+    images = np.ones((2, 1, 3, 3))
+    cut = patches(images, 1)
+    images[:] = 0
+    assert (cut == 1).all()

@@ -68,6 +68,22 @@ def test_scalar_activations_are_the_shrunk_parts(n, seed, beta):
     np.testing.assert_allclose(scores, expected, atol=1e-10)
 
 
+@pytest.mark.parametrize("offset", [0.0, 1e6])
+def test_network_predicts_a_sample_as_in_the_training_set(offset):
+    """As it comes, one sample at a time: the statistics are those of the whitened data."""
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((12, 15)) + offset, rng.standard_normal(12)
+    network = closed_form(X, y, 0.3).network
+    assert not network.training
+    alone = torch.cat([network(torch.as_tensor(x)[None]) for x in X]).detach()[:, 0]
+    parts = np.maximum(y, 0), np.maximum(-y, 0)
+    shrunk = [z * (1 - 0.3 / np.linalg.norm(z)) for z in parts]
+    # Rounding of the offset, times the condition number of X, below 100.
+    np.testing.assert_allclose(alone, shrunk[0] - shrunk[1], atol=1e-13 * max(100, offset))
+    again = copy.deepcopy(network).set_statistics(X)
+    torch.testing.assert_close(again.predict(X)[:, 0], alone, rtol=0, atol=1e-13 * max(100, offset))
+
+
 def scalar_dual(y, beta):
     """Largest v^T y - ||v||^2/2 where no activation z >= 0, ||z|| <= 1, has |v^T z| > beta."""
     v = cp.Variable(len(y))
@@ -219,7 +235,6 @@ labels = np.eye(2)[np.arange(6) % 2]
         ({"Y": -labels}, "entries >= 0"),
         ({"Y": labels + 0.1}, "at most one non-zero per row"),
         ({"Y": labels[:, :, None]}, "Y must be one output"),
-        ({"Y": np.hstack([labels, np.zeros((6, 1))])}, r"class\(es\) \[2\] are empty"),
         ({"beta": 0.0}, "beta must be > 0"),
         ({"beta": -1.0}, "beta must be > 0"),
     ],
@@ -227,3 +242,46 @@ labels = np.eye(2)[np.arange(6) % 2]
 def test_closed_form_refuses_what_it_does_not_hold_for(change, message):
     with pytest.raises(ValueError, match=message):
         closed_form(**{"X": square, "Y": labels, "beta": 0.1} | change)
+
+
+def test_an_empty_class_costs_nothing_and_has_no_neuron():
+    Y = np.insert(labels, 1, 0, axis=1)
+    found, without = closed_form(square, Y, 0.1), closed_form(square, labels, 0.1)
+    assert found.objective == without.objective
+    assert found.network.w.shape[1] == 2
+    assert network_objective(found.network, square, Y, 0.1) == pytest.approx(found.objective)
+
+
+def test_targets_of_zero_cost_nothing():
+    for Y in (np.zeros(6), np.zeros((6, 3))):
+        value, network = closed_form(square, Y, 0.1)
+        assert value == network_objective(network, square, Y, 0.1) == 0
+
+
+@pytest.mark.parametrize(
+    "given_as",
+    [
+        lambda A: A[::-1].copy()[::-1],
+        lambda A: A.astype(">f8"),
+        lambda A: A.astype(object),
+        lambda A: A.tolist(),
+        lambda A: torch.tensor(A, requires_grad=True),
+    ],
+)
+def test_numbers_of_any_kind_are_taken(given_as):
+    expected, network = closed_form(square, labels, 0.1)
+    found = closed_form(given_as(square), given_as(labels), 0.1)
+    assert found.objective == expected
+    again = network_objective(network, given_as(square), given_as(labels), 0.1)
+    assert again == pytest.approx(expected, rel=VALUE)
+
+
+@pytest.mark.parametrize("bad", [np.nan, None, "a", 1j])
+def test_what_is_no_number_is_refused_by_name(bad):
+    spoiled = labels.astype(object)
+    spoiled[0, 0] = bad
+    network = closed_form(square, labels, 0.1).network
+    with pytest.raises(ValueError, match="Y must"):
+        closed_form(square, spoiled, 0.1)
+    with pytest.raises(ValueError, match="Y must"):
+        network_objective(network, square, spoiled, 0.1)

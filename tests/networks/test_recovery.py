@@ -9,7 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convexbn.arrangements.gates import activation
+from convexbn.arrangements.enumeration import enumerate_arrangements
+from convexbn.arrangements.gates import activation, sample_gates
 from convexbn.networks.architectures import (
     BNAfterReLUNetwork,
     ConvolutionalNetwork,
@@ -126,10 +127,19 @@ def test_recovered_relu_network_has_the_convex_objective_and_predictions(problem
 
 
 def check_predictions(network, problem, expected):
-    statistics = network.statistics(torch.as_tensor(problem.X))
-    scores = network.predict(torch.as_tensor(problem.new), statistics).numpy()
     # New samples can be far out along a small singular direction.
-    np.testing.assert_allclose(scores, expected, rtol=1e-8, atol=1e-8 * (1 + abs(expected).max()))
+    check_scores(network, problem.X, problem.new, expected, 1e-8 * (1 + abs(expected).max()))
+
+
+def check_scores(network, X, new, expected, atol):
+    """As it comes; by the statistics computed again; in blocks of rows; one sample at a time."""
+    again = copy.deepcopy(network).set_statistics(X)
+    rows = torch.as_tensor(new)
+    with torch.no_grad():
+        one_by_one = torch.cat([network(rows[..., [i], :]) for i in range(rows.shape[-2])])
+        found = network(rows), again(rows), network.predict(new), one_by_one
+    for scores in found:
+        np.testing.assert_allclose(scores.numpy(), expected, rtol=1e-8, atol=atol)
 
 
 @pytest.mark.parametrize("penalty", ["group", "nuclear"])
@@ -189,6 +199,17 @@ def test_recovered_network_with_bn_after_relu_has_the_convex_objective(problem):
     assert network_objective(network, X, y, BETA) == pytest.approx(convex, rel=ROUNDING)
     D, back = network_blocks(network, X, None)
     assert relu_bn_objective(X, D, y, back) == pytest.approx(convex, rel=ROUNDING)
+
+    new = problem.new[0]
+    w, a = weights[:, :-1], weights[:, -1]
+    # In float64, sums in another order: relative to the activations that are centred.
+    size = np.abs(relu(X @ w)).sum() + np.abs(relu(new @ w)).sum() + np.abs(a).sum()
+    trained = relu(X @ w)
+    # A neuron that is off on all training samples stays so: it is its shift.
+    parts = (relu(new @ w) - trained.mean(axis=1, keepdims=True)) * trained.any(axis=1)[:, None]
+    parts += a[:, None] / np.sqrt(n)
+    expected = (parts[0] - parts[1]).sum(axis=1, keepdims=True)
+    check_scores(network, X, new, expected, 1e-12 * size)
 
 
 @given(instances())
@@ -437,3 +458,95 @@ def test_network_of_a_solution_has_the_certified_objective(model, loss, penalty,
     slack = ROUNDING + 1e2 * found.certificate.violation
     objective = network_objective(network, X, Y, found.beta, loss)
     assert objective == pytest.approx(found.certificate.objective, rel=slack)
+
+
+def exact(X, y, beta=0.1):
+    """Solve the exact program of a ReLU network; return solution, whitening and network."""
+    whitening = whiten(X)
+    D = enumerate_arrangements(whitening.U)
+    found = solve(whitening.U, D, y, beta, model="relu", tol=1e-6)
+    return found, whitening, recover_network(found, whitening)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e4, 1e8, 1e12])
+def test_network_of_a_solution_predicts_as_the_solution_does(offset):
+    """Both subtract the same mean first, so that an offset of the data costs no digits."""
+    rng = np.random.default_rng(0)
+    X, new, y = (rng.standard_normal(shape) for shape in ((20, 2), (7, 2), 20))
+    found, whitening, network = exact(X + offset, y)
+    expected = found.predict(whitening.transform(new + offset))
+    with torch.no_grad():
+        together = network(torch.as_tensor(new + offset))
+        alone = torch.cat([network(torch.as_tensor(x + offset)[None]) for x in new])
+    # Sums of two features and some neurons in another order, in float64.
+    for scores in (together, alone):
+        np.testing.assert_allclose(scores, expected, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("penalty", ["group", "nuclear"])
+@pytest.mark.parametrize("pooling", ["sum", "average"])
+def test_gated_cnn_of_a_solution_predicts_as_the_solution_does(penalty, pooling):
+    rng = np.random.default_rng(1)
+    K, n, h = 3, 12, 4
+    X, new, Y = (rng.standard_normal(shape) for shape in ((K, n, h), (K, 7, h), (n, 2)))
+    whitening = whiten(X.reshape(K * n, h))
+    G, share = sample_gates(whitening.U, 10, 0), K if pooling == "average" else 1
+    U, U_new = whitening.U.reshape(K, n, -1) / share, whitening.transform(new) / share
+    found = solve(U, activation(U, G), Y, 0.05, penalty=penalty, tol=1e-6)
+    network = recover_network(found, whitening, gates=G, patches=K, pooling=pooling)
+    # The weights may be stored in float32, and are used in float64 by both.
+    expected = found.predict(U_new, activation(U_new, G))
+    np.testing.assert_allclose(network.predict(new), expected, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("unit", [1e-200, 1e-50, 1e-20, 1e20, 1e50])
+def test_network_is_the_same_in_every_unit_of_the_targets(unit):
+    """Each neuron has variance 1, also in float32, whatever the size of its block."""
+    rng = np.random.default_rng(2)
+    X, new, y = (rng.standard_normal(shape) for shape in ((20, 2), (7, 2), 20))
+    found, whitening, network = exact(X, y)
+    scaled = SimpleNamespace(weights=unit * found.weights, model="relu", penalty="group")
+    again = recover_network(scaled, whitening)
+    np.testing.assert_array_equal(again.variance, 1.0)
+    # gamma and v have the root of the unit each: a few more roundings.
+    expected = unit * network.predict(new)
+    np.testing.assert_allclose(again.predict(new), expected, rtol=1e-12, atol=1e-13 * unit)
+
+
+@pytest.mark.parametrize("unit", [1e-200, 1e-50, 1e50])
+def test_network_with_bn_after_relu_is_the_same_in_every_unit_of_the_targets(unit):
+    rng = np.random.default_rng(2)
+    X, new = rng.standard_normal((12, 3)), rng.standard_normal((7, 3))
+    weights = np.concatenate([in_cones(rng, 3, 6)[1], rng.standard_normal((2, 1, 6))], axis=1)
+    network = recover_network(solution(weights, "relu_bn"), X)
+    again = recover_network(solution(unit * weights, "relu_bn"), X)
+    expected = unit * network.predict(new)
+    torch.testing.assert_close(again.predict(new), expected, rtol=1e-12, atol=1e-13 * unit)
+
+
+def test_recovery_takes_what_the_door_takes_whatever_torchs_defaults_are():
+    rng = np.random.default_rng(3)
+    X, new = rng.standard_normal((20, 2)), rng.standard_normal((7, 2))
+    found, whitening, network = exact(X, rng.standard_normal(20))
+    D, weights = network_blocks(network, X, whitening)
+    turned = SimpleNamespace(weights=found.weights[..., ::-1].astype(">f8"), model="relu")
+    try:
+        torch.set_default_device("meta")
+        torch.set_default_dtype(torch.float16)
+        again = recover_network(turned, whitening).predict(new.tolist())
+        there = network_blocks(network, X[:, ::-1][:, ::-1].astype(">f8"), whitening)
+    finally:
+        torch.set_default_device(None)
+        torch.set_default_dtype(torch.float32)
+    # The neurons come in another order.
+    torch.testing.assert_close(again, network.predict(new), rtol=1e-12, atol=1e-13)
+    np.testing.assert_array_equal(there[0], D)
+    np.testing.assert_array_equal(there[1], weights)
+
+
+def test_blocks_of_a_cnn_need_its_patches_and_their_whitening():
+    problem = solved("relu", K=3)
+    with pytest.raises(ValueError, match=r"shape \(3, n, 2\), got shape \(27, 2\)"):
+        network_blocks(problem[1], problem[2].reshape(27, 2), None)
+    with pytest.raises(TypeError, match=r"must be the Whitening of .* got NoneType"):
+        network_blocks(problem[1], problem[2], None)

@@ -44,11 +44,12 @@ def test_bn_network_is_torch_batch_norm_in_training_and_evaluation():
     layers, norm = torch_layers(network)
     torch.testing.assert_close(network(X), layers(X), **ROUNDING)
 
-    mean, variance = network.statistics(X)
-    norm.load_state_dict({"running_mean": mean, "running_var": variance}, strict=False)
+    network.set_statistics(X).eval()
+    running = {"running_mean": network.mean, "running_var": network.variance}
+    norm.load_state_dict(running, strict=False)
     norm.eval()
     new = draw(5, d, seed=9)
-    torch.testing.assert_close(network(new, (mean, variance)), layers(new), **ROUNDING)
+    torch.testing.assert_close(network(new), layers(new), **ROUNDING)
 
 
 def test_bn_network_is_the_papers_formula():
@@ -165,7 +166,8 @@ def test_statistics_are_the_whole_training_sets(monkeypatch, block):
     monkeypatch.setattr(normalization, "BLOCK", block)
     network, X = build(BNNetwork), draw(n, d)
     z = X.numpy() @ network.w.detach().numpy()
-    mean, variance = network.statistics(X)
+    network.set_statistics(X)
+    mean, variance = network.mean, network.variance
     np.testing.assert_allclose(mean.numpy(), z.mean(axis=0), **ROUNDING)
     np.testing.assert_allclose(variance.numpy(), z.var(axis=0), **ROUNDING)
 
@@ -174,24 +176,23 @@ def test_statistics_in_float32_survive_a_large_common_offset():
     network = BNNetwork(d, m, C, n, torch.Generator().manual_seed(0))
     X = (draw(n, d) + 1000.0).float()
     z = X.double().numpy() @ network.w.detach().double().numpy()
-    _, variance = network.statistics(X)
+    network.set_statistics(X)
     # Without centring, 1000^2 * 6e-8 = 0.06 of error in squares of size 1.
-    np.testing.assert_allclose(variance.numpy(), z.var(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(network.variance.numpy(), z.var(axis=0), rtol=1e-5)
 
 
 def test_predictions_do_not_depend_on_the_blocks(monkeypatch):
     network, X = build(BNNetwork), draw(n, d)
     monkeypatch.setattr(normalization, "BLOCK", 7 * m)
     # With the statistics of X itself, f(X) is the full batch's.
-    torch.testing.assert_close(network.predict(X, network.statistics(X)), network(X), **ROUNDING)
+    torch.testing.assert_close(network.set_statistics(X).predict(X), network(X), **ROUNDING)
 
 
 @pytest.mark.parametrize("kind", [BNNetwork, PlainNetwork])
 def test_stack_is_every_network_at_once(kind):
     members, X = [build(kind, seed) for seed in (1, 20, 300)], draw(n, d)
     stacked = stack(members)
-    statistics = stacked.statistics(X)
-    scores, penalties = stacked.predict(X, statistics), stacked.penalty()
+    scores, penalties = stacked.set_statistics(X).predict(X), stacked.penalty()
     for e, member in enumerate(members):
         torch.testing.assert_close(scores[e], member(X), **ROUNDING)
         torch.testing.assert_close(penalties[e], member.penalty(), **ROUNDING)

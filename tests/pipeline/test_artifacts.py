@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import SafetensorError
 
+from convexbn.imports import PACKAGE
 from convexbn.pipeline import artifacts
 
 ORIGIN = {"seed": [1, 2], "parameters": {"beta": 1e-3, "name": "größe"}}
@@ -138,6 +140,94 @@ def test_provenance_without_git(monkeypatch):
     monkeypatch.setenv("PATH", "")
     assert artifacts.provenance()["commit"] is None
     assert artifacts.provenance()["dirty"] is False
+
+
+def git(folder, *words):
+    """Run git in a folder, whoever the user is and wherever the tests run."""
+    environment = {key: text for key, text in os.environ.items() if not key.startswith("GIT_")}
+    command = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", folder, *words]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return run.stdout.strip()
+
+
+def repository(folder):
+    """Make a repository with one commit and return the commit."""
+    folder.mkdir(parents=True, exist_ok=True)
+    git(folder, "init", "--quiet")
+    (folder / "file").write_text("text")
+    git(folder, "add", ".")
+    git(folder, "commit", "--quiet", "--message", "first")
+    return git(folder, "rev-parse", "HEAD")
+
+
+def said_by(source, **environment):
+    """Return what the copy of the package in a folder says of where results come from."""
+    shutil.copytree(PACKAGE, source / "convexbn", dirs_exist_ok=True)
+    code = "from convexbn.pipeline import artifacts; origin = artifacts._commit(); "
+    code += "import json; print(json.dumps([artifacts.__file__, origin]))"
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": str(source)} | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    path, origin = json.loads(run.stdout)
+    assert path.startswith(str(source))
+    return origin
+
+
+NOTHING = {"commit": None, "dirty": False}
+
+
+@pytest.mark.parametrize("folder", [".venv/lib/site-packages", "src"])
+def test_the_repository_around_an_installed_copy_is_not_ours(folder, tmp_path):
+    repository(tmp_path)
+    assert said_by(tmp_path / folder) == NOTHING
+
+
+def test_nor_is_a_repository_that_keeps_a_copy(tmp_path):
+    source = tmp_path / "vendor" / "src"
+    shutil.copytree(PACKAGE, source / "convexbn")
+    repository(tmp_path)
+    assert said_by(source) == NOTHING
+
+
+def test_a_checkout_has_its_commit_and_worktrees_and_shallow_clones_have_theirs(tmp_path):
+    first = tmp_path / "first"
+    shutil.copytree(PACKAGE, first / "src" / "convexbn")
+    commit = repository(first)
+    git(first, "worktree", "add", "--quiet", tmp_path / "second")
+    git(tmp_path, "clone", "--quiet", "--depth", "1", first.as_uri(), "third")
+    for checkout in ("first", "second", "third"):
+        found = said_by(tmp_path / checkout / "src")
+        assert found == {"commit": commit, "dirty": False}
+    (first / "file").write_text("other text")
+    assert said_by(first / "src")["dirty"] is True
+
+
+def test_variables_of_git_do_not_lead_to_another_repository(tmp_path):
+    """Its hooks set them, also in a terminal that an editor opens for a commit message."""
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    shutil.copytree(PACKAGE, ours / "src" / "convexbn")
+    commit = repository(ours)
+    repository(theirs)
+    hooks = {"GIT_DIR": theirs / ".git", "GIT_WORK_TREE": theirs, "GIT_CEILING_DIRECTORIES": ours}
+    hooks |= {"GIT_INDEX_FILE": theirs / ".git" / "index", "GIT_PREFIX": "x/"}
+    variables = {name: str(path) for name, path in hooks.items()}
+    assert said_by(ours / "src", **variables) == {"commit": commit, "dirty": False}
+    assert said_by(tmp_path / "installed", **variables) == NOTHING
+
+
+def test_a_repository_of_someone_else_is_no_crash(tmp_path):
+    """Git refuses to read it (`safe.directory`)."""
+    shutil.copytree(PACKAGE, tmp_path / "src" / "convexbn")
+    repository(tmp_path)
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "git").write_text("#!/bin/sh\necho dubious ownership >&2\nexit 128\n")
+    (tools / "git").chmod(0o755)
+    assert said_by(tmp_path / "src", PATH=str(tools)) == NOTHING
 
 
 # All or nothing

@@ -1,27 +1,29 @@
-"""The modules that a file of the package rests on."""
+"""The code that a script rests on."""
 
 import subprocess
 import sys
 
 import pytest
 
-from convexbn.imports import PACKAGE
-from convexbn.pipeline.dependencies import rests_on
+from convexbn.imports import PACKAGE, closure, digest
+from convexbn.pipeline.dependencies import code_of
 
 
 def test_a_module_of_the_package_rests_on_itself():
-    paths = rests_on(PACKAGE / "imports.py")
-    assert paths == [str(PACKAGE / "__init__.py"), str(PACKAGE / "imports.py")]
+    module = PACKAGE / "imports.py"
+    assert closure(module) == [PACKAGE / "__init__.py", module]
+    assert code_of(module) == digest(module)
+    assert code_of(module) != code_of(PACKAGE / "files.py")
 
 
 def test_functions_by_name_count_like_imports():
     function = "convexbn.experiments.theory.data.regression"
     data = PACKAGE / "experiments" / "theory" / "data.py"
     script = PACKAGE / "files.py"
-    assert set(rests_on(script, function)) == {*rests_on(script), *rests_on(data)}
-    assert str(data) in rests_on(script, function)
+    assert code_of(script, function) == digest(script, data)
+    assert code_of(script, function) != code_of(script)
     with pytest.raises(ValueError, match="name that module"):
-        rests_on(script, "convexbn.gone")
+        code_of(script, "convexbn.gone")
 
 
 def test_the_closure_holds_all_that_is_really_imported():
@@ -33,4 +35,4 @@ def test_the_closure_holds_all_that_is_really_imported():
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     imported = {path for path in run.stdout.split() if not path.endswith("__init__.py")}
-    assert imported <= set(rests_on(engine))
+    assert imported <= set(map(str, closure(engine)))

@@ -43,6 +43,19 @@ warnings.warn("from warnings")
     assert "some.module: from logging" in log
 
 
+def test_log_is_utf_8_in_every_locale_and_takes_names_that_are_no_text(tmp_path):
+    old = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    words = """
+print("gr\\u00f6\\u00dfe", os.fsdecode(b"\\xff.png"))
+logging.getLogger().info("gr\\u00f6\\u00dfe")
+"""
+    run = script(tmp_path / "log", words, env=os.environ | old)
+    assert run.returncode == 0
+    first, second = (tmp_path / "log").read_text(encoding="utf-8").splitlines()
+    assert first == "größe \\udcff.png"
+    assert second.endswith("größe")
+
+
 def test_log_keeps_the_traceback_of_a_crash(tmp_path):
     run = script(tmp_path / "log", "print('before')\n1 / 0")
     assert run.returncode == 1

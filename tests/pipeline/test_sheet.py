@@ -74,8 +74,11 @@ def test_views_of_the_same_images_share_their_name(entry, images):
 
 def test_settings_are_cut_down_to_what_results_depend_on():
     folder = {"source": "image_folder", "path": "p", "size": [4, 4], "train": 3, "figures": True}
-    assert sheet.source_of(folder) == {"source": "image_folder", "path": "p", "size": [4, 4]}
-    assert sheet.view_of(folder) == {key: folder[key] for key in folder if key != "figures"}
+    # Images are told by what is in their files, and not by where these are.
+    assert sheet.source_of(folder) == {"source": "image_folder", "size": [4, 4]}
+    assert sheet.view_of(folder) == {
+        key: folder[key] for key in folder if key not in ("figures", "path")
+    }
     assert sheet.gate_settings(RUNS["low"]) == {"gates": 8, "rank": 3}
     assert sheet.gate_settings(FILTERED) == {"filter": FILTERED["filter"]}
     run = RUNS["full"]
@@ -126,15 +129,15 @@ def test_figures_need_a_convex_run_and_filters_a_filter():
 
 def test_a_figure_s_table_is_made_from_the_tables_of_its_dataset():
     sgd = {"bn": {"dataset": "digits"}}
-    tables = sheet.figure_tables("accuracy", "digits", RUNS, sgd, "published.csv")
+    tables = sheet.figure_tables("accuracy", "digits", RUNS, sgd)
     assert tables == {
         "runs": ["<results>/tables/runs.csv"],
         "convex": [f"<results>/convex/{name}.history.csv" for name in ("full", "low")],
         "sgd": ["<results>/sgd/bn.history.csv"],
-        "published": ["published.csv"],
     }
-    assert sheet.figure_tables("calibration", "digits", RUNS, sgd, "p").keys() == {"runs"}
-    filters = sheet.figure_tables("filters", "digits", RUNS, sgd, "p")
+    assert sheet.figure_tables("calibration", "digits", RUNS, sgd).keys() == {"runs"}
+    assert sheet.COMPARED == ("accuracy", "rank")
+    filters = sheet.figure_tables("filters", "digits", RUNS, sgd)
     assert filters["spectrum"] == ["<results>/figures/digits/spectrum.csv"]
 
 
@@ -172,8 +175,14 @@ def test_a_study_has_the_values_of_what_varies():
         (["digits", "mnist"], "study 's' names the dataset 'mnist'"),
         (["digits", "tiles"], "must differ in 'train', each from each"),
         (["digits", "hidden"], "must differ in 'train', each from each"),  # the same data
+        (["left", "right"], "must differ in 'train', each from each"),  # of two folders
     ],
 )
 def test_a_study_of_something_else_is_refused(names, words):
+    folder = DIGITS | {"source": "image_folder"}
+    datasets = DATASETS | {
+        "left": folder | {"path": "l", "train": 5},
+        "right": folder | {"path": "r"},
+    }
     with pytest.raises(ValueError, match=words):
-        sheet.study_values(DATASETS, {"samples": {"s": names}})
+        sheet.study_values(datasets, {"samples": {"s": names}})

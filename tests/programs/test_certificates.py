@@ -2,7 +2,9 @@
 
 import math
 from dataclasses import replace
+from functools import cache
 
+import cvxpy as cp
 import instances
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from convexbn import enumerate_arrangements, solve, whiten
 from convexbn.programs.certificates import certify
 
 ROUNDING = 1e-12  # float64, sums of up to some hundred terms of size one
@@ -108,3 +111,117 @@ def test_weights_are_of_one_program_only(seed):
     same = certify(U, D[:, order], Y, beta, W[:, order])
     assert same.objective == pytest.approx(certify(U, D, Y, beta, W).objective, rel=ROUNDING)
     assert certify(U, D[:, order], Y, beta, W).objective != pytest.approx(same.objective, rel=1e-6)
+
+
+# --- no certificate is false, whatever weights and multipliers are handed in ----------------------
+
+CLARABEL = 1e-7  # what Clarabel leaves, relative, of optima of order 1
+
+
+@cache
+def exact(model: str, loss: str) -> tuple[instances.ConeProblem, float]:
+    """Return a problem over all its arrangements, and its optimum from Clarabel."""
+    if model == "relu_bn":
+        U = normal(5, 2, seed=1)
+    elif model == "cnn":
+        U = whiten(normal(6, 1, seed=2)).U.reshape(2, 3, 2)
+    else:
+        U = whiten(normal(6, 1, seed=3)).U
+    D = enumerate_arrangements(U.reshape(-1, U.shape[-1])).reshape(*U.shape[:-1], -1)
+    y = normal(U.shape[-2], seed=4)
+    y = y if loss == "squared" else np.sign(y)
+    name = "relu" if model == "cnn" else model
+    problem = instances.ConeProblem(name, U, D, y, 0.05, np.empty(0), loss)
+    return problem, instances.cone_optimum(problem)
+
+
+MODELS, LOSSES = ("relu", "cnn", "relu_bn"), tuple(instances.LOSS_VALUES)
+
+
+def crafted_weights(problem, solution, rng, kind):
+    """Return weights near the optimum or far from it, in their cones or not."""
+    W = np.array(solution.weights)
+    if kind == "drawn":
+        return 10.0 ** rng.uniform(-6, 3) * rng.standard_normal(W.shape)
+    if kind == "scaled":
+        return W * 10.0 ** rng.uniform(-3, 1)
+    if kind == "moved":
+        return W + 10.0 ** rng.uniform(-9, 0) * rng.standard_normal(W.shape)
+    # "cancelling": both sets have the same in each cone, so that the blocks' predictions stay.
+    return W + 10.0 ** rng.uniform(-6, 3) * rng.standard_normal(W.shape[1:])
+
+
+def crafted_multipliers(solution, rng, kind):
+    """Return multipliers >= 0 that are good, or useless, or huge."""
+    lam = np.array(solution.multipliers)
+    if kind == "drawn":
+        return 10.0 ** rng.uniform(-6, 16) * rng.exponential(size=lam.shape)
+    if kind == "moved":
+        return lam * np.exp(10.0 ** rng.uniform(-9, 1) * rng.standard_normal(lam.shape))
+    if kind == "thinned":
+        return lam * (rng.random(lam.shape) < 0.5)
+    return lam + 10.0 ** rng.uniform(-6, 16)  # "raised": they cancel, up to rounding
+
+
+@settings(max_examples=150)
+@given(
+    st.sampled_from(MODELS),
+    st.sampled_from(LOSSES),
+    st.sampled_from(["drawn", "scaled", "moved", "cancelling"]),
+    st.sampled_from(["drawn", "moved", "thinned", "raised"]),
+    st.integers(0, 10**6),
+)
+def test_no_certificate_is_false(model, loss, weights, multipliers, seed):
+    problem, optimum = exact(model, loss)
+    rng = np.random.default_rng(seed)
+    U, D, y, beta = problem.data
+    if model == "relu_bn":  # its features have no unit
+        U = U * 10.0 ** rng.uniform(-12, 12, U.shape[1])
+    terms = {"model": problem.model, "loss": loss}
+    solution = solve(U, D, y, beta, **terms)
+    W = crafted_weights(problem, solution, rng, weights)
+    witness = {"multipliers": crafted_multipliers(solution, rng, multipliers)}
+    if rng.random() < 0.5 and solution.dual is not None:
+        witness["dual"] = solution.dual * 10.0 ** rng.uniform(-3, 3)
+    tol = 10.0 ** rng.uniform(-6, -1)
+    judged = certify(U, D, y, beta, W, tol=tol, **witness, **terms)
+    network = replace(problem, U=U).network_objective(W)
+    assert judged.objective == pytest.approx(network, rel=1e-9)
+    assert judged.dual_objective <= optimum * (1 + CLARABEL)
+    assert judged.objective >= optimum * (1 - CLARABEL)
+    if judged.converged:
+        assert network <= optimum * (1 + CLARABEL) / (1 - tol)
+
+
+@pytest.mark.parametrize("tol", [1e-4, 1e-2])
+def test_leaving_the_cones_a_little_in_every_block_is_no_way_to_a_certificate(tol):
+    """No block is outside by more than `tol`, but together they make a better objective."""
+    U = whiten(normal(8, 2, seed=5)).U
+    D, y, beta = enumerate_arrangements(U), normal(8, seed=6), 0.02
+    s, t = (cp.Variable((3, D.shape[1])) for _ in range(2))
+    scores = cp.sum(cp.multiply(D, U @ (s - t)), axis=1)
+    norms = cp.sum(cp.norm(s, axis=0)) + cp.sum(cp.norm(t, axis=0))
+    room = [cp.multiply(2 * D - 1, U @ a) >= -0.99 * tol * np.abs(y).max() for a in (s, t)]
+    objective = cp.sum_squares(scores - y) / 2 + beta * norms
+    cp.Problem(cp.Minimize(objective), room).solve(cp.CLARABEL)
+    solution = solve(U, D, y, beta, model="relu", tol=1e-8)
+    W = np.stack([s.value, t.value])
+    judged = certify(U, D, y, beta, W, model="relu", multipliers=solution.multipliers, tol=tol)
+    assert objective.value < (1 - tol) * solution.certificate.objective  # it looks better
+    assert judged.objective >= solution.certificate.dual_objective  # and is not
+    assert not judged.converged
+
+
+def test_a_gap_below_minus_the_tolerance_is_no_certificate():
+    """Outside of the one cone that the program has, neurons can be better than its optimum."""
+    problem = instances.make_cones("relu", 9, n=8, d=1, P=1)
+    U, D, y, beta = problem.data
+    best = solve(U, enumerate_arrangements(U), y, beta, model="relu").weights
+    restricted = solve(U, D, y, beta, model="relu")
+    longest = np.linalg.norm(best, axis=1).argmax(axis=1)
+    W = np.stack([best[sign][:, [longest[sign]]] for sign in (0, 1)])
+    witness = {"model": "relu", "multipliers": restricted.multipliers, "tol": 1e-2}
+    judged = certify(U, D, y, beta, W, **witness)
+    assert judged.relative_gap < -1e-2
+    assert "below minus tolerance" in judged.reason
+    assert not judged.converged

@@ -7,14 +7,9 @@ from instances import make, make_cones, with_targets
 from convexbn import certify, solve, train_exact
 from convexbn.programs.losses import LOSSES, Squared
 from convexbn.programs.penalties import PENALTIES, Group
-from convexbn.programs.terms import (
-    ExactLoss,
-    Loss,
-    NewtonLoss,
-    ProximalPenalty,
-    require,
-)
+from convexbn.programs.terms import Loss, NewtonLoss, ProximalPenalty, require
 from convexbn.solvers.gated.loss_prox import LOSS_PROX
+from convexbn.solvers.relu_bn.dual_losses import DUAL_LOSSES
 
 
 class Without:
@@ -34,7 +29,7 @@ def test_losses_have_the_methods_of_the_protocols(name):
     """A Hessian that is not diagonal is the cross-entropy's own: it is for model "gated" alone."""
     require(LOSSES[name], Loss, "the test")
     if name != "cross_entropy":
-        require(LOSSES[name], ExactLoss, "the test")
+        require(LOSSES[name], NewtonLoss, "the test")
     else:
         with pytest.raises(TypeError, match="CrossEntropy lacks hessian"):
             require(LOSSES[name], NewtonLoss, "the test")
@@ -55,7 +50,6 @@ def solved(model):
     [
         ("gated", "hessian", "proximal point method of model 'gated' needs .*hessian.* lacks hess"),
         ("relu", "hessian", "proximal Newton method of model 'relu' needs .* lacks hessian; add"),
-        ("relu_bn", "smoothed", "interior-point method of model 'relu_bn' needs .* lacks smoothed"),
         ("gated", "dual_value", "the referee needs .*, but Without lacks dual_value; add"),
     ],
 )
@@ -70,7 +64,10 @@ def test_a_loss_that_lacks_a_method_is_refused_by_the_solver_that_needs_it(
 def test_a_solver_asks_for_nothing_that_it_does_not_need(monkeypatch):
     monkeypatch.setitem(LOSSES, "squared", Without(Squared(), "hessian"))
     assert solved("relu_bn").certificate.converged
-    monkeypatch.setitem(LOSSES, "squared", Without(Squared(), "smoothed"))
+    monkeypatch.setitem(LOSSES, "squared", Squared())
+    monkeypatch.delitem(DUAL_LOSSES, "squared")
+    with pytest.raises(TypeError, match=r"interior-point method .* not for 'squared'; add"):
+        solved("relu_bn")
     assert solved("gated").certificate.converged
     assert solved("relu").certificate.converged
 

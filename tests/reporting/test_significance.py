@@ -91,6 +91,12 @@ def closed_bonferroni(p) -> list[float]:
     return [max(min(1, len(s) * min(p[j] for j in s)) for s in sets if i in s) for i in range(m)]
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf, None, "a"])
+def test_an_interval_of_what_is_no_number_is_refused(bad):
+    with pytest.raises(ValueError, match="values must"):
+        significance.interval([0.1, bad, 0.2])
+
+
 @pytest.mark.parametrize("m", [1, 2, 3, 6])
 def test_holm_is_the_closure_of_bonferroni(m):
     for seed in range(20):

@@ -160,8 +160,8 @@ def test_the_state_that_other_code_came_to_is_not_used(tmp_path, monkeypatch, ca
     """A module that the engine imports has been edited since."""
     features, path = make_features(), tmp_path / "run.checkpoint"
     train_until(2, features, GROUPS, path, monkeypatch)
-    networks, read = Path(networks_module.__file__), Path.read_bytes
-    monkeypatch.setattr(Path, "read_bytes", lambda p: read(p) + b"#" * (p == networks))
+    networks, read = Path(networks_module.__file__), Path.read_text
+    monkeypatch.setattr(Path, "read_text", lambda p, **how: read(p, **how) + "#" * (p == networks))
     with caplog.at_level(logging.WARNING):
         training.train(features, GROUPS, checkpoint=path)
     assert "other settings, data or code: starting over" in caplog.text
@@ -214,3 +214,10 @@ def test_a_fingerprint_tells_settings_names_shapes_values_and_code_apart():
     ]
     assert len(set(prints)) == len(prints)
     assert fingerprint("s", {"a": a[::-1][::-1]}, checkpoints.__file__) == prints[0]
+
+
+def test_a_fingerprint_is_of_numbers_and_not_of_what_holds_them():
+    X = np.random.default_rng(0).standard_normal((4, 3))
+    expected = fingerprint("", {"X": X}, __file__)
+    for values in (X[::-1].copy()[::-1], X.astype(">f8"), torch.tensor(X, requires_grad=True)):
+        assert fingerprint("", {"X": values}, __file__) == expected

@@ -66,6 +66,25 @@ def test_the_history_runs_from_the_starts_to_the_networks():
     assert all(torch.equal(parameters(net), old) for net, old in zip(networks, before, strict=True))
 
 
+@pytest.mark.parametrize("mode", ["training", "evaluation"])
+def test_trained_networks_predict_by_the_statistics_of_their_samples(mode):
+    """Whatever the mode of the starts, and the statistics that they had."""
+    X, y = data.regression(8, 2, seed=2)
+    networks = starts(2)
+    if mode == "evaluation":
+        networks = [network.set_statistics(X + y[:, None]).eval() for network in networks]
+    done = descend(networks, X, y, 0.1, Descent(20, 0.1, trials=2))
+    np.testing.assert_array_equal(
+        done.objectives, descend(starts(2), X, y, 0.1, Descent(20, 0.1, trials=2)).objectives
+    )
+    for network in done.networks:
+        assert not network.training
+        batch, alone = torch.as_tensor(X), torch.as_tensor(X[:1])
+        found, single = network(batch), network(alone)
+        torch.testing.assert_close(single, found[:1], rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(network.train()(batch), found, rtol=1e-12, atol=1e-12)
+
+
 def test_many_starts_reach_a_known_optimum():
     X, y = data.regression(6, 7, seed=3)
     done = descend(starts(4, 6, 7, 20), X, y, 0.2, Descent(1000, 0.1, trials=4))
@@ -86,3 +105,41 @@ def test_many_starts_reach_a_known_optimum():
 def test_wrong_settings_are_refused(change, words):
     with pytest.raises(ValueError, match=words):
         Descent(**TRAINED | change)
+
+
+@pytest.mark.parametrize(
+    "given_as",
+    [
+        lambda A: A[::-1].copy()[::-1],
+        lambda A: A.astype(">f8"),
+        lambda A: A.tolist(),
+        lambda A: torch.tensor(A, requires_grad=True),
+    ],
+)
+def test_samples_of_any_kind_are_taken(given_as):
+    X, y = data.regression(8, 2, seed=1)
+    settings = Descent(5, 0.01)
+    expected = descend(starts(2), X, y, 0.3, settings)
+    found = descend(starts(2), given_as(X), given_as(y), 0.3, settings)
+    np.testing.assert_array_equal(found.objectives, expected.objectives)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"networks": []}, "the number of networks must be from 1"),
+        ({"X": np.full((8, 2), np.nan)}, "X must be finite"),
+        ({"X": 1e-200 * data.regression(8, 2, seed=1)[0]}, "must vary by .* standardize it"),
+        ({"X": 1e200 * data.regression(8, 2, seed=1)[0]}, "must vary by .* standardize it"),
+        ({"Y": np.ones(7)}, "X and Y must have one row per sample, got 8 and 7"),
+        ({"Y": ["a"] * 8}, "Y must be an array of real numbers"),
+        ({"beta": 0}, "beta must be > 0"),
+        ({"loss": "hinge"}, "loss must be one of"),
+        ({"loss": "logistic"}, "needs labels -1 and"),
+    ],
+)
+def test_samples_that_do_not_fit_are_refused_before_the_first_step(change, words):
+    X, y = data.regression(8, 2, seed=1)
+    given = {"networks": starts(2), "X": X, "Y": y, "beta": 0.3, "settings": Descent(5, 0.01)}
+    with pytest.raises(ValueError, match=words):
+        descend(**given | change)

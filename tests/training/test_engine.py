@@ -269,13 +269,11 @@ def test_losses_and_calibration_are_those_of_the_final_scores():
     final, before = history[-len(SWEEP.members) :], history[: -len(SWEEP.members)]
     for index, row in enumerate(final):
         network = draw(features, SWEEP, torch.Generator())
-        own = [name for name, _ in network.top.named_parameters()]
-        network.top.load_state_dict(parameters_of(parameters, index, own))
-        statistics = network.statistics(torch.as_tensor(features["X_train"]))
+        network.top.load_state_dict(parameters_of(parameters, index, parameters))
         scores, labels = {}, {}
         for split in ("train", "validation", "test"):
             X = torch.as_tensor(features[f"X_{split}"])
-            scores[split] = network.predict(X, statistics).numpy()
+            scores[split] = network.predict(X).numpy()
             labels[split] = features[f"labels_{split}"]
         for split in ("train", "test"):
             residual = scores[split] - np.eye(C)[labels[split]]
@@ -396,6 +394,8 @@ def test_digits_are_learned(network):
         ({"learning_rates": (-0.1,)}, "each learning rate and beta must be > 0"),
         ({"learning_rates": ("1e-3",)}, "each learning rate and beta must be a number"),
         ({"seeds": ()}, "seeds must name at least one value"),
+        ({"betas": 0.1}, "betas must name at least one value, in a tuple, got 0.1"),
+        ({"betas": iter([0.1])}, "betas must name at least one value, in a tuple, got <"),
         ({"momentum": 1.0}, r"momentum must be in \[0, 1\)"),
         ({"epochs": 0}, "epochs must be from 1"),
         ({"max_members": 0}, "max_members must be from 1"),
@@ -426,6 +426,23 @@ def test_a_batch_must_fit_the_data(batch_size):
         ("labels_test", lambda y: y[1:], "X_test and labels_test must have one row per sample"),
         ("X_test", lambda X: X[:, 1:], "X_test must have samples of the shape"),
         ("X_train", lambda X: X[None, None], "X_train must have shape"),
+        ("labels_train", lambda y: y.astype(float), "labels_train must be integers"),
+        ("labels_test", lambda y: y[:, None], r"labels_test must be integers of shape \(n,\)"),
+        ("labels_test", lambda y: y - 1, "labels_test must be whole numbers >= 0, got -1"),
+        ("labels_validation", lambda y: y + 1, "labels_validation must be below 3, .* got 3"),
+        ("Y_train", lambda Y: Y.astype(int), "Y_train must have the dtype of X_train, .*int64"),
+        ("Y_train", lambda Y: Y.astype(float), "Y_train must have the dtype of X_train, .*float64"),
+        ("X_test", lambda X: X.astype(float), "X_test must have the dtype of X_train, .*float64"),
+        ("Y_train", lambda Y: Y[:, 0], r"Y_train must have shape \(n, C\), got \(70,\)"),
+        ("Y_train", lambda Y: Y + 0j, "Y_train must be an array of real numbers, got .*complex"),
+        ("X_train", lambda X: X.astype("f2"), "X_train must be of float32 or float64"),
+        ("X_train", lambda X: X[:1], "X_train must have at least two samples"),
+        ("X_train", lambda X: X[:0], "X_train must have at least two samples"),
+        ("X_train", lambda X: np.ones_like(X), "X_train must vary by .* standardize it"),
+        ("X_train", lambda X: np.float32(1e-30) * X, "X_train must vary by .* standardize it"),
+        ("X_train", lambda X: np.float32(1e-22) * X, "X_train must vary by .* standardize it"),
+        ("X_train", lambda X: np.float32(1e19) * X, "X_train must vary by .* standardize it"),
+        ("X_train", lambda X: np.float32(1e9) + 64 * X, "X_train must vary by .* standardize it"),
     ],
 )
 def test_bad_features_are_refused(name, spoil, message):
@@ -433,6 +450,60 @@ def test_bad_features_are_refused(name, spoil, message):
     features[name] = spoil(features[name])
     with pytest.raises(ValueError, match=message):
         train(features, SWEEP)
+
+
+def numbers_of(history):
+    """A history without the clock."""
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in history]
+
+
+@pytest.mark.parametrize("make", [make_features, make_patches])
+def test_containers_of_any_kind_are_trained_on_alike(make):
+    features = make()
+    expected, parameters = train(features, SWEEP)
+    backwards = {name: np.flip(np.flip(A).copy()) for name, A in features.items()}
+    swapped = {
+        name: values.astype(values.dtype.newbyteorder()) for name, values in features.items()
+    }
+    tensors = {name: torch.tensor(values) for name, values in features.items()}
+    for given in (
+        backwards,
+        swapped,
+        tensors,
+        tensors | {"labels_test": [*features["labels_test"]]},
+    ):
+        history, found = train(given, SWEEP)
+        np.testing.assert_equal(numbers_of(history), numbers_of(expected))
+        assert all(torch.equal(found[name], parameters[name]) for name in parameters)
+
+
+@pytest.mark.parametrize("unit", [2.0**-40, 2.0**40])
+def test_training_with_batch_normalization_sees_no_units(unit):
+    features = make_features()
+    expected, _ = train(features, SWEEP)
+    X = {name: np.float32(unit) * values for name, values in features.items() if name[0] == "X"}
+    history, _ = train(features | X, SWEEP)
+    np.testing.assert_equal(numbers_of(history), numbers_of(expected))
+
+
+def test_a_constant_feature_is_no_obstacle():
+    features = make_features()
+    for name in ("X_train", "X_validation", "X_test"):
+        features[name] = np.hstack([features[name], np.ones_like(features[name][:, :1])])
+    history, _ = train(features, SWEEP)
+    assert history[-1]["objective"] < history[0]["objective"]
+    assert history[-1]["train_accuracy"] > 0.6
+
+
+def test_a_class_without_a_training_sample_is_trained_on():
+    features = make_features()
+    features["Y_train"] = np.insert(features["Y_train"], 3, 0, axis=1)
+    features["labels_test"][0] = 3
+    history, _ = train(features, SWEEP)
+    last = history[-1]
+    assert math.isnan(last["test_loss"])  # its targets are not known
+    assert 0 < last["test_accuracy"] < 1
+    assert math.isfinite(last["objective"])
 
 
 def test_training_needs_numpy_and_torch_alone():

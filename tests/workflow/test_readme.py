@@ -26,12 +26,16 @@ def test_the_example_runs():
 def test_the_exact_example_runs():
     rng = np.random.default_rng(0)
     names = {"X": rng.standard_normal((20, 2)), "y": rng.standard_normal(20)}
+    names["X_new"] = rng.standard_normal((7, 2))
     block = TEXT.split("over all its activation patterns:")[1].split("`solve_path` also")[0]
     exec(textwrap.dedent(block), names)
     objective = eval("network_objective(network, X, y, beta=0.1)", names)
     assert objective == pytest.approx(names["solution"].certificate.objective, rel=1e-9)
     assert names["solution"].certificate.converged
     assert names["D"].shape == (20, 382)
+    scores = eval("network.predict(X_new)", names)
+    same = eval("solution.predict(whitening.transform(X_new))", names)
+    np.testing.assert_allclose(scores, same, rtol=1e-11, atol=1e-12)
 
 
 def test_every_make_target_and_file_exists():

@@ -144,6 +144,107 @@ def test_nothing_runs_again_when_nothing_changed(finished):
     assert "Nothing to be done" in output
 
 
+@pytest.fixture(scope="module")
+def moved(finished, tmp_path_factory):
+    """A copy of the project and of its finished work, deeper in the tree and with new times."""
+    project = tmp_path_factory.mktemp("deeper") / "my project's copy"
+    new = {"copy_function": shutil.copyfile}
+    for name in ("workflow", "src", "config"):
+        shutil.copytree(ROOT / name, project / name, **new)
+    shutil.copyfile(ROOT / "Snakefile", project / "Snakefile")
+    for name in (".snakemake", "results"):
+        shutil.copytree(finished / name, project / name, **new)
+    return project
+
+
+def written_otherwise(value):
+    """Return a part of a config with its keys turned around, and its numbers as 1 or 1.0."""
+    if isinstance(value, dict):
+        return {key: written_otherwise(value[key]) for key in reversed(value)}
+    if isinstance(value, list):
+        return [written_otherwise(entry) for entry in value]
+    if type(value) is int:
+        return float(value)
+    return int(value) if type(value) is float and value.is_integer() else value
+
+
+def with_defaults(config):
+    """Write defaults out."""
+    config.update(seed=0, threads=1, data_dir=None)
+    config["datasets"]["digits"].update(classes=None, pool=1)
+    config["convex"]["full"].update(loss="squared", tuning_seeds=2)
+    config["sgd"]["bn"].update(momentum=0.9, flip=False)
+    config["theory"]["duality"]["convolutional"].update(stride=1, loss="squared", pooling="sum")
+    config["theory"]["theorems"]["deep"].update(C=1)
+
+
+@pytest.mark.slow
+def test_nothing_runs_again_in_a_copy_whose_config_says_the_same_in_other_words(moved, tmp_path):
+    content = yaml.safe_load(CONFIG.read_text())
+    with_defaults(content)
+    path = tmp_path / "config.yaml"
+    path.write_text("# The same.\n" + yaml.safe_dump(written_otherwise(content), sort_keys=False))
+    output = snakemake("--dry-run", "--configfile", path, directory=moved, root=moved)
+    assert "Nothing to be done" in output, output[-4000:]
+
+
+FIGURE = {"tabulate_figure", "plot_rank"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("edited_file", "again"),
+    [
+        (
+            "src/convexbn/experiments/headline/figures/rank.py",
+            {"tabulate_figure": 1, "plot_rank": 1},
+        ),
+        (
+            "src/convexbn/experiments/theory/counting.py",
+            {"counting": 1, "plot_counting": 1, "claims": 1},
+        ),
+        ("workflow/scripts/tabulate_theorems.py", {"tabulate_theorems": 1, "claims": 1}),
+        ("config/published.csv", {"tabulate_figure": 2, "plot_rank": 1, "plot_accuracy": 1}),
+    ],
+)
+def test_edited_code_runs_what_rests_on_it_again(edited_file, again, moved):
+    """What rests on it itself, and what is made from that."""
+    path = moved / edited_file
+    before = path.read_text()
+    path.write_text(before + "#\n")
+    try:
+        output = snakemake("--dry-run", "--configfile", CONFIG, directory=moved, root=moved)
+    finally:
+        path.write_text(before)
+    assert jobs(output).keys() - {"all", "total"} == again
+
+
+@pytest.mark.slow
+def test_images_that_changed_are_read_again(tmp_path):
+    """Replaced ones are; those that were touched, or moved with their folder, are not."""
+
+    def change(config):
+        config["datasets"]["mine"] = config["datasets"]["digits"] | {
+            "source": "image_folder",
+            "path": "my images",
+        }
+
+    for number, name in enumerate(("cat/1", "cat/2", "dog/1", "dog/2")):
+        path = tmp_path / "my images" / "train" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (2, 2), (40 * number, 0, 0)).save(path)
+    arguments = [
+        "results/test/images/image_folder-mine.safetensors",
+        *("--configfile", edited("test.yaml", change, tmp_path)),
+    ]
+    snakemake(*arguments, directory=tmp_path)
+    path.touch()
+    output = snakemake(*arguments, "--dry-run", directory=tmp_path)
+    assert "Nothing to be done" in output
+    Image.new("RGB", (2, 2), (40 * number, 0, 1)).save(path)
+    assert jobs(snakemake(*arguments, "--dry-run", directory=tmp_path))["ingest"] == 1
+
+
 @pytest.mark.slow
 def test_a_change_runs_only_what_depends_on_it(finished, tmp_path):
     """Four changes in one dry run: their jobs are told apart by the run they are for."""

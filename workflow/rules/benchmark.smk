@@ -2,7 +2,13 @@
 from convexbn.experiments.benchmark import cases
 
 BENCHMARK = section("benchmark")
+if BENCHMARK:
+    SCALING = cases.scaling_cases(BENCHMARK["scaling"])
+    checked(configs.check_names, "benchmark problems", BENCHMARK["problems"], SCALING)
+    checked(configs.check_names, "sweeps of engine", BENCHMARK.get("engine", {}))
 CASES = cases.all_cases(BENCHMARK)
+# One parameter: Snakemake compares the values of several as a set, whatever their names.
+COUNTS = Unordered(threads=config["threads"], repeats=BENCHMARK.get("repeats"))
 BENCHMARK_FIGURES = cases.figures(BENCHMARK)
 if BENCHMARK:
     OUTPUTS += [
@@ -21,7 +27,6 @@ wildcard_constraints:
 rule benchmark_problem:
     input:
         unpack(lambda wc: sheet.data_of(CASES[wc.case]["dataset"])),
-        code=rests_on("benchmark_problem"),
     output:
         "<results>/benchmark/problems/{case}.safetensors",
     log:
@@ -33,7 +38,8 @@ rule benchmark_problem:
         mem_mb=lambda wc: footprint.whitening(DATASETS[CASES[wc.case]["dataset"]]),
         runtime=60,
     params:
-        entry=lambda wc: CASES[wc.case],
+        code=code_of("benchmark_problem"),
+        entry=lambda wc: Unordered(CASES[wc.case]),
         seed=config["seed"],
     script:
         "../scripts/benchmark_problem.py"
@@ -46,7 +52,6 @@ rule benchmark_race:
             f"<results>/benchmark/races/{race}.csv"
             for race in cases.races_before(wc.case, wc.solver)
         ],
-        code=rests_on("benchmark_race"),
     output:
         "<results>/benchmark/races/{case}.{solver}.csv",
     log:
@@ -59,6 +64,7 @@ rule benchmark_race:
         mem_mb=lambda wc: BENCHMARK["memory"],
         runtime=120,
     params:
+        code=code_of("benchmark_race"),
         name="{case}",
         solver="{solver}",
         model=lambda wc: CASES[wc.case].get("model", "gated"),
@@ -80,7 +86,6 @@ rule benchmark_tables:
             f"<results>/benchmark/races/{race}.csv"
             for race in cases.races(BENCHMARK, "scaling")
         ],
-        code=rests_on("benchmark_tables"),
     output:
         curves="<results>/benchmark/curves.csv",
         times="<results>/benchmark/times.csv",
@@ -91,8 +96,9 @@ rule benchmark_tables:
     conda:
         "../../environment.yml"
     params:
+        code=code_of("benchmark_tables"),
         accuracies=BENCHMARK.get("accuracies"),
-        scaling=BENCHMARK.get("scaling"),
+        scaling=Unordered(BENCHMARK.get("scaling", {})),
     script:
         "../scripts/benchmark_tables.py"
 
@@ -103,7 +109,6 @@ rule benchmark_passes:
             f"<results>/benchmark/problems/{name}.safetensors"
             for name in BENCHMARK.get("passes", [])
         ],
-        code=rests_on("benchmark_passes"),
     output:
         passes="<results>/benchmark/passes.csv",
         versions="<results>/benchmark/versions.csv",
@@ -116,9 +121,9 @@ rule benchmark_passes:
         mem_mb=4000,
         runtime=30,
     params:
-        threads=config["threads"],
+        code=code_of("benchmark_passes"),
         names=BENCHMARK.get("passes"),
-        repeats=BENCHMARK.get("repeats"),
+        counts=COUNTS,
     script:
         "../scripts/benchmark_passes.py"
 
@@ -129,7 +134,6 @@ rule benchmark_engine:
             f"<results>/data/{case['dataset']}/features.safetensors"
             for case in BENCHMARK.get("engine", {}).values()
         ],
-        code=rests_on("benchmark_engine"),
     output:
         "<results>/benchmark/engine.csv",
     log:
@@ -142,9 +146,9 @@ rule benchmark_engine:
         mem_mb=4000,
         runtime=60,
     params:
-        cases=BENCHMARK.get("engine"),
-        repeats=BENCHMARK.get("repeats"),
-        threads=config["threads"],
+        code=code_of("benchmark_engine"),
+        cases=Unordered(BENCHMARK.get("engine", {})),
+        counts=COUNTS,
     script:
         "../scripts/benchmark_engine.py"
 
@@ -152,7 +156,6 @@ rule benchmark_engine:
 use rule measure as benchmark_columns with:
     input:
         unpack(lambda wc: sheet.data_of(BENCHMARK["columns"]["dataset"])),
-        code=rests_on("measure", "convexbn.experiments.benchmark.columns"),
     output:
         "<results>/benchmark/columns.csv",
     log:
@@ -163,9 +166,10 @@ use rule measure as benchmark_columns with:
         mem_mb=lambda wc: BENCHMARK["memory"],
         runtime=120,
     params:
+        code=code_of("measure", "convexbn.experiments.benchmark.columns"),
         function="convexbn.experiments.benchmark.columns.compare",
-        arguments=lambda wc: {"settings": BENCHMARK["columns"]},
-        threads=config["threads"],
+        arguments=lambda wc: Unordered(settings=BENCHMARK["columns"]),
+        counts=COUNTS,
 
 
 for NAME, FUNCTION in BENCHMARK_FIGURES.items():
@@ -175,7 +179,6 @@ for NAME, FUNCTION in BENCHMARK_FIGURES.items():
             f"plot_benchmark_{NAME}"
         input:
             table=f"<results>/benchmark/{NAME}.csv",
-            code=rests_on("plot", FUNCTION),
         output:
             **drawn(f"benchmark/{NAME}", f"benchmark/{NAME}", "benchmark", NAME),
         log:
@@ -183,6 +186,7 @@ for NAME, FUNCTION in BENCHMARK_FIGURES.items():
         conda:
             "../../environment.yml"
         params:
+            code=code_of("plot", FUNCTION),
             function=FUNCTION,
             settings={},
         script:

@@ -1,5 +1,6 @@
 # The bias of gradient descent.
 BIAS = section("bias")
+checked(configs.check_names, "bias runs", BIAS)
 for NAME, ENTRY in BIAS.items():
     checked(sheet.check_dataset, DATASETS, f"bias run '{NAME}'", ENTRY["dataset"], True)
 if BIAS:
@@ -19,7 +20,6 @@ wildcard_constraints:
 rule bias:
     input:
         unpack(lambda wc: sheet.data_of(BIAS[wc.bias]["dataset"])),
-        code=rests_on("bias"),
     output:
         cosines="<results>/bias/{bias}.csv",
         history="<results>/bias/{bias}.history.csv",
@@ -38,7 +38,8 @@ rule bias:
         gpu=GPU,
         runtime=240,
     params:
-        entry=lambda wc: BIAS[wc.bias],
+        code=code_of("bias"),
+        entry=lambda wc: Unordered(BIAS[wc.bias]),
         seeds=lambda wc: sheet.seeds_of(config, BIAS[wc.bias]),
         device=config["device"],
     script:
@@ -49,11 +50,11 @@ use rule plot as plot_bias with:
     input:
         cosines="<results>/bias/{bias}.csv",
         history="<results>/bias/{bias}.history.csv",
-        code=rests_on("plot", "convexbn.experiments.bias.figures"),
     output:
         **drawn("bias/{bias}", "bias", "bias of gradient descent", "{bias}"),
     log:
         "<logs>/plot_bias/{bias}.log",
     params:
+        code=code_of("plot", "convexbn.experiments.bias.figures"),
         function="convexbn.experiments.bias.figures.bias",
         settings=lambda wc: {"title": sheet.title_of(wc.bias, BIAS[wc.bias]["dataset"])},

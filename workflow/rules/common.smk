@@ -1,9 +1,18 @@
 # Shared by all rules files: sections of the config, the lists that `rule all` and `rule claims`
 # read, the code that a script rests on, and what the report shows.
-from convexbn.pipeline import dependencies, footprint, sheet
+from convexbn.pipeline import footprint, sheet
+from convexbn.pipeline.parameters import Unordered
 from convexbn.reporting.methods import method_of
 
 validate(config, "../schemas/config.schema.yaml")
+for KEY in ("seed", "threads"):
+    config[KEY] = int(config[KEY])  # also where it was written as 1.0
+if config["data_dir"]:
+    config["data_dir"] = checked(configs.folder, "data_dir", config["data_dir"])
+if "results" in config.get("pathvars", {}):
+    RESULTS = checked(configs.results_folder, config["pathvars"]["results"])
+    config["pathvars"]["results"] = RESULTS
+    workflow.pathvars.update(Pathvars.from_config(config))
 
 SECTIONS = []  # of the config; a key that no rules file reads is refused
 OUTPUTS = []  # what `rule all` makes
@@ -16,26 +25,26 @@ def section(name):
     """Validate a section of the config and set its defaults; return it, {} where it is absent."""
     validate(config, f"../schemas/{name}.schema.yaml")
     SECTIONS.append(name)
+    if name in config:
+        config[name] = checked(configs.standard, name, config[name])
     return config.get(name, {})
 
 
-def checked(function, *arguments):
-    """Call a function of the sheet, and show its ValueError as an error of the workflow."""
-    try:
-        return function(*arguments)
-    except ValueError as error:
-        raise WorkflowError(str(error))
-
-
-def rests_on(script, *names):
-    """Return the modules that a script and the functions it is given by name rest on."""
+def code_of(script, *names):
+    """Return a digest of the code that a script and the functions it is given by name rest on."""
     path = f"{workflow.basedir}/workflow/scripts/{script}.py"
-    return dependencies.rests_on(path, *names)
+    return dependencies.code_of(path, *names)
 
 
 def labels_of(name, run, *settings):
     """Return the columns that tell a run's rows from those of others, some settings among them."""
     return sheet.labels_of(name, run, method_of(run), *settings)
+
+
+def published(wc, function):
+    """Return a function of the file with published values; None for a figure without them."""
+    path = f"{workflow.basedir}/config/published.csv"
+    return checked(function, path) if wc.get("figure") in sheet.COMPARED else None
 
 
 def drawn(stem, caption, subcategory, label):

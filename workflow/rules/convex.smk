@@ -1,6 +1,7 @@
 # The convex programs: gates, solutions, certificates, accuracies.
 CONVEX = section("convex")
 checked(sheet.check_runs, DATASETS, CONVEX)
+checked(configs.check_names, "convex runs", CONVEX)
 
 
 wildcard_constraints:
@@ -10,7 +11,6 @@ wildcard_constraints:
 rule sample_gates:
     input:
         unpack(lambda wc: sheet.data_of(CONVEX[wc.run]["dataset"])),
-        code=rests_on("sample_gates"),
     output:
         "<results>/gates/{run}.safetensors",
     log:
@@ -23,7 +23,8 @@ rule sample_gates:
         ),
         runtime=30,
     params:
-        run=lambda wc: sheet.gate_settings(CONVEX[wc.run]),
+        code=code_of("sample_gates"),
+        run=lambda wc: Unordered(sheet.gate_settings(CONVEX[wc.run])),
         seeds=lambda wc: sheet.seeds_of(config, CONVEX[wc.run]),
     script:
         "../scripts/sample_gates.py"
@@ -33,7 +34,6 @@ rule solve:
     input:
         unpack(lambda wc: sheet.data_of(CONVEX[wc.run]["dataset"])),
         gates="<results>/gates/{run}.safetensors",
-        code=rests_on("solve"),
     output:
         solutions="<results>/convex/{run}.safetensors",
         history="<results>/convex/{run}.history.csv",
@@ -52,7 +52,8 @@ rule solve:
         gpu=GPU,
         runtime=720,
     params:
-        run=lambda wc: sheet.solve_settings(CONVEX[wc.run]),
+        code=code_of("solve"),
+        run=lambda wc: Unordered(sheet.solve_settings(CONVEX[wc.run])),
         labels=lambda wc: labels_of(wc.run, CONVEX[wc.run]),
         device=config["device"],
     script:
@@ -64,7 +65,6 @@ rule certify:
         unpack(lambda wc: sheet.data_of(CONVEX[wc.run]["dataset"])),
         gates="<results>/gates/{run}.safetensors",
         solutions="<results>/convex/{run}.safetensors",
-        code=rests_on("certify"),
     output:
         "<results>/certificates/{run}.json",
     log:
@@ -79,7 +79,8 @@ rule certify:
         gpu=GPU,
         runtime=120,
     params:
-        run=lambda wc: sheet.solve_settings(CONVEX[wc.run]),
+        code=code_of("certify"),
+        run=lambda wc: Unordered(sheet.solve_settings(CONVEX[wc.run])),
         device=config["device"],
     script:
         "../scripts/certify.py"
@@ -91,7 +92,6 @@ rule evaluate:
         gates="<results>/gates/{run}.safetensors",
         solutions="<results>/convex/{run}.safetensors",
         certificates="<results>/certificates/{run}.json",
-        code=rests_on("evaluate"),
     output:
         "<results>/evaluation/{run}.csv",
     log:
@@ -106,7 +106,8 @@ rule evaluate:
         gpu=GPU,
         runtime=120,
     params:
-        run=lambda wc: sheet.solve_settings(CONVEX[wc.run]),
+        code=code_of("evaluate"),
+        run=lambda wc: Unordered(sheet.solve_settings(CONVEX[wc.run])),
         labels=lambda wc: labels_of(wc.run, CONVEX[wc.run], "candidate"),
         device=config["device"],
     script:

@@ -1,6 +1,12 @@
 # From a source of images to whitened features.
+from convexbn.pipeline import fingerprints
+
 DATASETS = section("datasets")
-IMAGES = {sheet.images_of(*item): sheet.source_of(item[1]) for item in DATASETS.items()}
+checked(configs.check_names, "datasets", DATASETS, sheet.FOLDERS)
+for NAME, ENTRY in DATASETS.items():
+    if "path" in ENTRY:
+        ENTRY["path"] = checked(configs.folder, f"path of '{NAME}'", ENTRY["path"])
+IMAGES = {sheet.images_of(*item): item[1] for item in DATASETS.items()}
 
 
 wildcard_constraints:
@@ -9,8 +15,6 @@ wildcard_constraints:
 
 
 rule ingest:
-    input:
-        code=rests_on("ingest"),
     output:
         "<results>/images/{images}.safetensors",
     log:
@@ -23,8 +27,14 @@ rule ingest:
         mem_mb=lambda wc: footprint.images(IMAGES[wc.images]),
         runtime=60,
     params:
-        source=lambda wc: IMAGES[wc.images],
-        data_dir=config["data_dir"],
+        code=code_of("ingest"),
+        source=lambda wc: Unordered(sheet.source_of(IMAGES[wc.images])),
+        content=lambda wc: checked(
+            fingerprints.of_images, IMAGES[wc.images].get("path")
+        ),
+        # A parameter with `output` is not compared: images that were moved are the same.
+        path=lambda wc, output: IMAGES[wc.images].get("path"),
+        data_dir=lambda wc, output: config["data_dir"],
         download_to="results/data/raw",
     script:
         "../scripts/ingest.py"
@@ -33,7 +43,6 @@ rule ingest:
 rule preprocess:
     input:
         images=lambda wc: f"<results>/images/{sheet.images_of(wc.dataset, DATASETS[wc.dataset])}.safetensors",
-        code=rests_on("preprocess"),
     output:
         "<results>/data/{dataset}/features.safetensors",
     log:
@@ -44,7 +53,8 @@ rule preprocess:
         mem_mb=lambda wc: footprint.features(DATASETS[wc.dataset]),
         runtime=20,
     params:
-        dataset=lambda wc: sheet.view_of(DATASETS[wc.dataset]),
+        code=code_of("preprocess"),
+        dataset=lambda wc: Unordered(sheet.view_of(DATASETS[wc.dataset])),
         seed=config["seed"],
     script:
         "../scripts/preprocess.py"
@@ -53,7 +63,6 @@ rule preprocess:
 rule whiten:
     input:
         features="<results>/data/{dataset}/features.safetensors",
-        code=rests_on("whiten"),
     output:
         "<results>/whitening/{dataset}.safetensors",
     log:
@@ -66,5 +75,7 @@ rule whiten:
     resources:
         mem_mb=lambda wc: footprint.whitening(DATASETS[wc.dataset]),
         runtime=120,
+    params:
+        code=code_of("whiten"),
     script:
         "../scripts/whiten.py"

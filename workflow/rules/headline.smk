@@ -10,13 +10,13 @@ FIGURES = {  # label in the report
     "certificates": "7 certificates",
     "spectrum": "8 spectrum",
 }
-PUBLISHED = f"{workflow.basedir}/config/published.csv"
 if CONVEX:
     OUTPUTS += ["<results>/tables/runs.csv", "<results>/tables/methods.csv"]
     CLAIMS["convexbn.experiments.headline.statements.headline"] = {
         "tables": {"runs": ["<results>/tables/runs.csv"]},
         "settings": {"datasets": sheet.sized(DATASETS)},
     }
+
 for NAME in DATASETS:
     NAMES = sheet.figures_of(NAME, DATASETS, CONVEX, FIGURES)
     OUTPUTS += figures(*(f"{NAME}/{figure}" for figure in NAMES))
@@ -26,7 +26,6 @@ rule tabulate:
     input:
         evaluations=[f"<results>/evaluation/{name}.csv" for name in CONVEX],
         sgd=[f"<results>/sgd/{name}.history.csv" for name in SGD],
-        code=rests_on("tabulate"),
     output:
         **tabled("methods"),
         runs="<results>/tables/runs.csv",
@@ -34,6 +33,8 @@ rule tabulate:
         "<logs>/tabulate.log",
     conda:
         "../../environment.yml"
+    params:
+        code=code_of("tabulate"),
     script:
         "../scripts/tabulate.py"
 
@@ -41,7 +42,6 @@ rule tabulate:
 rule tabulate_spectrum:
     input:
         whitening="<results>/whitening/{dataset}.safetensors",
-        code=rests_on("tabulate_spectrum"),
     output:
         "<results>/figures/{dataset}/spectrum.csv",
     log:
@@ -49,8 +49,9 @@ rule tabulate_spectrum:
     conda:
         "../../environment.yml"
     params:
+        code=code_of("tabulate_spectrum"),
         dataset="{dataset}",
-        runs=lambda wc: sheet.runs_on(wc.dataset, CONVEX),
+        runs=lambda wc: Unordered(sheet.runs_on(wc.dataset, CONVEX)),
     script:
         "../scripts/tabulate_spectrum.py"
 
@@ -58,14 +59,7 @@ rule tabulate_spectrum:
 # The other figures' tables are made from tables.
 rule tabulate_figure:
     input:
-        unpack(
-            lambda wc: sheet.figure_tables(
-                wc.figure, wc.dataset, CONVEX, SGD, PUBLISHED
-            )
-        ),
-        code=lambda wc: rests_on(
-            "tabulate_figure", f"convexbn.experiments.headline.figures.{wc.figure}"
-        ),
+        unpack(lambda wc: sheet.figure_tables(wc.figure, wc.dataset, CONVEX, SGD)),
     output:
         "<results>/figures/{dataset}/{figure}.csv",
     log:
@@ -75,8 +69,16 @@ rule tabulate_figure:
     conda:
         "../../environment.yml"
     params:
+        code=lambda wc: code_of(
+            "tabulate_figure", f"convexbn.experiments.headline.figures.{wc.figure}"
+        ),
+        # As for images: what is in the file counts, not where the project lies.
+        values=lambda wc: published(wc, fingerprints.of_file),
+        published=lambda wc, output: published(wc, str),
         function="convexbn.experiments.headline.figures.{figure}.table",
-        settings=lambda wc: sheet.figure_settings(wc.figure, wc.dataset, CONVEX),
+        settings=lambda wc: Unordered(
+            sheet.figure_settings(wc.figure, wc.dataset, CONVEX)
+        ),
     script:
         "../scripts/tabulate_figure.py"
 
@@ -88,7 +90,6 @@ for NAME, LABEL in FIGURES.items():
             f"plot_{NAME}"
         input:
             table=f"<results>/figures/{{dataset}}/{NAME}.csv",
-            code=rests_on("plot", f"convexbn.experiments.headline.figures.{NAME}"),
         output:
             **drawn(f"{{dataset}}/{NAME}", f"headline/{NAME}", "{dataset}", LABEL),
         log:
@@ -96,6 +97,7 @@ for NAME, LABEL in FIGURES.items():
         conda:
             "../../environment.yml"
         params:
+            code=code_of("plot", f"convexbn.experiments.headline.figures.{NAME}"),
             function=f"convexbn.experiments.headline.figures.{NAME}.draw",
             settings=lambda wc: {"dataset": wc.dataset},
         script:

@@ -8,7 +8,6 @@ if CLAIMS:
 rule claims:
     input:
         **checked(sheet.claim_tables, CLAIMS),
-        code=rests_on("claims", *CLAIMS),
     output:
         **tabled("claims"),
     log:
@@ -16,8 +15,11 @@ rule claims:
     conda:
         "../../environment.yml"
     params:
+        code=code_of("claims", *CLAIMS),
         tables={judge: list(claim["tables"]) for judge, claim in CLAIMS.items()},
-        settings={judge: claim["settings"] for judge, claim in CLAIMS.items()},
+        settings=Unordered(
+            {judge: claim["settings"] for judge, claim in CLAIMS.items()}
+        ),
     script:
         "../scripts/claims.py"
 

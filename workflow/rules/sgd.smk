@@ -1,6 +1,7 @@
 # Networks trained by SGD, and the convex program trained by SGD as in the paper.
 SGD = section("sgd")
 checked(sheet.check_runs, DATASETS, SGD)
+checked(configs.check_names, "sgd runs", SGD)
 
 
 rule train_sgd:
@@ -10,7 +11,6 @@ rule train_sgd:
                 SGD[wc.run]["dataset"], *sheet.trained_on(SGD[wc.run])
             )
         ),
-        code=rests_on("train_sgd"),
     output:
         parameters="<results>/sgd/{run}.safetensors",
         history="<results>/sgd/{run}.history.csv",
@@ -27,7 +27,8 @@ rule train_sgd:
         gpu=GPU,
         runtime=720,
     params:
-        run=lambda wc: SGD[wc.run],
+        code=code_of("train_sgd"),
+        run=lambda wc: Unordered(SGD[wc.run]),
         seeds=lambda wc: sheet.seeds_of(config, SGD[wc.run]),
         labels=lambda wc: labels_of(
             wc.run, SGD[wc.run], "candidate", "optimizer", "batch_size"

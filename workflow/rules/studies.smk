@@ -1,5 +1,7 @@
 # Studies: the best rank and the advantage of truncation across data sets that differ in one thing.
 STUDIES = checked(sheet.study_values, DATASETS, section("studies"))
+for KIND, NAMED in STUDIES.items():
+    checked(configs.check_names, f"studies of {KIND}", NAMED)
 if CONVEX:
     OUTPUTS += figures(
         *(f"studies/{kind}-{study}" for kind in STUDIES for study in STUDIES[kind])
@@ -13,7 +15,6 @@ if CONVEX:
 use rule tabulate_figure as tabulate_study with:
     input:
         runs=["<results>/tables/runs.csv"],
-        code=rests_on("tabulate_figure", "convexbn.experiments.studies.figures"),
     output:
         "<results>/figures/studies/{kind}-{study}.csv",
     log:
@@ -21,14 +22,14 @@ use rule tabulate_figure as tabulate_study with:
     wildcard_constraints:
         kind="|".join(sheet.VARIED),
     params:
+        code=code_of("tabulate_figure", "convexbn.experiments.studies.figures"),
         function="convexbn.experiments.studies.figures.table",
-        settings=lambda wc: {"values": STUDIES[wc.kind][wc.study], "kind": wc.kind},
+        settings=lambda wc: Unordered(values=STUDIES[wc.kind][wc.study], kind=wc.kind),
 
 
 use rule plot as plot_study with:
     input:
         table="<results>/figures/studies/{kind}-{study}.csv",
-        code=rests_on("plot", "convexbn.experiments.studies.figures"),
     output:
         **drawn("studies/{kind}-{study}", "studies", "studies", "{kind}: {study}"),
     log:
@@ -36,5 +37,6 @@ use rule plot as plot_study with:
     wildcard_constraints:
         kind="|".join(sheet.VARIED),
     params:
+        code=code_of("plot", "convexbn.experiments.studies.figures"),
         function="convexbn.experiments.studies.figures.draw",
         settings=lambda wc: {"title": wc.study, "kind": wc.kind},

@@ -10,7 +10,8 @@ import torch
 from convexbn.experiments.benchmark.engine import compare
 from convexbn.pipeline.artifacts import load_tensors, provenance, write_table
 
-cases, repeats, threads = (snakemake.params[key] for key in ("cases", "repeats", "threads"))
+cases, counts = snakemake.params.cases, snakemake.params.counts
+repeats, threads = counts["repeats"], counts["threads"]
 torch.set_num_threads(threads)
 data = map(load_tensors, snakemake.input.features)
 

@@ -11,7 +11,8 @@ from convexbn.experiments.benchmark.problems import RaceProblem
 from convexbn.experiments.benchmark.versions import versions
 from convexbn.pipeline.artifacts import provenance, write_table
 
-names, repeats, threads = (snakemake.params[key] for key in ("names", "repeats", "threads"))
+names, counts = snakemake.params["names"], snakemake.params.counts
+repeats, threads = counts["repeats"], counts["threads"]
 torch.set_num_threads(threads)
 paths = zip(names, snakemake.input.problems, strict=True)
 problems = {name: RaceProblem.read(path, "gated") for name, path in paths}

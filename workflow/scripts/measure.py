@@ -10,8 +10,8 @@ from convexbn.pipeline.artifacts import load_tensors, provenance, write_table
 from convexbn.pipeline.names import named
 
 params = snakemake.params
-torch.set_num_threads(params.get("threads", snakemake.threads))
-data = {key: load_tensors(path) for key, path in snakemake.input.items() if key != "code"}
+torch.set_num_threads(params.get("counts", {}).get("threads", snakemake.threads))
+data = {key: load_tensors(path) for key, path in snakemake.input.items()}
 
 table = named(params.function)(**data, **params.arguments, seed=params.seed)
 

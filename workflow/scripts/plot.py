@@ -12,7 +12,6 @@ function, settings = snakemake.params.function, snakemake.params.settings
 tables = {
     key: artifacts.read_table(paths) if isinstance(paths, str) else artifacts.read_all(paths)
     for key, paths in snakemake.input.items()
-    if key != "code"
 }
 
 figure = named(function)(**tables, **settings)

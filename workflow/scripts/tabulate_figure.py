@@ -8,7 +8,9 @@ from convexbn.pipeline import artifacts
 from convexbn.pipeline.names import named
 
 function, settings = snakemake.params.function, snakemake.params.settings
-read = {key: artifacts.read_all(paths) for key, paths in snakemake.input.items() if key != "code"}
+read = {key: artifacts.read_all(paths) for key, paths in snakemake.input.items()}
+if path := snakemake.params.get("published"):
+    read["published"] = artifacts.read_table(path)
 
 table = named(function)(**read, **settings)
 

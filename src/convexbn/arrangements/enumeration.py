@@ -13,7 +13,7 @@ rounding, or within the tolerance below, of where planes meet.
 
 import numpy as np
 
-from convexbn.arrangements.gates import activation, number_of_arrangements
+from convexbn.arrangements.gates import active, as_matrix, number_of_arrangements
 from convexbn.arrangements.hyperplanes import (
     check_clear,
     count_cells,
@@ -22,7 +22,7 @@ from convexbn.arrangements.hyperplanes import (
     interior_points,
     unit,
 )
-from convexbn.inputs import ArrayLike, check_between, check_finite
+from convexbn.inputs import ArrayLike, check_between, is_number
 
 _LIMIT = 2_000_000
 _TOLERANCE = 1e-11  # far above rounding, far below what happens by chance among millions of cells
@@ -36,7 +36,7 @@ def enumerate_arrangements(
 
     Parameters
     ----------
-    U : array, shape (n, r + 1)
+    U : array or tensor, shape (n, r + 1)
         For a CNN the stacked positions, `U.reshape(K * n, r + 1)`.
     limit : int
         Largest number of arrangements; it is checked before the enumeration.
@@ -58,7 +58,7 @@ def enumerate_arrangements(
         If U is not a finite matrix, if there are more than `limit` arrangements, or if rows are
         neither coincident nor clearly apart.
     """
-    U = _checked(U)
+    U = as_matrix("U", U)
     return _patterns(U, arrangement_gates(U, limit, tolerance=tolerance))
 
 
@@ -74,7 +74,7 @@ def arrangement_gates(
     -------
     ndarray of float64, shape (r + 1, P)
     """
-    U = _checked(U)
+    U = as_matrix("U", U)
     check_between("limit", limit, 1, np.inf)
     _check_tolerance(tolerance)
     rows, blur, back = _whitened_rows(U, tolerance)
@@ -87,21 +87,9 @@ def arrangement_gates(
     return G[:, _lexicographic(_patterns(U, G))]
 
 
-def _checked(U: ArrayLike) -> np.ndarray:
-    """Return U as a float64 matrix."""
-    U = np.asarray(U, dtype=np.float64)
-    if U.ndim != 2 or 0 in U.shape:
-        raise ValueError(
-            f"U must be a matrix (n, r + 1) with at least one row and column, got shape {U.shape}; "
-            "stack the positions (K, n, r + 1) of a CNN to (K n, r + 1)"
-        )
-    check_finite("U", U)
-    return U
-
-
 def _check_tolerance(tolerance: float) -> None:
     """Raise ValueError unless the tolerance is above rounding and far below 1."""
-    if not 1e-14 <= tolerance <= 1e-3:
+    if not (is_number(tolerance) and 1e-14 <= tolerance <= 1e-3):
         raise ValueError(
             f"tolerance must be from 1e-14 to 1e-3, got {tolerance!r}; {_TOLERANCE} suits float64, "
             "and 1e-6 data that repeat to float32 precision"
@@ -143,7 +131,7 @@ def _patterns(U: np.ndarray, G: np.ndarray) -> np.ndarray:
     """Return `activation(U, G)`, (n, P), in pieces that bound the memory of the product."""
     D = np.empty((len(U), G.shape[1]), dtype=bool)
     for piece in _pieces(len(U), G.shape[1]):
-        D[:, piece] = activation(U, G[:, piece])
+        D[:, piece] = active(U, G[:, piece])
     return D
 
 

@@ -28,10 +28,10 @@ def facets(D: torch.Tensor, rank: int) -> torch.Tensor | None:
     Tensor of int, shape (P, f), or None
         f is the largest number of facets; patterns with fewer repeat their first. None unless D is
         known to hold every arrangement, which it does if all its patterns differ and their number
-        is that of n points in general position.
+        is that of n points in general position. Samples of rank 1 are not: their planes coincide.
     """
     n, P = D.shape
-    if number_of_arrangements(n, rank) != P:
+    if number_of_arrangements(n, rank) != P or (rank == 1 and n > 1):
         return None
     hashes, keys = _hashes(D)
     known = hashes.sort().values
@@ -46,8 +46,8 @@ def facets(D: torch.Tensor, rank: int) -> torch.Tensor | None:
 
 def _hashes(D: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return a hash per pattern (P,), the exclusive or of the keys (n,) of its active rows."""
-    generator = torch.Generator().manual_seed(_KEYS_SEED)
-    keys = torch.randint(2**63 - 1, (len(D),), generator=generator).to(D.device)
+    generator = torch.Generator("cpu").manual_seed(_KEYS_SEED)
+    keys = torch.randint(2**63 - 1, (len(D),), generator=generator, device="cpu").to(D.device)
     hashes = torch.zeros(D.shape[1], dtype=torch.int64, device=D.device)
     for row, key in zip(D, keys, strict=True):
         hashes ^= row * key

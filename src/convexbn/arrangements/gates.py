@@ -7,11 +7,12 @@ Pilanci and Ergen 2020).
 from collections.abc import Iterator
 from itertools import pairwise
 from math import comb
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from convexbn.inputs import ArrayLike, check_between
+from convexbn.containers import is_tensor
+from convexbn.inputs import ArrayLike, as_array, as_tensor, check_between
 
 if TYPE_CHECKING:
     import torch
@@ -26,7 +27,7 @@ Array = TypeVar("Array", np.ndarray, "torch.Tensor")
 
 
 def activation(U: Array, G: Array) -> Array:
-    """Return the activation patterns `U G >= 0` of gates; no other place decides about `= 0`.
+    """Return the activation patterns of gates, which are open where `U G >= 0`.
 
     Parameters
     ----------
@@ -36,8 +37,35 @@ def activation(U: Array, G: Array) -> Array:
     Returns
     -------
     array or tensor of bool, shape (n, P) or (K, n, P)
+        A tensor if U is one. The product is in single precision if both are, else in double.
+
+    Raises
+    ------
+    ValueError
+        If U or G is not finite, or they do not fit together.
     """
-    pieces = [U[..., rows, :] @ G >= 0 for rows in _chunks(U.shape[-2], G.shape[-1])]
+    design, gates = _pair(U, G)
+    if design.ndim not in (2, 3) or gates.ndim != 2 or design.shape[-1] != len(gates):
+        raise ValueError(
+            "U and G must have shapes (n, r + 1), or (K, n, r + 1) in patches, and (r + 1, P), got "
+            f"{tuple(design.shape)} and {tuple(gates.shape)}; give gates drawn for this design"
+        )
+    return active(design, gates)
+
+
+def _pair(U: Any, G: Any) -> tuple[Any, Any]:
+    """Return both as tensors if U is one, else as arrays; in single precision if both are."""
+    single = all(str(getattr(A, "dtype", "")).endswith("float32") for A in (U, G))
+    dtype = np.float32 if single else np.float64
+    if is_tensor(U):
+        U = as_tensor("U", U, dtype, copy=False)
+        return U, as_tensor("G", G, dtype, device=U.device, copy=False)
+    return as_array("U", U, dtype, copy=False), as_array("G", G, dtype, copy=False)
+
+
+def active(U: Array, G: Array) -> Array:
+    """Return the patterns for arrays or tensors that fit together."""
+    pieces = [is_open(U[..., rows, :] @ G) for rows in _chunks(U.shape[-2], G.shape[-1])]
     if len(pieces) == 1:
         return pieces[0]
     if isinstance(U, np.ndarray):
@@ -47,11 +75,27 @@ def activation(U: Array, G: Array) -> Array:
     return torch.cat(pieces, -2)
 
 
+def is_open(Z: Array) -> Array:
+    """Return where gates with the pre-activations Z are open; no other place decides about 0."""
+    return Z >= 0
+
+
 def _chunks(n: int, P: int) -> Iterator[slice]:
     """Yield slices of n samples, more than `_ROWS` each, whose products take `CHUNK_BYTES`."""
-    step = max(1, CHUNK_BYTES // (8 * P * _ROWS)) * _ROWS
+    step = max(1, CHUNK_BYTES // (8 * max(P, 1) * _ROWS)) * _ROWS
     starts = [*range(0, max(1, n - _ROWS), step), n]
     return (slice(*ends) for ends in pairwise(starts))
+
+
+def as_matrix(name: str, U: ArrayLike) -> np.ndarray:
+    """Return a design as a float64 matrix that is not empty."""
+    U = as_array(name, U, copy=False)
+    if U.ndim != 2 or 0 in U.shape:
+        raise ValueError(
+            f"{name} must be a matrix (n, r + 1) with at least one row and column, got shape "
+            f"{U.shape}; stack the positions (K, n, r + 1) of a CNN to (K n, r + 1)"
+        )
+    return U
 
 
 def number_of_arrangements(n: int, p: int) -> int:
@@ -67,7 +111,8 @@ def sample_gates(U: ArrayLike, P: int, seed: int | np.random.SeedSequence) -> np
 
     Parameters
     ----------
-    U : ndarray, shape (n, r + 1)
+    U : array or tensor, shape (n, r + 1)
+        For a CNN the stacked positions, `U.reshape(K * n, r + 1)`.
     P : int
         Number of gates.
     seed : int or numpy.random.SeedSequence
@@ -79,9 +124,10 @@ def sample_gates(U: ArrayLike, P: int, seed: int | np.random.SeedSequence) -> np
     Raises
     ------
     ValueError
-        If U has fewer than P different patterns, or 200 rounds of redrawing do not find P.
+        If U is not a finite matrix or has fewer than P different patterns, or 200 rounds of
+        redrawing do not find P.
     """
-    U = np.asarray(U)
+    U = as_matrix("U", U)
     n, p = U.shape
     check_between("P", P, 1, number_of_arrangements(n, p))
     generator = np.random.default_rng(seed)
@@ -105,6 +151,6 @@ def _draw(
 ) -> Iterator[tuple[np.ndarray, bytes]]:
     """Yield `count` gates, each with the bytes of its pattern."""
     G = generator.standard_normal((U.shape[1], count))
-    packed = np.packbits(activation(U, G), axis=0)
+    packed = np.packbits(active(U, G), axis=0)
     for j in range(count):
         yield G[:, j], packed[:, j].tobytes()

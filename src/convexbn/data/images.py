@@ -4,6 +4,7 @@ An image is `(H, W, c)`, whatever its source keeps: row 0 at the top, column 0 a
 red, green, blue (or one of gray).
 """
 
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -48,3 +49,11 @@ class Images:
         if len(self.test_labels):
             tensors |= {"test_images": self.test_images, "test_labels": self.test_labels}
         return tensors
+
+
+def composed(name: str) -> str:
+    """Return a name in composed Unicode (NFC): file systems and editors write one name in two ways.
+
+    "é" is one character in most files, and "e" with an accent after it in names from a Mac.
+    """
+    return unicodedata.normalize("NFC", name)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.nn.functional import unfold
 
-from convexbn.inputs import ArrayLike, check_between, check_finite
+from convexbn.inputs import ArrayLike, as_tensor, check_between
 
 
 def patches(
@@ -42,7 +42,7 @@ def patches(
     Raises
     ------
     ValueError
-        If images is not a finite array of floats with four axes, a size or stride is below 1, a
+        If images are not a finite array of floats with four axes, a size or stride is below 1, a
         padding is below 0, or the kernel is larger than the padded image.
     """
     tensor = _checked(images)
@@ -55,13 +55,12 @@ def patches(
 
 
 def _checked(images: ArrayLike) -> torch.Tensor:
-    tensor = torch.as_tensor(images if torch.is_tensor(images) else np.asarray(images))
+    tensor = as_tensor("images", images, None, copy=False)
     if tensor.ndim != 4 or 0 in tensor.shape[1:] or not tensor.is_floating_point():
         raise ValueError(
             "images must be floats of shape (n, channels, H, W), only n may be 0, got "
             f"{tensor.dtype} of shape {tuple(tensor.shape)}; convert them, or add the missing axis"
         )
-    check_finite("images", tensor)
     return tensor
 
 

@@ -11,9 +11,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convexbn.data.images import Images
+from convexbn.data.images import Images, composed
 from convexbn.data.subsets import draw_stratified, with_noise
-from convexbn.inputs import ArrayLike, check_between, check_choice
+from convexbn.inputs import (
+    ArrayLike,
+    as_array,
+    as_whole,
+    check_between,
+    check_choice,
+    check_same_length,
+)
 
 COLORS = ("rgb", "gray")
 NORMALIZATIONS = ("image", "pixel", "none")
@@ -145,8 +152,9 @@ def targets_of(labels: ArrayLike, features: dict) -> np.ndarray:
         The features artifact; its `Y_train` (n, C) and `labels_train` (n,) are used. A class
         without a training sample gets NaN.
     """
-    labels, known = np.asarray(labels), np.asarray(features["labels_train"])
-    Y = np.asarray(features["Y_train"])
+    labels, known = as_whole("labels", labels), as_whole("labels_train", features["labels_train"])
+    Y = as_array("Y_train", features["Y_train"], None, copy=False)
+    check_same_length("labels_train", known, "Y_train", Y)
     classes = 1 + max(known.max(), labels.max(initial=0))
     targets = np.full((classes, Y.shape[1]), np.nan, dtype=Y.dtype)
     targets[known] = Y
@@ -186,8 +194,11 @@ def _check_pool(pool: int, image_size: tuple[int, int]) -> None:
 
 
 def _check_classes(wanted: Sequence[str] | None, known: Sequence[str]) -> list[str]:
-    """Return the classes to keep, in order."""
-    wanted = list(known if wanted is None else wanted)
+    """Return the classes to keep, in order, as the data set writes them."""
+    forms = {composed(name): name for name in known}
+    wanted = [
+        forms.get(composed(str(name)), name) for name in (known if wanted is None else wanted)
+    ]
     unknown = [name for name in wanted if name not in known]
     if unknown:
         raise ValueError(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from convexbn.inputs import ArrayLike, check_between
+from convexbn.inputs import ArrayLike, as_whole, check_between
 
 
 def draw_stratified(
@@ -56,7 +56,7 @@ def apportion(size: int, counts: ArrayLike) -> np.ndarray:
     All arithmetic is in whole numbers. Each share is `size * count / total` rounded down or up,
     hence at most `count` for `size <= total`; of equal remainders the first is rounded up.
     """
-    counts = np.asarray(counts, dtype=np.int64)
+    counts = as_whole("counts", counts)
     shares, remainders = np.divmod(int(size) * counts, max(int(counts.sum()), 1))
     missing = int(size) - int(shares.sum())
     shares[np.argsort(-remainders, kind="stable")[:missing]] += 1

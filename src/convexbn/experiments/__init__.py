@@ -1,1 +1,3 @@
 """One folder per experiment; none uses another."""
+
+import convexbn.reporting  # noqa: F401  # it must come before matplotlib

@@ -21,15 +21,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from convexbn.arrangements.gates import activation
-from convexbn.inputs import ArrayLike, check_between, check_choice
+from convexbn.arrangements.gates import is_open
+from convexbn.inputs import ArrayLike, as_tensor, check_between, check_choice
+from convexbn.networks.interface import Network
 from convexbn.networks.normalization import (
-    Statistics,
+    BatchNormalized,
+    in_mode,
     linear_statistics,
-    normalize,
     relu_statistics,
 )
-from convexbn.networks.two_layer import BNNetwork, Network, TwoLayerNetwork
+from convexbn.networks.two_layer import BNNetwork, TwoLayerNetwork, normal
 from convexbn.whitening import Whitening
 
 # Reductions of the outputs (..., K, n, C) over the K positions.
@@ -56,8 +57,9 @@ class GatedBNNetwork(BNNetwork):
     def __init__(
         self, gates: ArrayLike, centre: ArrayLike, C: int, n: int, generator: torch.Generator
     ) -> None:
-        gates = torch.as_tensor(gates, dtype=torch.float64)
-        centre = torch.as_tensor(centre, dtype=torch.float64)
+        device = generator.device
+        gates = as_tensor("gates", gates, device=device)
+        centre = as_tensor("centre", centre, device=device)
         if gates.ndim != 2 or centre.shape != (len(gates) - 1,):
             raise ValueError(
                 "gates and centre must have shapes (d + 1, m) and (d,), got "
@@ -72,11 +74,11 @@ class GatedBNNetwork(BNNetwork):
         """Return the gates on the rows of X (n, d): bool, shape (n, m), True for on."""
         centred = X - self.centre.unsqueeze(-2)
         affine = torch.cat([centred, torch.ones_like(centred[..., :1])], dim=-1)
-        return activation(affine, self.gates)
+        return is_open(affine @ self.gates)
 
-    def hidden(self, X: torch.Tensor, statistics: Statistics | None = None) -> torch.Tensor:
+    def hidden(self, X: torch.Tensor) -> torch.Tensor:
         """Return the activations of the neurons, shape (n, m)."""
-        return self.mask(X) * self.normalized(X, statistics)
+        return self.mask(X) * self.normalized(X)
 
 
 def affine_gates(G: ArrayLike, whitening: Whitening) -> torch.Tensor:
@@ -94,25 +96,25 @@ def affine_gates(G: ArrayLike, whitening: Whitening) -> torch.Tensor:
     Tensor of float64, shape (d + 1, m)
         For :class:`GatedBNNetwork` with `centre = whitening.mean`.
     """
-    G = torch.as_tensor(G, dtype=torch.float64)
-    directions = torch.as_tensor(whitening.directions)
+    G = as_tensor("G", G, device="cpu")
+    directions = as_tensor("directions", whitening.directions)
     return torch.cat([directions @ G[:-1], G[-1:] / math.sqrt(len(whitening.U))])
 
 
 class BNAfterReLUNetwork(BNNetwork):
     """The network that normalizes after ReLU; a positive factor on `w_j` does not change f."""
 
-    def hidden(self, X: torch.Tensor, statistics: Statistics | None = None) -> torch.Tensor:
+    def hidden(self, X: torch.Tensor) -> torch.Tensor:
         """Return the activations of the neurons, shape (n, m)."""
-        return self.normalized(X, statistics)
+        return self.normalized(X)
 
-    def normalized(self, X: torch.Tensor, statistics: Statistics | None = None) -> torch.Tensor:
+    def normalized(self, X: torch.Tensor) -> torch.Tensor:
         """Return the normalized neurons BN(relu(X w)), shape (n, m)."""
-        return normalize(torch.relu(X @ self.w), self.weight, self.bias, statistics)
+        return self.bn(torch.relu(X @ self.w))
 
-    def statistics(self, X: torch.Tensor) -> Statistics:
-        """Return mean and biased variance (m,) of each neuron's `relu(X w)`, X of shape (n, d)."""
-        return relu_statistics(X, self.w)
+    def measure(self, X: torch.Tensor) -> None:
+        """Set the statistics to those of each neuron's `relu(X w)` over all rows of X (n, d)."""
+        self.mean, self.variance = relu_statistics(X, self.w)
 
 
 def _of_top(name: str) -> Any:
@@ -125,7 +127,8 @@ class TopNetwork(Network):
     Parameters
     ----------
     top : TwoLayerNetwork
-        Its `n` is the number of rows over which its BN normalizes.
+        Its `n` is the number of rows over which its BN normalizes. The whole network is in its
+        mode, training or evaluation.
     """
 
     n, w, output, v, scale = map(_of_top, ("n", "w", "output", "v", "scale"))
@@ -134,6 +137,7 @@ class TopNetwork(Network):
     def __init__(self, top: TwoLayerNetwork) -> None:
         super().__init__()
         self.top = top
+        self.train(top.training)
 
     @property
     def decayed(self) -> tuple[str, ...]:
@@ -176,24 +180,24 @@ class ConvolutionalNetwork(TopNetwork):
         """
         return self.K * self.top.decay(beta)
 
-    def forward(self, X: torch.Tensor, statistics: Statistics | None = None) -> torch.Tensor:
-        """Return f(X), shape (n, C), for patches X (K, n, h), with statistics of all K n rows."""
-        return self._pool(self.top(X.flatten(-3, -2), statistics))
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
+        """Return f(X), shape (n, C), for patches X (K, n, h); BN is over all K n rows."""
+        self.check_samples(X)
+        return self._pool(self.top(X.flatten(-3, -2)))
 
-    def statistics(self, X: torch.Tensor) -> Statistics | None:
-        """Return the statistics of `top` over the rows of all patches X (K, n, h)."""
-        return self.top.statistics(X.flatten(-3, -2))
+    def measure(self, X: torch.Tensor) -> None:
+        """Set the statistics of `top` to those of the rows of all patches X (K, n, h)."""
+        self.top.measure(X.flatten(-3, -2))
 
-    @torch.no_grad()
-    def predict(self, X: torch.Tensor, statistics: Statistics | None) -> torch.Tensor:
-        """Return f(X), shape (n, C), with the given statistics, in blocks of rows."""
-        return self._pool(self.top.predict(X.flatten(-3, -2), statistics))
+    def in_blocks(self, X: torch.Tensor) -> torch.Tensor:
+        """Return f(X), computed in blocks of rows; for evaluation mode."""
+        return self._pool(self.top.in_blocks(X.flatten(-3, -2)))
 
     def _pool(self, outputs: torch.Tensor) -> torch.Tensor:
         return POOLING[self.pooling](outputs.unflatten(-2, (self.K, -1)), dim=-3)
 
 
-class BNLayer(nn.Module):
+class BNLayer(BatchNormalized):
     """A hidden layer `relu(BN(X w))`: w (d, m), weight and bias (m,) starting at 1 and 0, float32.
 
     `w ~ N(0, 2/d)` is drawn by the generator, as in
@@ -202,17 +206,17 @@ class BNLayer(nn.Module):
 
     def __init__(self, d: int, m: int, generator: torch.Generator) -> None:
         super().__init__()
-        self.w = nn.Parameter((2 / d) ** 0.5 * torch.randn(d, m, generator=generator))
-        self.weight = nn.Parameter(torch.ones(m))
-        self.bias = nn.Parameter(torch.zeros(m))
+        self.w = nn.Parameter((2 / d) ** 0.5 * normal(d, m, generator))
+        self.weight = nn.Parameter(torch.ones_like(self.w[0]))
+        self.bias = nn.Parameter(torch.zeros_like(self.w[0]))
 
-    def forward(self, X: torch.Tensor, statistics: Statistics | None = None) -> torch.Tensor:
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
         """Return the activations (n, m) of X (n, d)."""
-        return torch.relu(normalize(X @ self.w, self.weight, self.bias, statistics))
+        return torch.relu(self.bn(X @ self.w))
 
-    def statistics(self, X: torch.Tensor) -> Statistics:
-        """Return mean and biased variance (m,) of each pre-activation over the rows of X."""
-        return linear_statistics(X, self.w)
+    def measure(self, X: torch.Tensor) -> None:
+        """Set the statistics to those of each pre-activation over the rows of X (n, d)."""
+        self.mean, self.variance = linear_statistics(X, self.w)
 
 
 class DeepBNNetwork(TopNetwork):
@@ -228,7 +232,7 @@ class DeepBNNetwork(TopNetwork):
 
     def __init__(self, hidden: Iterable[nn.Module], top: TwoLayerNetwork) -> None:
         super().__init__(top)
-        self.layers = nn.ModuleList(hidden)
+        self.layers = nn.ModuleList(hidden).train(top.training)
         for below, above in pairwise([*self.layers, top]):
             if below.w.shape[-1] != above.w.shape[-2]:
                 raise ValueError(
@@ -250,33 +254,27 @@ class DeepBNNetwork(TopNetwork):
         """Shape (n, d) of the training samples."""
         return self.n, [*self.layers, self.top][0].w.shape[-2]
 
-    def activations(
-        self, X: torch.Tensor, statistics: Sequence[Statistics] | None = None
-    ) -> torch.Tensor:
+    def activations(self, X: torch.Tensor) -> torch.Tensor:
         """Return the activations (n, m) of the last hidden layer, which are the data of `top`."""
-        for k, layer in enumerate(self.layers):
-            X = layer(X, None if statistics is None else statistics[k])
+        for layer in self.layers:
+            X = layer(X)
         return X
 
-    def forward(
-        self, X: torch.Tensor, statistics: Sequence[Statistics] | None = None
-    ) -> torch.Tensor:
-        """Return f(X), shape (n, C), with one pair of statistics per layer, the top's last."""
-        top = None if statistics is None else statistics[-1]
-        return self.top(self.activations(X, statistics), top)
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
+        """Return f(X), shape (n, C), for X (n, d)."""
+        self.check_samples(X)
+        return self.top(self.activations(X))
 
     @torch.no_grad()
-    def statistics(self, X: torch.Tensor) -> list[Statistics]:
-        """Return each layer's statistics over all rows of X (n, d), the top's last."""
-        found = []
-        for layer in self.layers:
-            assert isinstance(layer, BNLayer)
-            found.append(layer.statistics(X))
-            X = layer(X, found[-1])
-        return [*found, self.top.statistics(X)]
+    def measure(self, X: torch.Tensor) -> None:
+        """Set each layer's statistics to those over all rows of X (n, d), from the data upward."""
+        with in_mode(self, training=False):
+            for layer in self.layers:
+                assert isinstance(layer, BNLayer)
+                layer.measure(X)
+                X = layer(X)
+        self.top.measure(X)
 
-    @torch.no_grad()
-    def predict(self, X: torch.Tensor, statistics: Sequence[Statistics]) -> torch.Tensor:
-        """Return f(X), shape (n, C), with the given statistics."""
-        top = statistics[-1]
-        return self.top.predict(self.activations(X, statistics), top)
+    def in_blocks(self, X: torch.Tensor) -> torch.Tensor:
+        """Return f(X), the top computed in blocks of rows; for evaluation mode."""
+        return self.top.in_blocks(self.activations(X))

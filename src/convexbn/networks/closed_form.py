@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from convexbn.inputs import ArrayLike, check_finite, check_positive, check_same_length
+from convexbn.inputs import ArrayLike, as_array, check_positive, check_same_length
 from convexbn.networks.neurons import bn_network
 from convexbn.networks.two_layer import BNNetwork
 from convexbn.whitening import Whitening, whiten
@@ -45,34 +45,32 @@ def closed_form(X: ArrayLike, Y: ArrayLike, beta: float) -> ClosedForm:
         hidden layer; the optimum is then over the last BN layer and the output layer, and the
         network goes on top, `DeepBNNetwork(hidden, network)`.
     Y : array or tensor, shape (n,), (n, 1) or (n, C)
-        One output of any sign; or several outputs with entries >= 0, at most one non-zero entry per
-        row and at least one per column (one-hot labels).
+        One output of any sign; or several outputs with entries >= 0, at most one of them non-zero
+        per row (one-hot labels).
     beta : float
         Weight decay.
 
     Returns
     -------
     ClosedForm
-        The network has two neurons for one output, one per sign, or one neuron per class.
+        The network has two neurons for one output, one per sign, or one neuron per class that has
+        a sample: the output of an empty class is 0.
 
     Raises
     ------
     ValueError
-        If the centred X has another rank, Y is of neither kind or has an empty class, an input is
-        not finite, lengths differ, or beta <= 0.
+        If the centred X has another rank, Y is of neither kind, an input is not finite, lengths
+        differ, or beta <= 0.
     """
     check_positive("beta", beta)
-    X, Y = (torch.as_tensor(a).detach().cpu().numpy() for a in (X, Y))
-    Y = Y.astype(np.float64)
-    check_finite("Y", Y)
+    whitening, Y = whiten(X), as_array("Y", Y)
     Z, directions = _parts(Y)
-    check_same_length("X", X, "Y", Y)
-    whitening = whiten(X)
+    check_same_length("X", whitening.U, "Y", Y)
     _check_rank(whitening)
     norms = np.linalg.norm(Z, axis=0)
     values = np.where(norms > beta, beta * norms - beta**2 / 2, norms**2 / 2)
     shrunk = Z * np.maximum(1 - beta / np.maximum(norms, beta), 0)
-    network = bn_network(torch.as_tensor(whitening.U.T @ shrunk), directions, whitening)
+    network = bn_network(torch.from_numpy(whitening.U.T @ shrunk), directions, whitening)
     return ClosedForm(float(values.sum()), network)
 
 
@@ -80,9 +78,11 @@ def _parts(Y: np.ndarray) -> tuple[np.ndarray, torch.Tensor]:
     """Return the vectors z >= 0 (n, m) that make up Y, and their output directions (m, C)."""
     if Y.ndim == 1 or (Y.ndim == 2 and Y.shape[1] == 1):
         y = Y.reshape(-1, 1)
-        return np.hstack([y, -y]).clip(min=0), torch.tensor([[1.0], [-1.0]], dtype=torch.float64)
+        return np.hstack([y, -y]).clip(min=0), torch.from_numpy(np.array([[1.0], [-1.0]]))
     _check_one_hot(Y)
-    return Y, torch.eye(Y.shape[1], dtype=torch.float64)
+    classes = (Y != 0).any(axis=0)  # an empty one needs no neuron,
+    classes[0] |= not classes.any()  # but a network has one
+    return Y[:, classes], torch.from_numpy(np.eye(len(classes))[classes])
 
 
 def _check_one_hot(Y: np.ndarray) -> None:
@@ -91,12 +91,6 @@ def _check_one_hot(Y: np.ndarray) -> None:
             "Y must be one output, of shape (n,) or (n, 1), or have entries >= 0 and at most one "
             f"non-zero per row (one-hot labels), got other entries in an array of shape {Y.shape}; "
             "for such targets solve the convex program"
-        )
-    empty = np.flatnonzero((Y == 0).all(axis=0))
-    if len(empty):
-        raise ValueError(
-            f"each column of Y must have a sample, but class(es) {empty.tolist()} are empty; drop "
-            "their columns"
         )
 
 

@@ -16,8 +16,9 @@ the objective of the program, so a certified optimum bounds it from below.
 import torch
 from torch import nn
 
-from convexbn.arrangements.gates import activation
-from convexbn.inputs import ArrayLike
+from convexbn.arrangements.gates import is_open
+from convexbn.inputs import ArrayLike, as_tensor
+from convexbn.networks.interface import check_dtype, check_shape
 
 
 class ConvexNetwork(nn.Module):
@@ -35,11 +36,12 @@ class ConvexNetwork(nn.Module):
 
     def __init__(self, gates: ArrayLike, C: int, n: int) -> None:
         super().__init__()
-        gates, self.n = torch.as_tensor(gates), n
+        gates, self.n = as_tensor("gates", gates, None), n
         self.register_buffer("gates", gates)
         # omega, (p, C, P): masks multiply its products with rows along the last axis. It starts at
         # 0, from where a few steps come closer to the optimum than from small random values.
-        self.W = nn.Parameter(torch.zeros(len(gates), C, gates.shape[1]))
+        shape = len(gates), C, gates.shape[1]
+        self.W = nn.Parameter(gates.new_zeros(shape, dtype=torch.float32))
 
     @property
     def scale(self) -> float:
@@ -60,15 +62,17 @@ class ConvexNetwork(nn.Module):
 
         In a stack, a Z with one member is that of all members, which then share the first gates.
         """
-        return activation(Z, self.gates[: len(Z)] if Z.ndim == 3 else self.gates)
+        return is_open(Z @ (self.gates[: len(Z)] if Z.ndim == 3 else self.gates))
 
-    def forward(self, Z: torch.Tensor, statistics: None = None) -> torch.Tensor:
-        """Return f of each row, shape (..., rows, C); there are no statistics."""
+    def forward(self, Z: torch.Tensor) -> torch.Tensor:
+        """Return f of each row, shape (..., rows, C); both modes are the same."""
+        check_shape(Z, (self.n, self.W.shape[-3]))
+        check_dtype(Z, self.W.dtype)
         linear = (Z @ self.W.flatten(-2)).unflatten(-1, self.W.shape[-2:])  # (..., rows, C, P)
         return (self.mask(Z).to(Z.dtype).unsqueeze(-2) * linear).sum(-1)
 
-    def statistics(self, Z: torch.Tensor) -> None:
-        """Return None: nothing here depends on the training set."""
+    def measure(self, Z: torch.Tensor) -> None:
+        """Do nothing: without BN, nothing here depends on the training set."""
 
     def penalty(self) -> torch.Tensor:
         """Return the factor of `beta/2` in the objective, one float64 per network.

@@ -9,14 +9,21 @@ block `s = [q; a]` has the pre-activation `U s`. A neuron has it too, with the f
 
 so that `beta/2 (gamma^2 + alpha^2 + ||v||^2) = beta ||s||` for a direction of norm 1. With BN after
 ReLU a block is `[w; a]`, and `||C relu(X w)||` takes the place of `||q||`, where C centres.
+
+As BN does not see the scale of w, each neuron gets the one at which its variance over the training
+samples is 1. The networks carry these statistics and come in evaluation mode.
 """
+
+from typing import TypeVar
 
 import torch
 
-from convexbn.inputs import ArrayLike
+from convexbn.inputs import ArrayLike, as_tensor
 from convexbn.networks.architectures import BNAfterReLUNetwork, GatedBNNetwork, affine_gates
 from convexbn.networks.two_layer import BNNetwork
 from convexbn.whitening import Whitening
+
+Network = TypeVar("Network", bound=BNNetwork)
 
 
 def bn_network(S: torch.Tensor, directions: torch.Tensor, whitening: Whitening) -> BNNetwork:
@@ -34,9 +41,8 @@ def bn_network(S: torch.Tensor, directions: torch.Tensor, whitening: Whitening) 
     whitening : Whitening
     """
     d, n = len(whitening.V), len(whitening.U)
-    network = BNNetwork(d, S.shape[1], directions.shape[1], n, torch.Generator()).double()
-    network.assign(*_bn_parameters(S, directions, whitening))
-    return network
+    network = BNNetwork(d, S.shape[1], directions.shape[1], n, torch.Generator("cpu")).double()
+    return _assigned(network, S, directions, whitening)
 
 
 def gated_network(
@@ -52,9 +58,8 @@ def gated_network(
     """
     affine, n = affine_gates(gates, whitening), len(whitening.U)
     C = directions.shape[1]
-    network = GatedBNNetwork(affine, whitening.mean, C, n, torch.Generator()).double()
-    network.assign(*_bn_parameters(S, directions, whitening))
-    return network
+    network = GatedBNNetwork(affine, whitening.mean, C, n, torch.Generator("cpu")).double()
+    return _assigned(network, S, directions, whitening)
 
 
 def after_relu_network(
@@ -67,25 +72,45 @@ def after_relu_network(
     X = data_matrix(X, len(blocks) - 1)
     w, shift = blocks[:-1], blocks[-1]
     (d, m), C = w.shape, directions.shape[1]
-    network = BNAfterReLUNetwork(d, m, C, len(X), torch.Generator()).double()
-    network.assign(w, *_balance(rectified_spread(X, w), shift, directions))
-    return network
+    network = BNAfterReLUNetwork(d, m, C, len(X), torch.Generator("cpu")).double()
+    spread = rectified_spread(X, w)
+    network.assign(_of_length(w, spread, len(X)), *_balance(spread, shift, directions))
+    return network.set_statistics(X).eval()
 
 
 def rectified_spread(X: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
     """Return `||C relu(X w)||`, shape (m,), where C centres."""
     rectified = torch.relu(X @ w)
-    return (rectified - rectified.mean(dim=0)).norm(dim=0)
+    return _length(rectified - rectified.mean(dim=0))
 
 
-def _bn_parameters(
-    S: torch.Tensor, directions: torch.Tensor, whitening: Whitening
-) -> tuple[torch.Tensor, ...]:
-    """Return w, gamma, alpha and v of the neurons, in the paper's units."""
+def _assigned(
+    network: Network, S: torch.Tensor, directions: torch.Tensor, whitening: Whitening
+) -> Network:
+    """Give a network the parameters of its neurons, and their statistics on the whitened design."""
     _check_rows(S, whitening)
-    q, shift = S[:-1], S[-1]
-    w = torch.as_tensor(whitening.V / whitening.singular_values) @ q  # (d, m)
-    return w, *_balance(q.norm(dim=0), shift, directions)
+    q, shift, n = S[:-1], S[-1], len(whitening.U)
+    spread = _length(q)
+    w = as_tensor("directions", whitening.directions) @ _of_length(q, spread, n)  # (d, m)
+    network.assign(w, *_balance(spread, shift, directions))
+    network.origin = as_tensor("mean", whitening.mean)
+    network.mean, network.variance = torch.zeros_like(spread), (spread > 0).to(spread)
+    return network.eval()
+
+
+def _length(q: torch.Tensor) -> torch.Tensor:
+    """Return the norms of the columns of q (r, m), of any size: no square under- or overflows."""
+    largest = q.abs().amax(dim=0)
+    return largest * (q / _or_one(largest)).norm(dim=0)
+
+
+def _of_length(w: torch.Tensor, spread: torch.Tensor, n: int) -> torch.Tensor:
+    """Return w (d, m) at the scale at which pre-activations of norm `spread` have variance 1."""
+    return w * (n**0.5 / _or_one(spread))
+
+
+def _or_one(sizes: torch.Tensor) -> torch.Tensor:
+    return sizes.masked_fill(sizes == 0, 1.0)
 
 
 def _balance(
@@ -99,7 +124,7 @@ def _balance(
 
 def data_matrix(X: ArrayLike, d: int) -> torch.Tensor:
     """Return X (n, d) as a tensor of float64 on the CPU; ValueError if it has another shape."""
-    X = torch.as_tensor(X).detach().to("cpu", torch.float64)
+    X = as_tensor("X", X, device="cpu", copy=False)
     if X.ndim != 2 or X.shape[1] != d:
         raise ValueError(f"the training data must have shape (n, {d}), got {tuple(X.shape)}")
     return X

@@ -1,19 +1,78 @@
-"""Batch normalization over the rows of a batch: its formula and its statistics.
+"""Batch normalization: its formula, and the statistics it normalizes by.
 
     BN(z) = weight zhat + bias,   zhat = (z - mean z) / sqrt(variance z),
 
 in torch's coordinates of unit variance, with the biased variance and no eps, so that the networks
-are the paper's (:mod:`convexbn.networks.two_layer` has the paper's scale). Rows are on the last
-axis but one; the axes before it are networks of a stack.
+are the paper's (:mod:`convexbn.networks.two_layer` has the paper's scale). Mean and variance are
+those of the batch in training mode, and the buffers of the network, those of its training samples,
+in evaluation mode. Rows are on the last axis but one; the axes before it are networks of a stack.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import torch
+from torch import nn
 
 # Hidden values held at a time when a whole data set goes through a network: few enough for a cache.
 BLOCK = 2**22
 
 # Mean and biased variance of each pre-activation.
 Statistics = tuple[torch.Tensor, torch.Tensor]
+
+
+class BatchNormalized(nn.Module):
+    """Base of modules whose neurons go through BN with `weight` and `bias`, of shape (..., m).
+
+    Attributes
+    ----------
+    mean, variance : Tensor, shape (..., m), or None
+        Buffers: mean and biased variance of each neuron over the training samples. A new module has
+        none; it trains without them, and needs them in evaluation mode.
+    """
+
+    weight: torch.Tensor
+    bias: torch.Tensor
+    mean: torch.Tensor | None
+    variance: torch.Tensor | None
+    optional: tuple[str, ...] = ("mean", "variance")  # buffers that may be None
+
+    def __init__(self, *sizes: Any) -> None:
+        super().__init__(*sizes)
+        for name in self.optional:
+            self.register_buffer(name, None)
+
+    def bn(self, z: torch.Tensor) -> torch.Tensor:
+        """Return BN(z), shape (..., n, m), by the statistics that the mode asks for."""
+        return normalize(z, self.weight, self.bias, None if self.training else self._statistics())
+
+    def _statistics(self) -> Statistics:
+        if self.mean is None or self.variance is None:
+            raise RuntimeError(
+                f"this {type(self).__name__} has no statistics of a training set to normalize by; "
+                "call network.set_statistics(X_train), or network.train() to normalize by the batch"
+            )
+        return self.mean, self.variance
+
+    def _load_from_state_dict(self, state: dict, prefix: str, *args: Any) -> None:
+        """Load a state; first make room for the buffers that are None here and not in the state."""
+        for name in self.optional:
+            if getattr(self, name) is None and prefix + name in state:
+                setattr(self, name, torch.empty_like(state[prefix + name]).to(self.bias))
+        super()._load_from_state_dict(state, prefix, *args)
+
+
+@contextmanager
+def in_mode(network: nn.Module, training: bool) -> Iterator[None]:
+    """Put a network into training or evaluation mode; afterwards every module is in its own."""
+    before = [(module, module.training) for module in network.modules()]
+    network.train(training)
+    try:
+        yield
+    finally:
+        for module, mode in before:
+            module.training = mode
 
 
 def normalize(

@@ -13,12 +13,13 @@ import torch
 
 from convexbn.inputs import (
     ArrayLike,
+    as_tensor,
     check_choice,
-    check_finite,
     check_positive,
     check_same_length,
 )
-from convexbn.networks.two_layer import Network
+from convexbn.networks.interface import Network
+from convexbn.networks.normalization import in_mode
 from convexbn.programs.losses import LOSSES
 
 
@@ -49,9 +50,9 @@ def network_objective(
     check_positive("beta", beta)
     check_choice("loss", loss, LOSSES)
     network = copy.deepcopy(network).double()
-    X, Y = (torch.as_tensor(A, dtype=torch.float64, device=network.w.device) for A in (X, Y))
+    X, Y = (as_tensor(name, A, device=network.w.device) for name, A in (("X", X), ("Y", Y)))
     _check_samples(network, X, Y)
-    scores = network.predict(X, network.statistics(X))
+    scores = network.set_statistics(X).predict(X)
     Y = Y.reshape(scores.shape)
     LOSSES[loss].check_targets(Y)
     return float(LOSSES[loss].value(scores, Y) + beta / 2 * network.penalty())
@@ -84,14 +85,13 @@ def batch_objective(
         the sum holds the gradient of each member in its slice.
     """
     value = LOSSES[loss].value
-    scores = network(X)
+    with in_mode(network, training=True):
+        scores = network(X)
     losses = value(scores, Y) if scores.ndim == 2 else torch.stack([value(F, Y) for F in scores])
     return losses + beta / 2 * network.squares()
 
 
 def _check_samples(network: Network, X: torch.Tensor, Y: torch.Tensor) -> None:
-    check_finite("X", X)
-    check_finite("Y", Y)
     shape, C = network.input_shape, network.output.shape[-1]
     samples = shape[-2]
     if X.ndim == len(shape):

@@ -10,15 +10,18 @@ block `s v^T`. Its norm is `||s|| ||v|| <= (gamma^2 + alpha^2 + ||v||^2) / 2`, s
 objective at the blocks of any network is at most the objective of the network.
 """
 
+import copy
 from functools import singledispatch
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import nn
 
 from convexbn.arrangements.gates import activation
-from convexbn.inputs import ArrayLike, check_choice, check_finite
+from convexbn.inputs import ArrayLike, as_tensor, check_choice
 from convexbn.networks.architectures import BNAfterReLUNetwork, ConvolutionalNetwork, GatedBNNetwork
+from convexbn.networks.interface import Network, check_shape
 from convexbn.networks.neurons import (
     after_relu_network,
     bn_network,
@@ -27,11 +30,12 @@ from convexbn.networks.neurons import (
     rectified_spread,
 )
 from convexbn.networks.normalization import inverse_root
-from convexbn.networks.two_layer import BNNetwork, Network
+from convexbn.networks.two_layer import BNNetwork
 from convexbn.programs.solutions import Solution
 from convexbn.whitening import Whitening
 
 _MODELS = "relu", "gated", "relu_bn"
+Kind = TypeVar("Kind", bound=BNNetwork)
 
 
 def recover_network(
@@ -64,7 +68,8 @@ def recover_network(
         A BNNetwork for "relu", GatedBNNetwork for "gated", BNAfterReLUNetwork for "relu_bn"; inside
         a ConvolutionalNetwork if patches is given. It has one neuron per non-zero block (gated: per
         block and class, or per singular value under the nuclear norm), and one zero neuron if all
-        blocks are zero. :func:`convexbn.network_objective` takes it.
+        blocks are zero. It is in evaluation mode and normalizes by the statistics of the training
+        data: `network(X_new)` is `solution.predict` of the transformed samples.
 
     Raises
     ------
@@ -75,8 +80,7 @@ def recover_network(
         If the model needs a Whitening and is given data, or the other way around.
     """
     check_choice("model", solution.model, _MODELS)
-    weights = torch.as_tensor(solution.weights).detach().to("cpu", torch.float64)
-    check_finite("weights", weights)
+    weights = as_tensor("weights", solution.weights, device="cpu")
     _check_options(solution.model, gates, patches)
     network: BNNetwork
     if isinstance(whitening, Whitening) == (solution.model == "relu_bn"):
@@ -104,13 +108,13 @@ def _signed_blocks(weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     blocks = torch.cat([*weights], dim=1)  # (p, 2 P)
     signs = blocks.new_ones(weights.shape[2]).repeat(2)
     signs[weights.shape[2] :] = -1
-    kept = _nonzero(blocks.norm(dim=0))
+    kept = _nonzero(blocks.abs().amax(dim=0))
     return blocks[:, kept], signs[kept, None]
 
 
-def _nonzero(norms: torch.Tensor) -> torch.Tensor:
-    """Return the indices of the non-zero norms, or of the first one if all are zero."""
-    kept = norms.nonzero().flatten()
+def _nonzero(sizes: torch.Tensor) -> torch.Tensor:
+    """Return the indices of the non-zero sizes, or of the first one if all are zero."""
+    kept = sizes.nonzero().flatten()
     return kept if len(kept) else kept.new_zeros(1)
 
 
@@ -119,7 +123,7 @@ def _gated_blocks(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return blocks (r + 1, m), directions (m, C) and gates (r + 1, m) of the neurons."""
     check_choice("penalty", penalty, _SPLITS)
-    gates = torch.as_tensor(gates, dtype=torch.float64)
+    gates = as_tensor("gates", gates, device="cpu")
     if W.ndim != 3 or gates.shape != W.shape[:2]:
         raise ValueError(
             "weights and gates must have shapes (r + 1, P, C) and (r + 1, P), got "
@@ -133,8 +137,8 @@ def _gated_blocks(
 def _class_neurons(W: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return blocks (r + 1, m), directions e_c (m, C) and gates (m,): one per gate and class."""
     C = W.shape[2]
-    kept = _nonzero(W.norm(dim=0).flatten())
-    eye = torch.eye(C, dtype=W.dtype)
+    kept = _nonzero(W.abs().amax(dim=0).flatten())
+    eye = torch.eye(C, dtype=W.dtype, device=W.device)
     return W.flatten(1)[:, kept], eye[kept % C], kept // C
 
 
@@ -180,7 +184,9 @@ def network_blocks(
     Raises
     ------
     ValueError
-        If this kind of network has no program, or the whitening does not belong to X.
+        If this kind of network has no program, or X, whitening and network do not fit together.
+    TypeError
+        If a Whitening is needed and something else is given.
     """
     raise ValueError(
         f"there is no way back from a {type(network).__name__}; give a BN network, gated or not, "
@@ -191,45 +197,53 @@ def network_blocks(
 
 @network_blocks.register
 def _(network: BNNetwork, X, whitening):
+    network = _alone(network)
     S = _pre_activations(network, X, whitening)
     return activation(whitening.U, S.numpy()), _by_sign(S, _single_output(network)).numpy()
 
 
 @network_blocks.register
 def _(network: GatedBNNetwork, X, whitening):
-    S, v = _pre_activations(network, X, whitening), network.v.detach().double()
-    D = network.mask(torch.as_tensor(X, dtype=torch.float64))
-    return D.numpy(), (S[:, :, None] * v).numpy()
+    network = _alone(network)
+    S = _pre_activations(network, X, whitening)
+    D = network.mask(data_matrix(X, len(network.w)))
+    return D.numpy(), (S[:, :, None] * network.v).numpy()
 
 
 @network_blocks.register
 def _(network: BNAfterReLUNetwork, X, whitening):
-    w, v = _first_layer(network), _single_output(network)
+    network = _alone(network)
+    w, v = network.w, _single_output(network)
     X = data_matrix(X, len(w))
-    gamma, alpha = network.gamma.detach().double(), network.alpha.detach().double()
     spread, mean = rectified_spread(X, w), torch.relu(X @ w).mean(dim=0)
-    size = gamma.abs() * _inverse_norm(spread, mean, len(X))
+    size = network.gamma.abs() * _inverse_norm(spread, mean, len(X))
     # A negative gamma changes the sign of the whole neuron, so that w stays in its cone.
-    sign = torch.where(gamma < 0, -1.0, 1.0)
-    blocks = torch.cat([size * w, (sign * alpha)[None]])  # (d + 1, m)
+    sign = 1 - 2 * (network.gamma < 0).double()
+    blocks = torch.cat([size * w, (sign * network.alpha)[None]])  # (d + 1, m)
     return activation(X, w).numpy(), _by_sign(blocks, sign * v).numpy()
 
 
 @network_blocks.register
 def _(network: ConvolutionalNetwork, X, whitening):
-    X = torch.as_tensor(X)
+    X = as_tensor("X", X, device="cpu")
+    check_shape(X, network.input_shape)
     D, weights = network_blocks(network.top, X.flatten(0, 1), whitening)
     return D.reshape(*X.shape[:2], -1), weights
 
 
 def _pre_activations(network: BNNetwork, X: ArrayLike, whitening: Whitening) -> torch.Tensor:
     """Return the blocks `s = [gamma q / ||q||; alpha]` of the neurons, shape (r + 1, m)."""
-    w = _first_layer(network)
-    q = torch.as_tensor(whitening.singular_values[:, None] * whitening.V.T) @ w
-    _check_spans(data_matrix(X, len(w)) @ w, torch.as_tensor(whitening.U[:, :-1]) @ q)
-    mean = torch.as_tensor(whitening.mean) @ w
+    if not isinstance(whitening, Whitening):
+        raise TypeError(
+            "the whitening must be the Whitening of the training data, got "
+            f"{type(whitening).__name__}; give whiten(X)"
+        )
+    w = network.w
+    q = as_tensor("V", whitening.singular_values[:, None] * whitening.V.T) @ w
+    _check_spans(data_matrix(X, len(w)) @ w, as_tensor("U", whitening.U[:, :-1]) @ q)
+    mean = (network.from_origin(as_tensor("mean", whitening.mean)[None]) @ w)[0]
     unit = q * _inverse_norm(q.norm(dim=0), mean, len(whitening.U))
-    return torch.cat([network.gamma.detach() * unit, network.alpha.detach()[None]]).double()
+    return torch.cat([network.gamma * unit, network.alpha[None]])
 
 
 def _inverse_norm(norms: torch.Tensor, mean: torch.Tensor, n: int) -> torch.Tensor:
@@ -237,14 +251,13 @@ def _inverse_norm(norms: torch.Tensor, mean: torch.Tensor, n: int) -> torch.Tens
     return inverse_root(norms.square() / n, mean) / n**0.5
 
 
-def _first_layer(network: BNNetwork) -> torch.Tensor:
-    """Return the first layer's weights (d, m)."""
+def _alone(network: Kind) -> Kind:
+    """Return a network that is no stack in float64, on the CPU and without gradients."""
     if network.w.ndim != 2:
         raise ValueError(
-            f"expected one network, got a stack with a first layer of shape "
-            f"{tuple(network.w.shape)}; give one network of it"
+            f"expected one network, got a stack of {len(network.w)}; give one network of it"
         )
-    return network.w.detach().double()
+    return copy.deepcopy(network).to("cpu", torch.float64).requires_grad_(False)
 
 
 def _single_output(network: BNNetwork) -> torch.Tensor:
@@ -254,7 +267,7 @@ def _single_output(network: BNNetwork) -> torch.Tensor:
             "the exact ReLU programs have one output, and the network has "
             f"{network.output.shape[-1]}; take a gated network, or one network per output"
         )
-    return network.v.detach().double()[:, 0]
+    return network.v[:, 0]
 
 
 def _by_sign(blocks: torch.Tensor, v: torch.Tensor) -> torch.Tensor:

@@ -21,6 +21,9 @@ turns the decay into `beta/2 sqrt(n) sum_j (weight_j^2 + bias_j^2 + ||output_j||
 which SGD with weight decay beta_p minimizes. A positive factor on `w_j` does not change f, so the
 first layer is not decayed.
 
+In training mode BN normalizes by the batch, and in evaluation mode by the statistics of the
+training samples, which are buffers (:mod:`convexbn.networks.interface`).
+
 The parameters of a network may carry leading axes: it is then a stack of networks (:func:`stack`),
 and every method works on all of them at once. :mod:`convexbn.networks.architectures` has the
 paper's other networks: gated, convolutional, deep, and with BN after ReLU.
@@ -28,53 +31,15 @@ paper's other networks: gated, convolutional, deep, and with BN after ReLU.
 
 import copy
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import nn
 
-from convexbn.networks.normalization import Statistics, blocks, linear_statistics, normalize
+from convexbn.networks.interface import Network
+from convexbn.networks.normalization import BatchNormalized, blocks, linear_statistics
 
 Module = TypeVar("Module", bound=nn.Module)
-
-
-class Network(nn.Module):
-    """Interface of a network, or of a stack of networks, for objectives and training.
-
-    Attributes
-    ----------
-    n : int
-        Rows over which BN normalizes.
-    decayed : tuple of str
-        Names of the parameters that weight decay acts on.
-    w, output : Tensor, shapes (d, m) and (m, C)
-        Weights of the last hidden layer and of the output layer.
-    """
-
-    n: int
-    w: torch.Tensor
-    output: torch.Tensor
-
-    @property
-    def input_shape(self) -> tuple[int, ...]:
-        """Shape of the training samples."""
-        raise NotImplementedError
-
-    def statistics(self, X: torch.Tensor) -> Any:
-        """Return what :meth:`predict` needs to know of the training samples X."""
-        raise NotImplementedError
-
-    def predict(self, X: torch.Tensor, statistics: Any) -> torch.Tensor:
-        """Return f(X), shape (n, C), with the given statistics."""
-        raise NotImplementedError
-
-    def squares(self) -> torch.Tensor:
-        """Return the factor of `beta/2` in the paper's objective, one float64 per network."""
-        raise NotImplementedError
-
-    def penalty(self) -> torch.Tensor:
-        """Return :meth:`squares` without a gradient."""
-        raise NotImplementedError
 
 
 class TwoLayerNetwork(Network):
@@ -94,8 +59,8 @@ class TwoLayerNetwork(Network):
     def __init__(self, d: int, m: int, C: int, n: int, generator: torch.Generator) -> None:
         super().__init__()
         self.n = n
-        self.w = nn.Parameter((2 / d) ** 0.5 * torch.randn(d, m, generator=generator))
-        self.output = nn.Parameter(torch.randn(m, C, generator=generator) / m**0.5)
+        self.w = nn.Parameter((2 / d) ** 0.5 * normal(d, m, generator))
+        self.output = nn.Parameter(normal(m, C, generator) / m**0.5)
 
     @property
     def scale(self) -> float:
@@ -128,23 +93,36 @@ class TwoLayerNetwork(Network):
 
     def neurons(self) -> torch.Tensor:
         """Return the number of neurons, one per network."""
-        return torch.full(self.w.shape[:-2], self.w.shape[-1])
+        return torch.full(
+            self.w.shape[:-2], self.w.shape[-1], dtype=torch.int64, device=self.w.device
+        )
 
-    @torch.no_grad()
-    def predict(self, X: torch.Tensor, statistics: Statistics | None) -> torch.Tensor:
-        """Return f(X), shape (n, C), with the given statistics, in blocks of rows."""
-        return torch.cat([self(rows, statistics) for rows in blocks(X, self.w)], dim=-2)
+    def in_blocks(self, X: torch.Tensor) -> torch.Tensor:
+        """Return f(X), computed in blocks of rows; for evaluation mode."""
+        return torch.cat([self(rows) for rows in blocks(X, self.w)], dim=-2)
 
 
-class BNNetwork(TwoLayerNetwork):
-    """The paper's BN-ReLU network; `weight` starts at 1 and `bias` at 0, both of shape (m,)."""
+class BNNetwork(BatchNormalized, TwoLayerNetwork):
+    """The paper's BN-ReLU network; `weight` starts at 1 and `bias` at 0, both of shape (m,).
+
+    Attributes
+    ----------
+    mean, variance : Tensor, shape (m,), or None
+        Buffers: mean and biased variance of each neuron's pre-activation over the training samples.
+    origin : Tensor, shape (d,), or None
+        Buffer: a point that is subtracted from each sample. BN does not see it; with the mean of
+        the training samples, as in a recovered network, a common offset of the data costs no
+        digits.
+    """
 
     decayed: tuple[str, ...] = ("weight", "bias", "output")
+    origin: torch.Tensor | None
+    optional = ("mean", "variance", "origin")
 
     def __init__(self, d: int, m: int, C: int, n: int, generator: torch.Generator) -> None:
         super().__init__(d, m, C, n, generator)
-        self.weight = nn.Parameter(torch.ones(m))
-        self.bias = nn.Parameter(torch.zeros(m))
+        self.weight = nn.Parameter(torch.ones_like(self.w[0]))
+        self.bias = nn.Parameter(torch.zeros_like(self.w[0]))
 
     @property
     def scale(self) -> float:
@@ -170,28 +148,26 @@ class BNNetwork(TwoLayerNetwork):
         for parameter, value in (self.weight, gamma), (self.bias, alpha), (self.output, v):
             parameter.copy_(value / self.scale)
 
-    def forward(self, X: torch.Tensor, statistics: Statistics | None = None) -> torch.Tensor:
-        """Return f(X), shape (n, C).
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
+        """Return f(X), shape (n, C), for X (n, d)."""
+        self.check_samples(X)
+        return self.hidden(X) @ self.output
 
-        Parameters
-        ----------
-        X : tensor, shape (n, d)
-        statistics : pair of tensors of shape (m,), optional
-            Mean and (biased) variance of each pre-activation; by default the statistics of X.
-        """
-        return self.hidden(X, statistics) @ self.output
-
-    def hidden(self, X: torch.Tensor, statistics: Statistics | None = None) -> torch.Tensor:
+    def hidden(self, X: torch.Tensor) -> torch.Tensor:
         """Return the activations of the neurons, shape (n, m)."""
-        return torch.relu(self.normalized(X, statistics))
+        return torch.relu(self.normalized(X))
 
-    def normalized(self, X: torch.Tensor, statistics: Statistics | None = None) -> torch.Tensor:
+    def normalized(self, X: torch.Tensor) -> torch.Tensor:
         """Return the normalized pre-activations BN(X w), shape (n, m)."""
-        return normalize(X @ self.w, self.weight, self.bias, statistics)
+        return self.bn(self.from_origin(X) @ self.w)
 
-    def statistics(self, X: torch.Tensor) -> Statistics:
-        """Return mean and biased variance (m,) of each pre-activation over all rows of X (n, d)."""
-        return linear_statistics(X, self.w)
+    def measure(self, X: torch.Tensor) -> None:
+        """Set the statistics to those of each pre-activation over all rows of X (n, d)."""
+        self.mean, self.variance = linear_statistics(self.from_origin(X), self.w)
+
+    def from_origin(self, X: torch.Tensor) -> torch.Tensor:
+        """Return the samples X (n, d) as seen from the origin."""
+        return X if self.origin is None else X - self.origin.unsqueeze(-2)
 
 
 class PlainNetwork(TwoLayerNetwork):
@@ -205,21 +181,40 @@ class PlainNetwork(TwoLayerNetwork):
 
     def __init__(self, d: int, m: int, C: int, n: int, generator: torch.Generator) -> None:
         super().__init__(d, m, C, n, generator)
-        self.bias = nn.Parameter(torch.zeros(m))
+        self.bias = nn.Parameter(torch.zeros_like(self.w[0]))
 
-    def forward(self, X: torch.Tensor, statistics: None = None) -> torch.Tensor:
-        """Return f(X), shape (n, C); there are no statistics."""
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
+        """Return f(X), shape (n, C), for X (n, d); both modes are the same."""
+        self.check_samples(X)
         return torch.relu(X @ self.w + self.bias.unsqueeze(-2)) @ self.output
 
-    def statistics(self, X: torch.Tensor) -> None:
-        """Return None: nothing here depends on the training set."""
+    def measure(self, X: torch.Tensor) -> None:
+        """Do nothing: without BN, nothing here depends on the training set."""
+
+
+def normal(rows: int, columns: int, generator: torch.Generator) -> torch.Tensor:
+    """Draw a matrix of standard normal numbers in float32, on the device of the generator."""
+    return torch.randn(
+        rows, columns, generator=generator, device=generator.device, dtype=torch.float32
+    )
 
 
 def stack(networks: Sequence[Module]) -> Module:
     """Return one network with the parameters of all `networks`, stacked on a new first axis.
 
-    All networks must be of one kind and size. Buffers (gates) are stacked too.
+    All networks must be of one kind and size. Buffers (statistics, gates) are stacked too. The
+    stack is in the mode of the first network.
+
+    Raises
+    ------
+    ValueError
+        If some of the networks have statistics and others have none.
     """
+    if len({tuple(name for name, _ in network.named_buffers()) for network in networks}) > 1:
+        raise ValueError(
+            "a stack takes networks that all have statistics of a training set, or that all have "
+            "none, got both; call set_statistics(X_train) of each"
+        )
     stacked = copy.deepcopy(networks[0])
     for module, *members in zip(
         stacked.modules(), *(net.modules() for net in networks), strict=True

@@ -5,6 +5,7 @@ Each artifact carries its provenance inside the file, and is written whole or no
 """
 
 import json
+import os
 import platform
 import re
 import shutil
@@ -18,11 +19,15 @@ import numpy as np
 
 from convexbn.files import atomic
 from convexbn.inputs import ArrayLike
+from convexbn.pipeline import tables
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _VERSIONS = ("convexbn", "numpy", "torch")
+# This file in a checkout of the project. A copy in an environment lies elsewhere, or is not tracked
+# by the repository that it lies in.
+_HERE = "src/convexbn/pipeline/artifacts.py"
 
 
 def provenance(
@@ -40,8 +45,7 @@ def provenance(
         Settings of the stage that wrote the result, of types that JSON has.
     """
     return {
-        "commit": _git("rev-parse", "HEAD"),
-        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        **_commit(),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in _VERSIONS},
         "machine": platform.machine(),
@@ -51,12 +55,26 @@ def provenance(
     }
 
 
+def _commit() -> dict[str, Any]:
+    """Return the commit of this project's checkout, None for an installed copy or without git."""
+    if _git("ls-files", "--full-name", Path(__file__).name) != _HERE:
+        return {"commit": None, "dirty": False}
+    changes = _git("status", "--porcelain", "--untracked-files=no")
+    return {"commit": _git("rev-parse", "HEAD"), "dirty": bool(changes)}
+
+
 def _git(*arguments: str) -> str | None:
-    """Return git's answer on the package's checkout; None for an installed copy or without git."""
+    """Return git's answer about the folder of this file; None if it has none.
+
+    Variables of git, as its hooks set them, would make it speak of another repository.
+    """
     if shutil.which("git") is None:
         return None
-    command = ["git", "-C", str(Path(__file__).parent), *arguments]
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = {key: text for key, text in os.environ.items() if not key.startswith("GIT_")}
+    command = ["git", "--no-optional-locks", "-C", str(Path(__file__).parent), *arguments]
+    run = subprocess.run(
+        command, capture_output=True, encoding="utf-8", check=False, env=environment
+    )
     return run.stdout.strip() if run.returncode == 0 else None
 
 
@@ -91,23 +109,24 @@ def read_provenance(path: str | Path) -> dict[str, Any]:
     with open(path, encoding="utf-8") as file:
         if suffix == ".json":
             return json.load(file)["provenance"]
-        return json.loads(file.readline().removeprefix("# "))
+        record = json.loads(file.readline().removeprefix(tables.NOTE))
+        return {key: value for key, value in record.items() if key != "columns"}
 
 
 def write_table(path: str | Path, frame: "pd.DataFrame", provenance: dict) -> None:
-    """Write a pandas DataFrame as .csv, its provenance in a comment on the first line."""
+    """Write a pandas DataFrame as .csv, its provenance in a comment on the first line.
+
+    The names of the columns stand there too, so that one which gets lost is missed.
+    """
+    record = provenance | {"columns": list(map(str, frame.columns))}
     with atomic(path) as partial, open(partial, "w", encoding="utf-8", newline="") as file:
-        file.write(f"# {json.dumps(provenance)}\n")
+        file.write(f"{tables.NOTE}{json.dumps(record)}\n")
         frame.to_csv(file, index=False)
 
 
 def read_table(path: str | Path) -> "pd.DataFrame":
-    """Read a .csv of :func:`write_table` (or any plain .csv) as a DataFrame."""
-    import pandas as pd
-
-    with open(path, encoding="utf-8") as file:
-        has_provenance = file.readline().startswith("# ")
-    table = pd.read_csv(path, skiprows=int(has_provenance))
+    """Read a .csv of :func:`write_table`, or any other (:func:`convexbn.pipeline.tables.parse`)."""
+    table = tables.parse(path)
     # Without a filter its kind is "", which pandas takes for a missing value.
     return _without_missing(table, "filter_kind") if "filter_kind" in table else table
 
@@ -118,7 +137,8 @@ def _without_missing(table: "pd.DataFrame", column: str) -> "pd.DataFrame":
 
 def read_all(paths: Iterable[str | Path]) -> "pd.DataFrame":
     """Read tables of one schema and stack them; no paths give an empty table."""
-    return stack([read_table(path) for path in paths])
+    frames = [read_table(path) for path in paths]
+    return frames[0] if len(frames) == 1 else stack(frames)
 
 
 def stack(frames: Iterable["pd.DataFrame"]) -> "pd.DataFrame":

@@ -1,14 +1,15 @@
-"""Code inputs: the modules that the output of a script rests on, which Snakemake does not see."""
+"""The code that the output of a script rests on, which Snakemake does not see."""
 
 from pathlib import Path
 
-from convexbn.imports import closure, module_of
+from convexbn.imports import digest, module_of
 
 
-def rests_on(script: str | Path, *names: str) -> list[str]:
-    """Return the paths of the package's modules that a workflow script rests on.
+def code_of(script: str | Path, *names: str) -> str:
+    """Return a digest of a workflow script and of the package's modules that it rests on.
 
-    A rule that has them as input is run again when one of them changes.
+    A rule that has it as a parameter is run again when one of them changes, and not when the
+    project is moved, copied or touched.
 
     Parameters
     ----------
@@ -22,5 +23,4 @@ def rests_on(script: str | Path, *names: str) -> list[str]:
     ValueError
         If an import of the script, or of a module that it rests on, cannot be followed.
     """
-    roots = [Path(script), *map(module_of, names)]
-    return sorted({str(module) for root in roots for module in closure(root)})
+    return digest(script, *map(module_of, names))

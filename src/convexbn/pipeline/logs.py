@@ -4,6 +4,7 @@ Snakemake's `script:` does not fill `log:`, and a crash would leave it empty.
 """
 
 import faulthandler
+import io
 import logging
 import os
 import sys
@@ -17,13 +18,20 @@ def start(path: str | Path) -> None:
 
     Duplicating the descriptors also catches what compiled libraries print, and faults. The
     terminal, if there is one, is kept for the bars of :mod:`convexbn.progress`.
+
+    Figures are drawn for files: MPLBACKEND, in a notebook's terminal, may name what is missing
+    here. A matplotlibrc may ask for the numbers of the user's language, which LC_ALL then names.
     """
+    os.environ |= {"MPLBACKEND": "agg", "LC_ALL": "C.UTF-8"}
     if sys.stderr.isatty():
         progress.terminal = os.fdopen(os.dup(2), "w", buffering=1)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.close(descriptor)
+    for stream in (sys.stdout, sys.stderr):  # whatever the locale; names of files need not be text
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     faulthandler.enable()
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr

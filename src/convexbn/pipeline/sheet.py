@@ -11,16 +11,19 @@ from convexbn.training.tuning import check_tuning
 
 # The keys at the top level of a config, beside its sections.
 SETTINGS = ("pathvars", "seed", "device", "threads", "data_dir")
+# Folders beside those of the data sets, which no data set can be named after.
+FOLDERS = ("benchmark", "bias", "raw", "studies", "theory")
 # The key that varies in each kind of study, and its value for a data set.
 VARIED = {
     "samples": ("train", lambda entry: footprint.size_of(entry).n),
     "noise": ("label_noise", lambda entry: entry["label_noise"]),
 }
 
+# Figures that show published accuracies, too.
+COMPARED = ("accuracy", "rank")
 # The tables that the figures of a data set are made from, where it is not that of the runs alone.
 FIGURE_TABLES = {
-    "accuracy": ("runs", "convex", "sgd", "published"),
-    "rank": ("runs", "published"),
+    "accuracy": ("runs", "convex", "sgd"),
     "curves": ("runs", "convex", "sgd"),
     "filters": ("runs", "spectrum"),
     "certificates": ("runs", "convex"),
@@ -85,13 +88,16 @@ def images_of(name: str, dataset: dict) -> str:
 
 
 def source_of(dataset: dict) -> dict:
-    """Return the settings that the images of a data set depend on."""
-    return _some(dataset, ("source", "labels", "path", "size"))
+    """Return the settings that the images of a data set depend on, beside the files themselves."""
+    return _some(dataset, ("source", "labels", "size"))
 
 
 def view_of(dataset: dict) -> dict:
-    """Return a data set's entry without the settings that do not change its data."""
-    return _without(dataset, "figures")
+    """Return a data set's entry without the settings that do not change its data.
+
+    Nor is the path of its images among them: they are told by what is in them.
+    """
+    return _without(dataset, "figures", "path")
 
 
 def sized(datasets: dict) -> dict:
@@ -149,7 +155,7 @@ def figures_of(dataset: str, datasets: dict, runs: dict, figures: dict) -> list[
     return [name for name in figures if runs and (name != "filters" or has_filters)]
 
 
-def figure_tables(figure: str, dataset: str, convex: dict, sgd: dict, published: str) -> dict:
+def figure_tables(figure: str, dataset: str, convex: dict, sgd: dict) -> dict:
     """Return the tables that a figure's own table is made from, by the argument they become.
 
     Parameters
@@ -157,12 +163,9 @@ def figure_tables(figure: str, dataset: str, convex: dict, sgd: dict, published:
     figure, dataset : str
     convex, sgd : dict
         Sections of the config.
-    published : str
-        Path of the published accuracies.
     """
     tables = {
         "runs": ["<results>/tables/runs.csv"],
-        "published": [published],
         "spectrum": [f"<results>/figures/{dataset}/spectrum.csv"],
     }
     for kind, runs in (("convex", convex), ("sgd", sgd)):
@@ -242,7 +245,7 @@ def _values(kind: str, study: str, names: list[str], datasets: dict) -> dict:
     varied, value = VARIED[kind]
     for name in names:
         check_dataset(datasets, f"study '{study}'", name)
-    others = [_without(view_of(datasets[name]), varied) for name in names]
+    others = [_without(datasets[name], "figures", varied) for name in names]
     values = {name: value(datasets[name]) for name in names}
     if any(other != others[0] for other in others) or len(set(values.values())) < len(names):
         raise ValueError(
@@ -256,5 +259,5 @@ def _some(entry: dict, keys: tuple[str, ...]) -> dict:
     return {key: entry[key] for key in keys if key in entry}
 
 
-def _without(entry: dict, key: str) -> dict:
-    return {name: value for name, value in entry.items() if name != key}
+def _without(entry: dict, *keys: str) -> dict:
+    return {name: value for name, value in entry.items() if name not in keys}

@@ -1,19 +1,21 @@
 """The referee, which bounds the distance of a solution from the global optimum.
 
 :func:`certify` works in float64, from the weights and any dual variables that a solver returned,
-and uses nothing else that the solver computed. The objective bounds the optimum from above, a
-feasible dual point bounds it from below.
+and uses nothing else that the solver computed. The objective of the network whose neurons the
+weights are bounds the optimum from above, a feasible dual point bounds it from below. A gap below
+zero by more than the tolerance proves that one of the two is wrong, and is no certificate.
 """
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 
-from convexbn.inputs import ArrayLike
+from convexbn.inputs import ArrayLike, as_betas, check_tolerance
 from convexbn.programs.gated import GatedProgram
 from convexbn.programs.instances import checked, make_program
 from convexbn.programs.relu import ExactProgram
+from convexbn.programs.units import Units
 
 
 @dataclass(frozen=True)
@@ -23,16 +25,16 @@ class Certificate:
     Attributes
     ----------
     objective : float
-        Objective of the weights: an upper bound of the optimum.
+        Objective of the network of the weights: an upper bound of the network's optimum.
     dual_objective : float
         Objective of a feasible dual point: a lower bound of the optimum.
     gap : float
         `objective - dual_objective`: other weights can be better by at most this.
     relative_gap : float
-        `gap / objective`.
+        `gap / objective`, also where these over- or underflow in the units of the targets.
     violation : float
-        Largest violation of a cone constraint, relative to the largest target; 0 for the gated
-        program, which has none.
+        Largest difference that leaving their cones makes to the blocks' predictions of a sample,
+        relative to the largest target; 0 for the gated program, which has no cones.
     iterations : int
         Iterations of the solver; 0 where no solver ran.
     seconds : float
@@ -89,8 +91,8 @@ def certify(
     model, loss, penalty : str
         As in :func:`convexbn.solve`.
     dual : array or tensor, shape (n, C), optional
-        Dual variable of model "gated", which is scaled until it is feasible. By default the
-        negative gradient of the loss at the weights: as valid, but a looser bound near the optimum.
+        Dual variable, which is scaled until it is feasible. By default the negative gradient of
+        the loss at the weights: as valid, but a looser bound near the optimum.
     multipliers : array or tensor, shape (2, P, h), optional
         Multipliers >= 0 of the ReLU models' constraints. Without them the dual bound is that of the
         program without constraints: valid but loose.
@@ -104,10 +106,11 @@ def certify(
     ValueError
         For inputs that do not fit together; the message says what was expected.
     """
+    check_tolerance(tol)
+    (beta,) = as_betas([beta])
     program = make_program(U, D, Y, beta, model=model, loss=loss, penalty=penalty, device=device)
     W = checked(program, "weights", weights, program.shape)
-    witness = _checked_witness(program, dual, multipliers)
-    return referee(program, W, tol, **witness)
+    return judged(program, W, tol, **_checked_witness(program, dual, multipliers))
 
 
 def relative_gap(objective: float, dual_objective: float) -> float:
@@ -115,40 +118,58 @@ def relative_gap(objective: float, dual_objective: float) -> float:
 
     It is 0 for an objective of zero, which is optimal: a sum of terms that cannot be negative.
     """
-    return (objective - dual_objective) / objective if objective != 0 else 0.0
+    if objective == 0:
+        return 0.0 if dual_objective <= 0 else -math.inf
+    return (objective - dual_objective) / objective
+
+
+def judged(
+    program: GatedProgram | ExactProgram, W: torch.Tensor, tol: float, **witness: torch.Tensor
+) -> Certificate:
+    """Return the certificate of weights of a program in a caller's units; see :func:`certify`."""
+    units = Units.of(program)
+    values = {name: units.taken_off_dual(value) for name, value in witness.items()}
+    plain = referee(units.taken_off(program), units.taken_off_weights(W), tol, **values)
+    bounds = plain.objective, plain.dual_objective, plain.gap
+    objective, dual, gap = (units.put_on_value(value) for value in bounds)
+    return replace(plain, objective=objective, dual_objective=dual, gap=gap)
 
 
 def referee(
     program: GatedProgram | ExactProgram, W: torch.Tensor, tol: float, **witness: torch.Tensor
 ) -> Certificate:
-    """Return the certificate of weights of a program that is in float64; see :func:`certify`."""
+    """Return the certificate of weights of a program in float64 whose numbers are near 1."""
     objective, dual, violation = program.judge(W, **witness)
-    gap = objective - dual
     relative = relative_gap(objective, dual)
-    met = math.isfinite(relative) and max(relative, violation) <= tol
-    verdict = f"relative gap {relative:.1e} {'within' if relative <= tol else 'above'}"
-    verdict = f"{verdict} tolerance {tol:.0e}"
-    if violation > tol:
-        verdict = f"{verdict}, violation {violation:.1e} above it"
-    return Certificate(objective, dual, gap, relative, violation, converged=met, reason=verdict)
+    met = math.isfinite(relative) and abs(relative) <= tol and violation <= tol
+    return Certificate(
+        *(objective, dual, objective - dual, relative, violation),
+        converged=met,
+        reason=_verdict(relative, violation, tol),
+    )
 
 
-def _checked_witness(program, dual, multipliers) -> dict:
+def _verdict(relative: float, violation: float, tol: float) -> str:
+    """Return the outcome in words."""
+    place = "within" if abs(relative) <= tol else "above" if not relative < 0 else "below minus"
+    words = f"relative gap {relative:.1e} {place} tolerance {tol:.0e}"
+    return words if violation <= tol else f"{words}, violation {violation:.1e} above it"
+
+
+def _checked_witness(program, dual, multipliers) -> dict[str, torch.Tensor]:
     """Return the arguments of the referee besides the weights, checked."""
-    has_cones = isinstance(program, ExactProgram)
-    if multipliers is not None and not has_cones:
+    if multipliers is not None and not isinstance(program, ExactProgram):
         raise ValueError("multipliers belong to constraints, and model 'gated' has none; omit them")
-    if dual is not None and has_cones:
-        raise ValueError("a dual variable is for model 'gated'; give the ReLU models multipliers")
+    witness = {}
     if dual is not None:
-        return {"dual": checked(program, "dual", dual, program.Y.shape)}
+        witness["dual"] = checked(program, "dual", dual, program.Y.shape)
     if multipliers is None:
-        return {}
-    _, _, P = program.shape
+        return witness
+    P = program.shape[2]
     multipliers = checked(program, "multipliers", multipliers, (2, P, program.constraints))
     if (multipliers < 0).any():
         raise ValueError(
             f"multipliers must be >= 0, the least is {float(multipliers.min()):.1e}; "
             "clip them at zero"
         )
-    return {"multipliers": multipliers}
+    return witness | {"multipliers": multipliers}

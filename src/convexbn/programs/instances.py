@@ -2,17 +2,16 @@
 
 from typing import cast
 
-import numpy as np
 import torch
 
-from convexbn.inputs import ArrayLike, check_choice, check_finite, check_positive, check_same_length
+from convexbn.inputs import ArrayLike, as_tensor, check_choice, check_positive
 from convexbn.programs import memory
 from convexbn.programs.gated import GatedProgram
 from convexbn.programs.losses import LOSSES
 from convexbn.programs.penalties import PENALTIES
 from convexbn.programs.relu import ExactProgram, relu_program
 from convexbn.programs.relu_bn import relu_bn_program
-from convexbn.programs.terms import ExactLoss, Loss, Penalty, require
+from convexbn.programs.terms import Loss, NewtonLoss, Penalty, require
 
 # "gated": gates fix the patterns; "relu": the ReLU network, whose blocks are confined to cones;
 # "relu_bn": the same with batch normalization after the ReLU.
@@ -44,14 +43,14 @@ def make_program(
     check_choice("loss", loss, LOSSES)
     check_choice("penalty", penalty, PENALTIES)
     check_positive("beta", beta)
-    U, D, Y = (a if torch.is_tensor(a) else torch.as_tensor(np.asarray(a)) for a in (U, D, Y))
+    # As they come: there may be no memory for them in float64. A solver only reads them.
+    U, Y = (as_tensor(n, a, None, finite=False, copy=False) for n, a in (("U", U), ("Y", Y)))
+    D = as_tensor("D", D, bool, copy=False)
     _check_shapes(U, D, Y)
-    device = device or U.device
+    device = U.device if device is None else torch.device(device)
     _check_memory(U, D, Y, device, model=model, loss=loss, penalty=penalty)
-    U, Y = (a.to(device=device, dtype=torch.float64) for a in (U, Y))
+    U, Y = (as_tensor(name, a, device=device, copy=False) for name, a in (("U", U), ("Y", Y)))
     D = D.to(device)
-    check_finite("U", U)
-    check_finite("Y", Y)
     Y = Y.reshape(len(Y), -1)
     require(LOSSES[loss], Loss, "the referee")
     require(PENALTIES[penalty], Penalty, "the referee")
@@ -64,7 +63,7 @@ def make_program(
     if model == "relu" and U.ndim == 2:
         U, D = U[None], D[None]
     # A solver asks for the methods that it needs itself; the referee needs none of them.
-    return build(U, D, Y, float(beta), cast(ExactLoss, LOSSES[loss]))
+    return build(U, D, Y, float(beta), cast(NewtonLoss, LOSSES[loss]))
 
 
 def checked(
@@ -77,27 +76,23 @@ def checked(
     ValueError
         If they are not; the message calls them `name`.
     """
-    values = torch.as_tensor(values if torch.is_tensor(values) else np.asarray(values))
-    values = values.to(device=program.Y.device, dtype=torch.float64)
-    if tuple(values.shape) != tuple(shape):
-        raise ValueError(f"{name} must have shape {tuple(shape)}, got {tuple(values.shape)}")
-    check_finite(name, values)
-    return values
+    found = as_tensor(name, values, device=program.Y.device)
+    if tuple(found.shape) != tuple(shape):
+        raise ValueError(f"{name} must have shape {tuple(shape)}, got {tuple(found.shape)}")
+    return found
 
 
 def _check_shapes(U: torch.Tensor, D: torch.Tensor, Y: torch.Tensor) -> None:
+    """Raise ValueError unless U and D, (n, ...) or (K, n, ...), and Y (n, ...) fit."""
     dimensions = U.ndim == D.ndim and U.ndim in (2, 3) and Y.ndim in (1, 2)
-    if D.dtype != torch.bool or not dimensions or 0 in (*U.shape, *D.shape, *Y.shape):
+    fit = dimensions and U.shape[:-1] == D.shape[:-1] and len(Y) == U.shape[-2]
+    if not fit or 0 in (*U.shape, *D.shape, *Y.shape):
         raise ValueError(
-            "expected non-empty U (n, r+1), D (n, P) of bool (or both with an axis of K patches "
-            f"before these) and Y (n,) or (n, C), got shapes {tuple(U.shape)}, {tuple(D.shape)} of "
-            f"{D.dtype}, {tuple(Y.shape)}; make D with activation(U, G)"
+            "U must have shape (n, r + 1), D (n, P) and Y (n,) or (n, C) for the same n samples, U "
+            "and D with an axis of K patches before these for a CNN, and nothing may be empty; got "
+            f"U {tuple(U.shape)}, D {tuple(D.shape)} and Y {tuple(Y.shape)}; make D with "
+            "activation(U, G)"
         )
-    samples = U.movedim(-2, 0)
-    check_same_length("U", samples, "D", D.movedim(-2, 0))
-    check_same_length("U", samples, "Y", Y)
-    if len(U) != len(D):
-        raise ValueError(f"U and D must have the same patches, got {len(U)} and {len(D)}")
 
 
 def _check_memory(U, D, Y, device, **terms) -> None:

@@ -40,14 +40,6 @@ class Separable(ABC):
     def hessian(self, F: Tensor, Y: Tensor) -> Tensor:
         """Return the diagonal of the Hessian, shape (n, C)."""
 
-    def smoothed(self, F: Tensor, Y: Tensor, mu: float) -> tuple[Tensor, Tensor]:
-        """Return negative gradient and Hessian's diagonal, of a smoother loss where L has kinks.
-
-        The smoother loss is within the order of mu of L: it is the loss that an interior-point
-        method works with while the products of complements are mu.
-        """
-        return self.negative_gradient(F, Y), self.hessian(F, Y)
-
     def check_targets(self, Y: Tensor) -> None:
         """Raise ValueError if Y (n, C) cannot be targets of this loss; by default all can."""
         return
@@ -151,17 +143,6 @@ class SquaredHinge(SignLoss):
     def hessian(self, F: Tensor, Y: Tensor) -> Tensor:
         """Return the diagonal of a generalized Hessian, shape (n, C): 2 within the margin, or 0."""
         return 2 * (Y * F < 1).to(F.dtype)
-
-    def smoothed(self, F: Tensor, Y: Tensor, mu: float) -> tuple[Tensor, Tensor]:
-        """Return the derivatives with the hinge rounded off.
-
-        The slack w >= 0 of `max(0, 1 - y f) = 1 - y f + w` and its multiplier a = y v have the
-        product mu: `a = z + sqrt(z^2 + 2 mu)`, z = 1 - y f.
-        """
-        z = 1 - Y * F
-        root = (z.square() + 2 * mu).sqrt()
-        a = torch.where(z > 0, z + root, 2 * mu / (root - z))  # without cancellation
-        return Y * a, a / root
 
     def dual_value(self, V: Tensor, Y: Tensor) -> Tensor:
         """Return `-L*(-V) = sum a - a^2/4`, a = y v; -inf unless all a are >= 0."""

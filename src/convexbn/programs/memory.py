@@ -31,8 +31,7 @@ Each includes the memory of the libraries themselves, `OVERHEAD`. Imports nothin
 :mod:`convexbn.pipeline.footprint` uses the formulas too.
 """
 
-import os
-from pathlib import Path
+from convexbn.programs import limits
 
 # Bytes that the intermediates of one pass over the design may take: in the cache of a CPU, while a
 # GPU wants few large products. With one thread 2 to 16 MiB are alike; with several, each product
@@ -123,20 +122,14 @@ def exact_bytes(n: int, p: int, P: int, patches: int = 1, *, model: str = "relu"
 def available(device: str = "cpu") -> int | None:
     """Return the bytes that are free on a device, or None where the system does not say.
 
-    On Linux memory that only caches files counts as free.
+    On a CPU it is what the tightest limit leaves (:func:`convexbn.programs.limits.free`).
     """
     if str(device).startswith("cuda"):
         import torch
 
         reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + reserved  # PyTorch holds it without using it
-    status = Path("/proc/meminfo")
-    if status.exists():
-        lines = (line.split() for line in status.read_text().splitlines())
-        return next((1024 * int(line[1]) for line in lines if line[0] == "MemAvailable:"), None)
-    if "SC_AVPHYS_PAGES" in os.sysconf_names:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return None
+    return min(limits.free().values(), default=None)
 
 
 def check(
@@ -168,7 +161,7 @@ def check(
     Raises
     ------
     ValueError
-        With the bytes needed, the bytes free, and the largest P and n that would fit.
+        With the bytes needed, the bytes free, the largest P and n that would fit, and the limit.
     """
     device = str(device or "cpu")
     free = available(device) if budget is None else budget
@@ -187,6 +180,7 @@ def check(
         + (f", {patches} patches" if patches > 1 else "")
         + f" need up to {_readable(needed(n, P))}, and {_readable(free)} are free on {device}; "
         + _advice(gates, samples)
+        + ("" if device.startswith("cuda") or budget is not None else _tightest())
     )
 
 
@@ -203,6 +197,13 @@ def _advice(gates, samples) -> str:
     options = [f"P = {gates} gates" if gates else "", f"n = {samples} samples" if samples else ""]
     fitting = " or ".join(option for option in options if option)
     return f"{fitting} would fit" if fitting else "lower r, or take a device with more memory"
+
+
+def _tightest() -> str:
+    """Return words for what limits the memory of the CPU, if that is known."""
+    left = limits.free()
+    name = min(left, key=left.__getitem__, default="")
+    return f"; the tightest limit is {name}" if name else ""
 
 
 def _readable(size) -> str:

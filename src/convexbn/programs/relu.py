@@ -17,15 +17,38 @@ The dual is `max_v -L*(-v)` such that for each i and both signs there are multip
 optimum from below.
 """
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from convexbn.programs import gated
-from convexbn.programs.terms import ExactLoss
+from convexbn.programs.terms import NewtonLoss
+
+_NEURON_BYTES = 2**26  # for the scores of all neurons on the samples that are worked on at once
+
+
+class Neurons(NamedTuple):
+    """The network whose neurons are the blocks, wherever these are.
+
+    Attributes
+    ----------
+    F : Tensor, shape (n, 1)
+        Predictions.
+    norms : Tensor, shape (k,)
+        Norms of the blocks other than zero.
+    outside : Tensor, shape (n, 1)
+        Sum over the blocks of how much a sample's score changes because a block is outside its
+        cone, where a neuron and its block differ.
+    """
+
+    F: Tensor
+    norms: Tensor
+    outside: Tensor
 
 
 @dataclass(frozen=True)
@@ -37,12 +60,12 @@ class ExactProgram(ABC):
     Y : Tensor, shape (n, 1)
     beta : float
         Weight decay of the network, weight of the norms here.
-    loss : ExactLoss
+    loss : NewtonLoss
     """
 
     Y: Tensor
     beta: float
-    loss: ExactLoss
+    loss: NewtonLoss
 
     @property
     @abstractmethod
@@ -57,6 +80,10 @@ class ExactProgram(ABC):
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
         """Return the predictions (n, 1) of blocks (2, P, p)."""
+
+    @abstractmethod
+    def network(self, W: Tensor) -> Neurons:
+        """Return the network of weights (2, p, P)."""
 
     @abstractmethod
     def scores(self, x: Tensor, block: Tensor) -> Tensor:
@@ -74,6 +101,10 @@ class ExactProgram(ABC):
     def forces(self, multipliers: Tensor) -> Tensor:
         """Return `K_i^T lam`, shape (2, P, p), of multipliers (2, P, h)."""
 
+    @abstractmethod
+    def sizes(self, V: Tensor, multipliers: Tensor) -> Tensor:
+        """Return the sums `|A_i|^T |v| + |K_i|^T lam`, or more, shape (2, P, p)."""
+
     def blocks(self, W: Tensor) -> Tensor:
         """Return weights (2, p, P) as blocks (2, P, p)."""
         return W.transpose(1, 2)
@@ -87,8 +118,19 @@ class ExactProgram(ABC):
         return x
 
     def dual_norms(self, V: Tensor, multipliers: Tensor) -> Tensor:
-        """Return the norms of `+-A_i^T v + K_i^T lam`, shape (2, P)."""
-        return torch.linalg.vector_norm(self.adjoint(V) + self.forces(multipliers), dim=-1)
+        """Return the norms of `+-A_i^T v + K_i^T lam`, shape (2, P), or a little more.
+
+        They include what rounding can take away where large multipliers cancel.
+        """
+        T = self.adjoint(V) + self.forces(multipliers)
+        rounding = self.rounding(V, multipliers)
+        return torch.linalg.vector_norm(T, dim=-1) + torch.linalg.vector_norm(rounding, dim=-1)
+
+    def rounding(self, V: Tensor, multipliers: Tensor) -> Tensor:
+        """Return what the terms of :meth:`dual_norms` can lose by rounding, shape (2, P, p)."""
+        terms = len(V) + self.constraints
+        # The errors of a sum's terms have either sign: they grow with the root of their number.
+        return torch.finfo(V.dtype).eps * (4 + math.sqrt(terms)) * self.sizes(V, multipliers)
 
     def objective(self, x: Tensor, F: Tensor) -> float:
         """Return the objective at x, whose predictions are F."""
@@ -97,24 +139,35 @@ class ExactProgram(ABC):
 
     def violation(self, x: Tensor) -> float:
         """Return the largest violation of a constraint, relative to the largest target."""
-        largest = max(float(self.Y.abs().max()), torch.finfo(x.dtype).tiny)
         sign, block = x.any(dim=-1).nonzero(as_tuple=True)
         if len(block) == 0:
             return 0.0
-        return max(0.0, -float(self.activations(x[sign, block], block).min())) / largest
+        return max(0.0, -float(self.activations(x[sign, block], block).min())) / self.largest
 
-    def judge(self, W: Tensor, multipliers: Tensor | None = None) -> tuple[float, float, float]:
+    @property
+    def largest(self) -> float:
+        """Largest absolute target, above zero."""
+        return max(float(self.Y.abs().max()), torch.finfo(self.Y.dtype).tiny)
+
+    def judge(
+        self, W: Tensor, multipliers: Tensor | None = None, dual: Tensor | None = None
+    ) -> tuple[float, float, float]:
         """Return objective, dual bound and violation of weights W (2, p, P).
 
-        Without multipliers the bound is that of the program without constraints: valid but loose.
+        The objective is that of the network of the weights, so that it bounds the optimum from
+        above whether or not the blocks are in their cones. The bound comes from a dual variable
+        (n, 1), by default the weights' own residual. Without multipliers it is the bound of the
+        program without constraints: valid but loose.
         """
-        x = self.blocks(W)
         if multipliers is None:
-            multipliers = x.new_zeros(*x.shape[:2], self.constraints)
-        F = self.forward(x)
-        V = self.loss.negative_gradient(F, self.Y)
+            _, _, P = self.shape
+            multipliers = W.new_zeros(2, P, self.constraints)
+        network = self.network(W)
+        objective = float(self.loss.value(network.F, self.Y) + self.beta * network.norms.sum())
+        V = self.loss.negative_gradient(network.F, self.Y) if dual is None else dual
         norms = self.dual_norms(V, multipliers).max().reshape(1)
-        return self.objective(x, F), gated.scaled_dual(self, V, norms), self.violation(x)
+        violation = float(network.outside.max()) / self.largest
+        return objective, gated.scaled_dual(self, V, norms), violation
 
 
 @dataclass(frozen=True)
@@ -147,7 +200,7 @@ class ReLUProgram(ExactProgram):
     @cached_property
     def _bounding(self) -> Tensor:
         # A sample at the origin is in every cone.
-        return torch.linalg.vector_norm(self.U, dim=1) > 0
+        return self.U.any(dim=1)
 
     @cached_property
     def rows(self) -> Tensor:
@@ -180,7 +233,24 @@ class ReLUProgram(ExactProgram):
     def forces(self, multipliers: Tensor) -> Tensor:
         return (self.signs * multipliers) @ self.rows
 
+    def sizes(self, V: Tensor, multipliers: Tensor) -> Tensor:
+        return multipliers @ self.rows.abs() + (V.repeat(self.patches, 1).abs().mT @ self.U.abs())
 
-def relu_program(U: Tensor, D: Tensor, Y: Tensor, beta: float, loss: ExactLoss) -> ReLUProgram:
+    def network(self, W: Tensor) -> Neurons:
+        sign, block = W.any(dim=1).nonzero(as_tuple=True)
+        S, signs = W[sign, :, block].T, torch.where(sign == 0, 1.0, -1.0).to(W)  # (p, k), (k,)
+        F, outside = W.new_zeros(2, len(self.U))
+        step = max(1, _NEURON_BYTES // (8 * max(1, len(sign))))
+        for start in range(0, len(F), step):
+            rows = slice(start, start + step)
+            scores = self.U[rows] @ S  # (rows, k)
+            neurons = torch.relu(scores)
+            F[rows] = neurons @ signs
+            outside[rows] = (neurons - self.D[rows][:, block] * scores).abs_().sum(dim=1)
+        F, outside = (gated.pooled(a[:, None], self.patches) for a in (F, outside))
+        return Neurons(F, torch.linalg.vector_norm(S, dim=0), outside)
+
+
+def relu_program(U: Tensor, D: Tensor, Y: Tensor, beta: float, loss: NewtonLoss) -> ReLUProgram:
     """Return the exact program of a BN-ReLU network; U (K, n, p) in float64, D (K, n, P)."""
     return ReLUProgram(Y, beta, loss, U.flatten(0, 1), D.flatten(0, 1))

@@ -1,181 +1,65 @@
-"""Exact programs with one matrix per arrangement for the design and one for the constraints.
+"""The exact program of a network with BN after the ReLU, on the data X themselves.
 
-For BN after the ReLU, on the data X themselves, with the compact SVD `U_i diag(sigma_i) V_i^T` of
-the centred `D_i X`, a block of the program of :mod:`convexbn.programs.relu` is s = [q; alpha] and
+With the compact SVD `U_i diag(sigma_i) V_i^T` of the centred `D_i X`, a block of the program of
+:mod:`convexbn.programs.relu` is s = [q; alpha] and
 
     A_i = [U_i, 1/sqrt(n)],   K_i = [(2 D_i - I) X V_i diag(1/sigma_i), 0].
 
-Directions outside the span of V_i change no prediction and have no norm, but can help a neuron into
-its cone: such *free* coordinates have columns of zeros in A_i and are left out of the norm. The
-dual then asks for `K_i^T lam = 0` in them.
+Directions outside the span of V_i are free coordinates (:mod:`convexbn.programs.matrices`).
+
+BN takes the unit of a feature away, and any other basis of the features is as good: the SVDs are
+those of `Q = X R^-1`, R triangular, whose columns are well conditioned. So what counts as zero does
+not depend on the units of the features, nor on how far they are from 0.
 """
 
 import math
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from convexbn.arrangements.facets import facets
-from convexbn.programs.relu import ExactProgram, ReLUProgram
-from convexbn.programs.terms import ExactLoss
+from convexbn.programs.matrices import Basis, MatrixProgram, constraints
+from convexbn.programs.relu import Neurons
+from convexbn.programs.terms import NewtonLoss
 
-# Singular values, and parts of the dual in free coordinates, are zero up to this share.
-_ROUNDING = 1e-9
-_BALANCINGS = 20  # rounds of moving multipliers until the free coordinates are zero
-
-
-@dataclass(frozen=True)
-class Basis:
-    """The basis of blocks in which A_i has orthonormal columns or columns of zeros.
-
-    Attributes
-    ----------
-    vectors : Tensor, shape (P, p, p)
-        Matrices that take coordinates to weights.
-    inverse : Tensor, shape (P, p, p)
-        Matrices that take weights to coordinates.
-    normed : Tensor, shape (P, p)
-        1 for coordinates that are part of the norm, 0 for free ones.
-    """
-
-    vectors: Tensor
-    inverse: Tensor
-    normed: Tensor
+_ROUNDING = 1e-11  # singular values are zero up to this share of the arrangement's largest
+_NOISE = 64.0  # the same in units of rounding, where R is so ill conditioned that it magnifies it
 
 
-@dataclass(frozen=True)
-class ReLUBNProgram(ExactProgram):
-    """One instance of an exact program with its matrices.
+@dataclass(frozen=True, kw_only=True)
+class ReLUBNProgram(MatrixProgram):
+    """The exact program of a network with BN after the ReLU.
 
     Attributes
     ----------
-    A : Tensor, shape (P, n, p)
-        Designs.
-    K : Tensor, shape (P, h, p)
-        Constraints, h of them for each block.
-    D : Tensor of bool, shape (h, P), or None
-        Patterns that made the constraints; None in a reduced program.
-    basis : Basis, optional
-        By default the coordinates of blocks are the weights themselves.
+    X : Tensor, shape (n, d)
+        The data, in units in which each feature has size 1.
+    patterns : Tensor of bool, shape (n, P)
+        The arrangements.
+    basis : Basis
     """
 
-    A: Tensor
-    K: Tensor
-    D: Tensor | None
-    basis: Basis | None = None
+    X: Tensor
+    patterns: Tensor
+    basis: Basis
 
-    @cached_property
-    def facets(self) -> Tensor | None:
-        """Constraints that bound each cone, (P, f), where :func:`facets` knows them, else None."""
-        if self.D is None:
-            return None
-        return facets(self.D, int(torch.linalg.matrix_rank(self.K[0])))
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        return 2, self.A.shape[2], len(self.A)
-
-    @property
-    def constraints(self) -> int:
-        return self.K.shape[1]
-
-    def reduced(self) -> "ReLUBNProgram":
-        """Return the same program without the constraints that follow from others."""
-        if self.facets is None:
-            return self
-        K = self.K.gather(1, self.facets[..., None].expand(-1, -1, self.K.shape[2]))
-        return replace(self, K=K, D=None)
-
-    def all_multipliers(self, multipliers: Tensor) -> Tensor:
-        """Return multipliers (2, P, f) of the reduced program as those of all constraints."""
-        if self.facets is None:
-            return multipliers
-        full = multipliers.new_zeros(*multipliers.shape[:2], self.K.shape[1])
-        return full.scatter_add_(2, self.facets.expand(2, -1, -1), multipliers)
-
-    def blocks(self, W: Tensor) -> Tensor:
-        x = W.transpose(1, 2)
-        return x if self.basis is None else _each(self.basis.inverse, x)
-
-    def weights(self, x: Tensor) -> Tensor:
-        W = x if self.basis is None else _each(self.basis.vectors, x)
-        return W.transpose(1, 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.einsum("inp,ip->n", self.A, x[0] - x[1])[:, None]
-
-    def scores(self, x: Tensor, block: Tensor) -> Tensor:
-        return torch.einsum("knp,kp->nk", self.A[block], x)
-
-    def adjoint(self, V: Tensor) -> Tensor:
-        T = (V.mT @ self.A).squeeze(1)
-        return torch.stack([T, -T])
-
-    def activations(self, x: Tensor, block: Tensor) -> Tensor:
-        return torch.einsum("khp,kp->kh", self.K[block], x)
-
-    def all_activations(self, x: Tensor) -> Tensor:
-        """Return `K_i s_i` and `K_i t_i`, shape (2, P, h), of blocks (2, P, p)."""
-        return _each(self.K, x)
-
-    def forces(self, multipliers: Tensor) -> Tensor:
-        return torch.einsum("ihp,kih->kip", self.K, multipliers)
-
-    def normed(self, x: Tensor) -> Tensor:
-        """Return blocks (2, P, p) with zeros in their free coordinates."""
-        return x if self.basis is None else x * self.basis.normed
-
-    def dual_norms(self, V: Tensor, multipliers: Tensor) -> Tensor:
-        """Return the norms of `+-A_i^T v + K_i^T lam`, shape (2, P).
-
-        The multipliers are first balanced until the free coordinates are zero. Where they never
-        are, the norm is infinite: such multipliers certify nothing.
-        """
-        T = self.adjoint(V) + self.forces(multipliers)
-        if self.basis is None:
-            return torch.linalg.vector_norm(T, dim=-1)
-        scale = _ROUNDING * self.beta * torch.linalg.matrix_norm(self.K)  # (P,)
-        for _ in range(_BALANCINGS):
-            if not (self._left_over(T) > scale).any():
-                break
-            multipliers = self._balanced(self.basis, multipliers, T)
-            T = self.adjoint(V) + self.forces(multipliers)
-        norms = torch.linalg.vector_norm(self.normed(T), dim=-1)
-        return norms.masked_fill(self._left_over(T) > scale, math.inf)
-
-    def _left_over(self, T: Tensor) -> Tensor:
-        """Return the norms of the free parts of T (2, P, p)."""
-        return torch.linalg.vector_norm(T - self.normed(T), dim=-1)
-
-    def _balanced(self, basis: Basis, multipliers: Tensor, T: Tensor) -> Tensor:
-        """Return multipliers, each moved by a share of itself, that take the free part of T away.
-
-        Multipliers that would become negative are zero instead, so part of it can remain.
-        """
-        free = 1 - basis.normed
-        K = self.K * free[:, None, :]
-        gram = K.mT @ (multipliers[..., None] * K)  # (2, P, p, p)
-        share = torch.linalg.pinv(gram, rtol=1e-13, hermitian=True) @ (free * T)[..., None]
-        return (multipliers * (1 - (K @ share)[..., 0])).clamp_min_(0)
+    def network(self, W: Tensor) -> Neurons:
+        W = W * self.basis.units[:, None]
+        sign, block = W.any(dim=1).nonzero(as_tuple=True)
+        w, shift = W[sign, :-1, block].T, W[sign, -1, block]  # (d, k), (k,)
+        signs = torch.where(sign == 0, 1.0, -1.0).to(W)
+        scores = self.X @ w  # (n, k)
+        neurons = torch.relu(scores)
+        centred = neurons - neurons.mean(dim=0)
+        F = (centred + shift / math.sqrt(len(centred))) @ signs
+        norms = torch.hypot(torch.linalg.vector_norm(centred, dim=0), shift)
+        outside = (neurons - self.patterns[:, block] * scores).abs().sum(dim=1)
+        return Neurons(F[:, None], norms, outside[:, None])
 
 
-def _each(matrices: Tensor, x: Tensor) -> Tensor:
-    """Return the product of each block of x (2, P, p) with its own of the matrices (P, h, p)."""
-    return torch.einsum("ihp,kip->kih", matrices, x)
-
-
-def formed(program: ReLUProgram) -> ReLUBNProgram:
-    """Return the exact program of a BN-ReLU network with its matrices."""
-    U, D = program.U, program.D
-    patches = U.reshape(program.patches, -1, U.shape[1]), D.reshape(program.patches, -1, D.shape[1])
-    A = torch.einsum("kni,knp->pni", patches[0], patches[1].to(U.dtype))
-    K, D = _constraints(U, D)
-    return ReLUBNProgram(program.Y, program.beta, program.loss, A.contiguous(), K, D)
-
-
-def relu_bn_program(X: Tensor, D: Tensor, Y: Tensor, beta: float, loss: ExactLoss) -> ReLUBNProgram:
+def relu_bn_program(
+    X: Tensor, D: Tensor, Y: Tensor, beta: float, loss: NewtonLoss
+) -> ReLUBNProgram:
     """Return the exact program with BN after the ReLU; X (n, d) in float64, D (n, P).
 
     Raises
@@ -183,34 +67,65 @@ def relu_bn_program(X: Tensor, D: Tensor, Y: Tensor, beta: float, loss: ExactLos
     ValueError
         If the columns of X are linearly dependent.
     """
-    (n, d), P = X.shape, D.shape[1]
-    if torch.linalg.matrix_rank(X) < d:
+    sizes = _powers_of_two(X.abs().amax(dim=0))
+    X = X / sizes
+    R, noise = _triangular(X)
+    Q = torch.linalg.solve_triangular(R, X, upper=True, left=False)
+    share, pad = max(_ROUNDING, noise), torch.nn.functional.pad
+    U, sigma, Vt = _centred_svd(Q, D)
+    basis = _basis(R, sizes, sigma, Vt, share)
+    P, n, d = U.shape
+    A = torch.cat([U * basis.normed[:, None, :d], X.new_full((P, n, 1), n**-0.5)], dim=2)
+    signed, rows = constraints(Q, D)
+    K = pad(signed @ (R @ basis.vectors[:, :d, :d]), (0, 1))
+    # Free directions leave most samples as they are, open ones above all.
+    still = K.abs() <= share * torch.linalg.vector_norm(signed, dim=2, keepdim=True)
+    K = K.masked_fill(still & (basis.normed == 0)[:, None, :], 0.0)
+    return ReLUBNProgram(Y, beta, loss, A, K, rows, X=X, patterns=D, basis=basis)
+
+
+def _powers_of_two(sizes: Tensor) -> Tensor:
+    """Return the powers of two next below some numbers, exactly; 1 for zeros."""
+    mantissas, _ = torch.frexp(sizes)  # from 1/2 to 1
+    return torch.where(sizes > 0, sizes / (2 * mantissas), 1.0)
+
+
+def _triangular(X: Tensor) -> tuple[Tensor, float]:
+    """Return R (d, d) of the QR factorization of X's rows brought to size 1, and its noise.
+
+    A sample that is far from the others then does not hide them from each other. The noise is what
+    `X R^-1` has of rounding.
+    """
+    d, rows = X.shape[1], X / _powers_of_two(X.abs().amax(dim=1, keepdim=True))
+    columns = rows / torch.linalg.vector_norm(rows, dim=0).clamp_min(torch.finfo(X.dtype).tiny)
+    if torch.linalg.matrix_rank(columns) < d:
         raise ValueError(
             f"X must have linearly independent columns, but its rank is below d = {d}; drop the "
             "columns that follow from others, or project X on its leading right singular vectors"
         )
-    gated = D.T[:, :, None] * X  # (P, n, d)
+    R = torch.linalg.qr(rows, mode="r").R
+    sigma = torch.linalg.svdvals(R)
+    return R, _NOISE * torch.finfo(X.dtype).eps * float(sigma[0] / sigma[-1])
+
+
+def _centred_svd(Q: Tensor, D: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the SVDs of the centred `D_i Q`: U (P, n, d), sigma (P, d) and V^T (P, d, d)."""
+    n, d = Q.shape
+    gated = D.T[:, :, None] * Q  # (P, n, d)
     centred = gated - gated.mean(dim=1, keepdim=True)
     U, sigma, Vt = torch.linalg.svd(centred, full_matrices=n < d)
-    U = torch.nn.functional.pad(U, (0, max(0, d - n)))[..., :d]
-    sigma = torch.nn.functional.pad(sigma, (0, max(0, d - n)))
-    normed = sigma > _ROUNDING * sigma.max()  # (P, d)
+    missing = (0, max(0, d - n))
+    return torch.nn.functional.pad(U, missing)[..., :d], torch.nn.functional.pad(sigma, missing), Vt
+
+
+def _basis(R: Tensor, sizes: Tensor, sigma: Tensor, Vt: Tensor, share: float) -> Basis:
+    """Return the basis of the coordinates `q = diag(sigma) V^T R w`, and of the shift."""
+    normed = sigma > share * sigma[:, :1]  # (P, d)
     sigma = torch.where(normed, sigma, 1)
-    A = torch.cat([U * normed[:, None, :], X.new_full((P, n, 1), n**-0.5)], dim=2)
-    vectors, inverse = torch.eye(d + 1).to(X).expand(2, P, d + 1, d + 1).clone()
-    vectors[:, :d, :d], inverse[:, :d, :d] = Vt.mT / sigma[:, None, :], sigma[:, :, None] * Vt
-    in_norm = torch.nn.functional.pad(normed.to(X.dtype), (0, 1), value=1.0)
-    K, D = _constraints(X, D)
-    K = torch.nn.functional.pad(K, (0, 1)) @ vectors
-    return ReLUBNProgram(Y, beta, loss, A, K, D, Basis(vectors, inverse, in_norm))
-
-
-def _constraints(U: Tensor, D: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the constraints `(2 D_i - I) U`, shape (P, h, p), and the h rows of D behind them.
-
-    A sample at the origin bounds no cone.
-    """
-    matters = torch.linalg.vector_norm(U, dim=1) > 0
-    U, D = U[matters], D[matters]
-    signs = 2 * D.to(U.dtype) - 1
-    return signs.T[:, :, None] * U, D
+    (P, d), pad = sigma.shape, torch.nn.functional.pad
+    identity = torch.eye(d + 1, dtype=R.dtype, device=R.device)
+    vectors, inverse = identity.expand(2, P, d + 1, d + 1).clone()
+    vectors[:, :d, :d] = torch.linalg.solve_triangular(R, Vt.mT / sigma[:, None, :], upper=True)
+    inverse[:, :d, :d] = sigma[:, :, None] * Vt @ R
+    units, in_norm = (pad(a.to(R), (0, 1), value=1.0) for a in (sizes, normed))
+    return Basis(units, vectors, inverse, in_norm)

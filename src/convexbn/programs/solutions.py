@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from convexbn.inputs import ArrayLike
+from convexbn.inputs import ArrayLike, as_tensor
 from convexbn.programs.certificates import Certificate
 from convexbn.programs.gated import forward, pooled
 from convexbn.programs.penalties import PENALTIES
@@ -29,7 +29,8 @@ class Solution:
     model, loss, penalty : str
         The terms of the program that it solves.
     dual : ndarray or Tensor, shape (n, C), optional
-        Dual variable of the gated program, from which the referee computes its bound.
+        Dual variable from which the referee computes its bound; None for model "relu", whose bound
+        comes from the weights' own residual.
     multipliers : ndarray or Tensor, shape (2, P, h), optional
         Multipliers of the ReLU models' constraints, from which the referee computes its bound.
     """
@@ -46,7 +47,7 @@ class Solution:
     @property
     def neurons(self) -> int:
         """Number of neurons of the network that the weights stand for."""
-        W = torch.as_tensor(self.weights)
+        W = as_tensor("weights", self.weights, None, copy=False)
         if self.model == "gated":
             return PENALTIES[self.penalty].neurons(W)
         return int((W.norm(dim=1) > 0).sum())
@@ -81,21 +82,41 @@ class Solution:
             If D is missing for model "gated", or for model "relu_bn", whose neurons have to be
             normalized by the training samples.
         """
-        W = torch.as_tensor(self.weights)
-        U = torch.as_tensor(U, dtype=W.dtype, device=W.device)
-        patches, rows = len(U) if U.ndim == 3 else 1, U.reshape(-1, U.shape[-1])
-        if self.model == "gated":
-            if D is None:
-                raise ValueError("model 'gated' predicts with gates: give D = activation(U, G)")
-            D = torch.as_tensor(D).to(W.device)
-            F = forward(rows, D.reshape(-1, D.shape[-1]), W)
-        elif self.model == "relu":
-            s, t = W
-            F = (torch.relu(rows @ s).sum(1) - torch.relu(rows @ t).sum(1))[:, None]
-        else:
+        if self.model not in ("gated", "relu"):
             raise ValueError(
-                "model 'relu_bn' normalizes by its training samples: predict with "
-                "recover_network(solution, X)"
+                f"model {self.model!r} normalizes by its training samples: predict with "
+                "recover_network(solution, X).predict(X_new)"
             )
+        # The weights can be stored in float32; their values are exact.
+        W = as_tensor("weights", self.weights, copy=False)
+        U = as_tensor("U", U, device=W.device, copy=False)
+        self._check_samples(U, W)
+        patches, rows = len(U) if U.ndim == 3 else 1, U.reshape(-1, U.shape[-1])
+        if self.model == "relu":
+            F = (torch.relu(rows @ W[0]).sum(1) - torch.relu(rows @ W[1]).sum(1))[:, None]
+        elif D is None:
+            raise ValueError("model 'gated' predicts with gates: give D = activation(U, G)")
+        else:
+            D = as_tensor("D", D, bool, device=W.device, copy=False)
+            _check_patterns(U, D, W.shape[1])
+            F = forward(rows, D.reshape(-1, D.shape[-1]), W)
         F = pooled(F, patches)
         return F if torch.is_tensor(self.weights) else F.numpy()
+
+    def _check_samples(self, U: torch.Tensor, W: torch.Tensor) -> None:
+        """Raise ValueError unless U has the columns that the weights have rows."""
+        columns = W.shape[0] if self.model == "gated" else W.shape[1]
+        if U.ndim not in (2, 3) or U.shape[-1] != columns:
+            raise ValueError(
+                f"U must have shape (m, {columns}), or (K, m, {columns}) in patches, for weights "
+                f"of shape {tuple(W.shape)}, got {tuple(U.shape)}; give whitening.transform(X_new)"
+            )
+
+
+def _check_patterns(U: torch.Tensor, D: torch.Tensor, P: int) -> None:
+    """Raise ValueError unless there is a pattern of each gate for the samples."""
+    if D.shape != (*U.shape[:-1], P):
+        raise ValueError(
+            f"D must have shape {(*U.shape[:-1], P)} for U {tuple(U.shape)} and {P} gates, got "
+            f"{tuple(D.shape)}; make it with activation(U, G)"
+        )

@@ -7,12 +7,12 @@ and blocks T shape (r + 1, P, C); see :mod:`convexbn.programs.losses` and
 
     Loss             the referee, and every solver
     NewtonLoss       models "gated" (separable losses) and "relu", and `train_exact`
-    CentralPathLoss  model "relu_bn"
     Penalty          the referee of model "gated"
     ProximalPenalty  the solver of model "gated"
 
-The solver of model "gated" also looks up the loss's proximal map, by its name, in
-`convexbn.solvers.gated.loss_prox.LOSS_PROX`.
+The solvers of models "gated" and "relu_bn" also look up what they need of a loss by its name: its
+proximal map in `convexbn.solvers.gated.loss_prox.LOSS_PROX`, and the predictions of a dual variable
+in `convexbn.solvers.relu_bn.dual_losses.DUAL_LOSSES`.
 """
 
 import inspect
@@ -56,19 +56,6 @@ class NewtonLoss(Loss, Protocol):
 
     def hessian(self, F: torch.Tensor, Y: torch.Tensor) -> torch.Tensor:
         """Return the diagonal of the Hessian, shape (n, C)."""
-
-
-class CentralPathLoss(Loss, Protocol):
-    """A loss that an interior-point method can smooth."""
-
-    def smoothed(
-        self, F: torch.Tensor, Y: torch.Tensor, mu: float
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return negative gradient and Hessian's diagonal of a loss within the order of mu of L."""
-
-
-class ExactLoss(NewtonLoss, CentralPathLoss, Protocol):
-    """A loss for both exact programs."""
 
 
 class Penalty(Protocol):

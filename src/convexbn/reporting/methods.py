@@ -5,14 +5,20 @@ convex program that is "solved" to a certificate, and the same program "trained"
 none. Rules, tables, figures and claims read their lists of methods here.
 """
 
-from collections.abc import Iterator
+import logging
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, NamedTuple
 
 from convexbn.inputs import check_choice
+from convexbn.pipeline.tables import place
 from convexbn.reporting.registries import present
 
 if TYPE_CHECKING:  # the rules read this module as well, and need no tables
     import pandas as pd
+
+logger = logging.getLogger(__name__)
 
 SGD, FULL, TRUNCATED, FILTERED = "SGD", "convex", "convex-truncated", "convex-filtered"
 
@@ -152,23 +158,95 @@ def _program_of(entry: dict) -> str:
     return TRUNCATED if {"rank", "energy"} & entry.keys() else FULL
 
 
-def published(frame: "pd.DataFrame", dataset: str) -> "pd.DataFrame":
+def published(frame: "pd.DataFrame", dataset: str, known: Iterable[str] = ()) -> "pd.DataFrame":
     """Return the published accuracies of a dataset, as the user entered them.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Columns dataset, method, test_accuracy, source. Accuracies are fractions, or percentages
+        with their sign.
+    dataset : str
+    known : iterable of str
+        All data sets of the config. Rows of others are left out, with a warning.
 
     Raises
     ------
     ValueError
-        If an accuracy is not a fraction, or a row does not name its method and source.
+        If a column is missing, an accuracy is neither, a method is unknown, a row has no source, or
+        a data set is almost that of a known one; the message says where.
     """
-    for row in frame.itertuples():
-        if row.method not in METHODS or not isinstance(row.source, str):
+    if not len(frame):
+        return frame
+    _check_columns(frame)
+    accuracies = [_accuracy(frame, row) for row in range(len(frame))]
+    for row in range(len(frame)):
+        _check_names(frame, row)
+        _check_dataset(frame, row, [dataset, *known])
+    return frame.assign(test_accuracy=accuracies)[frame["dataset"].astype(str) == dataset]
+
+
+def _check_columns(frame: "pd.DataFrame") -> None:
+    for column in ("dataset", "method", "test_accuracy", "source"):
+        if column not in frame:
+            where = frame.attrs.get("path", "a table")
             raise ValueError(
-                f"expected a method of {list(METHODS)} and a source in the published values, "
-                f"got {row.method!r} and {row.source!r}"
+                f"expected a column {column!r} in the published values ({where}), got "
+                f"{', '.join(map(repr, frame))}; correct the names in the first line"
             )
-        if not 0 <= row.test_accuracy <= 1:
-            raise ValueError(
-                "expected test_accuracy as a fraction from 0 to 1 in the published values, "
-                f"got {row.test_accuracy}; divide percentages by 100"
-            )
-    return frame[frame["dataset"] == dataset] if len(frame) else frame
+
+
+def _accuracy(frame: "pd.DataFrame", row: int) -> float:
+    """Return the accuracy in a row as a fraction."""
+    value = frame["test_accuracy"].iloc[row]
+    parts = re.fullmatch(r"(\d*[.,]?\d+(?:[eE]-?\d+)?)\s*(%?)", str(value))
+    number = float(parts[1].replace(",", ".")) / (100 if parts[2] else 1) if parts else -1.0
+    if not 0 <= number <= 1:
+        raise ValueError(
+            f"expected a fraction from 0 to 1 in the published values, got {_shown(value)} "
+            f"({place(frame, row)}, column test_accuracy); divide percentages by 100, or put % "
+            "behind them"
+        )
+    return number
+
+
+def _check_names(frame: "pd.DataFrame", row: int) -> None:
+    """Raise unless a row has a method that is drawn, and a source in words."""
+    method, source = (frame[column].iloc[row] for column in ("method", "source"))
+    if method not in METHODS:
+        raise ValueError(
+            f"expected a method of {list(METHODS)} in the published values, got {_shown(method)} "
+            f"({place(frame, row)}, column method); correct it"
+        )
+    if not isinstance(source, str) or not re.search(r"[^\W\d_]", source):
+        raise ValueError(
+            f"expected a source in words in the published values, got {_shown(source)} "
+            f"({place(frame, row)}, column source); name one, and write accuracies with a point"
+        )
+
+
+def _shown(value: object) -> str:
+    return "nothing" if value != value else repr(value) if isinstance(value, str) else str(value)
+
+
+def _check_dataset(frame: "pd.DataFrame", row: int, known: Sequence[str]) -> None:
+    """Raise if a row's data set is none or a known one misspelt, and warn if it is another."""
+    name = str(frame["dataset"].astype(object).fillna("").iloc[row])
+    where = f"the published values ({place(frame, row)}, column dataset)"
+    if name in known:
+        return
+    meant = [other for other in known if _alike(name, other)]
+    if meant or not name:
+        raise ValueError(
+            f"expected a data set of {sorted(set(known))} or of another config in {where}, got "
+            f"{name!r}; correct it{f' to {meant[0]!r}' if meant else ''}"
+        )
+    if len(known) > 1:
+        logger.warning("%s: %r is not drawn, as this config has only %s", where, name, known[1:])
+
+
+def _alike(name: str, other: str) -> bool:
+    """Return whether two names differ by a slip; "cifar10" and "cifar100" do not."""
+    if re.findall(r"\d+", name) != re.findall(r"\d+", other):
+        return False
+    return SequenceMatcher(None, name.casefold(), other.casefold()).ratio() > 0.8

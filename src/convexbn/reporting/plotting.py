@@ -61,10 +61,15 @@ _STYLE = {
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Return a context in which figures are drawn in the project's style; also a decorator."""
+    """Return a context in which figures are drawn in the project's style; also a decorator.
+
+    What a user's matplotlibrc says does not count: it begins with matplotlib's own defaults.
+    """
     import seaborn as sns  # here, as tables are made without it
 
-    settings: dict[Any, Any] = {**sns.axes_style("ticks"), **_STYLE}
+    # How windows are opened is the user's own, and changes no file.
+    defaults = {k: v for k, v in matplotlib.rcParamsDefault.items() if not k.startswith("backend")}
+    settings: dict[Any, Any] = {**defaults, **sns.axes_style("ticks"), **_STYLE}
     with matplotlib.rc_context(settings):
         yield
 
@@ -163,9 +168,16 @@ def levels(panels: Iterable[Axes], rows: pd.DataFrame) -> list[Line2D]:
             "label": f"{label}, published ({row.source})",
         }
         for axes in panels:
-            axes.axhline(PERCENT * row.test_accuracy, **dotted)
+            _axhline(axes, PERCENT * row.test_accuracy, dotted)
         drawn.append(Line2D([], [], **dotted))
     return drawn
+
+
+def _axhline(axes: Axes, y: float, line: dict[str, Any]) -> None:
+    """Draw a horizontal line in a panel whose range is set, and make room for it there."""
+    low, high = axes.get_ylim()
+    axes.axhline(y, **line)
+    axes.set_ylim(min(low, y - 1), max(high, y + 1))
 
 
 def legend(figure: Figure, handles: Sequence[Artist], at_most: int = 4) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from convexbn.inputs import ArrayLike
+from convexbn.inputs import ArrayLike, as_array
 
 LEVEL = 0.95  # confidence of intervals
 SEEDS = 5  # fewest seeds that can resolve a small difference
@@ -69,8 +69,15 @@ def interval(values: ArrayLike, resolution: float = 0.0) -> Interval:
         Error that all values may share, to either side, because they were searched on a grid. The
         interval is that much wider at both ends, and the test asks whether the mean may be zero
         within it.
+
+    Raises
+    ------
+    ValueError
+        If a value is NaN or infinite: a seed without a result has no difference.
     """
-    values = np.asarray(values, dtype=float)
+    values = as_array("values", values)
+    if values.ndim != 1:
+        raise ValueError(f"values must have shape (pairs,), got {values.shape}; give one per seed")
     n = len(values)
     mean = float(values.mean()) if n else np.nan
     if n < 2:
@@ -90,7 +97,7 @@ def holm(p: ArrayLike) -> np.ndarray:
     ----------
     p : array, shape (m,)
     """
-    p = np.asarray(p, dtype=float)
+    p = as_array("p", p, finite=False)
     order = np.argsort(p)
     adjusted = np.empty_like(p)
     adjusted[order] = np.maximum.accumulate((len(p) - np.arange(len(p))) * p[order]).clip(max=1)
@@ -107,5 +114,6 @@ def slopes(x: ArrayLike, values: pd.DataFrame) -> np.ndarray:
     values : DataFrame, shape (m, seeds)
         Seeds that lack a value are left out.
     """
-    centred = np.asarray(x, dtype=float) - np.mean(x)
+    x = as_array("x", x)
+    centred = x - np.mean(x)
     return centred @ values.dropna(axis=1).to_numpy(dtype=float) / (centred @ centred)

@@ -7,18 +7,19 @@ the result in float64.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 import torch
 
-from convexbn.inputs import ArrayLike, check_between, check_positive
-from convexbn.programs.certificates import Certificate, referee
+from convexbn.inputs import ArrayLike, as_betas, check_between, check_tolerance
+from convexbn.programs.certificates import Certificate, judged
 from convexbn.programs.gated import GatedProgram
 from convexbn.programs.instances import checked, make_program
 from convexbn.programs.relu import ExactProgram, ReLUProgram
 from convexbn.programs.relu_bn import ReLUBNProgram
 from convexbn.programs.solutions import Solution
+from convexbn.programs.units import Units
 from convexbn.solvers.gated import proximal_point
 from convexbn.solvers.relu import proximal_newton
 from convexbn.solvers.relu_bn import interior_point
@@ -91,7 +92,7 @@ def solve(
         own. "nuclear" (model "gated"): the nuclear norm of each gate's (r + 1, C) block, for
         neurons whose outputs are vectors.
     tol : float
-        Relative duality gap to reach.
+        Relative duality gap to reach, below 1.
     max_iterations : int
         Limit of iterations. Where it ends the solve, `certificate.converged` is False and
         `certificate.stopped` is "iterations".
@@ -141,7 +142,7 @@ def solve_path(
     U: ArrayLike,
     D: ArrayLike,
     Y: ArrayLike,
-    betas: Sequence[float],
+    betas: float | Iterable[float],
     *,
     model: str = "gated",
     loss: str = "squared",
@@ -158,7 +159,7 @@ def solve_path(
     ----------
     U, D, Y : array or tensor
         As for :func:`solve`.
-    betas : sequence of float
+    betas : float, or iterable of float
         Weight decays, solved from the largest to the smallest.
     model, loss, penalty, tol, max_iterations, initial, device, callback
         As for :func:`solve`; `max_iterations` is the limit for each beta, and `initial` are the
@@ -177,35 +178,41 @@ def solve_path(
     TypeError
         If a loss or penalty lacks a method that the solver needs.
     """
-    for beta in betas:
-        check_positive("beta", beta)
-    check_positive("tol", tol)
+    betas = sorted(as_betas(betas), reverse=True)
+    check_tolerance(tol)
     check_between("max_iterations", max_iterations, 1, 10**9)
-    if len(betas) == 0:
-        raise ValueError("betas must hold at least one weight decay, got none")
-    betas = sorted(betas, reverse=True)
     terms = {"model": model, "loss": loss, "penalty": penalty}
     program = make_program(U, D, Y, betas[0], device=device, **terms)
-    minimize, result = _METHODS[type(program)], Result(_initial_weights(program, initial), {})
+    units, initial = Units.of(program), _initial_weights(program, initial)
+    minimize, result = _METHODS[type(program)], Result(units.taken_off_weights(initial), {})
     for beta in betas:
         watch, program = Stopwatch(), replace(program, beta=float(beta))
         limits = {"tol": tol, "max_iterations": max_iterations, "watch": watch}
-        result = minimize(program, result, **limits, callback=callback or ignore)
-        weights, certificate = _judged(program, result, tol)
+        follow = _following(callback, units, float(beta))
+        result = minimize(units.taken_off(program), result, **limits, callback=follow)
+        witness = {name: units.put_on_dual(a) for name, a in result.witness.items()}
+        weights, certificate = _judged(program, result, units, tol, witness)
         certificate = _signed(certificate, result, watch)
         logger.info("beta %.3g: %s", beta, certificate.reason)
-        result = result._replace(weights=weights)
-        witness = {name: _like(U, values) for name, values in result.witness.items()}
+        result = result._replace(weights=units.taken_off_weights(weights))
+        proof = {name: _like(U, values) for name, values in witness.items()}
         yield Solution(
-            *(_like(U, weights), certificate, float(beta), model, loss, penalty), **witness
+            *(_like(U, weights), certificate, float(beta), model, loss, penalty), **proof
         )
 
 
-def _judged(program, result: Result, tol: float) -> tuple[torch.Tensor, Certificate]:
+def _following(callback: Callback | None, units: Units, beta: float) -> Callback:
+    """Return the callback of a program without units that hands on snapshots in its units."""
+    if callback is None:
+        return ignore
+    return lambda snapshot: callback(snapshot.in_units(units, beta))
+
+
+def _judged(program, result: Result, units: Units, tol: float, witness: dict) -> tuple:
     """Return the weights in float32 if these are within the tolerance, else as they are; judged."""
     for dtype in (torch.float32, torch.float64) if result.may_round else (torch.float64,):
-        weights = result.weights.to(dtype)
-        certificate = referee(program, weights.double(), tol, **result.witness)
+        weights = units.put_on_weights(result.weights).to(dtype)
+        certificate = judged(program, weights.double(), tol, **witness)
         if certificate.converged:
             break
     return weights, certificate

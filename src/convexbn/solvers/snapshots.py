@@ -9,6 +9,7 @@ from functools import cached_property
 import torch
 
 from convexbn.programs.certificates import relative_gap
+from convexbn.programs.units import Units
 
 
 class Stopwatch:
@@ -51,6 +52,15 @@ class Snapshot:
     def weights(self) -> torch.Tensor:
         """The best weights so far."""
         return self.form()
+
+    def in_units(self, units: Units, beta: float) -> "Snapshot":
+        """Return the snapshot of a program without units as one of the program in its units."""
+        objective, dual = (units.put_on_value(a) for a in (self.objective, self.dual_objective))
+        return Snapshot(
+            *(beta, self.iteration, self.seconds, objective, dual),
+            form=lambda: units.put_on_weights(self.weights),
+            predictions=units.put_on_dual(self.predictions),
+        )
 
     @property
     def gap(self) -> float:

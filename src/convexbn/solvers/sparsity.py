@@ -20,7 +20,7 @@ _DEPENDENT = 1e-13  # smallest singular value, relative, of independent columns
 _PARALLEL = (1e-3, 1e-5, 1e-7)  # angles up to which blocks may be one
 
 
-def sparsest(program: ExactProgram, x: Tensor, multipliers: Tensor, error: float) -> Tensor:
+def sparsest(program: ExactProgram, x: Tensor, witness: dict[str, Tensor], error: float) -> Tensor:
     """Return blocks with few non-zero, whose relative gap and violation are at most `error`.
 
     Parameters
@@ -28,14 +28,15 @@ def sparsest(program: ExactProgram, x: Tensor, multipliers: Tensor, error: float
     program : ExactProgram
     x : Tensor, shape (2, P, p)
         Blocks near the optimum.
-    multipliers : Tensor, shape (2, P, h)
+    witness : dict of str to Tensor
+        Multipliers (2, P, h), and any dual variable (n, 1), for the referee.
     error : float
         At least the error of x itself.
     """
 
     def allowed(blocks):
-        objective, dual, violation = program.judge(program.weights(blocks), multipliers)
-        return max(objective - dual, violation * objective) <= error * objective
+        objective, dual, violation = program.judge(program.weights(blocks), **witness)
+        return max(abs(objective - dual), violation * objective) <= error * objective
 
     zero = torch.zeros_like(x)
     if allowed(zero):

@@ -44,7 +44,7 @@ class Augmentation:
         device: str | torch.device = "cpu",
     ) -> None:
         check_between("shift", shift, 0, min(height, width) - 1)
-        pixels = torch.arange(height * width * channels).view(height, width, channels)
+        pixels = torch.arange(height * width * channels, device="cpu").view(height, width, channels)
         # Pixels beyond the border have the index after the last entry of the image.
         framed = pad(pixels, (0, 0, shift, shift, shift, shift), value=pixels.numel())
         views = (framed, framed.flip(1)) if flip else (framed,)
@@ -54,7 +54,7 @@ class Augmentation:
 
     def draw(self, n: int, generator: torch.Generator) -> torch.Tensor:
         """Return the row of the table, drawn at random, for each of n images."""
-        return torch.randint(len(self.table), (n,), generator=generator)
+        return torch.randint(len(self.table), (n,), generator=generator, device="cpu")
 
     def __call__(self, X: torch.Tensor, ways: torch.Tensor) -> torch.Tensor:
         """Return the images (m, H W c), each augmented by its row `ways` (m,) of the table."""

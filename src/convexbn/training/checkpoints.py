@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from convexbn.files import atomic
-from convexbn.imports import PACKAGE, closure
-from convexbn.inputs import ArrayLike
+from convexbn.imports import digest
+from convexbn.inputs import ArrayLike, as_array
 
 EVERY = 30.0  # seconds between two writes, at least
 SHARE = 0.02  # of the time, at most, goes into writing: large states are written less often
@@ -86,11 +86,9 @@ def fingerprint(settings: str, arrays: dict[str, ArrayLike], code: str | Path) -
     code : str or Path
         The module that does the work; the modules it imports count too (:mod:`convexbn.imports`).
     """
-    digest = hashlib.blake2b(settings.encode(), digest_size=16)
-    for module in closure(code):
-        digest.update(str(module.relative_to(PACKAGE)).encode() + module.read_bytes())
+    found = hashlib.blake2b(f"{settings} {digest(code)}".encode(), digest_size=16)
     for name, values in sorted(arrays.items()):
-        array = np.ascontiguousarray(values)
-        digest.update(f"{name} {array.dtype} {array.shape}".encode())
-        digest.update(array.reshape(-1).view(np.uint8).data)
-    return digest.hexdigest()
+        array = as_array(name, values, None, finite=False, copy=False)
+        found.update(f"{name} {array.dtype} {array.shape}".encode())
+        found.update(array.reshape(-1).view(np.uint8).data)
+    return found.hexdigest()

@@ -1,5 +1,6 @@
 """The data of a sweep on the device, one row per sample with its patches side by side."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,12 +9,14 @@ import torch
 from torch import nn
 
 from convexbn.data.preprocessing import targets_of
-from convexbn.inputs import ArrayLike, check_finite, check_same_length
-from convexbn.networks.normalization import BLOCK, Statistics
+from convexbn.inputs import as_array, as_tensor, as_whole, check_same_length
+from convexbn.networks.normalization import BLOCK
 from convexbn.training.augmentation import Augmentation
 from convexbn.training.sweeps import Sweep
 
 SPLITS = "train", "validation", "test"
+_ROWS = 4096  # whose squares are added at a time
+_SAFE = 0.4  # the square of a spread within these powers of the smallest number is one
 
 
 @dataclass(frozen=True)
@@ -55,17 +58,22 @@ class TrainingData:
         Raises
         ------
         ValueError
-            If the features hold NaN or do not fit together, the convex program has no gates, or
-            features other than whole images are to be augmented.
+            If the features hold NaN or do not fit together, labels are no integers, X_train and
+            Y_train are not of one dtype, X_train is of a size that batch normalization would lose
+            in rounding, the convex program has no gates, or features other than whole images are to
+            be augmented.
         """
-        samples = {split: _by_sample(f"X_{split}", features[f"X_{split}"]) for split in SPLITS}
-        _check(features, samples)
-        labels = {split: np.asarray(features[f"labels_{split}"]) for split in SPLITS}
+        samples = {split: _by_sample(f"X_{split}", features, device) for split in SPLITS}
+        Y = as_tensor("Y_train", features["Y_train"], None, device=device, copy=False)
+        labels = {split: _labels(f"labels_{split}", features, Y) for split in SPLITS}
+        _check(samples, Y, labels)
+        if sweep.network == "bn":
+            check_spread(samples["train"].flatten(1))
         h, seeds = samples["train"].shape[-1], sweep.seeds
         seconds = features.get("setup_seconds", np.zeros(len(seeds)))
         return cls(
-            X={split: X.flatten(1).to(device) for split, X in samples.items()},
-            Y=torch.as_tensor(features["Y_train"]).to(device),
+            X={split: X.flatten(1) for split, X in samples.items()},
+            Y=Y,
             labels=labels,
             targets={split: targets_of(labels[split], features) for split in ("train", "test")},
             h=h,
@@ -107,13 +115,16 @@ class TrainingData:
         return X.view(e, -1, self.h), Y.view(e, -1, self.outputs)
 
     @torch.no_grad()
-    def scores(self, network: nn.Module, split: str, statistics: Statistics | None) -> torch.Tensor:
-        """Return the scores of a stack on a split, (e, m, C), in blocks that fit the cache."""
+    def scores(self, network: nn.Module, split: str) -> torch.Tensor:
+        """Return the scores of a stack on a split, (e, m, C), in blocks that fit the cache.
+
+        The stack is in evaluation mode.
+        """
         hidden = max(p.numel() for p in network.parameters()) // self.h  # of a row
         samples = max(1, BLOCK // (hidden * self.patches))
         return torch.cat(
             [
-                network(X.view(-1, self.h), statistics)  # (e, m K, C)
+                network(X.view(-1, self.h))  # (e, m K, C)
                 .unflatten(-2, (len(X), self.patches))
                 .mean(-2)
                 for X in self.X[split].split(samples)
@@ -122,9 +133,9 @@ class TrainingData:
         )
 
 
-def _by_sample(name: str, X: ArrayLike) -> torch.Tensor:
+def _by_sample(name: str, features: dict, device: str | torch.device) -> torch.Tensor:
     """Return features (m, d) unchanged, and patches (K, m, h) in the order (m, K, h)."""
-    X = torch.as_tensor(X)
+    X = as_tensor(name, features[name], None, device=device, copy=False)
     if X.ndim not in (2, 3):
         raise ValueError(
             f"{name} must have shape (n, d), or (K, n, h) for patches, got {tuple(X.shape)}; see "
@@ -133,20 +144,74 @@ def _by_sample(name: str, X: ArrayLike) -> torch.Tensor:
     return X if X.ndim == 2 else X.transpose(0, 1)
 
 
-def _check(features: dict, samples: dict[str, torch.Tensor]) -> None:
-    shape = samples["train"].shape[1:]
+def _labels(name: str, features: dict, Y: torch.Tensor) -> np.ndarray:
+    """Return the labels of a split, which are integers and classes of Y."""
+    labels = as_array(name, features[name], None)
+    if labels.ndim != 1 or (len(labels) and labels.dtype.kind not in "iu"):
+        raise ValueError(
+            f"{name} must be integers of shape (n,), the class of each sample, got {labels.dtype} "
+            f"of shape {labels.shape}; convert whole numbers by .astype(int), and a column by "
+            ".reshape(-1)"
+        )
+    classes = max(2, Y.shape[-1])
+    if labels.max(initial=0) >= classes:
+        raise ValueError(
+            f"{name} must be below {classes}, the number of classes in Y_train of shape "
+            f"{tuple(Y.shape)}, got {labels.max()}; number the classes from 0"
+        )
+    return as_whole(name, labels)
+
+
+def _check(
+    samples: dict[str, torch.Tensor], Y: torch.Tensor, labels: dict[str, np.ndarray]
+) -> None:
+    train = samples["train"]
+    if len(train) < 2:
+        raise ValueError(
+            f"X_train must have at least two samples to normalize over, got {len(train)}; give more"
+        )
+    if Y.ndim != 2:
+        raise ValueError(
+            f"Y_train must have shape (n, C), got {tuple(Y.shape)}; give one output as Y[:, None]"
+        )
+    if train.dtype not in (torch.float32, torch.float64):
+        raise ValueError(
+            f"X_train must be of float32 or float64, the precision of the training, got "
+            f"{train.dtype}; convert it by .astype(numpy.float32)"
+        )
+    for name, A in (("Y_train", Y), *((f"X_{split}", X) for split, X in samples.items())):
+        if A.dtype != train.dtype:
+            raise ValueError(
+                f"{name} must have the dtype of X_train, {train.dtype}, got {A.dtype}; convert it"
+            )
+    check_same_length("X_train", train, "Y_train", Y)
     for split, X in samples.items():
-        labels = features[f"labels_{split}"]
-        check_finite(f"X_{split}", X)
-        check_finite(f"labels_{split}", labels)
-        check_same_length(f"X_{split}", X, f"labels_{split}", labels)
-        if X.shape[1:] != shape:
+        check_same_length(f"X_{split}", X, f"labels_{split}", labels[split])
+        if X.shape[1:] != train.shape[1:]:
             raise ValueError(
                 f"X_{split} must have samples of the shape of the training samples, "
-                f"{tuple(shape)}, got {tuple(X.shape[1:])}; prepare all splits in one way"
+                f"{tuple(train.shape[1:])}, got {tuple(X.shape[1:])}; prepare all splits in one way"
             )
-    check_finite("Y_train", features["Y_train"])
-    check_same_length("X_train", samples["train"], "Y_train", features["Y_train"])
+
+
+def check_spread(X: torch.Tensor) -> None:
+    """Raise ValueError if batch normalization would lose the samples `X_train` in rounding.
+
+    X has shape (n, d), or (n, K h) for the patches of each sample.
+    It has no units, but the squares of pre-activations have to be numbers, and their spread more
+    than the rounding of their mean.
+    """
+    info = torch.finfo(X.dtype)
+    mean = X.mean(0, dtype=torch.float64)
+    squares = sum((rows.double() - mean).square().sum() for rows in X.split(_ROWS))
+    spread, offset = math.sqrt(float(squares) / max(1, len(X))), float(mean.norm())
+    least = max(info.tiny**_SAFE, 32 * info.eps * offset)  # the latter as `inverse_root` has it
+    if not least < spread < info.tiny**-_SAFE:
+        raise ValueError(
+            f"X_train must vary by {least:.1e} to {info.tiny**-_SAFE:.1e} for batch normalization "
+            f"in {X.dtype}, got a spread of {spread:.1e} about a mean of length {offset:.1e}; "
+            "standardize it: batch normalization sees neither units nor offsets"
+        )
 
 
 def _augmentation(features: dict, sweep: Sweep, device: str | torch.device) -> Augmentation:
@@ -164,10 +229,12 @@ def _augmentation(features: dict, sweep: Sweep, device: str | torch.device) -> A
 def _gates(features: dict, seeds: Sequence[int], h: int) -> dict[int, torch.Tensor]:
     """Return the gates of each seed, (h, P)."""
     gates = features.get("gates")
+    if gates is not None:
+        gates = as_tensor("gates", gates, None)
     if gates is None or gates.ndim != 3 or gates.shape[:2] != (len(seeds), h):
         found = "none" if gates is None else f"shape {tuple(gates.shape)}"
         raise ValueError(
             f"the convex program needs gates of shape ({len(seeds)}, {h}, P), one set for each "
             f"seed, got {found}; make the features by pipeline.designs.whitened"
         )
-    return dict(zip(seeds, map(torch.as_tensor, gates), strict=True))
+    return dict(zip(seeds, gates, strict=True))

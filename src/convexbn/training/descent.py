@@ -19,9 +19,19 @@ import numpy as np
 import torch
 from torch import nn
 
-from convexbn.inputs import ArrayLike, check_between, check_choice, check_momentum, check_positive
+from convexbn.inputs import (
+    ArrayLike,
+    as_tensor,
+    check_between,
+    check_choice,
+    check_momentum,
+    check_positive,
+)
+from convexbn.networks.interface import Network
+from convexbn.networks.normalization import BatchNormalized
 from convexbn.networks.objectives import batch_objective, network_objective
-from convexbn.networks.two_layer import Network, stack
+from convexbn.networks.two_layer import stack
+from convexbn.training.data import check_spread
 from convexbn.training.schedules import SCHEDULES, log_spaced
 
 # "gd" is gradient descent: SGD on the full batch.
@@ -118,7 +128,7 @@ class Trials:
     Attributes
     ----------
     networks : list of Module
-        One per trial, in float64.
+        One per trial, in float64 and in evaluation mode, with the statistics of the samples.
     objectives : ndarray, shape (trials,)
         :func:`convexbn.networks.objectives.network_objective` of the final networks.
     iterations : ndarray of int, shape (evaluations,)
@@ -146,8 +156,8 @@ def descend(
     ----------
     networks : list of Module
         The random starts, one per trial, of one architecture.
-    X : array, shape (n, d), or (K, n, h) for a CNN
-    Y : array, shape (n, C) or (n,)
+    X : array or tensor, shape (n, d), or (K, n, h) for a CNN
+    Y : array or tensor, shape (n, C) or (n,)
     beta : float
         Weight decay, in the paper's units.
     settings : Descent
@@ -158,16 +168,27 @@ def descend(
     Returns
     -------
     Trials
+
+    Raises
+    ------
+    ValueError
+        As :func:`convexbn.networks.objectives.network_objective`, and for samples whose size or
+        offset batch normalization would lose in rounding.
     """
+    check_between("the number of networks", len(networks), 1, 10**9)
+    device = networks[0].w.device
+    X, Y = (as_tensor(name, A, device=device) for name, A in (("X", X), ("Y", Y)))
+    network_objective(networks[0], X, Y, beta, loss)  # refuses what does not fit together
+    if any(isinstance(module, BatchNormalized) for module in networks[0].modules()):
+        check_spread(X.movedim(-2, 0).flatten(1))
     network = stack(networks).double()
-    X, Y = (torch.as_tensor(A, dtype=torch.float64) for A in (X, Y))
     targets = Y.reshape(Y.shape[0], -1)
     objective = partial(batch_objective, X=X, Y=targets, beta=beta, loss=loss)
     evaluated, history = settings.evaluated, {}
     for iteration, values in settings.run(network, objective):
         if iteration in evaluated:
-            history[iteration] = values.numpy().copy()
-    members = unstack(network, networks)
+            history[iteration] = values.cpu().numpy().copy()
+    members = [member.set_statistics(X).eval() for member in unstack(network, networks)]
     final = np.array([network_objective(member, X, Y, beta, loss) for member in members])
     return Trials(members, final, np.array(list(history)), np.array(list(history.values())))
 
@@ -177,9 +198,8 @@ def unstack(network: Network, networks: Sequence[Network]) -> list[Network]:
 
     The reverse of `stack(networks)`: `networks` give the architecture.
     """
-    stacked = dict(network.named_parameters())
+    state = network.state_dict()
     members = [copy.deepcopy(member).double() for member in networks]
     for i, member in enumerate(members):
-        for name, parameter in member.named_parameters():
-            parameter.data.copy_(stacked[name].detach()[i])
+        member.load_state_dict({name: values[i] for name, values in state.items()})
     return members

@@ -48,8 +48,9 @@ def train(
     ----------
     features : dict of arrays
         X_train (n, d), or (K, n, h) for the K patches of a convolutional network with average
-        pooling, and Y_train (n, C), whose dtype is the networks'; labels_train (n,); and X_*,
-        labels_* for validation and test, each possibly of zero rows. For the network "convex", the
+        pooling, and Y_train (n, C), both float32 or float64, the precision of the networks;
+        labels_train (n,), integers; and X_*, labels_* for validation and test, each possibly of
+        zero rows. For the network "convex", the
         features that `convexbn.pipeline.designs.whitened` returns.
     sweep : Sweep
     device : str or torch.device
@@ -77,14 +78,17 @@ def train(
     parameters : dict of tensors
         The final networks on the CPU, one slice per member in the order of `sweep.members`, the
         members of `sweep.tuning` before those of `sweep.remaining`: their parameters by name, and
-        for BN `mean` and `variance`, the statistics of the training set. For "convex" it holds the
-        `weights` of the program, as in :class:`convexbn.Solution`.
+        for BN `mean` and `variance`, the statistics of the training set; slice i is the state of
+        network i for `load_state_dict`. For "convex" it holds the `weights` of the program, as in
+        :class:`convexbn.Solution`.
 
     Raises
     ------
     ValueError
-        If the features hold NaN or do not fit together, the batch size exceeds the number of
-        samples, there are tuning seeds but no validation samples, or the file is not a checkpoint.
+        If the features are not as said, hold NaN or do not fit together, or X_train varies by too
+        little or too much for batch normalization in its precision; if the batch size exceeds the
+        number of samples, there are tuning seeds but no validation samples, or the file is not a
+        checkpoint.
     """
     data = TrainingData.read(features, sweep, device)
     check_between("batch_size", sweep.batch_size, 2, len(data.Y))

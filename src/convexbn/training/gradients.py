@@ -47,7 +47,7 @@ class Gradient:
         self.network, self.patches = network, patches
         self._space: dict[str, torch.Tensor] = {}
         # For the loss per sample: there are K times fewer samples than rows.
-        self.decay = torch.as_tensor(patches * network.decay(betas))
+        self.decay = torch.as_tensor(patches * network.decay(betas), device=betas.device)
         self.members = len(betas)
         self.values = {name: p.detach() for name, p in network.named_parameters()}
 

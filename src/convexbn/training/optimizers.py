@@ -61,7 +61,7 @@ class Adam:
     def __init__(self, parameters: Tensors, rates: torch.Tensor, momentum: float) -> None:
         self.parameters, self.rates, self.b1 = parameters, rates, momentum
         self.gradients, self.first, self.second = (zeros_like(parameters) for _ in range(3))
-        self.steps = {"t": torch.zeros((), dtype=torch.int64)}
+        self.steps = {"t": torch.zeros((), dtype=torch.int64, device="cpu")}
 
     def state(self) -> dict[str, Tensors]:
         """Return the tensors that a step changes besides the parameters, by name."""

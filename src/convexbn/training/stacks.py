@@ -38,7 +38,7 @@ class Stack:
 
     def __init__(self, data: TrainingData, sweep: Sweep, members: list[Member]) -> None:
         self.data, self.sweep, self.members = data, sweep, members
-        self.generators = {m.seed: torch.Generator().manual_seed(m.seed) for m in members}
+        self.generators = {m.seed: torch.Generator("cpu").manual_seed(m.seed) for m in members}
         self.network = _draw(data, sweep, members, self.generators)
         rates, betas = (
             data.Y.new_tensor([getattr(member, name) for member in members])
@@ -96,8 +96,8 @@ class Stack:
 
     def _rows(self) -> list[dict]:
         """Return one row per member, all with the exact statistics of the training set."""
-        statistics = self.network.statistics(self.data.rows("train"))
-        scores = {split: self.data.scores(self.network, split, statistics) for split in SPLITS}
+        self.network.measure(self.data.rows("train"))
+        scores = {split: self.data.scores(self.network, split) for split in SPLITS}
         penalties = self.network.penalty()
         rows = []
         for e, member in enumerate(self.members):
@@ -111,12 +111,10 @@ class Stack:
 
     def final(self) -> Tensors:
         """Return the parameters and statistics, on the CPU."""
-        statistics = self.network.statistics(self.data.rows("train"))
-        final = _detached(self.parameters)
+        self.network.measure(self.data.rows("train"))
+        final: Tensors = self.network.state_dict()
         if isinstance(self.network, ConvexNetwork):
             final = {"weights": self.network.weights}
-        if statistics is not None:
-            final["mean"], final["variance"] = statistics
         return {name: values.cpu() for name, values in final.items()}
 
     def warn_of_divergence(self) -> None:
@@ -134,7 +132,7 @@ class Stack:
         """
         n, augmentation = len(self.data.Y), self.data.augmentation
         draws = {
-            seed: [torch.randperm(n, generator=generator)]
+            seed: [torch.randperm(n, generator=generator, device="cpu")]
             + ([augmentation.draw(n, generator)] if augmentation else [])
             for seed, generator in self.generators.items()
         }
@@ -181,7 +179,7 @@ def _draw(
             sizes = (data.h, sweep.width, data.outputs, rows)
             networks[seed] = NETWORKS[sweep.network].network(*sizes, generator)
     stacked = stack([networks[member.seed] for member in members])
-    return stacked.to(data.Y.device, data.Y.dtype)
+    return stacked.to(data.Y.device, data.Y.dtype).eval()
 
 
 def _detached(parameters: Tensors) -> Tensors:

@@ -97,8 +97,11 @@ class Sweep:
             if (value := getattr(self, name)) is not None:
                 check_between(name, value, 1, 10**9)
         for name in ("learning_rates", "betas", "seeds"):
-            if len(getattr(self, name)) == 0:
-                raise ValueError(f"{name} must name at least one value, got none; give one or more")
+            values = getattr(self, name)
+            if not hasattr(values, "__len__") or len(values) == 0:
+                raise ValueError(
+                    f"{name} must name at least one value, in a tuple, got {values!r}; give one"
+                )
         for value in (*self.learning_rates, *self.betas):
             check_positive("each learning rate and beta", value)
         check_momentum(self.momentum)

@@ -356,8 +356,18 @@ def test_published_values_are_drawn_only_where_there_are_any(drawn, runs, convex
         )
         dotted = [line for line in entered.axes[0].lines if line.get_linestyle() == ":"]
         assert [set(line.get_ydata()) for line in dotted] == [{90.0}]
+        low, high = entered.axes[0].get_ylim()
+        assert low < 90 < high
         assert "SGD with BN, published (Some et al.)" in legend_words(entered)
         assert legend_words(elsewhere) == legend_words(drawn[name])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.999])
+def test_a_published_value_beyond_the_others_is_in_the_picture(runs, share):
+    row = {"dataset": "digits", "method": "SGD", "test_accuracy": share, "source": "Some et al."}
+    figure = draw("rank", rank.table(runs, digits_like.published(**row), "digits"))
+    low, high = figure.axes[0].get_ylim()
+    assert low < 100 * share < high
 
 
 def test_spectrum_of_known_energies():

@@ -374,10 +374,9 @@ def test_a_run_on_patches_trains_the_convolutional_network(penalty):
         assert certificates[s]["converged"]
         # The network's sums run in another order, over a design with a condition number near 10.
         assert objective == pytest.approx(certificates[s]["objective"], rel=1e-9)
-        statistics = network.statistics(torch.as_tensor(X, dtype=torch.float64))
         for split in ("train", "validation", "test"):
             new = torch.as_tensor(features[f"X_{split}"], dtype=torch.float64)
-            scores = network.predict(new, statistics)
+            scores = network.predict(new)
             own = run.samples(split, s).scores(W.double())
             torch.testing.assert_close(own, scores, rtol=1e-8, atol=1e-10)
             share = (scores.argmax(dim=1).numpy() == features[f"labels_{split}"]).mean()

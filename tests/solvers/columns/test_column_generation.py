@@ -158,10 +158,13 @@ def test_torch_in_torch_out_and_the_same_numbers_twice():
         ({"tol": -1.0}, "tol must be > 0"),
         ({"starts": 0}, "starts must be from 1"),
         ({"loss": "cross_entropy"}, "take loss 'logistic'"),
-        ({"y": np.full(20, np.nan)}, "Y must be finite"),
+        ({"tol": 1.0}, "tol must be below 1"),
+        ({"y": np.full(20, np.nan)}, "y must be finite"),
+        ({"y": ["a"] * 20}, "y must be an array of real numbers"),
+        ({"U": np.ones((20, 3)) * 1j}, "U must be an array of real numbers"),
         ({"y": np.ones((20, 2))}, "one output"),
         ({"y": np.ones(19)}, "one row per sample"),
-        ({"U": np.ones(20)}, r"U \(n, r\+1\)"),
+        ({"U": np.ones(20)}, r"U must have shape \(n, r \+ 1\).*got \(20,\) and \(20,\)"),
     ],
 )
 def test_errors_say_what_is_wrong(change, words):
@@ -319,3 +322,28 @@ def test_what_is_stopped_early_says_how_far_it_is(monkeypatch):
     assert violation > 1e-3
     # Two digits are said, and the grid misses a kink by 1e-4 at most.
     assert said == pytest.approx(violation, rel=0.06, abs=1e-3)
+
+
+def test_on_a_design_of_zeros_no_neuron_does_anything():
+    y = np.arange(5.0)
+    solution = train_exact(np.zeros((5, 3)), y, 0.1)
+    assert solution.certificate.converged
+    assert solution.certificate.objective == (y**2).sum() / 2
+    assert not solution.weights.any()
+
+
+@pytest.mark.parametrize(
+    "given_as",
+    [
+        lambda U: U[::-1].copy()[::-1],
+        lambda U: U.astype(">f8"),
+        lambda U: U.astype(object),
+        lambda U: torch.tensor(U, requires_grad=True),
+    ],
+)
+def test_designs_of_any_kind_are_taken(given_as):
+    rng = np.random.default_rng(0)
+    U, y = whiten(rng.standard_normal((12, 2))).U, rng.standard_normal(12)
+    expected = train_exact(U, y, 0.3, starts=16).certificate.objective
+    found = train_exact(given_as(U), y, 0.3, starts=16).certificate
+    assert found.objective == pytest.approx(expected, rel=1e-12)

@@ -10,7 +10,7 @@ from scipy.optimize import nnls
 
 from convexbn import activation, certify, enumerate_arrangements, solve, solve_path, whiten
 from convexbn.programs.instances import make_program
-from convexbn.programs.relu_bn import formed
+from convexbn.programs.matrices import formed
 from convexbn.solvers.relu import proximal_newton
 from convexbn.solvers.relu.projections import Projections
 from convexbn.solvers.relu.proximal_step import Predictions, ProximalStep

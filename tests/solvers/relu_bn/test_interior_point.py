@@ -13,8 +13,8 @@ from instances import LOSS_VALUES, ConeProblem, cone_optimum, make_cones
 
 from convexbn import activation, certify, enumerate_arrangements, solve, solve_path, whiten
 from convexbn.programs.instances import make_program
+from convexbn.programs.matrices import formed
 from convexbn.programs.relu import ReLUProgram
-from convexbn.programs.relu_bn import formed
 from convexbn.solvers.relu_bn import interior_point
 from convexbn.solvers.relu_bn.central_path import Conditions, Point
 from convexbn.solvers.relu_bn.newton import NewtonSystem
@@ -100,12 +100,43 @@ def test_every_program_is_certified(model, seed, n, d, P, loss, share):
 
 
 @pytest.mark.parametrize(("loss", "seed"), [("logistic", 3), ("squared_hinge", 0)])
-def test_curved_losses_need_the_line_search(loss, seed):
-    """At small beta, full steps leave the central path for good and end uncertified."""
+def test_curved_losses_are_certified_at_small_beta(loss, seed):
     problem = make_cones("relu", seed, n=20, d=3, P=20, loss=loss, share=0.002)
     _, _, error = from_inside(with_matrices(problem))
     assert error <= 1e-6
     assert solved(problem).certificate.converged
+
+
+def all_patterns(seed, loss, n=9, d=2):
+    """Return normal data, all their arrangements and targets, and a beta that is too large."""
+    rng = np.random.default_rng(seed)
+    X, y = rng.standard_normal((n, d)), rng.standard_normal(n)
+    y = y if loss == "squared" else np.sign(y)
+    D = enumerate_arrangements(X)
+    gated = D.T[:, :, None] * X
+    pulls = np.einsum("n,pnd->pd", y, gated - gated.mean(1, keepdims=True))
+    return X, D, y, float(np.linalg.norm(pulls, axis=1).max())
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("share", [1e-2, 1e-4, 1e-6])
+def test_small_betas_are_certified_after_relu(loss, share):
+    """Multipliers are large there, shares of labels small, and the loss flat."""
+    for seed, n, d in [(0, 9, 2), (1, 7, 2), (2, 8, 3), (3, 6, 1)]:
+        X, D, y, top = all_patterns(seed, loss, n, d)
+        certificate = solve(X, D, y, share * top, model="relu_bn", loss=loss).certificate
+        assert certificate.converged, certificate
+        assert certificate.iterations <= 60
+
+
+@pytest.mark.parametrize("loss", ["logistic", "squared_hinge"])
+def test_optimum_over_some_patterns_is_that_of_another_method(loss):
+    X, D, y, top = all_patterns(4, loss)
+    problem = ConeProblem("relu_bn", X, D[:, ::2], y, 0.01 * top, None, loss)
+    certificate = solved(problem, tol=1e-8).certificate
+    assert certificate.converged
+    # Clarabel stops at gaps of 1e-8, of a loss of order 1.
+    assert certificate.objective == pytest.approx(cone_optimum(problem), rel=1e-6)
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -330,7 +361,7 @@ def test_newton_step_solves_the_linearized_conditions(model, loss):
     before = Conditions(program, point)
     step = NewtonSystem(before).step(0.5 * before.mu, None)
     part = 1e-6
-    after = Conditions(program, point.moved(step, part))
+    after = Conditions(program, point.moved(step, part, program))
     # The difference is of second order in the part.
     for name in ("residual_x", "residual_tau", "missing"):
         expected = (1 - part) * getattr(before, name)

@@ -74,9 +74,8 @@ def _trained(
     seeds = range(seed, seed + descent.trials)
     starts = [BNNetwork(1, width, 1, n, torch.Generator().manual_seed(s)) for s in seeds]
     done = descend(starts, X, y, settings["beta"], descent)
-    new, train = torch.as_tensor(grid), torch.as_tensor(X)
     tables = [
-        _table(descent.optimizer, grid, net.predict(new, net.statistics(train)), trial, objective)
+        _table(descent.optimizer, grid, net.predict(grid), trial, objective)
         for trial, (net, objective) in enumerate(zip(done.networks, done.objectives, strict=True))
     ]
     return pd.concat(tables)

@@ -28,8 +28,9 @@ from convexbn.networks.architectures import (
     GatedBNNetwork,
     affine_gates,
 )
+from convexbn.networks.interface import Network
 from convexbn.networks.recovery import recover_network
-from convexbn.networks.two_layer import BNNetwork, Network
+from convexbn.networks.two_layer import BNNetwork
 from convexbn.solvers import Solution, solve
 from convexbn.training.descent import Descent, Trials, descend
 from convexbn.whitening import Whitening, whiten
@@ -111,9 +112,9 @@ class OneVsAllGatedNetwork(GatedBNNetwork):
         self.register_buffer("serves", torch.nn.functional.one_hot(served, C).bool())
         self.output.data *= self.serves
 
-    def forward(self, X: torch.Tensor, statistics: tuple | None = None) -> torch.Tensor:
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
         """Return f(X), shape (n, C)."""
-        return self.hidden(X, statistics) @ (self.output * self.serves)
+        return self.hidden(X) @ (self.output * self.serves)
 
 
 def relu(entry: dict, seed: int) -> TrainingProblem:

@@ -22,9 +22,10 @@ from convexbn.experiments.theory.depth import draw_all
 from convexbn.experiments.theory.problems import LIMIT, TrainingProblem, make
 from convexbn.networks.architectures import DeepBNNetwork
 from convexbn.networks.closed_form import closed_form
+from convexbn.networks.interface import Network
 from convexbn.networks.objectives import network_objective
 from convexbn.networks.recovery import network_blocks
-from convexbn.networks.two_layer import BNNetwork, Network
+from convexbn.networks.two_layer import BNNetwork
 from convexbn.programs.certificates import certify
 from convexbn.solvers import solve
 from convexbn.training.descent import Descent, descend

@@ -27,14 +27,15 @@ from dataclasses import replace
 
 import torch
 
-from convexbn.arrangements.gates import activation
-from convexbn.inputs import ArrayLike, check_between, check_positive
-from convexbn.programs.certificates import referee
+from convexbn.arrangements.gates import active
+from convexbn.inputs import ArrayLike, as_tensor, check_between, check_tolerance
+from convexbn.programs.certificates import judged
 from convexbn.programs.gated import scaled_dual
 from convexbn.programs.instances import make_program
 from convexbn.programs.relu import ReLUProgram
 from convexbn.programs.solutions import Solution
 from convexbn.programs.terms import NewtonLoss, require
+from convexbn.programs.units import Units
 from convexbn.solvers.columns.found import Found
 from convexbn.solvers.columns.sliding import NeuronProblem, shrink, slide
 from convexbn.solvers.columns.sphere import search
@@ -112,24 +113,35 @@ def train_exact(
     TypeError
         If the loss lacks a method that the solver needs.
     """
-    check_positive("tol", tol)
+    check_tolerance(tol)
     check_between("starts", starts, 1, 10**6)
-    rows = torch.as_tensor(U, dtype=torch.float64, device=device)
+    rows, y = as_tensor("U", U, device=device), as_tensor("y", y)
+    _check_shapes(rows, y)
     any_pattern = torch.ones(*rows.shape[:-1], 1, dtype=torch.bool, device=rows.device)
     program = _program(rows, any_pattern, y, beta, loss)
     require(program.loss, NewtonLoss, "column generation")
-    problem = NeuronProblem(rows.flatten(0, -2), program.Y, program.beta, program.loss)
-    watch = Stopwatch()
-    found = _Generation(problem, tol, starts, seed, watch, callback or ignore).run()
-    W = found.weights
-    program = _program(rows, activation(rows, W.sum(0)), program.Y, beta, loss)
-    V = program.loss.negative_gradient(program.forward(program.blocks(W)), program.Y)
-    multipliers = _best_multipliers(program, V)
-    certificate = found.judged(referee(program, W, tol, multipliers=multipliers))
+    units, watch = Units.of(program), Stopwatch()
+    plain = units.taken_off(program)
+    problem = NeuronProblem(plain.U, plain.Y, plain.beta, plain.loss)
+    follow = _following(callback, units, float(beta))
+    found = _Generation(problem, tol, starts, seed, watch, follow).run()
+    W = units.put_on_weights(found.weights)
+    program = _program(rows, active(rows, W.sum(0)), program.Y, beta, loss)
+    multipliers = units.put_on_dual(_best_multipliers(units.taken_off(program), found.weights))
+    certificate = found.judged(judged(program, W, tol, multipliers=multipliers))
     certificate = replace(certificate, seconds=watch.seconds)
     logger.info("beta %.3g: %s", beta, certificate.reason)
     given = (W, multipliers) if torch.is_tensor(U) else (W.cpu().numpy(), multipliers.cpu().numpy())
     return Solution(given[0], certificate, float(beta), "relu", loss, multipliers=given[1])
+
+
+def _check_shapes(U: torch.Tensor, y: torch.Tensor) -> None:
+    if U.ndim not in (2, 3) or 0 in U.shape or y.shape not in ((U.shape[-2],), (U.shape[-2], 1)):
+        raise ValueError(
+            "U must have shape (n, r + 1), or (K, n, r + 1) in patches, and y (n,) or (n, 1): one "
+            f"row per sample and one output, got {tuple(U.shape)} and {tuple(y.shape)}; train "
+            "several outputs one by one"
+        )
 
 
 def _program(U, D, y, beta, loss) -> ReLUProgram:
@@ -139,8 +151,19 @@ def _program(U, D, y, beta, loss) -> ReLUProgram:
     return program
 
 
-def _best_multipliers(program: ReLUProgram, V: torch.Tensor) -> torch.Tensor:
-    """Return the multipliers (2, P, h) with the least dual norms: the best neuron of each cone."""
+def _following(callback: Callback | None, units: Units, beta: float) -> Callback:
+    """Return the callback of a problem without units that hands on snapshots in its units."""
+    if callback is None:
+        return ignore
+    return lambda snapshot: callback(snapshot.in_units(units, beta))
+
+
+def _best_multipliers(program: ReLUProgram, W: torch.Tensor) -> torch.Tensor:
+    """Return the multipliers (2, P, h) with the least dual norms at weights W (2, p, P).
+
+    They are those of the best neuron of each cone.
+    """
+    V = program.loss.negative_gradient(program.forward(program.blocks(W)), program.Y)
     cones, Z = Projections(program), program.adjoint(V).flatten(0, 1)
     cones(Z, torch.arange(len(Z), device=Z.device), 0.0)
     return cones.multipliers()

@@ -101,14 +101,19 @@ def search(
 
 def _starts(rows, starts, generator, known):
     """Return unit vectors (S, p): random ones, rows of the design, known ones and near these."""
-    drawn = {"generator": generator, "device": "cpu"}
-    noise = torch.randn(2 * starts, rows.shape[1], dtype=rows.dtype, **drawn)
+    noise = torch.randn(
+        2 * starts, rows.shape[1], generator=generator, dtype=rows.dtype, device="cpu"
+    )
     noise = _units(noise.to(rows))
-    picked = torch.randperm(len(rows), **drawn)[: (starts + 1) // 2].to(rows.device)
+    picked = torch.randperm(len(rows), generator=generator, device="cpu")[: (starts + 1) // 2].to(
+        rows.device
+    )
     side = noise[: len(picked), :1].sign()
     parts = [noise[:starts], side * rows[picked], known]
     if len(known):
-        which = torch.randint(len(known), (starts,), **drawn).to(rows.device)
+        which = torch.randint(len(known), (starts,), generator=generator, device="cpu").to(
+            rows.device
+        )
         parts.append(_units(known)[which] + _NEAR * noise[starts:])
     return _units(torch.cat(parts))
 
@@ -172,7 +177,9 @@ def _newton(rows, v, S, softness):
     soft, slope, bend = soft_relu(rows @ S.T, softness)
     h = S.square().sum(1) / 2 - (v * soft).sum(0)
     gradient = S - (v * slope).T @ rows
-    matrix = torch.eye(S.shape[1], dtype=S.dtype, device=S.device) + grams(rows, (-v).clamp_min(0) * bend)
+    matrix = torch.eye(S.shape[1], dtype=S.dtype, device=S.device) + grams(
+        rows, (-v).clamp_min(0) * bend
+    )
     step = torch.cholesky_solve(gradient[..., None], torch.linalg.cholesky(matrix))[..., 0]
     fall, length = (step * gradient).sum(1), torch.ones_like(h)
     for _ in range(_HALVINGS):

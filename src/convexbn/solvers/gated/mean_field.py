@@ -53,8 +53,9 @@ class Spectrum:
 def _is_orthonormal(U: Tensor) -> bool:
     """Return whether `U^T U = I`, judged by a few random vectors."""
     generator = torch.Generator("cpu").manual_seed(0)
-    shape, dtype = (U.shape[1], _PROBES), torch.float32
-    x = torch.randn(shape, generator=generator, dtype=dtype, device="cpu").to(U)
+    x = torch.randn(U.shape[1], _PROBES, generator=generator, dtype=torch.float32, device="cpu").to(
+        U
+    )
     distance = torch.linalg.matrix_norm(U.T @ (U @ x) - x)
     return bool(distance <= _ORTHONORMAL * torch.linalg.matrix_norm(x))
 

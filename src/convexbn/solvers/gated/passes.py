@@ -40,7 +40,7 @@ class Passes:
         self.program, self.norm = program, norm_bound(program)
         self.rounded = replace(program, U=program.U.float())
         self.spectrum = Spectrum.of(self.rounded)
-        self.open_share = (program.D.sum(dim=0) / len(program.D)).float()
+        self.open_share = program.D.sum(dim=0, dtype=torch.float32) / len(program.D)
 
     def _of(self, D: Tensor | None, dtype: torch.dtype) -> GatedProgram:
         program = self.program if dtype == torch.float64 else self.rounded

@@ -78,7 +78,7 @@ class Projections:
 def gram(normals: Tensor, used: Tensor) -> Tensor:
     """Return the Gram matrices (k, p, p) of normals, the identity where they are not used."""
     products = normals @ normals.mT
-    products.diagonal(dim1=1, dim2=2).add_(torch.where(used, _RIDGE, 1.0))
+    products.diagonal(dim1=1, dim2=2).add_(torch.where(used, products.new_tensor(_RIDGE), 1.0))
     return products
 
 

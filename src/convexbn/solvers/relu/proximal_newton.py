@@ -79,8 +79,8 @@ def minimize(
     )
     stopped = run(search, stopping, watch, callback)
     x, multipliers = search.best
-    x = sparsest(program, x, multipliers, tol) if stopping.least <= tol else x
     witness = {"multipliers": multipliers}
+    x = sparsest(program, x, witness, tol) if stopping.least <= tol else x
     return Result(program.weights(x), witness, search.iterations, stopped, state)
 
 

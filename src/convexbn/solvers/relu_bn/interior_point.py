@@ -1,15 +1,14 @@
-"""A primal-dual interior-point method for the exact programs of :mod:`convexbn.programs.relu_bn`.
+"""A primal-dual interior-point method for exact programs with their matrices.
 
 Mehrotra's predictor and corrector, with a line search that keeps the iterates near the central
-path: residuals may not outgrow mu. For the squared loss they never do; for others a full step can
-be too long.
+path: residuals may not outgrow mu. Those of linear conditions never do, but for rounding; the
+logistic loss is not linear, and there a full step can be too long.
 """
 
 import torch
 
 from convexbn.programs.certificates import relative_gap
-from convexbn.programs.relu_bn import ReLUBNProgram
-from convexbn.programs.terms import CentralPathLoss, require
+from convexbn.programs.matrices import MatrixProgram
 from convexbn.solvers.relu_bn.central_path import Conditions, Point
 from convexbn.solvers.relu_bn.newton import NewtonSystem
 from convexbn.solvers.snapshots import Callback, Snapshot, Stopwatch
@@ -25,7 +24,7 @@ _PATIENCE = 60  # iterations without progress that exhaust the precision
 
 
 def minimize(
-    program: ReLUBNProgram,
+    program: MatrixProgram,
     start: Result | None = None,
     *,
     tol: float,
@@ -37,7 +36,7 @@ def minimize(
 
     Parameters
     ----------
-    program : ReLUBNProgram
+    program : MatrixProgram
     start : Result, optional
         Not used: an interior-point method starts inside the cones, and a solution is not inside.
     tol : float
@@ -50,10 +49,9 @@ def minimize(
     Returns
     -------
     Result
-        Weights (2, p, P), as sparse as the tolerance allows where it is met, and `multipliers`
-        (2, P, h) of the constraints.
+        Weights (2, p, P), as sparse as the tolerance allows where it is met, `multipliers`
+        (2, P, h) of the constraints and the `dual` variable (n, 1).
     """
-    require(program.loss, CentralPathLoss, "the interior-point method of model 'relu_bn'")
     search = CentralPath(program.reduced())
     # Below the tolerance it goes on for as long as that helps: making the solution sparse costs
     # some of the gap, and a point that only just meets the tolerance would have to stay dense.
@@ -61,16 +59,16 @@ def minimize(
         max_iterations, _PROGRESS, _PATIENCE, tol / _ROOM, tol, patience_within=_PATIENCE_WITHIN
     )
     stopped = run(search, stopping, watch, callback)
-    multipliers = program.all_multipliers(search.best.lam)
-    x = search.best.x
-    x = sparsest(program, x, multipliers, tol) if stopping.least <= tol else x
-    return Result(program.weights(x), {"multipliers": multipliers}, search.iterations, stopped)
+    x, lam, V = search.best.x, search.best.lam, search.best.V
+    witness = {"multipliers": program.all_multipliers(lam), "dual": V}
+    x = sparsest(program, x, witness, tol) if stopping.least <= tol else x
+    return Result(program.weights(x), witness, search.iterations, stopped)
 
 
 class CentralPath(Search):
     """The iterates near the central path of a program, and the best of them."""
 
-    def __init__(self, program: ReLUBNProgram):
+    def __init__(self, program: MatrixProgram):
         self.program = program
         self.here = Conditions(program, Point.start(program))
         self.best, self.limit = self.here.point, _IMBALANCE * self.here.imbalance
@@ -79,7 +77,7 @@ class CentralPath(Search):
         """Judge the point; return the larger of relative gap and violation."""
         point = self.here.point
         self.weights = self.program.weights(point.x)
-        objective, dual, violation = self.program.judge(self.weights, point.lam)
+        objective, dual, violation = self.program.judge(self.weights, point.lam, point.V)
         self.bounds = objective, dual
         return max(relative_gap(*self.bounds), violation)
 
@@ -124,7 +122,9 @@ def iterate(here: Conditions, limit: float) -> Conditions:
     for step, halvings in _steps(system, here.mu):
         length = min(1.0, _TO_THE_BOUNDARY * system.longest(step))
         for halving in range(halvings):
-            there = Conditions(here.program, here.point.moved(step, length / 2**halving))
+            there = Conditions(
+                here.program, here.point.moved(step, length / 2**halving, here.program)
+            )
             if there.imbalance <= limit:
                 return there
     return there

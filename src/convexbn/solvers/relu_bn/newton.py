@@ -2,8 +2,9 @@
 
 After Vandenberghe, "The CVXOPT linear and quadratic cone program solvers" (2010). Only the loss
 couples the blocks: the matrix is `B + A^T L'' A`, B block diagonal, and Woodbury's identity solves
-it with 2 P factorizations of size p and one of size n. Some steps of iterative refinement recover
-the digits that the identity loses when the terms of B differ by many orders of magnitude.
+it with 2 P factorizations of size p and one of size n. Some steps of iterative refinement, on the
+conditions themselves, recover the digits that it loses when the terms of B differ by many orders of
+magnitude.
 """
 
 import torch
@@ -22,7 +23,7 @@ class NewtonSystem:
         self.program, self.point = conditions.program, conditions.point
         self.conditions = conditions
         self.scaling = Scaling(conditions.sigma, conditions.point.omega)
-        self.root = conditions.hessian.sqrt()  # (n, 1)
+        self.root = conditions.compliance.rsqrt()  # (n, 1)
         self.factors = self._factors()
         self.coupling = torch.linalg.cholesky(self._coupling())
 
@@ -40,7 +41,7 @@ class NewtonSystem:
         e = rest / squares.sqrt().clamp_min(torch.finfo(rest.dtype).tiny)
         # 1 - sqrt(1 - share), share = 2 squares / (1 + 2 squares)
         drop = 1 - (1 + 2 * squares).rsqrt()
-        identity = torch.eye(rest.shape[-1]).to(rest)
+        identity = torch.eye(rest.shape[-1], dtype=rest.dtype, device=rest.device)
         root = (identity - (drop * e)[..., :, None] * e[..., None, :]) / scaling.size[..., None]
         if program.basis is not None:
             root = root * program.basis.normed[:, None, :]
@@ -54,7 +55,9 @@ class NewtonSystem:
         inverse = torch.cholesky_inverse(self.factors, upper=True).sum(dim=0)
         columns = A.transpose(0, 1).flatten(1)  # (n, P p)
         M = (A @ inverse).transpose(0, 1).flatten(1) @ columns.T
-        return torch.eye(len(M)).to(M) + self.root * M * self.root.T
+        M = self.root * M * self.root.T
+        M.diagonal().add_(1)
+        return M
 
     def step(self, mu: float, predictor: Point | None) -> Point:
         """Return the Newton step towards products mu of the complements.
@@ -69,14 +72,47 @@ class NewtonSystem:
             primal = scaling.shrink(predictor.sigma(program))
             cone = cone - product(primal, scaling.stretch(predictor.omega))
             products = products - predictor.c * predictor.lam
-        pull = scaling.shrink(divided(cone, scaling.middle))
-        push = (products - point.lam * self.conditions.missing) / point.c
-        right = program.normed(pull[..., 1:]) + program.forces(push) - self.conditions.residual_x
-        tau, x = self._solve(pull[..., :1] - self.conditions.residual_tau, right)
-        c = program.all_activations(x) + self.conditions.missing
+        targets = (
+            scaling.shrink(divided(cone, scaling.middle)),
+            products,
+            self._slack(mu, predictor),
+        )
+        tau, x = torch.zeros_like(point.tau), torch.zeros_like(point.x)
+        step = self._completed(tau, x, *targets)
+        for _ in range(1 + _REFINEMENTS):
+            more_tau, more_x = self._solve(*self._unbalanced(step))
+            tau, x = tau + more_tau, x + more_x
+            step = self._completed(tau, x, *targets)
+        return step
+
+    def _completed(
+        self, tau: Tensor, x: Tensor, pull: Tensor, products: Tensor, slack: Tensor
+    ) -> Point:
+        """Return the step of which tau and x are parts; the others follow from these."""
+        program, point, conditions = self.program, self.point, self.conditions
+        c = program.all_activations(x) + conditions.missing
         lam = (products - point.lam * c) / point.c
         sigma = torch.cat([tau, program.normed(x)], dim=-1)
-        return Point(tau, x, c, lam, pull - scaling.shrink(scaling.shrink(sigma)))
+        omega = pull - self.scaling.shrink(self.scaling.shrink(sigma))
+        missing = conditions.residual_F - program.Y * slack + program.forward(x)
+        V = -(self.root**2) * missing
+        w = slack - point.w * V / point.V if conditions.loss.slack else slack
+        return Point(tau, x, c, lam, omega, V, w)
+
+    def _unbalanced(self, step: Point) -> tuple[Tensor, Tensor]:
+        """Return minus what a step leaves of the first condition, in tau and in x."""
+        program, conditions = self.program, self.conditions
+        tau = step.omega[..., :1] - conditions.residual_tau
+        rest = program.normed(step.omega[..., 1:]) + program.forces(step.lam)
+        return tau, rest + program.adjoint(step.V) - conditions.residual_x
+
+    def _slack(self, mu: float, predictor: Point | None) -> Tensor:
+        """Return the change of the slacks for a V that stays, shape (n, 1)."""
+        point, Y = self.point, self.program.Y
+        if not self.conditions.loss.slack:
+            return torch.zeros_like(Y)
+        second = 0 if predictor is None else Y * predictor.V * predictor.w
+        return (mu - second) / (Y * point.V) - point.w
 
     def _solve(self, right_tau: Tensor, right_x: Tensor) -> tuple[Tensor, Tensor]:
         """Solve the Newton system, tau eliminated, by Woodbury's identity."""
@@ -86,15 +122,8 @@ class NewtonSystem:
         slope = 2 * first / corner * rest  # minus the border over the corner of the matrix
         right = right_x + slope * right_tau
         x = self._by_woodbury(right)
-        for _ in range(_REFINEMENTS):
-            x = x + self._by_woodbury(right - self._applied(x))
         tau = self.scaling.size**2 / corner * right_tau + (slope * x).sum(-1, keepdim=True)
         return tau, x
-
-    def _applied(self, x: Tensor) -> Tensor:
-        """Return the Newton matrix times x."""
-        Bx = (self.factors.mT @ (self.factors @ x[..., None]))[..., 0]
-        return Bx + self.program.adjoint(self.root**2 * self.program.forward(x))
 
     def _by_woodbury(self, right: Tensor) -> Tensor:
         F = self.root * self.program.forward(self._by_blocks(right))
@@ -107,10 +136,13 @@ class NewtonSystem:
     def longest(self, step: Point) -> float:
         """Return the length at which a step first leaves a cone."""
         scaling, point = self.scaling, self.point
-        rates = (
+        rates = [
             scaling.rate(scaling.shrink(step.sigma(self.program))),
             scaling.rate(scaling.stretch(step.omega)),
             (-step.c / point.c).max(),
             (-step.lam / point.lam).max(),
-        )
+            self.conditions.loss.rate(point.V, step.V, self.program.Y),
+        ]
+        if self.conditions.loss.slack:
+            rates.append((-step.w / point.w).max())
         return 1 / max(float(torch.stack(rates).max()), 1e-300)

@@ -41,13 +41,14 @@ def table(
         Columns dataset, method, test_accuracy, source.
     dataset : str
     """
+    known = runs["dataset"].unique()
     runs = selection.candidates(runs[runs["dataset"] == dataset])
     parts = [_against_time(row, convex, sgd) for row in selection.methods(runs).itertuples()]
     by = ["method", "beta"]
     betas = selection.summarize(selection.select(runs, by), by)
     betas = betas.assign(panel="beta", x=betas["beta"])
     parts += [betas, _diverged(runs, betas)]
-    parts += [methods.published(published, dataset).assign(panel="published")]
+    parts += [methods.published(published, dataset, known).assign(panel="published")]
     names = {"test_accuracy_mean": "mean", "test_accuracy_std": "std", "test_accuracy": "mean"}
     parts = [part.rename(columns=names).reindex(columns=COLUMNS) for part in parts if len(part)]
     return pd.concat(parts, ignore_index=True)

@@ -50,6 +50,7 @@ def table(runs: pd.DataFrame, published: pd.DataFrame, dataset: str) -> pd.DataF
     ValueError
         If the dataset has no convex run.
     """
+    known = runs["dataset"].unique()
     runs = runs[runs["dataset"] == dataset]
     by = ["method", "rank"]
     sharp = runs[runs["filter_kind"] == ""]  # a filter keeps every rank
@@ -57,7 +58,7 @@ def table(runs: pd.DataFrame, published: pd.DataFrame, dataset: str) -> pd.DataF
     betas = programs.groupby(by)["beta"].first().reset_index()
     programs = selection.summarize(programs, by).merge(betas).sort_values(["rank", "method"])
     networks = selection.methods(runs[runs["method"].isin(NETWORKS)])
-    entered = methods.published(published, dataset)
+    entered = methods.published(published, dataset, known)
     entered = entered.rename(columns={"test_accuracy": "test_accuracy_mean"})
     kinds = zip(KINDS, (programs, networks, entered), strict=True)
     parts = [part.assign(kind=kind) for kind, part in kinds if len(part)]

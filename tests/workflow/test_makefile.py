@@ -1,0 +1,65 @@
+"""The Makefile in any folder, with any name of a config, and with a stranger's variables set."""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+from workflow_runs import ROOT
+
+# Stands in for the environment's interpreter: says what it is asked, and in which surroundings.
+PYTHON = """#!/bin/sh
+echo "asked:$(printf ' [%s]' "$@")"
+env | grep -E '^(PYTHONPATH|PYTHONHOME|SNAKEMAKE_PROFILE|CIFAR_DIR)=' || true
+"""
+FOLDERS = ["my repo", "it's", "a#b", "do$HOME", 'q"uote', "a;b&c(d)", "größe"]
+
+
+@pytest.fixture(params=FOLDERS)
+def project(request, tmp_path):
+    folder = tmp_path / request.param
+    (folder / ".venv" / "bin").mkdir(parents=True)
+    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+        shutil.copy(ROOT / name, folder / name)
+    (folder / ".venv" / "bin" / "python").write_text(PYTHON)
+    (folder / ".venv" / "bin" / "python").chmod(0o755)
+    (folder / ".venv" / "installed").write_text("")
+    return folder
+
+
+def make(folder, *words, **environment):
+    """Run make and return what it printed."""
+    run = subprocess.run(
+        ["make", *words],
+        cwd=folder,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return run.stdout
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "my x.yaml", "it's.yaml", "a#b;c&d.yaml"])
+def test_a_config_may_have_any_name(name, project):
+    said = make(project, "--silent", "reproduce", f"CONFIG=config/{name}")
+    assert f"[-m] [snakemake] [--cores] [2] [--configfile] [config/{name}] [--workflow-pro" in said
+    assert f"Figures and tables of config/{name} are up to date." in said
+
+
+def test_a_dollar_is_a_dollar(project):
+    assert "[config/$x.yaml]" in make(project, "reproduce", CONFIG="config/$x.yaml")
+
+
+@pytest.mark.parametrize("goal", ["test", "lint", "figures", "report", "unlock"])
+def test_every_goal_runs_the_environment_s_python(goal, project):
+    assert "asked: [-m]" in make(project, "--silent", goal)
+
+
+def test_variables_of_other_projects_stay_outside(project):
+    """A package of the same name, or the profile of a cluster; but CIFAR_DIR is for us."""
+    others = {"PYTHONPATH": "/other", "PYTHONHOME": "/other", "SNAKEMAKE_PROFILE": "cluster"}
+    said = make(project, "reproduce", **others, CIFAR_DIR="/data/my cifar").splitlines()
+    assert "CIFAR_DIR=/data/my cifar" in said
+    assert f"PYTHONPATH={project}/src" in said  # also after the project was moved
+    assert not [line for line in said if line.startswith(("PYTHONHOME=", "SNAKEMAKE_PROFILE="))]
