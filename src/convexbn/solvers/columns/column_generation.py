@@ -127,7 +127,8 @@ def train_exact(
     found = _Generation(problem, tol, starts, seed, watch, follow).run()
     W = units.put_on_weights(found.weights)
     program = _program(rows, active(rows, W.sum(0)), program.Y, beta, loss)
-    multipliers = units.put_on_dual(_best_multipliers(units.taken_off(program), found.weights))
+    V = problem.residual(found.S, found.signs)
+    multipliers = units.put_on_dual(_best_multipliers(units.taken_off(program), V))
     certificate = found.judged(judged(program, W, tol, multipliers=multipliers))
     certificate = replace(certificate, seconds=watch.seconds)
     logger.info("beta %.3g: %s", beta, certificate.reason)
@@ -158,12 +159,8 @@ def _following(callback: Callback | None, units: Units, beta: float) -> Callback
     return lambda snapshot: callback(snapshot.in_units(units, beta))
 
 
-def _best_multipliers(program: ReLUProgram, W: torch.Tensor) -> torch.Tensor:
-    """Return the multipliers (2, P, h) with the least dual norms at weights W (2, p, P).
-
-    They are those of the best neuron of each cone.
-    """
-    V = program.loss.negative_gradient(program.forward(program.blocks(W)), program.Y)
+def _best_multipliers(program: ReLUProgram, V: torch.Tensor) -> torch.Tensor:
+    """Return the multipliers (2, P, h) with the least dual norms: the best neuron of each cone."""
     cones, Z = Projections(program), program.adjoint(V).flatten(0, 1)
     cones(Z, torch.arange(len(Z), device=Z.device), 0.0)
     return cones.multipliers()
