@@ -347,3 +347,24 @@ def test_designs_of_any_kind_are_taken(given_as):
     expected = train_exact(U, y, 0.3, starts=16).certificate.objective
     found = train_exact(given_as(U), y, 0.3, starts=16).certificate
     assert found.objective == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("unit", [1e-100, 1e-20, 1e15, 1e150])
+def test_units_of_design_and_targets_change_nothing(unit):
+    rng = np.random.default_rng(0)
+    U, y, beta = whiten(rng.standard_normal((20, 2))).U, rng.standard_normal(20), 0.3
+    expected = train_exact(U, y, beta, starts=32).certificate
+    seen = []
+    found = train_exact(unit * U, y, unit * beta, starts=32, callback=seen.append).certificate
+    assert found.converged
+    assert found.objective == pytest.approx(expected.objective, rel=2e-6)
+    assert seen[-1].objective == pytest.approx(found.objective)
+    found = train_exact(U, unit * y, unit * beta, starts=32).certificate
+    assert found.converged
+    assert found.objective / unit / unit == pytest.approx(expected.objective, rel=2e-6)
+
+
+def test_a_design_of_zeros_has_no_neurons():
+    solution = train_exact(np.zeros((4, 2)), np.array([1.0, -1, 2, 3]), 0.1)
+    assert solution.certificate.converged
+    assert not solution.weights.any()

@@ -522,3 +522,41 @@ def test_few_rounds_are_enough_for_patches():
     certificate = solve(U, D, rng.choice([-1.0, 1.0], 60), 1e-2, loss="logistic").certificate
     assert certificate.converged
     assert certificate.iterations < 60
+
+
+@pytest.mark.parametrize("share", [1e-10, 1e-6, 1e-3])
+@pytest.mark.parametrize("P", [1, 3])
+def test_open_gates_are_certified_at_small_beta(share, P):
+    """Where every gate is open, the mean field is exact and its start has nothing to look for."""
+    U, y = np.ones((4, 1)), np.array([1.0, -1, 1, 1])
+    found = solve(U, np.ones((4, P), bool), y, 2 * share).certificate
+    assert found.converged
+    assert found.objective == pytest.approx(1.5 + share, rel=2e-6)  # the mean of y is 1/2
+
+
+@pytest.mark.parametrize("share", [1e-10, 1e-7, 1e-5])
+def test_few_gates_are_certified_at_small_beta(share):
+    for seed, P in ((0, 1), (1, 4), (2, 6)):
+        problem = instances.make(seed, n=20, d=3, P=P, C=1, share=share)
+        assert solve(*problem.data).certificate.converged
+
+
+@pytest.mark.parametrize("unit", [1e-100, 1e-20, 1e20, 1e150])
+def test_units_of_design_and_targets_change_nothing(unit):
+    problem = instances.make(4, C=1)
+    expected = solve(*problem.data).certificate.objective
+    U, D, Y, beta = problem.data
+    found = solve(unit * U, D, Y, unit * beta).certificate
+    assert found.converged
+    assert found.objective == pytest.approx(expected, rel=2e-6)
+    found = solve(U, D, unit * Y, unit * beta).certificate
+    assert found.converged
+    assert found.objective / unit / unit == pytest.approx(expected, rel=2e-6)
+
+
+@pytest.mark.parametrize("loss", ["squared", "logistic"])
+def test_a_design_of_zeros_has_zero_weights(loss):
+    U, D = np.zeros((4, 2)), np.ones((4, 3), bool)
+    solution = solve(U, D, np.array([1.0, -1, 1, -1]), 0.1, loss=loss)
+    assert solution.certificate.converged
+    assert not solution.weights.any()

@@ -29,12 +29,13 @@ import torch
 
 from convexbn.arrangements.gates import active
 from convexbn.inputs import ArrayLike, as_tensor, check_between, check_tolerance
-from convexbn.programs.certificates import referee
+from convexbn.programs.certificates import judged
 from convexbn.programs.gated import scaled_dual
 from convexbn.programs.instances import make_program
 from convexbn.programs.relu import ReLUProgram
 from convexbn.programs.solutions import Solution
 from convexbn.programs.terms import NewtonLoss, require
+from convexbn.programs.units import Units
 from convexbn.solvers.columns.found import Found
 from convexbn.solvers.columns.sliding import NeuronProblem, shrink, slide
 from convexbn.solvers.columns.sphere import search
@@ -119,14 +120,16 @@ def train_exact(
     any_pattern = torch.ones(*rows.shape[:-1], 1, dtype=torch.bool, device=rows.device)
     program = _program(rows, any_pattern, y, beta, loss)
     require(program.loss, NewtonLoss, "column generation")
-    problem = NeuronProblem(rows.flatten(0, -2), program.Y, program.beta, program.loss)
-    watch = Stopwatch()
-    found = _Generation(problem, tol, starts, seed, watch, callback or ignore).run()
-    W = found.weights
+    units, watch = Units.of(program), Stopwatch()
+    plain = units.taken_off(program)
+    problem = NeuronProblem(plain.U, plain.Y, plain.beta, plain.loss)
+    follow = _following(callback, units, float(beta))
+    found = _Generation(problem, tol, starts, seed, watch, follow).run()
+    W = units.put_on_weights(found.weights)
     program = _program(rows, active(rows, W.sum(0)), program.Y, beta, loss)
-    V = program.loss.negative_gradient(program.forward(program.blocks(W)), program.Y)
-    multipliers = _best_multipliers(program, V)
-    certificate = found.judged(referee(program, W, tol, multipliers=multipliers))
+    V = problem.residual(found.S, found.signs)
+    multipliers = units.put_on_dual(_best_multipliers(units.taken_off(program), V))
+    certificate = found.judged(judged(program, W, tol, multipliers=multipliers))
     certificate = replace(certificate, seconds=watch.seconds)
     logger.info("beta %.3g: %s", beta, certificate.reason)
     given = (W, multipliers) if torch.is_tensor(U) else (W.cpu().numpy(), multipliers.cpu().numpy())
@@ -147,6 +150,13 @@ def _program(U, D, y, beta, loss) -> ReLUProgram:
     program = make_program(U, D, y, beta, model="relu", loss=loss, penalty="group")
     assert isinstance(program, ReLUProgram)
     return program
+
+
+def _following(callback: Callback | None, units: Units, beta: float) -> Callback:
+    """Return the callback of a problem without units that hands on snapshots in its units."""
+    if callback is None:
+        return ignore
+    return lambda snapshot: callback(snapshot.in_units(units, beta))
 
 
 def _best_multipliers(program: ReLUProgram, V: torch.Tensor) -> torch.Tensor:

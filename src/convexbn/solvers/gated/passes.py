@@ -128,9 +128,8 @@ def norm_bound(program: GatedProgram | ReLUProgram) -> float:
     The bound is exact where the columns of U are few, or orthonormal up to a factor.
     """
     generator = torch.Generator("cpu").manual_seed(0)
-    x = torch.randn(program.U.shape[1], generator=generator, dtype=torch.float64, device="cpu").to(
-        program.U
-    )
+    p, dtype = program.U.shape[1], torch.float64
+    x = torch.randn(p, generator=generator, dtype=dtype, device="cpu").to(program.U)
     image = program.U.T @ (program.U @ x)
     size = float(torch.linalg.vector_norm(image) / torch.linalg.vector_norm(x))
     if float(torch.linalg.vector_norm(image - size * x)) > 1e-6 * float(x.norm()) * size:
