@@ -40,7 +40,7 @@ from convexbn.solvers.columns.found import Found
 from convexbn.solvers.columns.sliding import NeuronProblem, shrink, slide
 from convexbn.solvers.columns.sphere import search
 from convexbn.solvers.relu.projections import Projections
-from convexbn.solvers.snapshots import Callback, Snapshot, Stopwatch, ignore
+from convexbn.solvers.snapshots import Callback, Snapshot, Stopwatch, following
 from convexbn.solvers.sparsity import merged
 
 logger = logging.getLogger(__name__)
@@ -123,7 +123,7 @@ def train_exact(
     units, watch = Units.of(program), Stopwatch()
     plain = units.taken_off(program)
     problem = NeuronProblem(plain.U, plain.Y, plain.beta, plain.loss)
-    follow = _following(callback, units, float(beta))
+    follow = following(callback, units, float(beta))
     found = _Generation(problem, tol, starts, seed, watch, follow).run()
     W = units.put_on_weights(found.weights)
     program = _program(rows, active(rows, W.sum(0)), program.Y, beta, loss)
@@ -150,13 +150,6 @@ def _program(U, D, y, beta, loss) -> ReLUProgram:
     program = make_program(U, D, y, beta, model="relu", loss=loss, penalty="group")
     assert isinstance(program, ReLUProgram)
     return program
-
-
-def _following(callback: Callback | None, units: Units, beta: float) -> Callback:
-    """Return the callback of a problem without units that hands on snapshots in its units."""
-    if callback is None:
-        return ignore
-    return lambda snapshot: callback(snapshot.in_units(units, beta))
 
 
 def _best_multipliers(program: ReLUProgram, V: torch.Tensor) -> torch.Tensor:
