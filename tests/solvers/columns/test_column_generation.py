@@ -309,6 +309,7 @@ def test_soft_relu_is_one_with_its_derivatives():
 def test_what_is_stopped_early_says_how_far_it_is(monkeypatch):
     """After two rounds: not converged, and the violation is that of a fine grid on the circle."""
     monkeypatch.setattr(column_generation, "_ROUNDS", 2)
+    monkeypatch.setattr(column_generation, "_POLISHINGS", 0)
     U, y = random_data(12, n=12, d=1)
     beta = weight_decay(U, y, 0.1)
     solution = train_exact(U, y, beta, **SOME)
@@ -368,3 +369,17 @@ def test_a_design_of_zeros_has_no_neurons():
     solution = train_exact(np.zeros((4, 2)), np.array([1.0, -1, 2, 3]), 0.1)
     assert solution.certificate.converged
     assert not solution.weights.any()
+
+
+@pytest.mark.parametrize(("n", "r", "share"), [(12, 1, 1e-3), (8, 2, 1e-4)])
+def test_small_betas_end_on_the_cones_of_the_neurons(n, r, share):
+    """The rounded ReLU is too coarse for them: sliding alone ends at gaps of 5e-6 to 5e-4."""
+    rng = np.random.default_rng(n)
+    U, y = whiten(rng.standard_normal((n, r))).U, rng.standard_normal(n)
+    D = enumerate_arrangements(U)
+    beta = share * max(np.linalg.norm(U.T @ (d * y)) for d in D.T)
+    found = train_exact(U, y, beta, starts=64)
+    assert found.certificate.converged, found.certificate
+    optimum = solve(U, D, y, beta, model="relu").certificate
+    assert found.certificate.objective <= optimum.objective * (1 + 1e-6)
+    assert found.certificate.objective >= optimum.dual_objective

@@ -12,7 +12,10 @@ networks"), and moved (Denoyelle et al. 2019, the sliding Frank-Wolfe algorithm)
 2. a lasso gives all neurons their lengths, and drops some;
 3. all neurons slide to a joint optimum (:mod:`convexbn.solvers.columns.sliding`) with the kinks of
    the ReLU rounded off, less and less as fewer violators are found;
-4. neurons that became parallel are merged, and neurons that became zero dropped.
+4. neurons that became parallel are merged, and neurons that became zero dropped;
+5. where that ends short of the tolerance, as it does for a small beta, the neurons are moved to the
+   optimum of the exact program over the cones of their own patterns, which has no kinks
+   (:mod:`convexbn.solvers.relu`), and the search adds cones.
 
 The objective of the result is an upper bound of the optimum. Scaled by the largest
 `|v^T relu(U w)|`, v is a dual point, whose value is a lower bound *if* the search found the
@@ -39,9 +42,11 @@ from convexbn.programs.units import Units
 from convexbn.solvers.columns.found import Found
 from convexbn.solvers.columns.sliding import NeuronProblem, shrink, slide
 from convexbn.solvers.columns.sphere import search
+from convexbn.solvers.relu import proximal_newton
 from convexbn.solvers.relu.projections import Projections
-from convexbn.solvers.snapshots import Callback, Snapshot, Stopwatch, following
+from convexbn.solvers.snapshots import Callback, Snapshot, Stopwatch, following, ignore
 from convexbn.solvers.sparsity import merged
+from convexbn.solvers.stopping import Result
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +58,8 @@ _POOL = 256  # candidates that are starts of later searches
 _CONFIRMATIONS = 2  # further searches that have to find nothing before the solve ends
 _MORE = 4  # times as many starts in the confirmations
 _ROUNDS = 200
+_POLISHINGS = 30  # rounds on the neurons' own cones
+_STEPS = 2000  # of Newton's method in each
 _PROGRESS = 1e-2  # fall of the objective that is worth another round, relative to the rounding
 _ROOM = 1e-3  # rise of the objective for fewer neurons, likewise
 _ZERO = 1e-9  # length of a neuron, relative to the longest
@@ -204,8 +211,36 @@ class _Generation:
                 S, signs = self._merged(S, signs, _ROOM * softness)
         # The last neurons need not be the best: merging may raise the objective a little.
         best = min(seen, key=lambda found: found.objective)
-        final = self._searched(best.S, best.signs, best.rounds, 0.0, self.tol)[0]
+        final, candidates = self._searched(best.S, best.signs, best.rounds, 0.0, self.tol)
+        for _ in range(_POLISHINGS):
+            if final.stopped:
+                return final
+            final, candidates = self._polished(final, candidates)
         return final if final.stopped else replace(final, stopped=ended)
+
+    def _polished(self, found: Found, candidates: tuple) -> tuple[Found, tuple]:
+        """Return the optimum on the cones of neurons and violators, and the search's next word."""
+        problem, (W, _, heights) = self.problem, candidates
+        joining = heights > problem.beta * (1 + self.tol * _SHARPER)
+        patterns = active(problem.rows, torch.cat([found.S, W[joining]]).T)
+        D, cone = patterns.unique(dim=1, return_inverse=True)
+        program = ReLUProgram(problem.Y, problem.beta, problem.loss, problem.rows, D)
+        start = problem.rows.new_zeros(program.shape)
+        for weights, side in zip(start, (1, -1), strict=True):
+            mine = (found.signs == side).nonzero()[:, 0]
+            weights.index_add_(1, cone[mine], found.S[mine].T)
+        result = proximal_newton.minimize(
+            program,
+            Result(start, {}),
+            tol=self.tol * _SHARPER,
+            max_iterations=_STEPS,
+            watch=self.watch,
+            callback=ignore,
+        )
+        sign, block = result.weights.any(dim=1).nonzero(as_tuple=True)
+        signs = torch.where(sign == 0, 1.0, -1.0).to(start)
+        S = result.weights[sign, :, block]
+        return self._searched(S, signs, found.rounds + 1, 0.0, self.tol)
 
     def _searched(self, S, signs, rounds, softness, enough) -> tuple[Found, tuple]:
         """Return the neurons with the search's bound, and the violators.
