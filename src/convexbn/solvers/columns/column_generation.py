@@ -15,7 +15,7 @@ networks"), and moved (Denoyelle et al. 2019, the sliding Frank-Wolfe algorithm)
 4. neurons that became parallel are merged, and neurons that became zero dropped;
 5. where that ends short of the tolerance, as it does for a small beta, the neurons are moved to the
    optimum of the exact program over the cones of their own patterns, which has no kinks
-   (:mod:`convexbn.solvers.relu`), and the search adds cones.
+   (:mod:`convexbn.solvers.columns.polishing`), and the search adds cones.
 
 The objective of the result is an upper bound of the optimum. Scaled by the largest
 `|v^T relu(U w)|`, v is a dual point, whose value is a lower bound *if* the search found the
@@ -40,13 +40,12 @@ from convexbn.programs.solutions import Solution
 from convexbn.programs.terms import NewtonLoss, require
 from convexbn.programs.units import Units
 from convexbn.solvers.columns.found import Found
+from convexbn.solvers.columns.polishing import polished
 from convexbn.solvers.columns.sliding import NeuronProblem, shrink, slide
 from convexbn.solvers.columns.sphere import search
-from convexbn.solvers.relu import proximal_newton
 from convexbn.solvers.relu.projections import Projections
-from convexbn.solvers.snapshots import Callback, Snapshot, Stopwatch, following, ignore
+from convexbn.solvers.snapshots import Callback, Snapshot, Stopwatch, following
 from convexbn.solvers.sparsity import merged
-from convexbn.solvers.stopping import Result
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +58,6 @@ _CONFIRMATIONS = 2  # further searches that have to find nothing before the solv
 _MORE = 4  # times as many starts in the confirmations
 _ROUNDS = 200
 _POLISHINGS = 30  # rounds on the neurons' own cones
-_STEPS = 2000  # of Newton's method in each
 _PROGRESS = 1e-2  # fall of the objective that is worth another round, relative to the rounding
 _ROOM = 1e-3  # rise of the objective for fewer neurons, likewise
 _ZERO = 1e-9  # length of a neuron, relative to the longest
@@ -220,26 +218,10 @@ class _Generation:
 
     def _polished(self, found: Found, candidates: tuple) -> tuple[Found, tuple]:
         """Return the optimum on the cones of neurons and violators, and the search's next word."""
-        problem, (W, _, heights) = self.problem, candidates
-        joining = heights > problem.beta * (1 + self.tol * _SHARPER)
-        patterns = active(problem.rows, torch.cat([found.S, W[joining]]).T)
-        D, cone = patterns.unique(dim=1, return_inverse=True)
-        program = ReLUProgram(problem.Y, problem.beta, problem.loss, problem.rows, D)
-        start = problem.rows.new_zeros(program.shape)
-        for weights, side in zip(start, (1, -1), strict=True):
-            mine = (found.signs == side).nonzero()[:, 0]
-            weights.index_add_(1, cone[mine], found.S[mine].T)
-        result = proximal_newton.minimize(
-            program,
-            Result(start, {}),
-            tol=self.tol * _SHARPER,
-            max_iterations=_STEPS,
-            watch=self.watch,
-            callback=ignore,
-        )
-        sign, block = result.weights.any(dim=1).nonzero(as_tuple=True)
-        signs = torch.where(sign == 0, 1.0, -1.0).to(start)
-        S = result.weights[sign, :, block]
+        W, _, heights = candidates
+        joining = heights > self.problem.beta * (1 + self.tol * _SHARPER)
+        tol = self.tol * _SHARPER
+        S, signs = polished(self.problem, found.S, found.signs, W[joining], tol)
         return self._searched(S, signs, found.rounds + 1, 0.0, self.tol)
 
     def _searched(self, S, signs, rounds, softness, enough) -> tuple[Found, tuple]:
