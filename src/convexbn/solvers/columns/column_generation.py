@@ -39,13 +39,12 @@ from convexbn.programs.relu import ReLUProgram
 from convexbn.programs.solutions import Solution
 from convexbn.programs.terms import NewtonLoss, require
 from convexbn.programs.units import Units
-from convexbn.solvers.columns.found import Found
+from convexbn.solvers.columns.found import Found, joint
 from convexbn.solvers.columns.polishing import polished
 from convexbn.solvers.columns.sliding import NeuronProblem, shrink, slide
 from convexbn.solvers.columns.sphere import search
 from convexbn.solvers.relu.projections import Projections
 from convexbn.solvers.snapshots import Callback, Snapshot, Stopwatch, following
-from convexbn.solvers.sparsity import merged
 
 logger = logging.getLogger(__name__)
 
@@ -289,7 +288,7 @@ class _Generation:
         # any way, and the Newton system of the next slide would be nearly singular.
         limit = (1 + room) * self.problem.objective(S, signs)
         for angle in _ANGLES:
-            fewer = _merged(S, signs, angle)
+            fewer = joint(S, signs, angle)
             if self.problem.objective(*fewer) <= limit:
                 S, signs = fewer
                 break
@@ -299,14 +298,3 @@ class _Generation:
             if self.problem.objective(S[kept], signs[kept]) <= limit:
                 return S[kept], signs[kept]
         return S, signs
-
-
-def _merged(S, signs, angle):
-    """Return neurons (k, p) and signs with those of one sign and direction as one, their sum."""
-    order = torch.linalg.vector_norm(S, dim=1).argsort(descending=True)
-    S, signs = S[order], signs[order]
-    for sign in (1, -1):
-        side = signs == sign
-        S[side] = merged(S[side], angle)
-    kept = S.any(dim=1)
-    return S[kept], signs[kept]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from convexbn.programs.certificates import Certificate, relative_gap
+from convexbn.solvers.sparsity import merged
 
 
 @dataclass(frozen=True)
@@ -65,3 +66,14 @@ class Found:
             stopped=self.stopped,
             reason=reason,
         )
+
+
+def joint(S: torch.Tensor, signs: torch.Tensor, angle: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return neurons (k, p) and signs with those of one sign and direction as one, their sum."""
+    order = torch.linalg.vector_norm(S, dim=1).argsort(descending=True)
+    S, signs = S[order], signs[order]
+    for sign in (1, -1):
+        side = signs == sign
+        S[side] = merged(S[side], angle)
+    kept = S.any(dim=1)
+    return S[kept], signs[kept]
