@@ -1,8 +1,10 @@
 """The config as its user wrote it: what is refused by name, and what means the same."""
 
+import io
 import os
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from workflow_runs import ROOT
@@ -98,6 +100,14 @@ def test_names_must_make_different_files_everywhere():
 def test_a_name_with_another_use_is_refused(name):
     with pytest.raises(ValueError, match=f"'{name}' cannot be the name of one of the datasets"):
         configs.check_names("datasets", ["digits", name], ["theory", "bias"])
+
+
+@pytest.mark.parametrize("name", ["NA", "nan", "None", "null", "inf", "Infinity", "true", "False"])
+def test_a_name_that_a_table_reads_as_a_value_is_refused(name):
+    (read,) = pd.read_csv(io.StringIO(f"run\n{name}\n"))["run"]
+    assert not isinstance(read, str)
+    with pytest.raises(ValueError, match=f"'{name}' cannot be the name of one of the convex runs"):
+        configs.check_names("convex runs", ["full", name])
 
 
 def test_equal_numbers_are_the_same():

@@ -34,6 +34,8 @@ _IMPLIED: dict[str, dict[str, Any]] = {
 _DEVICES = {"con", "prn", "aux", "nul"} | {
     f"{port}{i}" for port in ("com", "lpt") for i in range(10)
 }
+# Names that pandas reads from a table as a missing value, a number or a truth.
+_VALUES = {"na", "nan", "none", "null", "inf", "infinity", "true", "false"}
 _TEXT, _MERGE, *_NUMBERS = (f"tag:yaml.org,2002:{tag}" for tag in ("str", "merge", "int", "float"))
 # YAML 1.1 counts these in base 8 and in base 60.
 _MISREAD = re.compile(r"[-+]?0[0-9_]+|.*:.*")
@@ -125,10 +127,10 @@ def check_names(what: str, names: Collection[str], reserved: Collection[str] = (
                 f"the {what} '{other}' and '{name}' differ in case only, and some file systems "
                 "would take their files for one; rename one"
             )
-        if name.lower() in _DEVICES.union(reserved):
+        if name.lower() in _DEVICES.union(_VALUES, reserved):
             raise ValueError(
-                f"'{name}' cannot be the name of one of the {what}: the workflow or the system has "
-                "another use for it; choose another name"
+                f"'{name}' cannot be the name of one of the {what}: the workflow, its tables or "
+                "the system have another use for it; choose another name"
             )
 
 
