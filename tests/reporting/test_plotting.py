@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import matplotlib
+import pandas as pd
 import pytest
 
 from convexbn.reporting import plotting
