@@ -1,7 +1,6 @@
 """The config as its user wrote it: what is refused by name, and what means the same."""
 
 import io
-import os
 from pathlib import Path
 
 import pandas as pd
@@ -224,4 +223,12 @@ def test_a_project_may_be_anywhere_but_in_braces(folder):
 def test_the_working_directory_by_its_full_name_is_refused_too():
     with pytest.raises(ValueError, match="choose a folder of its own"):
         configs.results_folder(str(Path.cwd()))
-    assert configs.results_folder(os.path.join(os.getcwd(), "out")) == f"{os.getcwd()}/out"
+
+
+def test_one_folder_has_one_path_also_where_it_is_written_in_full(tmp_path, monkeypatch):
+    """Snakemake would make all of it again under another path, as after `~` became a full one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path.parent))
+    for text in ("results/mine", f"{tmp_path}/results/mine/", f"~/{tmp_path.name}/results/mine"):
+        assert configs.results_folder(text) == "results/mine"
+    assert configs.results_folder(f"{tmp_path}2/out") == f"{tmp_path}2/out"

@@ -191,7 +191,7 @@ def check_place(project: str) -> None:
 
 
 def results_folder(text: str) -> str:
-    """Return the folder of the results, as :func:`folder` does.
+    """Return the folder of the results, as :func:`folder` does; within the working one, from there.
 
     Raises
     ------
@@ -202,9 +202,11 @@ def results_folder(text: str) -> str:
     path = folder("results, in pathvars,", text)
     if found := sorted(set(path) & set("{}<>*?[]\n\r\t\0")):
         raise ValueError(f"results is {text!r}, with {found[0]!r} in it; choose another folder")
-    if Path.cwd().is_relative_to(os.path.abspath(path)):
+    here, place = Path.cwd(), Path(os.path.abspath(path))
+    if here.is_relative_to(place):
         raise ValueError(
             f"results is '{text}', which is the working directory itself or holds it; choose a "
             "folder of its own"
         )
-    return path
+    # Snakemake knows files by their paths: one folder has one.
+    return str(place.relative_to(here)) if place.is_relative_to(here) else path
