@@ -1,8 +1,9 @@
 """The config as its user wrote it: what is refused by name, and what means the same."""
 
-import os
+import io
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from workflow_runs import ROOT
@@ -98,6 +99,14 @@ def test_names_must_make_different_files_everywhere():
 def test_a_name_with_another_use_is_refused(name):
     with pytest.raises(ValueError, match=f"'{name}' cannot be the name of one of the datasets"):
         configs.check_names("datasets", ["digits", name], ["theory", "bias"])
+
+
+@pytest.mark.parametrize("name", ["NA", "nan", "None", "null", "inf", "Infinity", "true", "False"])
+def test_a_name_that_a_table_reads_as_a_value_is_refused(name):
+    (read,) = pd.read_csv(io.StringIO(f"run\n{name}\n"))["run"]
+    assert not isinstance(read, str)
+    with pytest.raises(ValueError, match=f"'{name}' cannot be the name of one of the convex runs"):
+        configs.check_names("convex runs", ["full", name])
 
 
 def test_equal_numbers_are_the_same():
@@ -214,4 +223,12 @@ def test_a_project_may_be_anywhere_but_in_braces(folder):
 def test_the_working_directory_by_its_full_name_is_refused_too():
     with pytest.raises(ValueError, match="choose a folder of its own"):
         configs.results_folder(str(Path.cwd()))
-    assert configs.results_folder(os.path.join(os.getcwd(), "out")) == f"{os.getcwd()}/out"
+
+
+def test_one_folder_has_one_path_also_where_it_is_written_in_full(tmp_path, monkeypatch):
+    """Snakemake would make all of it again under another path, as after `~` became a full one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path.parent))
+    for text in ("results/mine", f"{tmp_path}/results/mine/", f"~/{tmp_path.name}/results/mine"):
+        assert configs.results_folder(text) == "results/mine"
+    assert configs.results_folder(f"{tmp_path}2/out") == f"{tmp_path}2/out"

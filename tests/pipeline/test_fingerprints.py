@@ -60,11 +60,18 @@ def test_the_same_images_have_the_same_wherever_and_whenever(folder, tmp_path):
     assert fingerprints.of_images(linked) == before
 
 
-def test_a_folder_that_is_not_there_yet_has_one(folder, tmp_path):
-    """The job that reads it says what is wrong."""
-    missing = fingerprints.of_images(tmp_path / "missing")
-    assert missing != fingerprints.of_images(folder)
+def test_images_that_are_not_there_are_missed_before_what_was_made_from_them_is_lost(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"drive/train is missing; .* holds nothing"):
+        fingerprints.of_images(tmp_path / "drive")
     assert fingerprints.of_images(None) is None
+
+
+def test_a_name_in_another_form_of_unicode_is_the_same(folder):
+    composed, decomposed = folder / "train/caf\u00e9", folder / "train/cafe\u0301"
+    (folder / "train/cat").rename(decomposed)
+    before = fingerprints.of_images(folder)
+    decomposed.rename(composed)
+    assert fingerprints.of_images(folder) == before
 
 
 def test_a_file_is_told_by_its_content(tmp_path):

@@ -40,6 +40,17 @@ def group(folder, maximum, usage, cache=0, version=2):
     }
 
 
+def test_where_a_group_slows_down_is_a_limit_too(machine):
+    """As `MemoryHigh` of systemd, which batch systems set below the limit proper."""
+    files = group("a", 4 * GB, GB) | {"sys/fs/cgroup/a/memory.high": f"{3 * GB}\n"}
+    left = machine({"proc/meminfo": MEMINFO, "proc/self/cgroup": "0::/a\n"} | files)
+    assert left == {
+        "the machine's memory": 51_200_000_000,
+        "the cgroup /a (memory.max)": 3 * GB,
+        "the cgroup /a (memory.high)": 2 * GB,
+    }
+
+
 def test_without_groups_it_is_what_the_machine_has(machine):
     assert machine({"proc/meminfo": MEMINFO}) == {"the machine's memory": 51_200_000_000}
 

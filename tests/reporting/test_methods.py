@@ -140,6 +140,7 @@ def test_published_values_are_read_as_spreadsheets_write_them(tmp_path, text, en
             "dataset,method,accuracy,source\ndigits,SGD,0.8,A\n",
             r"a column 'test_accuracy' .*published",
         ),
+        ("digits,SGD,0.85,A et al.\n", r"a column 'dataset' .*published.*got 'digits', 'SGD'"),
         ("dataset,method,method,source\ndigits,SGD,0.8,A\n", r"line 1: .* name of its own"),
     ],
 )

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import matplotlib
+import pandas as pd
 import pytest
 
 from convexbn.reporting import plotting
@@ -121,3 +122,14 @@ def test_the_style_ends_where_its_context_ends(backend):
             assert matplotlib.rcParams["backend"] == backend
         assert dict(matplotlib.rcParams) == before
     matplotlib.rcParams["backend"] = "agg"
+
+
+def test_the_source_of_a_published_value_is_no_formula(tmp_path):
+    row = {"method": ["SGD"], "test_accuracy": [0.5], "source": [r"A $\frac$ B"]}
+    with plotting.style():
+        figure, axes = plotting.panels(1)
+        axes[0, 0].plot([1, 2])
+        plotting.legend(figure, plotting.levels(axes[0], pd.DataFrame(row)))
+    plotting.save(figure, tmp_path / "a.pdf", tmp_path / "a.png", {})
+    (words,) = figure.legends[0].get_texts()
+    assert words.get_text() == r"SGD with BN, published (A \$\frac\$ B)"

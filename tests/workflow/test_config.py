@@ -119,6 +119,8 @@ def test_images_are_read_once_per_source(tmp_path):
         for name, source in sources.items():
             config["datasets"][name] = config["datasets"]["digits"] | source
 
+    for name in ("left", "right"):
+        (tmp_path / name / "train").mkdir(parents=True)
     config = edited("test.yaml", change, tmp_path)
     names = ["digits", "noisy", *sources]
     targets = [f"results/test/data/{name}/features.safetensors" for name in names]

@@ -69,6 +69,15 @@ def _check_size(size: Sequence[int] | None) -> None:
 
 def _check_splits(root: Path) -> set[str]:
     """Return the names of what `root` holds, with `train`; raise if it holds a split not read."""
+    found = with_train(root)
+    for entry in found:
+        if entry.is_dir() and entry.name not in ("train", "test"):
+            _check_beside(entry)
+    return {entry.name for entry in found}
+
+
+def with_train(root: Path) -> list[Path]:
+    """List what `root` holds; raise FileNotFoundError unless a folder `train` is among it."""
     found = visible(root) if root.is_dir() else []
     if not any(entry.name == "train" and entry.is_dir() for entry in found):
         names = ", ".join(entry.name for entry in found[:8]) or "nothing"
@@ -76,10 +85,7 @@ def _check_splits(root: Path) -> set[str]:
             f"{root / 'train'} is missing; expected images in {root / 'train'}/<class>/, but "
             f"{root} holds {names}; correct path, or rename the folder of training images"
         )
-    for entry in found:
-        if entry.is_dir() and entry.name not in ("train", "test"):
-            _check_beside(entry)
-    return {entry.name for entry in found}
+    return found
 
 
 def _check_beside(folder: Path) -> None:

@@ -34,6 +34,8 @@ _IMPLIED: dict[str, dict[str, Any]] = {
 _DEVICES = {"con", "prn", "aux", "nul"} | {
     f"{port}{i}" for port in ("com", "lpt") for i in range(10)
 }
+# Names that pandas reads from a table as a missing value, a number or a truth.
+_VALUES = {"na", "nan", "none", "null", "inf", "infinity", "true", "false"}
 _TEXT, _MERGE, *_NUMBERS = (f"tag:yaml.org,2002:{tag}" for tag in ("str", "merge", "int", "float"))
 # YAML 1.1 counts these in base 8 and in base 60.
 _MISREAD = re.compile(r"[-+]?0[0-9_]+|.*:.*")
@@ -125,10 +127,10 @@ def check_names(what: str, names: Collection[str], reserved: Collection[str] = (
                 f"the {what} '{other}' and '{name}' differ in case only, and some file systems "
                 "would take their files for one; rename one"
             )
-        if name.lower() in _DEVICES.union(reserved):
+        if name.lower() in _DEVICES.union(_VALUES, reserved):
             raise ValueError(
-                f"'{name}' cannot be the name of one of the {what}: the workflow or the system has "
-                "another use for it; choose another name"
+                f"'{name}' cannot be the name of one of the {what}: the workflow, its tables or "
+                "the system have another use for it; choose another name"
             )
 
 
@@ -189,7 +191,7 @@ def check_place(project: str) -> None:
 
 
 def results_folder(text: str) -> str:
-    """Return the folder of the results, as :func:`folder` does.
+    """Return the folder of the results, as :func:`folder` does; within the working one, from there.
 
     Raises
     ------
@@ -200,9 +202,11 @@ def results_folder(text: str) -> str:
     path = folder("results, in pathvars,", text)
     if found := sorted(set(path) & set("{}<>*?[]\n\r\t\0")):
         raise ValueError(f"results is {text!r}, with {found[0]!r} in it; choose another folder")
-    if Path.cwd().is_relative_to(os.path.abspath(path)):
+    here, place = Path.cwd(), Path(os.path.abspath(path))
+    if here.is_relative_to(place):
         raise ValueError(
             f"results is '{text}', which is the working directory itself or holds it; choose a "
             "folder of its own"
         )
-    return path
+    # Snakemake knows files by their paths: one folder has one.
+    return str(place.relative_to(here)) if place.is_relative_to(here) else path

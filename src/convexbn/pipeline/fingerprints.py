@@ -10,8 +10,9 @@ from pathlib import Path
 def of_images(folder: str | Path | None) -> str | None:
     """Return a digest of the images of a data set in a folder; None without a folder.
 
-    The content of each file counts and its name, but not its time: images that were replaced, added
-    or removed are other images, and touched or copied ones are the same.
+    The content of each file counts and its name, but neither its time nor how Unicode writes the
+    name: images that were replaced, added or removed are other images, and touched or copied ones
+    are the same.
 
     Parameters
     ----------
@@ -21,20 +22,24 @@ def of_images(folder: str | Path | None) -> str | None:
     Raises
     ------
     OSError
-        If a file cannot be read.
+        If a file cannot be read, or `train` is missing, as on a drive that is not there: what was
+        made from it is not to be lost.
     """
     if folder is None:
         return None
+    from convexbn.data.images import composed
+
     found = hashlib.blake2b(digest_size=16)
     for path in _files(Path(folder)):
-        name = path.relative_to(folder).as_posix()
+        name = composed(path.relative_to(folder).as_posix())
         found.update(f"{name}\0{of_file(path)}\0".encode(errors="surrogateescape"))
     return found.hexdigest()
 
 
 def _files(folder: Path) -> list[Path]:
-    from convexbn.data.folders import visible
+    from convexbn.data.folders import visible, with_train
 
+    with_train(folder)
     splits = [folder / split for split in ("train", "test")]
     classes = [path for split in splits if split.is_dir() for path in visible(split)]
     paths = [path for name in classes if name.is_dir() for path in visible(name)]

@@ -9,10 +9,14 @@ is known.
 import os
 import re
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path, PurePosixPath
 
-_V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
-_V2 = ("memory.max", "memory.current", "inactive_file")
+# Files of a group: its limits (above "high" a process is slowed down until it hardly runs), what
+# is in use, and the name of what of that is a cache.
+_Files = tuple[tuple[str, ...], str, str]
+_V1: _Files = (("memory.limit_in_bytes",), "memory.usage_in_bytes", "total_inactive_file")
+_V2: _Files = (("memory.max", "memory.high"), "memory.current", "inactive_file")
 # Each limit of a process with what counts against it, and its name in a shell.
 _OF_PROCESS = (("RLIMIT_AS", "VmSize", "ulimit -v"), ("RLIMIT_DATA", "VmData", "ulimit -d"))
 
@@ -51,11 +55,11 @@ def _of_groups(root: Path) -> Iterator[tuple[str, int]]:
             yield from _of_levels(mounts / "unified", path, _V2)
 
 
-def _of_levels(mount: Path, path: str, files: tuple[str, str, str]) -> Iterator[tuple[str, int]]:
+def _of_levels(mount: Path, path: str, files: _Files) -> Iterator[tuple[str, int]]:
     """Yield what a group and those above it leave; in a container, some cannot be seen."""
     own = PurePosixPath(os.path.normpath(path))
-    maximum, usage, cache = files
-    for level in (own, *own.parents):
+    maxima, usage, cache = files
+    for level, maximum in product((own, *own.parents), maxima):
         folder = mount.joinpath(*level.parts[1:])
         most, used = _number(folder / maximum), _number(folder / usage)
         if most is not None and used is not None:

@@ -176,9 +176,9 @@ def published(frame: "pd.DataFrame", dataset: str, known: Iterable[str] = ()) ->
         If a column is missing, an accuracy is neither, a method is unknown, a row has no source, or
         a data set is almost that of a known one; the message says where.
     """
+    _check_columns(frame)
     if not len(frame):
         return frame
-    _check_columns(frame)
     accuracies = [_accuracy(frame, row) for row in range(len(frame))]
     for row in range(len(frame)):
         _check_names(frame, row)

@@ -162,10 +162,11 @@ def levels(panels: Iterable[Axes], rows: pd.DataFrame) -> list[Line2D]:
     drawn = []
     for row in rows.itertuples():
         label, color, _ = style_of(row.method)
+        source = row.source.replace("$", r"\$")  # a pair of them would begin a formula
         dotted: dict[str, Any] = {
             "color": color,
             "linestyle": ":",
-            "label": f"{label}, published ({row.source})",
+            "label": f"{label}, published ({source})",
         }
         for axes in panels:
             _axhline(axes, PERCENT * row.test_accuracy, dotted)
