@@ -135,6 +135,20 @@ def as_betas(values: float | ArrayLike | Iterable[float]) -> list[float]:
     return betas
 
 
+def as_beta(value: float | ArrayLike) -> float:
+    """Return one weight decay, in any container of one number.
+
+    Raises
+    ------
+    ValueError
+        If there are none or several, or it is not a positive finite number.
+    """
+    betas = as_betas(value)
+    if len(betas) > 1:
+        raise ValueError(f"beta must be one number > 0, got {len(betas)}; solve_path takes several")
+    return betas[0]
+
+
 def check_finite(name: str, array: "np.ndarray | torch.Tensor") -> None:
     """Raise ValueError if a numpy array or torch tensor holds NaN or infinity."""
     finite = np.isfinite(array) if isinstance(array, np.ndarray) else array.isfinite()

@@ -17,7 +17,7 @@ from torch import Tensor
 from convexbn.programs.gated import GatedProgram
 from convexbn.programs.relu import ExactProgram, ReLUProgram
 
-Program = TypeVar("Program", GatedProgram, ExactProgram, GatedProgram | ExactProgram)
+Program = TypeVar("Program", GatedProgram, ReLUProgram, ExactProgram, GatedProgram | ExactProgram)
 
 _STEP = 1000  # largest exponent at once: 2.0**1000 and 2.0**-1000 are normal numbers
 

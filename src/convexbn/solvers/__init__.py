@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import torch
 
-from convexbn.inputs import ArrayLike, as_betas, check_between, check_tolerance
+from convexbn.inputs import ArrayLike, as_beta, as_betas, check_between, check_tolerance
 from convexbn.programs.certificates import Certificate, judged
 from convexbn.programs.gated import GatedProgram
 from convexbn.programs.instances import checked, make_program
@@ -23,7 +23,7 @@ from convexbn.programs.units import Units
 from convexbn.solvers.gated import proximal_point
 from convexbn.solvers.relu import proximal_newton
 from convexbn.solvers.relu_bn import interior_point
-from convexbn.solvers.snapshots import Callback, Stopwatch, ignore
+from convexbn.solvers.snapshots import Callback, Stopwatch, following
 from convexbn.solvers.stopping import Result
 
 logger = logging.getLogger(__name__)
@@ -125,7 +125,7 @@ def solve(
     arrangements (:func:`convexbn.enumerate_arrangements`) the ReLU models are the network itself.
     """
     (solution,) = solve_path(
-        *(U, D, Y, [beta]),
+        *(U, D, Y, [as_beta(beta)]),
         model=model,
         loss=loss,
         penalty=penalty,
@@ -188,7 +188,7 @@ def solve_path(
     for beta in betas:
         watch, program = Stopwatch(), replace(program, beta=float(beta))
         limits = {"tol": tol, "max_iterations": max_iterations, "watch": watch}
-        follow = _following(callback, units, float(beta))
+        follow = following(callback, units, float(beta))
         result = minimize(units.taken_off(program), result, **limits, callback=follow)
         witness = {name: units.put_on_dual(a) for name, a in result.witness.items()}
         weights, certificate = _judged(program, result, units, tol, witness)
@@ -199,13 +199,6 @@ def solve_path(
         yield Solution(
             *(_like(U, weights), certificate, float(beta), model, loss, penalty), **proof
         )
-
-
-def _following(callback: Callback | None, units: Units, beta: float) -> Callback:
-    """Return the callback of a program without units that hands on snapshots in its units."""
-    if callback is None:
-        return ignore
-    return lambda snapshot: callback(snapshot.in_units(units, beta))
 
 
 def _judged(program, result: Result, units: Units, tol: float, witness: dict) -> tuple:

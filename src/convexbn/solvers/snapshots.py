@@ -78,3 +78,10 @@ Callback = Callable[[Snapshot], object]
 
 def ignore(snapshot: Snapshot) -> None:
     """Do nothing: the callback of a solve that nobody follows."""
+
+
+def following(callback: Callback | None, units: Units, beta: float) -> Callback:
+    """Return the callback of a program without units that hands on snapshots in its units."""
+    if callback is None:
+        return ignore
+    return lambda snapshot: callback(snapshot.in_units(units, beta))

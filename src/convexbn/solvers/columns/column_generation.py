@@ -28,18 +28,19 @@ from dataclasses import replace
 import torch
 
 from convexbn.arrangements.gates import active
-from convexbn.inputs import ArrayLike, as_tensor, check_between, check_tolerance
-from convexbn.programs.certificates import referee
+from convexbn.inputs import ArrayLike, as_beta, as_tensor, check_between, check_tolerance
+from convexbn.programs.certificates import judged
 from convexbn.programs.gated import scaled_dual
 from convexbn.programs.instances import make_program
 from convexbn.programs.relu import ReLUProgram
 from convexbn.programs.solutions import Solution
 from convexbn.programs.terms import NewtonLoss, require
+from convexbn.programs.units import Units
 from convexbn.solvers.columns.found import Found
 from convexbn.solvers.columns.sliding import NeuronProblem, shrink, slide
 from convexbn.solvers.columns.sphere import search
 from convexbn.solvers.relu.projections import Projections
-from convexbn.solvers.snapshots import Callback, Snapshot, Stopwatch, ignore
+from convexbn.solvers.snapshots import Callback, Snapshot, Stopwatch, following
 from convexbn.solvers.sparsity import merged
 
 logger = logging.getLogger(__name__)
@@ -114,23 +115,25 @@ def train_exact(
     """
     check_tolerance(tol)
     check_between("starts", starts, 1, 10**6)
-    rows, y = as_tensor("U", U, device=device), as_tensor("y", y)
+    check_between("seed", seed, -(2**63), 2**63 - 1)
+    rows, y, beta = as_tensor("U", U, device=device), as_tensor("y", y), as_beta(beta)
     _check_shapes(rows, y)
-    any_pattern = torch.ones(*rows.shape[:-1], 1, dtype=torch.bool, device=rows.device)
-    program = _program(rows, any_pattern, y, beta, loss)
-    require(program.loss, NewtonLoss, "column generation")
-    problem = NeuronProblem(rows.flatten(0, -2), program.Y, program.beta, program.loss)
-    watch = Stopwatch()
-    found = _Generation(problem, tol, starts, seed, watch, callback or ignore).run()
-    W = found.weights
-    program = _program(rows, active(rows, W.sum(0)), program.Y, beta, loss)
-    V = program.loss.negative_gradient(program.forward(program.blocks(W)), program.Y)
-    multipliers = _best_multipliers(program, V)
-    certificate = found.judged(referee(program, W, tol, multipliers=multipliers))
-    certificate = replace(certificate, seconds=watch.seconds)
+    stated = _any_pattern(rows, y, beta, loss)
+    require(stated.loss, NewtonLoss, "column generation")
+    units = Units.of(stated)
+    program, watch = units.taken_off(stated), Stopwatch()
+    problem = NeuronProblem(program.U, program.Y, program.beta, program.loss)
+    follow = following(callback, units, beta)
+    found = _Generation(problem, tol, starts, seed, watch, follow).run()
+    W, V = found.weights, problem.residual(found.S, found.signs)
+    D = active(program.U, W.sum(0))
+    multipliers = units.put_on_dual(_best_multipliers(replace(program, D=D), V))
+    W = units.put_on_weights(W)
+    judgement = judged(replace(stated, D=D), W, tol, multipliers=multipliers)
+    certificate = replace(found.judged(judgement), seconds=watch.seconds)
     logger.info("beta %.3g: %s", beta, certificate.reason)
     given = (W, multipliers) if torch.is_tensor(U) else (W.cpu().numpy(), multipliers.cpu().numpy())
-    return Solution(given[0], certificate, float(beta), "relu", loss, multipliers=given[1])
+    return Solution(given[0], certificate, beta, "relu", loss, multipliers=given[1])
 
 
 def _check_shapes(U: torch.Tensor, y: torch.Tensor) -> None:
@@ -142,8 +145,9 @@ def _check_shapes(U: torch.Tensor, y: torch.Tensor) -> None:
         )
 
 
-def _program(U, D, y, beta, loss) -> ReLUProgram:
-    """Return the exact program over the patterns D."""
+def _any_pattern(U, y, beta, loss) -> ReLUProgram:
+    """Return the exact program over one pattern, until the neurons and their patterns are known."""
+    D = torch.ones(*U.shape[:-1], 1, dtype=torch.bool, device=U.device)
     program = make_program(U, D, y, beta, model="relu", loss=loss, penalty="group")
     assert isinstance(program, ReLUProgram)
     return program
