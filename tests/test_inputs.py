@@ -279,6 +279,8 @@ def test_one_beta_is_not_several():
 def test_no_betas(values):
     with pytest.raises(ValueError, match="beta"):
         inputs.as_betas(values)
+    with pytest.raises(ValueError, match=r"\bbeta must"):
+        inputs.as_beta(values)
 
 
 def test_precision_is_that_of_each_column():
