@@ -267,12 +267,20 @@ def test_several_betas(values):
 @pytest.mark.parametrize("value", [0.5, np.float32(0.5), np.array(0.5), torch.tensor(0.5)])
 def test_one_beta(value):
     assert inputs.as_betas(value) == [0.5]
+    assert inputs.as_beta(value) == 0.5
+
+
+def test_one_beta_is_not_several():
+    with pytest.raises(ValueError, match="beta must be one number > 0, got 2; solve_path takes"):
+        inputs.as_beta([0.5, 1])
 
 
 @pytest.mark.parametrize("values", [[], -1, [1, 0], True, "0.5", math.nan, None, 1j, [[math.inf]]])
 def test_no_betas(values):
     with pytest.raises(ValueError, match="beta"):
         inputs.as_betas(values)
+    with pytest.raises(ValueError, match=r"\bbeta must"):
+        inputs.as_beta(values)
 
 
 def test_precision_is_that_of_each_column():

@@ -114,7 +114,7 @@ def as_whole(name: str, values: ArrayLike) -> np.ndarray:
     return whole
 
 
-def as_betas(values: float | ArrayLike | Iterable[float]) -> list[float]:
+def as_betas(values: float | ArrayLike | Iterable[float], name: str = "betas") -> list[float]:
     """Return weight decays, one number or several in any sequence or iterator, as a list.
 
     Raises
@@ -127,12 +127,26 @@ def as_betas(values: float | ArrayLike | Iterable[float]) -> list[float]:
         given = list(given)
     elif getattr(given, "ndim", 0) == 0:
         given = [given]
-    betas = as_array("betas", given, None, finite=False).reshape(-1).tolist()
+    betas = as_array(name, given, None, finite=False).reshape(-1).tolist()
     if not betas:
-        raise ValueError("betas must hold at least one weight decay, got none")
+        raise ValueError(f"{name} must hold at least one weight decay, got none")
     for beta in betas:
         check_positive("beta", beta)
     return betas
+
+
+def as_beta(value: float | ArrayLike) -> float:
+    """Return one weight decay, in any container of one number.
+
+    Raises
+    ------
+    ValueError
+        If there are none or several, or it is not a positive finite number.
+    """
+    betas = as_betas(value, "beta")
+    if len(betas) > 1:
+        raise ValueError(f"beta must be one number > 0, got {len(betas)}; solve_path takes several")
+    return betas[0]
 
 
 def check_finite(name: str, array: "np.ndarray | torch.Tensor") -> None:

@@ -195,6 +195,12 @@ def test_a_constant_neuron_is_its_shift_in_both_modes():
         ("cnn", draw(ROWS, d), ValueError, r"shape \(4, n, 5\), got shape \(7, 5\)"),
         ("cnn", draw(2 * K, ROWS, d), ValueError, r"shape \(4, n, 5\), got shape \(8, 7, 5\)"),
         ("gated", draw(ROWS, d).float(), TypeError, "of the network's torch.float64, got torch.fl"),
+        (
+            "bn",
+            draw(ROWS, d).numpy(),
+            TypeError,
+            r"a tensor .*, got ndarray; .*network\.predict\(X\)",
+        ),
     ],
 )
 def test_samples_that_do_not_fit_are_refused(kind, X, error, message):

@@ -91,8 +91,8 @@ class Network(nn.Module):
 
     def check_samples(self, X: torch.Tensor) -> None:
         """Raise ValueError or TypeError unless X has the features and the dtype of the network."""
-        check_shape(X, self.input_shape)
         check_dtype(X, self.w.dtype)
+        check_shape(X, self.input_shape)
 
     def _samples(self, name: str, X: ArrayLike) -> torch.Tensor:
         """Return what a caller handed in, in the dtype and on the device of the network."""
@@ -121,7 +121,12 @@ def check_shape(X: torch.Tensor, shape: tuple[int, ...]) -> None:
 
 
 def check_dtype(X: torch.Tensor, dtype: torch.dtype) -> None:
-    """Raise TypeError unless samples have the dtype of the network that they are given to."""
+    """Raise TypeError unless samples are a tensor of the dtype of the network they are given to."""
+    if not isinstance(X, torch.Tensor):
+        raise TypeError(
+            f"a network is called with a tensor of its {dtype}, got {type(X).__name__}; give "
+            "other arrays to network.predict(X)"
+        )
     if X.dtype != dtype:
         raise TypeError(
             f"the samples must be of the network's {dtype}, got {X.dtype}; convert them by "

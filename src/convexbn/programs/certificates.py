@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 
 import torch
 
-from convexbn.inputs import ArrayLike, as_betas, check_tolerance
+from convexbn.inputs import ArrayLike, as_beta, check_tolerance
 from convexbn.programs.gated import GatedProgram
 from convexbn.programs.instances import checked, make_program
 from convexbn.programs.relu import ExactProgram
@@ -107,8 +107,8 @@ def certify(
         For inputs that do not fit together; the message says what was expected.
     """
     check_tolerance(tol)
-    (beta,) = as_betas([beta])
-    program = make_program(U, D, Y, beta, model=model, loss=loss, penalty=penalty, device=device)
+    terms = {"model": model, "loss": loss, "penalty": penalty}
+    program = make_program(U, D, Y, as_beta(beta), device=device, **terms)
     W = checked(program, "weights", weights, program.shape)
     return judged(program, W, tol, **_checked_witness(program, dual, multipliers))
 

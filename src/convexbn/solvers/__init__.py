@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import torch
 
-from convexbn.inputs import ArrayLike, as_betas, check_between, check_tolerance
+from convexbn.inputs import ArrayLike, as_beta, as_betas, check_between, check_tolerance
 from convexbn.programs.certificates import Certificate, judged
 from convexbn.programs.gated import GatedProgram
 from convexbn.programs.instances import checked, make_program
@@ -125,7 +125,7 @@ def solve(
     arrangements (:func:`convexbn.enumerate_arrangements`) the ReLU models are the network itself.
     """
     (solution,) = solve_path(
-        *(U, D, Y, [beta]),
+        *(U, D, Y, [as_beta(beta)]),
         model=model,
         loss=loss,
         penalty=penalty,

@@ -350,21 +350,6 @@ def test_designs_of_any_kind_are_taken(given_as):
     assert found.objective == pytest.approx(expected, rel=1e-12)
 
 
-@pytest.mark.parametrize("unit", [1e-100, 1e-20, 1e15, 1e150])
-def test_units_of_design_and_targets_change_nothing(unit):
-    rng = np.random.default_rng(0)
-    U, y, beta = whiten(rng.standard_normal((20, 2))).U, rng.standard_normal(20), 0.3
-    expected = train_exact(U, y, beta, starts=32).certificate
-    seen = []
-    found = train_exact(unit * U, y, unit * beta, starts=32, callback=seen.append).certificate
-    assert found.converged
-    assert found.objective == pytest.approx(expected.objective, rel=2e-6)
-    assert seen[-1].objective == pytest.approx(found.objective)
-    found = train_exact(U, unit * y, unit * beta, starts=32).certificate
-    assert found.converged
-    assert found.objective / unit / unit == pytest.approx(expected.objective, rel=2e-6)
-
-
 def test_a_design_of_zeros_has_no_neurons():
     solution = train_exact(np.zeros((4, 2)), np.array([1.0, -1, 2, 3]), 0.1)
     assert solution.certificate.converged
@@ -383,3 +368,35 @@ def test_small_betas_end_on_the_cones_of_the_neurons(n, r, share):
     optimum = solve(U, D, y, beta, model="relu").certificate
     assert found.certificate.objective <= optimum.objective * (1 + 1e-6)
     assert found.certificate.objective >= optimum.dual_objective
+
+
+@pytest.mark.parametrize(
+    ("design", "unit"), [(1, 2.0**-1000), (1, 2.0**1000), (2.0**-532, 1), (2.0**532, 2.0**-200)]
+)
+def test_units_make_no_difference(design, unit):
+    U, y = random_data(3, n=12)
+    plain = train_exact(U, y, 0.1, **SOME).certified()
+    seen = []
+    solution = train_exact(
+        U * design, y * unit, 0.1 * design * unit, callback=seen.append, **SOME
+    ).certified()
+    assert solution.certificate.relative_gap == plain.certificate.relative_gap
+    np.testing.assert_array_equal(solution.weights * design / unit, plain.weights)
+    np.testing.assert_array_equal(seen[-1].weights, solution.weights)
+    assert seen[-1].beta == solution.beta == 0.1 * design * unit
+
+
+@pytest.mark.parametrize("loss", ["logistic", "squared_hinge"])
+def test_labels_have_no_unit_and_designs_have(loss):
+    U, y = random_data(3, n=12)
+    plain = train_exact(U, np.sign(y), 0.1, loss=loss, **SOME).certified()
+    large = train_exact(2.0**100 * U, np.sign(y), 0.1 * 2.0**100, loss=loss, **SOME).certified()
+    assert large.certificate.objective == plain.certificate.objective
+    np.testing.assert_array_equal(large.weights * 2.0**100, plain.weights)
+    assert large.neurons == plain.neurons
+
+
+@pytest.mark.parametrize("seed", [None, 0.5, "0", 2**70])
+def test_seed_is_a_whole_number(seed):
+    with pytest.raises(ValueError, match="seed must be"):
+        train_exact(*random_data(0), 0.1, seed=seed)

@@ -31,7 +31,7 @@ from dataclasses import replace
 import torch
 
 from convexbn.arrangements.gates import active
-from convexbn.inputs import ArrayLike, as_tensor, check_between, check_tolerance
+from convexbn.inputs import ArrayLike, as_beta, as_tensor, check_between, check_tolerance
 from convexbn.programs.certificates import judged
 from convexbn.programs.gated import scaled_dual
 from convexbn.programs.instances import make_program
@@ -119,25 +119,25 @@ def train_exact(
     """
     check_tolerance(tol)
     check_between("starts", starts, 1, 10**6)
-    rows, y = as_tensor("U", U, device=device), as_tensor("y", y)
+    check_between("seed", seed, -(2**63), 2**63 - 1)
+    rows, y, beta = as_tensor("U", U, device=device), as_tensor("y", y), as_beta(beta)
     _check_shapes(rows, y)
-    any_pattern = torch.ones(*rows.shape[:-1], 1, dtype=torch.bool, device=rows.device)
-    program = _program(rows, any_pattern, y, beta, loss)
-    require(program.loss, NewtonLoss, "column generation")
-    units, watch = Units.of(program), Stopwatch()
-    plain = units.taken_off(program)
-    problem = NeuronProblem(plain.U, plain.Y, plain.beta, plain.loss)
-    follow = following(callback, units, float(beta))
+    stated = _any_pattern(rows, y, beta, loss)
+    require(stated.loss, NewtonLoss, "column generation")
+    units = Units.of(stated)
+    program, watch = units.taken_off(stated), Stopwatch()
+    problem = NeuronProblem(program.U, program.Y, program.beta, program.loss)
+    follow = following(callback, units, beta)
     found = _Generation(problem, tol, starts, seed, watch, follow).run()
-    W = units.put_on_weights(found.weights)
-    program = _program(rows, active(rows, W.sum(0)), program.Y, beta, loss)
-    V = problem.residual(found.S, found.signs)
-    multipliers = units.put_on_dual(_best_multipliers(units.taken_off(program), V))
-    certificate = found.judged(judged(program, W, tol, multipliers=multipliers))
-    certificate = replace(certificate, seconds=watch.seconds)
+    W, V = found.weights, problem.residual(found.S, found.signs)
+    D = active(program.U, W.sum(0))
+    multipliers = units.put_on_dual(_best_multipliers(replace(program, D=D), V))
+    W = units.put_on_weights(W)
+    judgement = judged(replace(stated, D=D), W, tol, multipliers=multipliers)
+    certificate = replace(found.judged(judgement), seconds=watch.seconds)
     logger.info("beta %.3g: %s", beta, certificate.reason)
     given = (W, multipliers) if torch.is_tensor(U) else (W.cpu().numpy(), multipliers.cpu().numpy())
-    return Solution(given[0], certificate, float(beta), "relu", loss, multipliers=given[1])
+    return Solution(given[0], certificate, beta, "relu", loss, multipliers=given[1])
 
 
 def _check_shapes(U: torch.Tensor, y: torch.Tensor) -> None:
@@ -149,8 +149,9 @@ def _check_shapes(U: torch.Tensor, y: torch.Tensor) -> None:
         )
 
 
-def _program(U, D, y, beta, loss) -> ReLUProgram:
-    """Return the exact program over the patterns D."""
+def _any_pattern(U, y, beta, loss) -> ReLUProgram:
+    """Return the exact program over one pattern, until the neurons and their patterns are known."""
+    D = torch.ones(*U.shape[:-1], 1, dtype=torch.bool, device=U.device)
     program = make_program(U, D, y, beta, model="relu", loss=loss, penalty="group")
     assert isinstance(program, ReLUProgram)
     return program
