@@ -95,3 +95,19 @@ def test_weights_go_to_coordinates_and_back():
     program = make_program(X * [1e5, 1e-5], D, Y, 0.1, **terms)
     W = torch.as_tensor(RNG.standard_normal((2, 3, D.shape[1])) / [[1e5], [1e-5], [1.0]])
     torch.testing.assert_close(program.weights(program.blocks(W)), W, rtol=1e-9, atol=1e-20)
+
+
+@pytest.mark.parametrize("exponent", [40, 60, 300])
+def test_a_direction_too_small_to_resolve_is_not_certified(exponent):
+    """One neuron inside the cone, w = (0, 1), sees the third sample alone: BN makes it size 1."""
+    X = np.array([[1, 0], [2, 0], [0.5, 2.0**-exponent], [-1, -1], [-2, -0.5]])
+    D = np.array([[1, 1, 1, 0, 0]], dtype=bool).T
+    y = np.array([0, 0, 1.0, 0, 0])
+    solution = solve(X, D, y, 0.1, model="relu_bn")
+    W = np.zeros((2, 3, 1))
+    W[0, 1:, 0] = 2.0**exponent, 0.4
+    proof = {"dual": solution.dual, "multipliers": solution.multipliers}
+    network = certify(X, D, y, 0.1, W, model="relu_bn", **proof)
+    assert network.objective < 0.2
+    assert network.dual_objective <= network.objective
+    assert not solution.certificate.converged or solution.certificate.objective < 0.2

@@ -23,6 +23,7 @@ from convexbn.programs.relu import Neurons
 from convexbn.programs.terms import NewtonLoss
 
 _ROUNDING = 1e-11  # singular values are zero up to this share of the arrangement's largest
+_TINY = 1e-290  # size of a feature on an arrangement that counts as zero
 _NOISE = 64.0  # the same in units of rounding, where R is so ill conditioned that it magnifies it
 
 
@@ -37,11 +38,21 @@ class ReLUBNProgram(MatrixProgram):
     patterns : Tensor of bool, shape (n, P)
         The arrangements.
     basis : Basis
+    doubtful : bool
+        Whether a direction counts as free that may be small instead: the program is then no bound.
     """
 
     X: Tensor
     patterns: Tensor
     basis: Basis
+    doubtful: bool = False
+
+    def judge(
+        self, W: Tensor, multipliers: Tensor | None = None, dual: Tensor | None = None
+    ) -> tuple[float, float, float]:
+        objective, bound, violation = super().judge(W, multipliers, dual)
+        # No objective is below zero.
+        return objective, 0.0 if self.doubtful else bound, violation
 
     def network(self, W: Tensor) -> Neurons:
         W = W * self.basis.units[:, None]
@@ -74,6 +85,7 @@ def relu_bn_program(
     share, pad = max(_ROUNDING, noise), torch.nn.functional.pad
     U, sigma, Vt = _centred_svd(Q, D)
     basis = _basis(R, sizes, sigma, Vt, share)
+    doubtful = _is_doubtful(X, D, basis.normed[:, :-1] > 0, sigma > noise * sigma[:, :1])
     P, n, d = U.shape
     A = torch.cat([U * basis.normed[:, None, :d], X.new_full((P, n, 1), n**-0.5)], dim=2)
     signed, rows = constraints(Q, D)
@@ -81,7 +93,7 @@ def relu_bn_program(
     # Free directions leave most samples as they are, open ones above all.
     still = K.abs() <= share * torch.linalg.vector_norm(signed, dim=2, keepdim=True)
     K = K.masked_fill(still & (basis.normed == 0)[:, None, :], 0.0)
-    return ReLUBNProgram(Y, beta, loss, A, K, rows, X=X, patterns=D, basis=basis)
+    return ReLUBNProgram(Y, beta, loss, A, K, rows, X=X, patterns=D, basis=basis, doubtful=doubtful)
 
 
 def _powers_of_two(sizes: Tensor) -> Tensor:
@@ -116,6 +128,23 @@ def _centred_svd(Q: Tensor, D: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     U, sigma, Vt = torch.linalg.svd(centred, full_matrices=n < d)
     missing = (0, max(0, d - n))
     return torch.nn.functional.pad(U, missing)[..., :d], torch.nn.functional.pad(sigma, missing), Vt
+
+
+def _is_doubtful(X: Tensor, D: Tensor, normed: Tensor, above_noise: Tensor) -> bool:
+    """Return whether directions (P, d) that count as free may be small instead of zero.
+
+    Either they are above rounding, or the features, each at the size that it has on the open
+    samples, show more directions than their combinations Q do.
+    """
+    if (above_noise & ~normed).any():
+        return True
+    some = ~normed.all(dim=1)
+    gated = D.T[some][:, :, None] * X  # (P, n, d)
+    centred = gated - gated.mean(dim=1, keepdim=True)
+    centred = centred / centred.abs().amax(dim=1, keepdim=True).clamp_min(_TINY)
+    sigma = torch.linalg.svdvals(centred)
+    found = (sigma > _ROUNDING * sigma[:, :1]).sum(dim=1)
+    return bool((found > normed[some].sum(dim=1)).any())
 
 
 def _basis(R: Tensor, sizes: Tensor, sigma: Tensor, Vt: Tensor, share: float) -> Basis:
