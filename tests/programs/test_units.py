@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from convexbn import certify, solve
+from convexbn import certify, enumerate_arrangements, solve, whiten
 from convexbn.programs.instances import make_program
 from convexbn.programs.units import Units, scaled
 
@@ -73,3 +73,14 @@ def test_designs_have_any_unit(model, size):
     judged = certify(size * U, D, y, size * beta, solution.weights, model=model, **witness)
     assert judged.objective == solution.certificate.objective
     assert judged.dual_objective == solution.certificate.dual_objective
+
+
+@pytest.mark.parametrize("model", ["relu", "relu_bn"])
+@pytest.mark.parametrize("size", [1e-100, 1e-170, 1e-300])
+def test_a_sample_next_to_the_origin_costs_nothing(model, size):
+    """Squares of its features underflow in the last two."""
+    U = whiten(np.random.default_rng(0).standard_normal((7, 2))).U
+    U[3] *= size
+    y = np.random.default_rng(1).standard_normal(7)
+    D = enumerate_arrangements(U)
+    assert solve(U, D, y, 0.1, model=model).certificate.converged

@@ -195,9 +195,9 @@ def formed(program: ReLUProgram) -> FormedProgram:
 def constraints(U: Tensor, D: Tensor) -> tuple[Tensor, Tensor]:
     """Return the constraints `(2 D_i - I) U`, shape (P, h, p), and the h rows of D behind them.
 
-    A sample at the origin bounds no cone.
+    A sample at the origin, or so near that its squares underflow, bounds no cone.
     """
-    matters = U.any(dim=1)
+    matters = torch.linalg.vector_norm(U, dim=1) > 0
     U, D = U[matters], D[matters]
     signs = 2 * D.to(U.dtype) - 1
     return signs.T[:, :, None] * U, D

@@ -199,8 +199,8 @@ class ReLUProgram(ExactProgram):
 
     @cached_property
     def _bounding(self) -> Tensor:
-        # A sample at the origin is in every cone.
-        return self.U.any(dim=1)
+        # A sample at the origin, or so near that its squares underflow, is in every cone.
+        return torch.linalg.vector_norm(self.U, dim=1) > 0
 
     @cached_property
     def rows(self) -> Tensor:
