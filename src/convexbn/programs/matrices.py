@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from convexbn.arrangements.facets import facets
-from convexbn.programs.relu import ExactProgram, Neurons, ReLUProgram
+from convexbn.programs.relu import ExactProgram, Neurons, ReLUProgram, bounding
 
 _DEPENDENT = 1e-12  # singular values are zero up to this share where multipliers are balanced
 _BALANCINGS = 20  # rounds of moving multipliers until the free coordinates are zero
@@ -195,9 +195,9 @@ def formed(program: ReLUProgram) -> FormedProgram:
 def constraints(U: Tensor, D: Tensor) -> tuple[Tensor, Tensor]:
     """Return the constraints `(2 D_i - I) U`, shape (P, h, p), and the h rows of D behind them.
 
-    A sample at the origin, or so near that its squares underflow, bounds no cone.
+    A sample at the origin bounds no cone.
     """
-    matters = torch.linalg.vector_norm(U, dim=1) > 0
+    matters = bounding(U)
     U, D = U[matters], D[matters]
     signs = 2 * D.to(U.dtype) - 1
     return signs.T[:, :, None] * U, D

@@ -29,6 +29,7 @@ from torch import Tensor
 from convexbn.programs import gated
 from convexbn.programs.terms import NewtonLoss
 
+_NEAR = 1e-150  # size of a sample at the origin, relative to the largest
 _NEURON_BYTES = 2**26  # for the scores of all neurons on the samples that are worked on at once
 
 
@@ -199,8 +200,7 @@ class ReLUProgram(ExactProgram):
 
     @cached_property
     def _bounding(self) -> Tensor:
-        # A sample at the origin, or so near that its squares underflow, is in every cone.
-        return torch.linalg.vector_norm(self.U, dim=1) > 0
+        return bounding(self.U)
 
     @cached_property
     def rows(self) -> Tensor:
@@ -249,6 +249,16 @@ class ReLUProgram(ExactProgram):
             outside[rows] = (neurons - self.D[rows][:, block] * scores).abs_().sum(dim=1)
         F, outside = (gated.pooled(a[:, None], self.patches) for a in (F, outside))
         return Neurons(F, torch.linalg.vector_norm(S, dim=0), outside)
+
+
+def bounding(U: Tensor) -> Tensor:
+    """Return whether each row of U (h, p) bounds cones, shape (h,).
+
+    A sample at the origin is in every cone; so is one so near to it that squares of its features,
+    compared with those of others, underflow.
+    """
+    sizes = U.abs().amax(dim=1)
+    return sizes > _NEAR * sizes.max()
 
 
 def relu_program(U: Tensor, D: Tensor, Y: Tensor, beta: float, loss: NewtonLoss) -> ReLUProgram:
