@@ -137,7 +137,8 @@ def sgd(dataset: dict, run: dict) -> int:
 def bias(dataset: dict, run: dict) -> int:
     """Return the MB that full-batch gradient descent takes, most of it for its float64 check."""
     size = size_of(dataset)
-    data = (32 * size.n + 4 * size.m) * size.d  # in both precisions, and the stored design
+    # In both precisions, as handed in and as converted, and the stored design.
+    data = (48 * size.n + 4 * size.m) * size.d
     hidden = 72 * size.n * run["width"]  # values that autograd keeps, and their gradients
     gaps = min(hidden, 600 * _MB)  # left in the heap by these arrays, while they are small
     weights = 80 * size.d * run["width"] + 16 * size.d**2
