@@ -110,7 +110,8 @@ def certify(
     terms = {"model": model, "loss": loss, "penalty": penalty}
     program = make_program(U, D, Y, as_beta(beta), device=device, **terms)
     W = checked(program, "weights", weights, program.shape)
-    return judged(program, W, tol, **_checked_witness(program, dual, multipliers))
+    witness, units = _checked_witness(program, dual, multipliers), Units.of(program)
+    return judged(units.taken_off(program), units, W, tol, **witness)
 
 
 def relative_gap(objective: float, dual_objective: float) -> float:
@@ -124,12 +125,18 @@ def relative_gap(objective: float, dual_objective: float) -> float:
 
 
 def judged(
-    program: GatedProgram | ExactProgram, W: torch.Tensor, tol: float, **witness: torch.Tensor
+    program: GatedProgram | ExactProgram,
+    units: Units,
+    W: torch.Tensor,
+    tol: float,
+    **witness: torch.Tensor,
 ) -> Certificate:
-    """Return the certificate of weights of a program in a caller's units; see :func:`certify`."""
-    units = Units.of(program)
+    """Return the certificate, in a caller's units, of weights in these units; see :func:`certify`.
+
+    The program is without them.
+    """
     values = {name: units.taken_off_dual(value) for name, value in witness.items()}
-    plain = referee(units.taken_off(program), units.taken_off_weights(W), tol, **values)
+    plain = referee(program, units.taken_off_weights(W), tol, **values)
     bounds = plain.objective, plain.dual_objective, plain.gap
     objective, dual, gap = (units.put_on_value(value) for value in bounds)
     return replace(plain, objective=objective, dual_objective=dual, gap=gap)

@@ -120,12 +120,16 @@ def _triangular(X: Tensor) -> tuple[Tensor, float]:
     return R, _NOISE * torch.finfo(X.dtype).eps * float(sigma[0] / sigma[-1])
 
 
+def _centred(X: Tensor, D: Tensor) -> Tensor:
+    """Return the centred `D_i X`, shape (P, n, d)."""
+    gated = D.T[:, :, None] * X
+    return gated - gated.mean(dim=1, keepdim=True)
+
+
 def _centred_svd(Q: Tensor, D: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return the SVDs of the centred `D_i Q`: U (P, n, d), sigma (P, d) and V^T (P, d, d)."""
     n, d = Q.shape
-    gated = D.T[:, :, None] * Q  # (P, n, d)
-    centred = gated - gated.mean(dim=1, keepdim=True)
-    U, sigma, Vt = torch.linalg.svd(centred, full_matrices=n < d)
+    U, sigma, Vt = torch.linalg.svd(_centred(Q, D), full_matrices=n < d)
     missing = (0, max(0, d - n))
     return torch.nn.functional.pad(U, missing)[..., :d], torch.nn.functional.pad(sigma, missing), Vt
 
@@ -139,8 +143,7 @@ def _is_doubtful(X: Tensor, D: Tensor, normed: Tensor, above_noise: Tensor) -> b
     if (above_noise & ~normed).any():
         return True
     some = ~normed.all(dim=1)
-    gated = D.T[some][:, :, None] * X  # (P, n, d)
-    centred = gated - gated.mean(dim=1, keepdim=True)
+    centred = _centred(X, D[:, some])
     centred = centred / centred.abs().amax(dim=1, keepdim=True).clamp_min(_TINY)
     sigma = torch.linalg.svdvals(centred)
     found = (sigma > _ROUNDING * sigma[:, :1]).sum(dim=1)

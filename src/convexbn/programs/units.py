@@ -56,17 +56,28 @@ class Units:
         ValueError
             If beta is too large or too small for the units of design and targets.
         """
-        beta = scaled_number(program.beta, -self.design - self.targets)
-        if not 0 < beta < math.inf:
-            raise ValueError(
-                "beta must be comparable with the size of the design times that of the targets, "
-                f"got {program.beta:g} for {math.ldexp(1, self.design):g} times "
-                f"{math.ldexp(1, self.targets):g}; state all three in similar units"
-            )
+        beta = self.taken_off_beta(program.beta)
         program = replace(program, Y=scaled(program.Y, -self.targets), beta=beta)
         if isinstance(program, GatedProgram | ReLUProgram):
             program = replace(program, U=scaled(program.U, -self.design))
         return program
+
+    def taken_off_beta(self, beta: float) -> float:
+        """Return a weight decay in these units as that of a program without them.
+
+        Raises
+        ------
+        ValueError
+            As :meth:`taken_off`.
+        """
+        plain = scaled_number(beta, -self.design - self.targets)
+        if not 0 < plain < math.inf:
+            raise ValueError(
+                "beta must be comparable with the size of the design times that of the targets, "
+                f"got {beta:g} for {math.ldexp(1, self.design):g} times "
+                f"{math.ldexp(1, self.targets):g}; state all three in similar units"
+            )
+        return plain
 
     def put_on_weights(self, W: Tensor) -> Tensor:
         """Return weights of a program without its units in these units."""

@@ -184,12 +184,13 @@ def solve_path(
     terms = {"model": model, "loss": loss, "penalty": penalty}
     program = make_program(U, D, Y, betas[0], device=device, **terms)
     units, initial = Units.of(program), _initial_weights(program, initial)
+    program = units.taken_off(program)
     minimize, result = _METHODS[type(program)], Result(units.taken_off_weights(initial), {})
     for beta in betas:
-        watch, program = Stopwatch(), replace(program, beta=float(beta))
+        watch, program = Stopwatch(), replace(program, beta=units.taken_off_beta(beta))
         limits = {"tol": tol, "max_iterations": max_iterations, "watch": watch}
         follow = following(callback, units, float(beta))
-        result = minimize(units.taken_off(program), result, **limits, callback=follow)
+        result = minimize(program, result, **limits, callback=follow)
         witness = {name: units.put_on_dual(a) for name, a in result.witness.items()}
         weights, certificate = _judged(program, result, units, tol, witness)
         certificate = _signed(certificate, result, watch)
@@ -205,7 +206,7 @@ def _judged(program, result: Result, units: Units, tol: float, witness: dict) ->
     """Return the weights in float32 if these are within the tolerance, else as they are; judged."""
     for dtype in (torch.float32, torch.float64) if result.may_round else (torch.float64,):
         weights = units.put_on_weights(result.weights).to(dtype)
-        certificate = judged(program, weights.double(), tol, **witness)
+        certificate = judged(program, units, weights.double(), tol, **witness)
         if certificate.converged:
             break
     return weights, certificate
