@@ -39,7 +39,7 @@ POINTS = 30  # of the logistic regression, in the plane
 COLUMNS = ["program", "stage", "backend", "solver", "way", "repetition", "ms", "installed"]
 
 
-def canonicalize(settings: dict, seed: int) -> pd.DataFrame:
+def measure(settings: dict, seed: int) -> pd.DataFrame:
     """Time both programs by every backend and solver that is installed.
 
     Parameters
@@ -132,17 +132,21 @@ def _canonical_ways(make: Callable[[], Program], backend: str) -> dict[str, Way]
 def _layer_ways(make: Callable[[], Program], solver: str, settings: dict) -> dict[str, Way]:
     from cvxpylayers.torch import CvxpyLayer
 
-    options = {"solver_args": {**FORWARD, "eps": settings["tolerance"]}}
-    build = partial(CvxpyLayer, solver=solver, **(options if solver == "DIFFCP" else {}))
-    kept = build(*make())
+    is_diffcp = solver == "DIFFCP"
+    forward = {**FORWARD, "eps": settings["tolerance"]} if is_diffcp else {}
+    backward = BACKWARD if is_diffcp else {}
+
+    def build(program: Program) -> CvxpyLayer:
+        return CvxpyLayer(*program, solver=solver, solver_args=forward)
 
     def step(layer: Callable, values: Values) -> None:
         leaves = [torch.as_tensor(value).requires_grad_() for value in values]
-        solution = layer(*leaves, solver_args=BACKWARD if solver == "DIFFCP" else {})
-        sum(part.sum() for part in solution).backward()
+        solution = layer(*leaves, solver_args=backward)
+        torch.stack([part.sum() for part in solution]).sum().backward()
 
     def fresh(values: Values) -> Callable[[], object]:
         program = make()
-        return lambda: step(build(*program), values)
+        return lambda: step(build(program), values)
 
+    kept = build(make())
     return {"cached": lambda values: partial(step, kept, values), "fresh": fresh}

@@ -46,7 +46,7 @@ class Policy(NamedTuple):
     q: torch.Tensor
 
 
-def control(settings: dict, seed: int) -> pd.DataFrame:
+def measure(settings: dict, seed: int) -> pd.DataFrame:
     """Learn a policy for several systems.
 
     Parameters
@@ -75,9 +75,7 @@ def _learn(settings: dict, seed: int) -> pd.DataFrame:
     system = draw_system(rng)
     held_out = NOISE * rng.normal(size=(T, STATES, HELD_OUT))
     policy, layer = regulator(system), make_policy(batch, settings["tolerance"])
-    optimizer = torch.optim.SGD(
-        policy, lr=settings["learning_rate"], momentum=settings["momentum"]
-    )
+    optimizer = torch.optim.SGD(policy, lr=settings["learning_rate"], momentum=settings["momentum"])
     rows = []
     for iteration in range(settings["iterations"] + 1):
         row = {"iteration": iteration, "cost": closed_form_cost(system, policy, held_out)}
@@ -183,7 +181,8 @@ def closed_form(L: np.ndarray, C: np.ndarray) -> np.ndarray:
         shifted = eigenvalues[:, None] + mu
         squared = ((c / shifted) ** 2).sum(axis=0)
         slope = (c**2 / shifted**3).sum(axis=0)
-        move = np.where(squared > 1, squared * (np.sqrt(squared) - 1) / np.maximum(slope, 1e-300), 0)
+        slope[squared <= 1] = np.inf  # inside the ball: no move
+        move = squared * (np.sqrt(squared) - 1) / slope
         mu = mu + move
         if (move <= 1e-14 * (1 + mu)).all():
             break

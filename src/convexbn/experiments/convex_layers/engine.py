@@ -12,7 +12,7 @@ each solution is judged here again, from x and y alone.
 
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -55,7 +55,8 @@ class Layer(torch.nn.Module):
         self.engine = CvxpyLayer(
             problem, list(parameters), list(variables), solver_args={**FORWARD, "eps": tol / MARGIN}
         )
-        rows, columns = self.engine.ctx.solver_ctx.A_shape
+        self._structure = cast(Any, self.engine.ctx.solver_ctx)  # of the cone program's data
+        rows, columns = self._structure.A_shape
         self.engine.ctx.var_recover += [
             VariableRecovery(slice(columns - 1), None, (columns - 1,)),
             VariableRecovery(None, slice(rows), (rows,), source="dual"),
@@ -117,7 +118,7 @@ class Layer(torch.nn.Module):
     def _judge(self, values: Sequence[torch.Tensor], x: torch.Tensor, y: torch.Tensor) -> None:
         """Raise RuntimeError unless x and y solve their cone programs to the tolerance."""
         data = zip(*self._cone_programs(values), *_rows(x, y), strict=True)
-        self.residual = max(_residual(*one, self._cones) for one in data)
+        self.residual = float(np.max([_residual(*one, cones=self._cones) for one in data]))
         if not self.residual <= self.tol:
             raise RuntimeError(
                 f"expected a solution with relative residuals <= {self.tol:g}, got "
@@ -138,10 +139,10 @@ class Layer(torch.nn.Module):
 
         batch = self.engine.ctx.validate_params(list(values))
         with torch.no_grad():
-            stacked = _flatten_and_batch_params(values, self.engine.ctx, batch).numpy()
+            stacked = _flatten_and_batch_params(tuple(values), self.engine.ctx, batch).numpy()
         stacked = stacked.reshape(len(stacked), -1)  # (parameters, B)
         c, entries = self.engine._q_scipy @ stacked, self.engine._A_scipy @ stacked
-        places, shape = self.engine.ctx.solver_ctx.A_structure, self.engine.ctx.solver_ctx.A_shape
+        places, shape = self._structure.A_structure, self._structure.A_shape
         return list(c[:-1].T), [sp.csc_array((e, *places), shape=shape) for e in entries.T]
 
 
@@ -264,7 +265,7 @@ def _rows(*solutions: torch.Tensor) -> list[np.ndarray]:
 
 
 def _residual(
-    c: np.ndarray, augmented: sp.csc_array, x: np.ndarray, y: np.ndarray, cones: list
+    c: np.ndarray, augmented: sp.csc_array, x: np.ndarray, y: np.ndarray, *, cones: list
 ) -> float:
     """Return the largest relative residual of a solution; `augmented` is [-A, b]."""
     s = augmented @ np.append(x, 1)
@@ -272,7 +273,8 @@ def _residual(
     primal = _outside(s, cones, dual=False) / (1 + np.abs(s).max())
     dual = np.abs(c - reduced[:-1]).max() / (1 + np.abs(c).max())
     gap = abs(c @ x + reduced[-1]) / (1 + abs(c @ x))
-    return float(max(primal, dual, _outside(y, cones, dual=True) / (1 + np.abs(y).max()), gap))
+    outside = _outside(y, cones, dual=True) / (1 + np.abs(y).max())
+    return float(np.max([primal, dual, outside, gap]))
 
 
 def _outside(v: np.ndarray, cones: list, dual: bool) -> float:
@@ -281,8 +283,8 @@ def _outside(v: np.ndarray, cones: list, dual: bool) -> float:
 
     distances, start = [0.0], 0
     for cone, sizes in cones:
-        for size in sizes if isinstance(sizes, list | tuple) else [sizes]:
-            length = {lib.PSD: size * (size + 1) // 2, lib.EXP: 3 * size}.get(cone, size)
+        for size in np.atleast_1d(sizes).tolist():
+            length: int = {lib.PSD: size * (size + 1) // 2, lib.EXP: 3 * size}.get(cone, size)
             part, start = v[start : start + length], start + length
             if not length:
                 continue
@@ -290,4 +292,4 @@ def _outside(v: np.ndarray, cones: list, dual: bool) -> float:
                 distances.append((np.linalg.norm(part[1:]) - part[0]) / 2)
             else:
                 distances.append(np.abs(part - lib.pi(part, [(cone, size)], dual)).max())
-    return max(distances)
+    return float(np.max(distances))  # NaN if any is

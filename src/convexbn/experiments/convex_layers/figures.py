@@ -15,6 +15,8 @@ from convexbn.reporting.registries import present
 
 BLUE, ORANGE, GREY = (style_of(method).color for method in (FULL, TRUNCATED, SGD))
 GREEN = "#029e73"
+COLORS = (GREY, BLUE, ORANGE, GREEN, "#cc78bc")  # with two kinds of lines, for ten layers
+MARKERS = "os^vDP"
 CLASSES = {1: (BLUE, "o"), 0: (ORANGE, "^")}
 WAYS = {
     "fresh": ("fresh program", GREEN, "s"),
@@ -48,20 +50,20 @@ def gradients(table: pd.DataFrame) -> Figure:
         left.plot(rows[measure], places + shift, color=color, marker=marker, **mark)
     left.set(xscale="log", xlabel="relative error of the gradient")
     left.set_yticks(range(len(layers)), layers)
-    colors = dict(zip(layers[::-1], plotting.gradient(len(layers)), strict=True))
-    for layer, color in colors.items():
+    for i, layer in enumerate(layers[::-1]):
         median = table[table["layer"] == layer].groupby("step")["relative_error"].median()
-        right.plot(median.index, median, color=color, label=layer, marker=".")
+        line = {"color": COLORS[i % len(COLORS)], "linestyle": "-" if i < len(COLORS) else "--"}
+        right.plot(median.index, median, label=layer, marker=MARKERS[i % len(MARKERS)], **line)
     right.set(xscale="log", yscale="log", xlabel="step of the central differences")
     right.set_ylabel("median relative error")
-    right.axvline(rows["step"].iloc[0], color="0.3", linestyle="--", linewidth=1)
+    right.axvline(rows["step"].iloc[0], color="0.3", linestyle="-.", linewidth=1)
     left.axvline(ERROR, color="0.3", linestyle=":")
     right.axhline(ERROR, color="0.3", linestyle=":")
     dots = [
         _entry("against central differences", BLUE, "o"),
         _entry("against the closed form", ORANGE, "^"),
         Line2D([], [], color="0.3", linestyle=":", label="limit of the claim"),
-        Line2D([], [], color="0.3", linestyle="--", label="step that is judged"),
+        Line2D([], [], color="0.3", linestyle="-.", label="step that is judged"),
     ]
     right.legend(loc="center left", bbox_to_anchor=(1.02, 0.5))
     plotting.legend(figure, dots)
@@ -97,12 +99,10 @@ def poisoning(table: pd.DataFrame) -> Figure:
     )
     left.set_aspect("equal", adjustable="datalim")
     left.set(xlabel="$x_1$", ylabel="$x_2$", title=f"seed {one['seed'].iloc[0]}")
-    left.autoscale_view()
-    left.set_autoscale_on(False)
     for prefix, line in {"": "-", "test_": "--"}.items():
-        _line(left, *one[[f"{prefix}{name}" for name in ("a1", "a2", "b")]].iloc[0], line)
+        _line(left, *(one[f"{prefix}{name}"].iloc[0] for name in ("a1", "a2", "b")), line=line)
     seeds = table.groupby("seed").first() * 1e3
-    right.plot(seeds["predicted"], seeds["realised"], color=BLUE, marker="o", linestyle="none")
+    right.plot(seeds["predicted"], seeds["realised"], color=GREY, marker="D", linestyle="none")
     ends = np.array(right.get_xlim())
     right.plot(ends, ends, color="0.3", linestyle=":")
     right.set(
@@ -117,19 +117,20 @@ def poisoning(table: pd.DataFrame) -> Figure:
             _entry("gradient of the test loss", "0.25", r"$\rightarrow$", markersize=10),
             Line2D([], [], color=GREY, label="fitted to training points"),
             Line2D([], [], color=GREY, linestyle="--", label="fitted to test points"),
-            _entry("one seed", BLUE, "o"),
+            _entry("one seed", GREY, "D"),
             Line2D([], [], color="0.3", linestyle=":", label="realised = predicted"),
         ],
     )
     return figure
 
 
-def _line(axes: Axes, a1: float, a2: float, b: float, line: str) -> None:
+def _line(axes: Axes, a1: float, a2: float, b: float, *, line: str) -> None:
     """Draw a1 x1 + a2 x2 + b = 0; nothing where both are zero."""
     if a1 == a2 == 0:
         return
     foot = -b / (a1**2 + a2**2) * np.array([a1, a2])
-    axes.axline(foot, foot + [-a2, a1], color=GREY, linestyle=line, linewidth=1.2)
+    x, y = (float(value) for value in foot)
+    axes.axline((x, y), (x - a2, y + a1), color=GREY, linestyle=line, linewidth=1.2)
 
 
 @plotting.style()
@@ -181,15 +182,15 @@ def canonicalization(table: pd.DataFrame) -> Figure:
     figure, axes = plotting.panels(len(programs), height=3.2, width=plotting.WIDE, sharey=True)
     for panel, program in zip(axes[0], programs, strict=True):
         rows = table[table["program"] == program].fillna({"backend": "", "solver": ""})
-        names = list(dict.fromkeys(zip(rows["stage"], rows["backend"] + rows["solver"], strict=True)))
+        rows = rows.assign(name=rows["backend"] + rows["solver"])
+        names = list(dict.fromkeys(zip(rows["stage"], rows["name"], strict=True)))
         _draw_times(panel, rows, names)
         published = PUBLISHED.get(program, {})
         for way, ms in published.items():
             panel.plot(ms, -1, color=WAYS[way][1], marker="*", markersize=8, linestyle="none")
         labels = [_label(*name) for name in names]
         panel.set_yticks(range(-1, len(names)), ["paper", *labels])
-        panel.set(xscale="log", xlabel="time (ms)", title=program)
-    axes[0, 0].invert_yaxis()
+        panel.set(xscale="log", xlabel="time (ms)", title=program, ylim=(len(names) - 0.5, -1.5))
     marks = [_entry(*style) for style in WAYS.values()]
     paper = _entry("published, CVXPY 1.0.23 and 1.1", "0.3", "*", markersize=8)
     plotting.legend(figure, [*marks, paper])
@@ -202,15 +203,10 @@ def _label(stage: str, name: str) -> str:
 
 def _draw_times(axes: Axes, rows: pd.DataFrame, names: list[tuple[str, str]]) -> None:
     for place, (stage, name) in enumerate(names):
-        here = rows[(rows["stage"] == stage) & (rows["backend"] + rows["solver"] == name)]
+        here = rows[(rows["stage"] == stage) & (rows["name"] == name)]
         if not here["installed"].any():
-            axes.text(
-                0.5,
-                place,
-                "not installed",
-                transform=axes.get_yaxis_transform(),
-                **{"ha": "center", "va": "center", "color": "0.4", "fontsize": 7},
-            )
+            text = axes.text(0.5, place, "not installed", transform=axes.get_yaxis_transform())
+            text.set(ha="center", va="center", color="0.4", size=7, backgroundcolor="white")
             continue
         for way, (_, color, marker) in WAYS.items():
             ms = here.loc[here["way"] == way, "ms"]

@@ -22,7 +22,7 @@ COLUMNS = [
 ]
 
 
-def gradients(settings: dict, seed: int) -> pd.DataFrame:
+def measure(settings: dict, seed: int) -> pd.DataFrame:
     """Differentiate each layer of :mod:`convexbn.experiments.convex_layers.programs`.
 
     Parameters
@@ -89,8 +89,10 @@ def _directions(
 
 def _weighted(solution: Sequence[torch.Tensor], weights: Sequence[torch.Tensor]) -> torch.Tensor:
     """Return v^T x for each solution x of a batch, or for one."""
-    pairs = zip(solution, weights, strict=True)
-    return sum((w * x).flatten(x.dim() - w.dim()).sum(-1) if w.dim() else w * x for x, w in pairs)
+    total = torch.zeros(())
+    for x, w in zip(solution, weights, strict=True):
+        total = total + ((w * x).flatten(x.dim() - w.dim()).sum(-1) if w.dim() else w * x)
+    return total
 
 
 def _gradient(
@@ -102,7 +104,7 @@ def _gradient(
 
 def _slopes(gradient: Sequence[torch.Tensor], directions: Sequence[torch.Tensor]) -> torch.Tensor:
     pairs = zip(directions, gradient, strict=True)
-    return sum((d * g).reshape(len(d), -1).sum(1) for d, g in pairs)
+    return torch.stack([(d * g).reshape(len(d), -1).sum(1) for d, g in pairs]).sum(0)
 
 
 def _differences(

@@ -23,7 +23,7 @@ COLUMNS = [
 CENTRE, SPREAD = 2.0, 3.0  # of the two classes, at (2, 2) and (-2, -2)
 
 
-def poison(settings: dict, seed: int) -> pd.DataFrame:
+def measure(settings: dict, seed: int) -> pd.DataFrame:
     """Poison the training data of several draws.
 
     Parameters
@@ -38,9 +38,9 @@ def poison(settings: dict, seed: int) -> pd.DataFrame:
     -------
     DataFrame
         Columns `COLUMNS`, one row per seed and training point: the point, its label and the
-        gradient of the test loss; and, the same in all rows of a seed, the line a^T x + b = 0 fitted
-        to the training points and that fitted to the test points, the test loss and its predicted
-        and realised rise.
+        gradient of the test loss; and, the same in all rows of a seed, the line a^T x + b = 0 that
+        is fitted to the training points and that of the test points, the test loss, and its
+        predicted and realised rise.
     """
     return pd.concat(
         [_draw(settings, seed + i) for i in range(settings["seeds"])], ignore_index=True

@@ -28,11 +28,12 @@ def layers(**tables: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         Columns `convexbn.reporting.claims.COLUMNS`.
     """
-    found = [
-        judged(_STATEMENTS[name], lambda statement, t=table: {"synthetic": statement.judge(t)})
-        for name, table in tables.items()
-    ]
+    found = [_judged(name, table) for name, table in tables.items()]
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=COLUMNS)
+
+
+def _judged(name: str, table: pd.DataFrame) -> pd.DataFrame:
+    return judged(_STATEMENTS[name], lambda statement: {"synthetic": statement.judge(table)})
 
 
 def _differences(table: pd.DataFrame) -> Finding:
@@ -86,7 +87,8 @@ def _learned(table: pd.DataFrame) -> Finding:
 
 
 def _spread(values: pd.Series) -> str:
-    return f"mean {values.mean():.3f} ({values.min():.3f} to {values.max():.3f}, {len(values)} seeds)"
+    ends = f"{values.min():.3f} to {values.max():.3f}"
+    return f"mean {values.mean():.3f} ({ends}, {len(values)} seed(s))"
 
 
 def _within(values: pd.Series, limits: tuple[float, float]) -> str:
