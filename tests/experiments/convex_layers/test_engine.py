@@ -125,7 +125,9 @@ def test_the_product_as_one_parameter_is_dpp():
 
 def test_what_is_not_convex_is_named():
     problem = cp.Problem(cp.Minimize(a * x[0]), [cp.norm(x) >= 1])
-    with pytest.raises(ValueError, match=r"expected a convex problem by CVXPY's rules, got 1\.0 <="):
+    with pytest.raises(
+        ValueError, match=r"expected a convex problem by CVXPY's rules, got 1\.0 <="
+    ):
         make_layer(problem, [a], [x])
 
 

@@ -38,7 +38,7 @@ def control(*saved, iterations=100, horizon=25) -> pd.DataFrame:
 
 
 def times(without=(4.0, 4.0, 4.0), fresh=(9.0, 9.0, 9.0), layer=1.5) -> pd.DataFrame:
-    base = {"program": "logistic regression", "installed": True}
+    base = {"program": "logistic regression", "installed": True, "cvxpy": "1.9"}
     rows = []
     for i, pair in enumerate(zip(without, fresh, strict=True)):
         for way, ms in zip(("cached", "without", "fresh"), (1.0, *pair), strict=True):

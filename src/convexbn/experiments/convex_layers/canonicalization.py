@@ -16,6 +16,7 @@ import importlib.util
 import time
 from collections.abc import Callable
 from functools import partial
+from importlib.metadata import version
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -36,7 +37,9 @@ BACKENDS = {"CPP": "cvxpy", "SCIPY": "cvxpy", "COO": "cvxpy", "RUST": "cvxpy_rus
 # The solvers that cvxpylayers knows, and their packages.
 SOLVERS = {"DIFFCP": "diffcp", "MOREAU": "moreau", "CUCLARABEL": "juliacall", "MPAX": "mpax"}
 POINTS = 30  # of the logistic regression, in the plane
-COLUMNS = ["program", "stage", "backend", "solver", "way", "repetition", "ms", "installed"]
+COLUMNS = [
+    *("program", "stage", "backend", "solver", "way", "repetition", "ms", "installed", "cvxpy"),
+]
 
 
 def measure(settings: dict, seed: int) -> pd.DataFrame:
@@ -53,7 +56,7 @@ def measure(settings: dict, seed: int) -> pd.DataFrame:
     -------
     DataFrame
         Columns `COLUMNS`; `stage` is "canonicalization" (of a backend) or "derivative" (of a
-        solver). What is not installed has one row, without a time.
+        solver). What is not installed has one row, without a time. `cvxpy` is CVXPY's version.
     """
     rng, rows = np.random.default_rng(seed), []
     for program, make in PROGRAMS.items():
@@ -65,7 +68,7 @@ def measure(settings: dict, seed: int) -> pd.DataFrame:
             common = {"program": program, "stage": "derivative", "backend": "", "solver": solver}
             ways = _layer_ways(make, solver, settings) if _is_installed(package) else {}
             rows += _timed(ways, make, settings["repeats"], rng, common)
-    return pd.DataFrame(rows)[COLUMNS]
+    return pd.DataFrame(rows).assign(cvxpy=version("cvxpy"))[COLUMNS]
 
 
 def _is_installed(package: str) -> bool:

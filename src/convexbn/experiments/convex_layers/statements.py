@@ -131,7 +131,9 @@ def _cached(table: pd.DataFrame) -> Finding:
         f"{_ratio(worst)} at least ({worst['program']}, {worst['backend']}, {_WAYS[worst['way']]})"
     )
     default = canonical[(canonical["backend"] == "CPP")]
-    words += "; CPP: " + ", ".join(_ratio(row, named=True) for _, row in default.iterrows())
+    words += f"; CVXPY {table['cvxpy'].iloc[0]}, CPP: " + ", ".join(
+        _ratio(row, named=True) for _, row in default.iterrows()
+    )
     steps = found[found["stage"] == "derivative"]
     words += "; whole step by a layer kept, not judged: " + ", ".join(
         _ratio(row, named=True) for _, row in steps.iterrows()
