@@ -47,7 +47,7 @@ def test_every_backend_and_solver_has_its_rows():
 
 
 def test_without_any_backend_nothing_is_timed(monkeypatch):
-    monkeypatch.setattr(canonicalization, "_is_installed", lambda package: False)
+    monkeypatch.setattr(canonicalization, "_are_installed", lambda packages: False)
     table = canonicalization.measure(SETTINGS, seed=0)
     assert len(table) == len(PROGRAMS) * (len(BACKENDS) + len(SOLVERS))
     assert not table["installed"].any()

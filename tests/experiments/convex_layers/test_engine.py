@@ -3,9 +3,7 @@
 import cvxpy as cp
 import numpy as np
 import pytest
-import scipy.sparse as sp
 import torch
-from diffcp import cones as lib
 
 from convexbn.experiments.convex_layers import engine
 from convexbn.experiments.convex_layers.engine import make_layer
@@ -54,6 +52,18 @@ def test_a_batch_is_its_programs_one_by_one(layer):
     assert together.shape == (n, p)
     torch.testing.assert_close(together, normal_equations(F, batch), rtol=0, atol=1e-7)
     assert layer(F[None], batch[:1])[0].shape == (1, p)
+
+
+def test_a_tiny_loss_has_a_tiny_gradient(layer):
+    """Not zero, as it is to the engine where no entry is above 1e-8."""
+    gradients = []
+    for size in (1.0, 1e-12):
+        y = tensor(n, seed=1).requires_grad_()
+        (w,) = layer(tensor(n, p), y)
+        (size * w.sum()).backward()
+        gradients.append(y.grad / size)
+    assert gradients[0].norm() > 0.1
+    torch.testing.assert_close(*gradients, rtol=1e-9, atol=0)
 
 
 @pytest.mark.parametrize(
@@ -137,6 +147,7 @@ def test_members_that_do_not_fit_are_named():
         (([F], [w]), ValueError, "got none of 'y'; add it"),
         (([F, y, a], [w]), ValueError, "parameter of the problem, which has 'F', 'y', got 'a'"),
         (([F, y], [x]), ValueError, "variable of the problem, which has 'w', got 'x'"),
+        (([F, y, y], [w]), ValueError, "each of 'F', 'y', 'y' once"),
         (([F, w], [w]), TypeError, r"a cvxpy\.Parameter as parameter, got Variable"),
         (([F, y], [y]), TypeError, r"a cvxpy\.Variable as variable, got Parameter"),
     ):
@@ -144,36 +155,3 @@ def test_members_that_do_not_fit_are_named():
             make_layer(problem, *members)
     with pytest.raises(TypeError, match=r"a cvxpy\.Problem as problem, got Minimize"):
         make_layer(problem.objective, [F, y], [w])
-
-
-# One program per cone, min x under [-A, b] (x, 1) in the cone, with its solution by hand.
-ROOT = 2**0.5
-CONES = {
-    "orthant": (lib.POS, 1, [[1, -1]], 1, [1]),  # x >= 1
-    "second order": (lib.SOC, 3, [[1, 0], [0, 3], [0, 4]], 5, [1, -0.6, -0.8]),  # ||(3, 4)|| <= x
-    "exponential": (lib.EXP, 1, [[0, 1], [0, 1], [1, 0]], np.e, [-np.e, 0, 1]),  # exp(1) <= x
-    "semidefinite": (lib.PSD, 2, [[1, 0], [0, ROOT], [1, 0]], 1, [0.5, -1 / ROOT, 0.5]),
-}
-
-
-@pytest.mark.parametrize("name", CONES)
-def test_the_referee_knows_a_solution_and_what_is_none(name):
-    """A point outside, one inside that is not optimal, and wrong dual variables."""
-    cone, size, augmented, optimum, y = CONES[name]
-    sizes = size if cone in (lib.POS, lib.EXP) else [size]
-
-    def residual(x, y):
-        data = np.array([1.0]), sp.csc_array(np.array(augmented, dtype=float))
-        return engine._residual(*data, np.array([x]), np.array(y), cones=[(cone, sizes)])
-
-    assert residual(optimum, y) < 1e-12
-    for move in (-1e-3, 1e-3):
-        assert residual(optimum + move, y) > 1e-4
-        assert residual(optimum, np.array(y) * (1 + move)) > 1e-4
-    assert np.isnan(residual(optimum, [np.nan] * len(y)))
-
-
-def test_the_referee_takes_a_point_just_outside_a_large_cone_for_outside():
-    """The engine's own projection takes it for inside: 1e-6 of a norm of 1."""
-    point = np.array([1 - 1e-6, 1.0])
-    assert engine._outside(point, [(lib.SOC, [2])], dual=False) == pytest.approx(5e-7, rel=1e-6)

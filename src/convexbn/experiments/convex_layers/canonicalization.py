@@ -14,7 +14,7 @@ So is a step of learning: values in, solution and gradient out, by a layer that 
 
 import importlib.util
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import version
 from typing import Any, TypeAlias
@@ -32,10 +32,15 @@ Values: TypeAlias = list[np.ndarray]
 # From values of the parameters to the call to time; what it prepares is not on the clock.
 Way: TypeAlias = Callable[[Values], Callable[[], object]]
 
-# CVXPY's own ways to work through expressions, and the package that one of them needs.
-BACKENDS = {"CPP": "cvxpy", "SCIPY": "cvxpy", "COO": "cvxpy", "RUST": "cvxpy_rust"}
+# CVXPY's own ways to work through expressions, and the package that one of them needs besides.
+BACKENDS = {"CPP": (), "SCIPY": (), "COO": (), "RUST": ("cvxpy_rust",)}
 # The solvers that cvxpylayers knows, and their packages.
-SOLVERS = {"DIFFCP": "diffcp", "MOREAU": "moreau", "CUCLARABEL": "juliacall", "MPAX": "mpax"}
+SOLVERS = {
+    "DIFFCP": ("diffcp",),
+    "MOREAU": ("moreau",),
+    "CUCLARABEL": ("juliacall", "cupy"),
+    "MPAX": ("mpax",),
+}
 POINTS = 30  # of the logistic regression, in the plane
 COLUMNS = [
     *("program", "stage", "backend", "solver", "way", "repetition", "ms", "installed", "cvxpy"),
@@ -60,19 +65,19 @@ def measure(settings: dict, seed: int) -> pd.DataFrame:
     """
     rng, rows = np.random.default_rng(seed), []
     for program, make in PROGRAMS.items():
-        for backend, package in BACKENDS.items():
+        for backend, packages in BACKENDS.items():
             common = {"program": program, "stage": "canonicalization", "backend": backend}
-            ways = _canonical_ways(make, backend) if _is_installed(package) else {}
+            ways = _canonical_ways(make, backend) if _are_installed(packages) else {}
             rows += _timed(ways, make, settings["repeats"], rng, {**common, "solver": ""})
-        for solver, package in SOLVERS.items():
+        for solver, packages in SOLVERS.items():
             common = {"program": program, "stage": "derivative", "backend": "", "solver": solver}
-            ways = _layer_ways(make, solver, settings) if _is_installed(package) else {}
+            ways = _layer_ways(make, solver, settings) if _are_installed(packages) else {}
             rows += _timed(ways, make, settings["repeats"], rng, common)
     return pd.DataFrame(rows).assign(cvxpy=version("cvxpy"))[COLUMNS]
 
 
-def _is_installed(package: str) -> bool:
-    return importlib.util.find_spec(package) is not None
+def _are_installed(packages: Sequence[str]) -> bool:
+    return all(importlib.util.find_spec(package) is not None for package in packages)
 
 
 def _logistic() -> Program:

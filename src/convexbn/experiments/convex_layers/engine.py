@@ -18,6 +18,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
+from convexbn.experiments.convex_layers.referee import residual
 from convexbn.inputs import check_tolerance
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 MARGIN = 10  # the solver stops at its tolerance, measured in its own way: ask it for more
 MOST_ITERATIONS = 100_000
+SCALE = 2.0**30  # of gradients inside: to diffcp, one with no entry above 1e-8 is zero
 # Small programs: factorizing the dense matrix of the derivative is exact, and as fast as LSQR.
 FORWARD = {"solve_method": "SCS", "n_jobs_forward": 1, "max_iters": MOST_ITERATIONS}
 BACKWARD = {"mode": "dense", "n_jobs_backward": 1}
@@ -65,8 +67,6 @@ class Layer(torch.nn.Module):
     def forward(self, *values: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Solve the program, or a batch of it.
 
-        A gradient that comes back with no entry above 1e-8 is zero to diffcp: scale a tiny loss.
-
         Parameters
         ----------
         *values : Tensor, float64
@@ -95,14 +95,15 @@ class Layer(torch.nn.Module):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # an inaccurate solve: judged below
-                *solution, x, y = self.engine(*values, solver_args=options)
+                inputs = [_scaled(value, 1 / SCALE) for value in values]
+                *solution, x, y = self.engine(*inputs, solver_args=options)
         except SolverError as error:
             raise ValueError(
                 f"expected parameters for which the program has a solution, got: {error}; give "
                 "others, or loosen the constraints"
             ) from error
         self._judge(values, x, y)
-        return tuple(solution)
+        return tuple(_scaled(part, SCALE) for part in solution)
 
     def _check(self, values: Sequence[torch.Tensor]) -> None:
         names = ", ".join(p.name() for p in self.parameters_of_program)
@@ -118,7 +119,7 @@ class Layer(torch.nn.Module):
     def _judge(self, values: Sequence[torch.Tensor], x: torch.Tensor, y: torch.Tensor) -> None:
         """Raise RuntimeError unless x and y solve their cone programs to the tolerance."""
         data = zip(*self._cone_programs(values), *_rows(x, y), strict=True)
-        self.residual = float(np.max([_residual(*one, cones=self._cones) for one in data]))
+        self.residual = float(np.max([residual(*one, cones=self._cones) for one in data]))
         if not self.residual <= self.tol:
             raise RuntimeError(
                 f"expected a solution with relative residuals <= {self.tol:g}, got "
@@ -187,6 +188,15 @@ def make_layer(
     return Layer(problem, parameters, variables, tol)
 
 
+def _scaled(value: torch.Tensor, factor: float) -> torch.Tensor:
+    """Return the same tensor; the gradient that comes back through it is scaled."""
+    if not value.requires_grad:
+        return value
+    same = value.view_as(value)
+    same.register_hook(lambda gradient: factor * gradient)
+    return same
+
+
 def _check_kind(name: str, value: object, kind: type) -> None:
     if not isinstance(value, kind):
         raise TypeError(f"expected a cvxpy.{kind.__name__} as {name}, got {type(value).__name__}")
@@ -195,6 +205,8 @@ def _check_kind(name: str, value: object, kind: type) -> None:
 def _check_members(kind: type, given: Sequence, whole: Sequence) -> None:
     for one in given:
         _check_kind(kind.__name__.lower(), one, kind)
+    if len(set(given)) < len(given):
+        raise ValueError(f"expected each of {_names(given)} once; remove the others")
     for one in given:
         if one not in set(whole):
             raise ValueError(
@@ -262,34 +274,3 @@ def _check_value(parameter: "cp.Parameter", value: torch.Tensor) -> None:
 def _rows(*solutions: torch.Tensor) -> list[np.ndarray]:
     """Return each (B, n) as an array, a single solution as a batch of one."""
     return [np.atleast_2d(s.detach().numpy()) for s in solutions]
-
-
-def _residual(
-    c: np.ndarray, augmented: sp.csc_array, x: np.ndarray, y: np.ndarray, *, cones: list
-) -> float:
-    """Return the largest relative residual of a solution; `augmented` is [-A, b]."""
-    s = augmented @ np.append(x, 1)
-    reduced = augmented.T @ y  # (-A^T y, b^T y)
-    primal = _outside(s, cones, dual=False) / (1 + np.abs(s).max())
-    dual = np.abs(c - reduced[:-1]).max() / (1 + np.abs(c).max())
-    gap = abs(c @ x + reduced[-1]) / (1 + abs(c @ x))
-    outside = _outside(y, cones, dual=True) / (1 + np.abs(y).max())
-    return float(np.max([primal, dual, outside, gap]))
-
-
-def _outside(v: np.ndarray, cones: list, dual: bool) -> float:
-    """Return the largest distance, in one entry, of v from the cones or from their duals."""
-    from diffcp import cones as lib
-
-    distances, start = [0.0], 0
-    for cone, sizes in cones:
-        for size in np.atleast_1d(sizes).tolist():
-            length: int = {lib.PSD: size * (size + 1) // 2, lib.EXP: 3 * size}.get(cone, size)
-            part, start = v[start : start + length], start + length
-            if not length:
-                continue
-            if cone == lib.SOC:  # diffcp takes what is nearly in this cone for in it
-                distances.append((np.linalg.norm(part[1:]) - part[0]) / 2)
-            else:
-                distances.append(np.abs(part - lib.pi(part, [(cone, size)], dual)).max())
-    return float(np.max(distances))  # NaN if any is

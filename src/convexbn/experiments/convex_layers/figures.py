@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from convexbn.experiments.convex_layers.statements import ERROR, SAVED
 from convexbn.reporting import plotting
@@ -156,6 +157,8 @@ def control(table: pd.DataFrame) -> Figure:
         right.plot(saved.index, plotting.PERCENT * saved[seed], color=BLUE, linewidth=1)
     right.axhspan(*(plotting.PERCENT * np.array(SAVED)), color="0.85", linewidth=0)
     right.set(xlabel="iteration of SGD", ylabel="cost saved (%)")
+    for panel in (left, right):
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     plotting.legend(
         figure,
         [
