@@ -54,6 +54,19 @@ def test_a_batch_is_its_programs_one_by_one(layer):
     assert layer(F[None], batch[:1])[0].shape == (1, p)
 
 
+def test_the_gradient_of_a_shared_parameter_is_the_sum_over_the_batch(layer):
+    """Also at entries that are zero, which the engine drops from its matrices."""
+    F, batch, weights = tensor(n, p), tensor(4, n, seed=3), tensor(4, p, seed=4)
+    F[0], F[2, 1] = 0, 0
+    gradients = []
+    for function in (lambda F: layer(F, batch)[0], lambda F: normal_equations(F, batch)):
+        shared = F.clone().requires_grad_()
+        (function(shared) * weights).sum().backward()
+        gradients.append(shared.grad)
+    assert (gradients[1][0] != 0).all()
+    torch.testing.assert_close(*gradients, rtol=0, atol=1e-7)
+
+
 def test_a_tiny_loss_has_a_tiny_gradient(layer):
     """Not zero, as it is to the engine where no entry is above 1e-8."""
     gradients = []
@@ -74,7 +87,8 @@ def test_a_tiny_loss_has_a_tiny_gradient(layer):
         ((np.zeros((n, p)), tensor(n)), TypeError, "float64 for parameter 'F', got ndarray"),
         ((tensor(p, n), tensor(n)), ValueError, r"parameter 'F' of shape \(7, 3\), or .* got \(3"),
         ((tensor(n, p), tensor(2, 2, n)), ValueError, r"'y' of shape \(7,\), or .* got \(2, 2, 7"),
-        ((tensor(2, n, p), tensor(3, n)), ValueError, r"batches of one size, got \[2, 3\] for F"),
+        ((tensor(2, n, p), tensor(3, n)), ValueError, r"one size, 1 or more, got \[2, 3\] for F"),
+        ((tensor(n, p), tensor(0, n)), ValueError, r"one size, 1 or more, got \[0\] for F, y"),
         ((tensor(n, p), tensor(n) * torch.nan), ValueError, "finite values for parameter 'y'"),
     ],
 )
@@ -139,6 +153,14 @@ def test_what_is_not_convex_is_named():
         ValueError, match=r"expected a convex problem by CVXPY's rules, got 1\.0 <="
     ):
         make_layer(problem, [a], [x])
+
+
+def test_integers_and_constants_are_no_layers():
+    i = cp.Variable(2, integer=True)
+    with pytest.raises(ValueError, match="got integer or boolean variables; relax them"):
+        make_layer(cp.Problem(cp.Minimize(cp.sum_squares(i - a))), [a], [i])
+    with pytest.raises(ValueError, match="expected at least one parameter, got none"):
+        make_layer(cp.Problem(cp.Minimize(cp.sum_squares(x))), [], [x])
 
 
 def test_members_that_do_not_fit_are_named():

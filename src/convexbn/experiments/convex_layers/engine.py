@@ -67,6 +67,8 @@ class Layer(torch.nn.Module):
     def forward(self, *values: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Solve the program, or a batch of it.
 
+        At a kink of the solution the gradient is one of those next to it, or between them.
+
         Parameters
         ----------
         *values : Tensor, float64
@@ -113,8 +115,10 @@ class Layer(torch.nn.Module):
         for parameter, value in zip(self.parameters_of_program, values, strict=True):
             _check_value(parameter, value)
             batches |= {len(value)} if value.dim() > len(parameter.shape) else set()
-        if len(batches) > 1:
-            raise ValueError(f"expected batches of one size, got {sorted(batches)} for {names}")
+        if len(batches) > 1 or 0 in batches:
+            raise ValueError(
+                f"expected batches of one size, 1 or more, got {sorted(batches)} for {names}"
+            )
 
     def _judge(self, values: Sequence[torch.Tensor], x: torch.Tensor, y: torch.Tensor) -> None:
         """Raise RuntimeError unless x and y solve their cone programs to the tolerance."""
@@ -181,6 +185,8 @@ def make_layer(
         (cp.Variable, variables, problem.variables()),
     ):
         _check_members(kind, given, whole)
+    if not parameters:
+        raise ValueError("expected at least one parameter, got none: solve the problem by CVXPY")
     missing = _names(set(problem.parameters()) - set(parameters))
     if missing:
         raise ValueError(f"expected every parameter of the problem, got none of {missing}; add it")
@@ -221,6 +227,8 @@ def _names(members: Any) -> str:
 
 def _check_dpp(problem: "cp.Problem") -> None:
     """Raise ValueError, with the expressions at fault, for a problem that is not DPP."""
+    if problem.is_mixed_integer():
+        raise ValueError("expected a convex problem, got integer or boolean variables; relax them")
     roots = [problem.objective, *problem.constraints]
     if not problem.is_dcp():
         faults = "; ".join(str(node) for root in roots for node in _faults(root, dpp=False))
