@@ -49,8 +49,10 @@ class Layer(torch.nn.Module):
         variables: "Sequence[cp.Variable]",
         tol: float,
     ) -> None:
+        from cvxpy.reductions.solvers.conic_solvers.scs_conif import dims_to_solver_dict
         from cvxpylayers.torch import CvxpyLayer
         from cvxpylayers.utils.parse_args import VariableRecovery
+        from diffcp.cones import parse_cone_dict
 
         super().__init__()
         self.parameters_of_program, self.tol, self.residual = list(parameters), tol, np.nan
@@ -58,6 +60,7 @@ class Layer(torch.nn.Module):
             problem, list(parameters), list(variables), solver_args={**FORWARD, "eps": tol / MARGIN}
         )
         self._structure = cast(Any, self.engine.ctx.solver_ctx)  # of the cone program's data
+        self._cones = parse_cone_dict(dims_to_solver_dict(self.engine.ctx.cone_dims))
         rows, columns = self._structure.A_shape
         self.engine.ctx.var_recover += [
             VariableRecovery(slice(columns - 1), None, (columns - 1,)),
@@ -130,13 +133,6 @@ class Layer(torch.nn.Module):
                 f"{self.residual:.1e} after {MOST_ITERATIONS:,} iterations at most; scale the "
                 "parameters to the order of one, or give the layer a larger tol"
             )
-
-    @property
-    def _cones(self) -> list[tuple]:
-        from cvxpy.reductions.solvers.conic_solvers.scs_conif import dims_to_solver_dict
-        from diffcp.cones import parse_cone_dict
-
-        return parse_cone_dict(dims_to_solver_dict(self.engine.ctx.cone_dims))
 
     def _cone_programs(self, values: Sequence[torch.Tensor]) -> tuple[list, list]:
         """Return c (columns,) and [-A, b] (rows, columns + 1) of each program of the batch."""
