@@ -117,6 +117,7 @@ def test_canonicalization():
     assert verdict(canonicalization=times(without=(3.9, 3.9, 9.0))) == "not reproduced"
     assert verdict(canonicalization=times(fresh=(3.9, 3.9, 3.9))) == "not reproduced"
     assert verdict(canonicalization=times(layer=1.0)) == "reproduced"  # shown, not judged
+    assert verdict(canonicalization=times((9.0, 9.0), (9.0, 9.0))) == "not resolved"  # too few
     words = measured(canonicalization=times())
     assert words.startswith("4.0x [4.0, 4.0] at least (logistic regression, CPP, against no DPP)")
     assert words.endswith("not installed: RUST")

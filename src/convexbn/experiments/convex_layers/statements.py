@@ -10,7 +10,7 @@ ERROR = 1e-3  # relative error of a gradient
 RISE = (0.9, 1.1)  # realised rise of the test loss over the predicted one
 SAVED = (0.3, 0.5)  # share of the cost
 FASTER = 4  # times
-SEEDS = 3  # fewer resolve nothing about a range
+SEEDS = 3  # fewer, or fewer repetitions, resolve nothing
 RADIUS = 0.01  # of the paper's poisoning
 CONTROL = {"horizon": 25, "batch": 8, "iterations": 100}  # the paper's setting
 
@@ -80,7 +80,7 @@ def _learned(table: pd.DataFrame) -> Finding:
         f"{table.groupby('seed')['uncontrolled_cost'].first().mean():.3g} without control"
     )
     ran = {"iterations": table["iteration"].max()} | table.iloc[0].to_dict()
-    other = [f"{key} {ran[key]}" for key, value in CONTROL.items() if ran[key] != value]
+    other = [f"{key} {ran[key]:g}" for key, value in CONTROL.items() if ran[key] != value]
     if other:
         return Finding(f"{words}; not the statement's setting: {', '.join(other)}", "not run")
     return Finding(words, _within(1 - end / start, SAVED))
@@ -140,6 +140,8 @@ def _cached(table: pd.DataFrame) -> Finding:
     )
     absent = table.loc[~table["installed"], ["backend", "solver"]].fillna("").agg("".join, axis=1)
     words += f"; not installed: {', '.join(absent.unique())}" if len(absent) else ""
+    if table["repetition"].nunique() < SEEDS:
+        return Finding(f"{words}; fewer than {SEEDS} repetitions", "not resolved")
     if worst["low"] >= FASTER:
         return Finding(words, "reproduced")
     return Finding(words, "not resolved" if worst["median"] >= FASTER else "not reproduced")
