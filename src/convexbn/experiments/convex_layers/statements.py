@@ -127,19 +127,8 @@ def _cached(table: pd.DataFrame) -> Finding:
     found = ratios(table)
     canonical = found[found["stage"] == "canonicalization"]
     worst = canonical.loc[canonical["median"].idxmin()]
-    words = (
-        f"{_ratio(worst)} at least ({worst['program']}, {worst['backend']}, {_WAYS[worst['way']]})"
-    )
-    default = canonical[(canonical["backend"] == "CPP")]
-    words += f"; CVXPY {table['cvxpy'].iloc[0]}, CPP: " + ", ".join(
-        _ratio(row, named=True) for _, row in default.iterrows()
-    )
-    steps = found[found["stage"] == "derivative"]
-    words += "; whole step by a layer kept, not judged: " + ", ".join(
-        _ratio(row, named=True) for _, row in steps.iterrows()
-    )
-    absent = table.loc[~table["installed"], ["backend", "solver"]].fillna("").agg("".join, axis=1)
-    words += f"; not installed: {', '.join(absent.unique())}" if len(absent) else ""
+    place = f"{worst['program']}, {worst['backend']}, {_WAYS[worst['way']]}"
+    words = f"{_ratio(worst)} at least ({place}); {_others(table, found)}"
     if table["repetition"].nunique() < SEEDS:
         return Finding(f"{words}; fewer than {SEEDS} repetitions", "not resolved")
     if worst["low"] >= FASTER:
@@ -147,12 +136,27 @@ def _cached(table: pd.DataFrame) -> Finding:
     return Finding(words, "not resolved" if worst["median"] >= FASTER else "not reproduced")
 
 
+def _others(table: pd.DataFrame, found: pd.DataFrame) -> str:
+    """Return the ratios of CVXPY's default backend and of layers, and what is not installed."""
+    default, steps = found[found["backend"] == "CPP"], found[found["stage"] == "derivative"]
+    absent = table.loc[~table["installed"], ["backend", "solver"]].fillna("").agg("".join, axis=1)
+    parts = {
+        f"CVXPY {table['cvxpy'].iloc[0]}, CPP": [_named(row) for _, row in default.iterrows()],
+        "whole step by a layer kept, not judged": [_named(row) for _, row in steps.iterrows()],
+        "not installed": absent.unique(),
+    }
+    return "; ".join(f"{what}: {', '.join(words)}" for what, words in parts.items() if len(words))
+
+
 _WAYS = {"without": "against no DPP", "fresh": "against a fresh one"}
 
 
-def _ratio(row: pd.Series, named: bool = False) -> str:
-    ratio = f"{row['median']:.1f}x [{row['low']:.1f}, {row['high']:.1f}]"
-    return f"{row['program']} {_WAYS[row['way']]} {ratio}" if named else ratio
+def _ratio(row: pd.Series) -> str:
+    return f"{row['median']:.1f}x [{row['low']:.1f}, {row['high']:.1f}]"
+
+
+def _named(row: pd.Series) -> str:
+    return f"{row['program']} {_WAYS[row['way']]} {_ratio(row)}"
 
 
 def _range(limits: Iterable[float]) -> str:
