@@ -19,7 +19,8 @@ from convexbn.solvers.gated.linearization import inner, linearized
 from convexbn.solvers.gated.passes import Passes
 
 _POLISHED = 1e-13  # relative distance from the fixed point at which rounding ends the polishing
-_POLISHES = 3
+_POLISHES = 8
+_PATIENCE = 2  # steps without progress: a block that is to become inactive passes zero in one
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def polish(program: GatedProgram, passes: Passes, W: Tensor) -> tuple[Tensor, fl
     within rounding of it, where the active blocks are known. The distance is relative to their
     size.
     """
-    best, least = W, math.inf
+    best, least, stale = W, math.inf, 0
     for _ in range(_POLISHES):
         size = float(torch.linalg.vector_norm(W))
         if size == 0:
@@ -88,10 +89,10 @@ def polish(program: GatedProgram, passes: Passes, W: Tensor) -> tuple[Tensor, fl
         moved = program.penalty.prox(W + sigma * program.adjoint(V), sigma * program.beta)
         step = moved - W
         distance = float(torch.linalg.vector_norm(step)) / size
-        if not distance < least / 2:
-            break
-        best, least = moved, distance
-        if distance <= _POLISHED:
+        stale = 0 if distance < least / 2 else stale + 1
+        if distance < least:
+            best, least = moved, distance
+        if distance <= _POLISHED or stale == _PATIENCE:
             break
         W, image = moved.clone(), program.forward(step)
         for part in linearized(program, passes, moved):
