@@ -14,8 +14,9 @@ RISKS = ["method", "seed", "n", "value", "at_edge", "risk"]
 PANELS = ["decay", "target", "d", *RISKS]
 GAP = ["signal", "tail", "energy", *RISKS]
 DIRECTIONS = ["direction", "directions", "eigenvalue", "signal"]
-IMAGES = ["d", "noise", *RISKS, *DIRECTIONS]
+IMAGES = ["dataset", "target", "d", "noise", *RISKS, *DIRECTIONS]
 SIMULATED = ["decay", "target", "d", "n", "step", "runs", "exact", "simulated", "standard_error"]
+TARGETS = ("labels", "denoised")  # the labels' regression, as it is and without its noise
 BINS = 24  # rows for the directions of one risk, at most
 
 
@@ -63,13 +64,17 @@ def gap(settings: dict, seed: int) -> pd.DataFrame:
     sizes, tables = {key: settings[key] for key in ("tail", "energy")}, []
     for signal in settings["signals"]:
         case = problems.head(**sizes, signal=signal)
-        (table,) = _compared([case], settings, seed)
+        (table,) = _compared([case], settings, seed, above=samples.WITH_GAP)
         tables.append(table.assign(**sizes, signal=signal))
     return pd.concat(tables, ignore_index=True)[GAP]
 
 
 def images(
-    features: dict[str, np.ndarray], whitening: dict[str, np.ndarray], settings: dict, seed: int
+    features: dict[str, np.ndarray],
+    whitening: dict[str, np.ndarray],
+    name: str,
+    settings: dict,
+    seed: int,
 ) -> pd.DataFrame:
     """Tune both estimators on the spectrum and the labels of images.
 
@@ -77,6 +82,8 @@ def images(
     ----------
     features, whitening : dict of arrays
         Of a data set.
+    name : str
+        Its name.
     settings : dict
         The last four of :func:`panels`.
     seed : int
@@ -84,14 +91,25 @@ def images(
     Returns
     -------
     DataFrame
-        Columns `IMAGES`: as of :func:`panels`, but with one row for each of at most `BINS`
-        log-spaced bins of singular directions, whose risks sum to the risk. A bin has its first
-        direction, counted from 1, the number of its directions, their mean eigenvalue, and the risk
-        of w = 0 along them as `signal`.
+        Columns `IMAGES`: as of :func:`panels`, for each of `TARGETS`, but with one row for each of
+        at most `BINS` log-spaced bins of singular directions, whose risks sum to the risk. A bin
+        has its first direction, counted from 1, the number of its directions, their mean
+        eigenvalue, and the risk of w = 0 along them as `signal`.
     """
-    case = problems.of_images(Whitening.from_tensors(whitening), features["Y_train"])
-    starts = bins(len(case.h))
-    (table,) = _compared([case], settings, seed, starts)
+    design, Y = Whitening.from_tensors(whitening), features["Y_train"]
+    labels = problems.of_images(design, Y)
+    cases = [labels, problems.denoised(labels, len(design.U))]
+    starts = bins(len(labels.h))
+    compared = _compared(cases, settings, seed, starts)
+    tables = [
+        _binned(table, case, starts).assign(target=target)
+        for target, case, table in zip(TARGETS, cases, compared, strict=True)
+    ]
+    return pd.concat(tables, ignore_index=True).assign(dataset=name)[IMAGES]
+
+
+def _binned(table: pd.DataFrame, case: Problem, starts: np.ndarray) -> pd.DataFrame:
+    """Return a table with the columns `DIRECTIONS` of its bins."""
     sizes = np.diff([*starts, len(case.h)])
     signal = case.h * (case.w**2).sum(axis=1)
     columns = {
@@ -100,9 +118,9 @@ def images(
         "eigenvalue": np.add.reduceat(case.h, starts) / sizes,
         "signal": np.add.reduceat(signal, starts),
     }
-    place = table.pop("bin").to_numpy()
-    table = table.assign(**{name: values[place] for name, values in columns.items()})
-    return table.assign(d=len(case.h), noise=case.noise.sum())[IMAGES]
+    place = table["bin"].to_numpy()
+    described = {name: values[place] for name, values in columns.items()}
+    return table.assign(**described, d=len(case.h), noise=case.noise.sum())
 
 
 def bins(d: int) -> np.ndarray:
@@ -117,8 +135,8 @@ def agreement(settings: dict, seed: int) -> pd.DataFrame:
     Parameters
     ----------
     settings : dict
-        `d`, `decays`, `targets`, `steps` as of :func:`panels`, and `simulated`: `samples`, numbers
-        of them, and `runs` of each.
+        `d`, `decays`, `targets` and `steps` as of :func:`panels`, `sizes` (numbers of samples) and
+        `runs` (of each).
     seed : int
 
     Returns
@@ -126,24 +144,40 @@ def agreement(settings: dict, seed: int) -> pd.DataFrame:
     DataFrame
         Columns `SIMULATED`: the exact risk, the mean over the runs and its standard error.
     """
-    rows, (sizes, runs) = [], (settings["simulated"][key] for key in ("samples", "runs"))
-    for decay in settings["decays"]:
-        for target in settings["targets"]:
-            case = problems.power(settings["d"], decay, target)
-            steps = sgd.steps_for(case, settings["steps"])
-            exact = sgd.risks(case, steps, sizes).sum(axis=2)
-            for n, risks in zip(sizes, exact, strict=True):
-                rng = np.random.default_rng([seed, n])
-                found = sgd.simulate(case, steps[risks.argmin()], n, runs, rng)
-                row = {"decay": decay, "target": target, "d": settings["d"], "n": n, "runs": runs}
-                row |= {"step": steps[risks.argmin()], "exact": risks.min()}
-                row |= {"simulated": found.mean(), "standard_error": found.std(ddof=1) / runs**0.5}
-                rows.append(row)
-    return pd.DataFrame(rows)[SIMULATED]
+    rows = [
+        _simulated(decay, target, settings, np.random.default_rng([seed, i, j]))
+        for i, decay in enumerate(settings["decays"])
+        for j, target in enumerate(settings["targets"])
+    ]
+    return pd.concat(rows, ignore_index=True)[SIMULATED]
+
+
+def _simulated(decay: int, target: int, settings: dict, rng: np.random.Generator) -> pd.DataFrame:
+    """Return the rows of one problem."""
+    sizes, runs = settings["sizes"], settings["runs"]
+    case = problems.power(settings["d"], decay, target)
+    steps = sgd.steps_for(case, settings["steps"])
+    exact = sgd.risks(case, steps, sizes).sum(axis=2)  # (S, G)
+    chosen = steps[exact.argmin(axis=1)]
+    found = np.array(
+        [sgd.simulate(case, *pair, runs, rng) for pair in zip(chosen, sizes, strict=True)]
+    )
+    columns = {
+        "n": sizes,
+        "step": chosen,
+        "exact": exact.min(axis=1),
+        "simulated": found.mean(axis=1),
+        "standard_error": found.std(axis=1, ddof=1) / np.sqrt(runs),
+    }
+    return pd.DataFrame(columns).assign(decay=decay, target=target, d=settings["d"], runs=runs)
 
 
 def _compared(
-    cases: Sequence[Problem], settings: dict, seed: int, starts: Sequence[int] | np.ndarray = (0,)
+    cases: Sequence[Problem],
+    settings: dict,
+    seed: int,
+    starts: Sequence[int] | np.ndarray = (0,),
+    above: float = samples.ABOVE,
 ) -> list[pd.DataFrame]:
     """Return a table of both methods for each of some problems with one spectrum.
 
@@ -152,7 +186,7 @@ def _compared(
     lowest, highest = settings["samples"]
     seeds = range(seed, seed + settings["seeds"])
     ridge = _ridge(cases, samples.sizes(lowest, highest), seeds, settings["penalties"], starts)
-    sizes = samples.for_sgd(lowest, highest)
+    sizes = samples.sizes(lowest, highest, samples.BELOW, above)
     return [
         pd.concat([_sgd(case, sizes, settings["steps"], starts), table], ignore_index=True)
         for case, table in zip(cases, ridge, strict=True)
@@ -188,8 +222,8 @@ def _ridge(
                 found.append([np.add.reduceat(risk, starts, axis=1) for risk in risks])
                 bar.step(f"{n} samples")
             # Of each problem (seeds, L, bins).
-            for rows, risks in zip(tables, zip(*found, strict=True), strict=True):
-                rows.append(_rows("ridge", n, penalties, np.stack(risks), seeds))
+            for rows, drawn in zip(tables, zip(*found, strict=True), strict=True):
+                rows.append(_rows("ridge", n, penalties, np.stack(drawn), seeds))
     return [pd.concat(rows) for rows in tables]
 
 

@@ -98,8 +98,8 @@ def of_images(whitening: Whitening, Y: ArrayLike) -> Problem:
 
     Along the i-th singular direction of the centred images `U_r diag(sigma) V^T`, H has the
     eigenvalue `sigma_i^2 / n`, and the regression of the centred labels Y has the coefficients
-    `w*_i = u_i^T Y / sigma_i`. The noise is the variance of its residuals. As in any regression,
-    about r/n of that variance is in w* too.
+    `w*_i = u_i^T Y / sigma_i`. The noise is the variance of its residuals. The coefficients have
+    noise in them too, see :func:`denoised`.
 
     Parameters
     ----------
@@ -126,3 +126,15 @@ def of_images(whitening: Whitening, Y: ArrayLike) -> Problem:
     along = U.T @ Y  # (r, C)
     residual = (Y - U @ along) ** 2
     return Problem.of(sigma**2 / n, along / sigma[:, None], residual.sum(axis=0) / (n - 1 - r))
+
+
+def denoised(problem: Problem, n: int) -> Problem:
+    """Return a problem without the noise that a regression on n samples left in w*.
+
+    Noise adds `sigma^2 / n` to the expected share `h_i |w*_i|^2` of each direction in the risk of
+    w = 0. In the tail of a spectrum, where no signal is, that is all of it. This much is taken off,
+    down to zero; the signs and the ratios of the outputs stay.
+    """
+    signal = problem.h * (problem.w**2).sum(axis=1)  # (d,)
+    kept = 1 - problem.noise.sum() / n / np.where(signal > 0, signal, np.inf)
+    return Problem.of(problem.h, problem.w * np.sqrt(kept.clip(min=0))[:, None], problem.noise)

@@ -5,8 +5,8 @@ The estimator is `w = (X^T X + lambda I)^{-1} X^T y`. With `X^T X = V diag(s) V^
 
     w* - Z diag(1 / (s + lambda)) Z^T w*   (the bias),      sigma^2 sum_j Z_ij^2 / (s_j + lambda)^2,
 
-so the risk given X has a closed form, for all lambda by one eigendecomposition: of `X^T X`, or, with
-fewer samples than features, of `X X^T = U diag(s) U^T`, where `Z = X^T U`. Only X is drawn.
+so the risk given X has a closed form, for all lambda by one eigendecomposition: of `X^T X`, or,
+with fewer samples than features, of `X X^T = U diag(s) U^T`, where `Z = X^T U`. Only X is drawn.
 """
 
 import numpy as np

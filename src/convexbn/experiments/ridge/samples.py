@@ -4,7 +4,6 @@ Both estimators are tuned for each number of samples on the mean risk. The best 
 where it lies at an end of those tried. A lambda of 0 is not flagged: there are none below it.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,11 +12,20 @@ import pandas as pd
 from convexbn.inputs import ArrayLike, as_array, check_same_length
 from convexbn.reporting.significance import Interval, interval
 
+PER_OCTAVE = 2  # numbers of samples
 BELOW, ABOVE = 8, 4  # SGD is tried on as many times fewer and more samples than ridge regression
+WITH_GAP = 1 / 8  # and, where ridge regression needs many times more, on as many times "more"
 
 
-def sizes(lowest: int, highest: int, per_octave: int = 2) -> list[int]:
-    """Return log-spaced even numbers of samples, both ends included.
+def sizes(lowest: int, highest: int, below: float = 1, above: float = 1) -> list[int]:
+    """Return log-spaced even numbers of samples.
+
+    Parameters
+    ----------
+    lowest, highest : int
+        Both are among them.
+    below, above : float
+        How far the same numbers go on: from `lowest / below` to `highest * above`, at least 2.
 
     Raises
     ------
@@ -29,14 +37,13 @@ def sizes(lowest: int, highest: int, per_octave: int = 2) -> list[int]:
             "samples must be two even numbers from 2 on, the smaller one first, got "
             f"[{lowest}, {highest}]; SGD averages the last half of its iterates"
         )
-    count = 1 + round(per_octave * np.log2(highest / lowest))
-    spaced = np.geomspace(lowest, highest, count)
-    return sorted({int(N) for N in 2 * np.round(spaced / 2)})
-
-
-def for_sgd(lowest: int, highest: int) -> list[int]:
-    """Return the numbers of samples that SGD is tried on beside ridge regression's."""
-    return sizes(max(2, 2 * (lowest // (2 * BELOW))), ABOVE * highest)
+    octaves = float(np.log2(highest / lowest))
+    count = max(1, round(PER_OCTAVE * octaves))
+    step = octaves / count or 1 / PER_OCTAVE
+    first, last = (round(float(np.log2(share)) / step) for share in (below, above))
+    places = np.arange(-first, (count if octaves else 0) + last + 1)
+    spaced = 2 * np.round(lowest * 2 ** (step * places) / 2)
+    return sorted({int(N) for N in spaced.clip(min=2)})
 
 
 def best(risks: np.ndarray, values: np.ndarray) -> tuple[int, bool]:
@@ -93,9 +100,11 @@ class Comparison(NamedTuple):
     risk, deviation : ndarray, shape (S,)
         Its risk, mean and standard deviation over the seeds.
     needed : ndarray, shape (1 + seeds, S)
-        Samples of SGD, first for the mean over all seeds.
+        Samples of SGD, first for the mean over all seeds, then without each of them.
     band : ndarray, shape (2, S)
         Samples of SGD for one standard deviation of the risk more and less.
+    sgd : Series
+        Risk of SGD, by its number of samples.
     """
 
     n: np.ndarray
@@ -103,19 +112,19 @@ class Comparison(NamedTuple):
     deviation: np.ndarray
     needed: np.ndarray
     band: np.ndarray
+    sgd: pd.Series
 
     def ratios(self) -> list[Interval]:
         """Return the interval of the logarithm of SGD's share of ridge's samples, for each n."""
-        return [_jackknife(values) for values in np.log(self.needed / self.n).T]
+        return [jackknife(values) for values in np.log(self.needed / self.n).T]
 
     def slope(self) -> Interval:
         """Return the interval of the log-log slope of SGD's samples in ridge's."""
-        return _jackknife(_slopes(np.log(self.n), np.log(self.needed).T))
+        return jackknife([_slope(np.log(self.n), np.log(row)) for row in self.needed])
 
     def exponent(self) -> Interval:
         """Return the interval of the log-log slope of ridge's samples in SGD's."""
-        logs = np.log(self.needed)
-        return _jackknife(np.array([_slopes(row, np.log(self.n)) for row in logs]))
+        return jackknife([_slope(np.log(row), np.log(self.n)) for row in self.needed])
 
 
 def compare(table: pd.DataFrame) -> Comparison:
@@ -131,31 +140,36 @@ def compare(table: pd.DataFrame) -> Comparison:
     ridge = rows.pivot_table("risk", index="seed", columns="n", aggfunc="sum")
     risks = ridge.to_numpy()  # (seeds, S)
     mean, k = risks.mean(axis=0), len(risks)
-    others = (k * mean - risks) / (k - 1) if k > 1 else np.empty((0, len(mean)))
-    deviation = risks.std(axis=0, ddof=1) if k > 1 else np.full(len(mean), np.nan)
-    spread = np.nan_to_num(deviation)
-    low = np.maximum(mean - spread, mean / 10)  # a logarithmic axis has no zero
-    levels = np.vstack([mean, others, mean + spread, low])
+    others = (k * mean - risks) / max(1, k - 1)  # the means without each seed
+    deviation = risks.std(axis=0, ddof=1) if k > 1 else np.zeros(len(mean))
+    low = np.maximum(mean - deviation, mean / 10)  # a logarithmic axis has no zero
+    levels = np.vstack([mean, others if k > 1 else risks, mean + deviation, low])
     found = needed(sgd.index.to_numpy(), sgd.to_numpy(), levels)
-    return Comparison(ridge.columns.to_numpy(), mean, deviation, found[:-2], found[-2:])
+    return Comparison(ridge.columns.to_numpy(), mean, deviation, found[:-2], found[-2:], sgd)
 
 
-def _slopes(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return the slopes of least squares of y, shape (S, m) or (S,), on x (S,)."""
+def _slope(x: np.ndarray, y: np.ndarray) -> float:
+    """Return the slope of least squares of y on x, both of shape (S,); NaN if one is infinite."""
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        return np.nan
     centred = x - x.mean()
-    return centred @ y / (centred @ centred)
+    return float(centred @ y / (centred @ centred))
 
 
-def _jackknife(values: np.ndarray) -> Interval:
+def jackknife(values: ArrayLike) -> Interval:
     """Return the interval of a statistic, given for all seeds and then without each of them.
 
-    It is Student's on the pseudo-values `k values[0] - (k - 1) values[i]` (Tukey 1958), and around
-    the statistic for all seeds. An infinite statistic has none.
+    It is Student's on the pseudo-values `k values[0] - (k - 1) values[i]` (Tukey 1958), moved to
+    have the statistic for all seeds in its middle. Where a value is not finite there is none.
+
+    Parameters
+    ----------
+    values : array, shape (1 + k,)
     """
-    whole, others = float(values[0]), values[1:]
+    whole, *others = (float(value) for value in values)
     k = len(others)
-    if k < 2 or not np.isfinite(values).all():
+    if k < 2 or not np.isfinite([whole, *others]).all():
         return Interval(whole, np.nan, np.nan, np.nan, k)
-    found = interval(k * whole - (k - 1) * others)
+    found = interval(k * whole - (k - 1) * np.array(others))
     shift = whole - found.mean
     return found._replace(mean=whole, low=found.low + shift, high=found.high + shift)
