@@ -245,7 +245,7 @@ _STATEMENTS: dict[str, tuple[Statement, ...]] = {
         Statement(
             "Z4",
             "On a flat-tailed spectrum with w* along its head ridge needs on the order of N_sgd^2",
-            f"exponent 2 ± {SLOPE:g} of N_ridge in N_sgd",
+            f"exponent 2 ± {SLOPE:g} of N_ridge in N_sgd, with the longest w*",
             _quadratic,
         ),
     ),
