@@ -62,9 +62,8 @@ def test_each_panel_shows_its_problem_with_the_diagonal_and_a_band():
         x, y = points(line)
         np.testing.assert_allclose(x, N)
         ratio = 1 + decay * (target + 1)
-        reached = ratio * N <= SIZES[-1]
-        np.testing.assert_allclose(y[reached], (ratio * N)[reached])
-        assert np.isinf(y[~reached]).all()
+        expected = np.where(ratio * N <= SIZES[-1], ratio * N, np.nan)  # else not reached
+        np.testing.assert_allclose(y, expected)
         assert axes.get_title().startswith(f"$h_i = i^{{-{decay}}}$")
         assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
         # One standard deviation of the two seeds' risks, 0.8 and 1.2, to each side.
@@ -97,6 +96,14 @@ def test_the_gap_is_drawn_for_every_signal_with_its_guides():
     for line, power in zip(right.lines[2:], (1, 2), strict=True):
         x, y = np.log(points(line))
         assert np.diff(y) / np.diff(x) == pytest.approx(power)
+
+
+def test_a_gap_beyond_all_sizes_is_drawn_without_points():
+    table = gap_table()
+    table.loc[table["method"] == "sgd", "risk"] += 1
+    _, right = figures.gap(table).axes
+    assert all(np.isnan(points(line)[0]).all() for line in right.lines[:2])
+    np.testing.assert_allclose(points(right.lines[2]), [N, N])
 
 
 def test_the_spectrum_of_images_is_drawn():

@@ -130,6 +130,7 @@ def gap(*powers, **options) -> pd.DataFrame:
         (gap(2.0, 2.2), "not reproduced"),
         (gap(2.0, 1.0), "not reproduced"),
         (gap(2.0, seeds=3), "not resolved"),
+        (gap(2.0, sizes=SIZES[:3]), "not resolved"),  # beyond all sizes
     ],
 )
 def test_the_gap_is_judged_by_its_exponent(table, verdict):

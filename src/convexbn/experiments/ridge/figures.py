@@ -61,8 +61,8 @@ def _draw_needed(axes: Axes, case: Comparison) -> None:
     """Draw SGD's samples against ridge's on logarithmic axes, with the diagonal."""
     _, color, marker = STYLES["sgd"]
     axes.plot(case.n, case.n, linestyle="--", **GUIDE)
-    axes.plot(case.n, case.needed[0], color=color, marker=marker, markersize=2.5)
-    axes.fill_between(case.n, *case.band, color=color, alpha=0.18, linewidth=0)
+    axes.plot(case.n, _reached(case.needed[0]), color=color, marker=marker, markersize=2.5)
+    axes.fill_between(case.n, *_reached(case.band), color=color, alpha=0.18, linewidth=0)
     axes.set_yscale("log")
     plotting.log_x(axes)
 
@@ -95,8 +95,9 @@ def gap(table: pd.DataFrame) -> Figure:
     _draw_risks(left, last)
     left.set_title(f"$|w^*|$ = {signal:g}")
     for key, case in cases.items():
-        right.fill_betweenx(case.n, *case.band, color=colors[key], alpha=0.18, linewidth=0)
-        right.plot(case.needed[0], case.n, "s-", color=colors[key], markersize=2.5)
+        low, high = _reached(case.band)
+        right.fill_betweenx(case.n, low, high, color=colors[key], alpha=0.18, linewidth=0)
+        right.plot(_reached(case.needed[0]), case.n, "s-", color=colors[key], markersize=2.5)
     guides = [_guide(right, last, power) for power in (1, 2)]
     right.set(xlabel="samples of SGD", ylabel="samples of ridge", yscale="log")
     plotting.log_x(right)
@@ -109,11 +110,17 @@ def gap(table: pd.DataFrame) -> Figure:
     return figure
 
 
+def _reached(samples: np.ndarray) -> np.ndarray:
+    """Return numbers of samples with NaN, which is not drawn, in the place of infinity."""
+    return np.where(np.isfinite(samples), samples, np.nan)
+
+
 def _guide(axes: Axes, case: Comparison, power: int) -> Line2D:
     """Draw a line of a power through the first point of a comparison; return its entry."""
-    x = case.needed[0, [0, -1]]
+    found = np.isfinite(case.needed[0])
+    y, x = (case.n[found], case.needed[0][found]) if found.any() else (case.n, case.n)
     style: dict[str, Any] = {**GUIDE, "linestyle": {1: "--", 2: ":"}[power]}
-    axes.plot(x, case.n[0] * (x / x[0]) ** power, **style)
+    axes.plot(x, y[0] * (x / x[0]) ** power, **style)
     return Line2D([], [], label=f"power {power}", **style)
 
 

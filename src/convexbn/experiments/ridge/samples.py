@@ -14,7 +14,6 @@ from convexbn.reporting.significance import Interval, interval
 
 PER_OCTAVE = 2  # numbers of samples
 BELOW, ABOVE = 8, 4  # SGD is tried on as many times fewer and more samples than ridge regression
-WITH_GAP = 1 / 8  # and, where ridge regression needs many times more, on as many times "more"
 
 
 def sizes(lowest: int, highest: int, below: float = 1, above: float = 1) -> list[int]:

@@ -95,8 +95,10 @@ def _quadratic(table: pd.DataFrame) -> Finding:
     exponents = {name: case.exponent() for name, case in cases.items()}
     *_, (name, last) = cases.items()
     finding = _bounded({name: exponents[name]}, 2 - SLOPE, 2 + SLOPE)
-    reach = f"{last.n[-1]:,} samples of ridge for {last.needed[0, -1]:,.0f} of SGD"
-    words = f"exponent {_listed(exponents)}; with {name} up to {reach}"
+    words = f"exponent {_listed(exponents)}"
+    if math.isfinite(last.needed[0, -1]):
+        reach = f"{last.n[-1]:,} samples of ridge for {last.needed[0, -1]:,.0f} of SGD"
+        words += f"; with {name} up to {reach}"
     return _flagged(finding._replace(measured=words), table)
 
 
@@ -202,8 +204,8 @@ def _listed(found: dict[str, Interval]) -> str:
 
 
 def _interval(value: Interval) -> str:
-    if value.mean == math.inf:
-        return "more than all sizes tried"
+    if not math.isfinite(value.mean):
+        return "beyond all sizes tried"
     if math.isnan(value.low):
         return f"{value.mean:.2f}"
     return f"{value.mean:.2f} [{value.low:.2f}, {value.high:.2f}]"
