@@ -42,7 +42,7 @@ def test_power_laws_are_interpolated_exactly():
 
 
 def test_a_risk_that_rises_again_counts_from_where_it_was_reached():
-    n, risks = [10, 20, 40, 80], [4.0, 1.0, 2.0, 0.5]
+    n, risks = [10, 20, 40, 60, 80], [4.0, 1.0, 3.0, 2.0, 0.5]
     found = samples.needed(n, risks, [9.0, 1.0, 0.999999, 0.5, 0.4])
     # From 20 to 80 the smallest risk falls only with the next smaller one.
     np.testing.assert_allclose(found, [10, 20, 20, 80, np.inf], rtol=1e-5)
