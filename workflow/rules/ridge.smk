@@ -4,7 +4,7 @@ for NAME in RIDGE.get("images", {}):
     checked(sheet.check_dataset, DATASETS, "ridge: images", NAME, True)
 RIDGE_TABLES = {
     f"ridge_{part}": [f"<results>/ridge/{part}.csv"]
-    for part in ("panels", "agreement", "gap")
+    for part in ("agreement", "panels", "gap")
     if part in RIDGE
 }
 if "images" in RIDGE:

@@ -70,6 +70,26 @@ def test_images_that_regression_would_fit_exactly_are_refused():
         problems.of_images(whiten(X.T), np.eye(9))
 
 
+def test_one_output_may_be_a_vector(digits):
+    _, Y, whitening = digits
+    first, second = problems.of_images(whitening, Y[:, 3]), problems.of_images(whitening, Y[:, 3:4])
+    np.testing.assert_array_equal(first.w, second.w)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((10, 1, 40.0), "the tail's eigenvalues must be below that of the head, 1, and are 2"),
+        ((10, 0, 0.1), "signal must be > 0"),
+        ((10, 1, -0.1), "energy must be > 0"),
+        ((0, 1, 0.1), "tail"),
+    ],
+)
+def test_a_wrong_gap_is_refused(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        problems.head(*arguments)
+
+
 def test_the_tail_of_the_gap_has_the_energy_that_was_asked_for():
     case = problems.head(tail=50, signal=10, energy=0.2)
     assert case.start == pytest.approx(100)

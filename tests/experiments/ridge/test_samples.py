@@ -109,6 +109,13 @@ def test_one_seed_gives_no_interval():
     assert np.isnan(case.ratios()[0].low)
 
 
+def test_one_size_has_no_slope():
+    case = samples.compare(table([8.0, 64.0], [0.2, 0.1], [16.0], [[0.15], [0.14], [0.16]]))
+    assert np.isnan(case.slope().mean)
+    assert np.isnan(case.exponent().mean)
+    assert np.isfinite(case.ratios()[0].low)
+
+
 def test_the_risks_of_bins_add_up():
     n = np.array([16.0, 64.0])
     whole = table(n, 1 / n, n, [1 / n, 2 / n])

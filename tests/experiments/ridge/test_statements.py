@@ -95,11 +95,17 @@ def test_without_the_target_of_a_statement_it_is_not_run():
     assert verdicts(ridge_panels=table[table["target"] == 0])["Z2"] == "not run"
 
 
-def test_values_at_the_end_of_a_grid_are_counted():
+def test_values_at_the_end_of_a_grid_resolve_nothing():
     table = panels()
-    table.loc[(table["n"] == 32) & (table["target"] == 10), "at_edge"] = True
-    words = ridge(ridge_panels=table).set_index("id")["measured"]
-    assert words["Z2"].endswith("; 1 tuned value(s) at the end of the grid")
+    place = (table["n"] == 32) & (table["target"] == 10) & (table["method"] == "ridge")
+    table.loc[place, "at_edge"] = True
+    judged = ridge(ridge_panels=table).set_index("id")
+    assert judged.loc["Z2", "measured"].endswith("; 1 tuned value(s) at the end of the grid")
+    assert judged["verdict"].to_dict() == REPRODUCED | dict.fromkeys(["Z2", "Z3"], "not resolved")
+    table = images(0.5)
+    table.loc[(table["n"] == 32) & (table["target"] == "labels"), "at_edge"] = True
+    expected = {"Z5a": "not resolved", "Z5b": "reproduced", "Z5c": "not resolved"}
+    assert verdicts(ridge_images=table) == expected
 
 
 def agreement(distance, size=18) -> pd.DataFrame:
@@ -135,6 +141,12 @@ def gap(*powers, **options) -> pd.DataFrame:
 )
 def test_the_gap_is_judged_by_its_exponent(table, verdict):
     assert verdicts(ridge_gap=table) == {"Z4": verdict}
+
+
+def test_one_size_has_no_exponent():
+    table = ridge(ridge_gap=gap(2.0, n=np.array([64.0])))
+    assert table["verdict"].tolist() == ["not resolved"]
+    assert table["measured"][0].startswith("exponent none (|w*| = 1)")
 
 
 def test_an_exponent_on_the_bound_is_not_resolved():

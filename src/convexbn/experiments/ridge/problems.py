@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convexbn.inputs import ArrayLike, as_array, check_between, check_same_length
+from convexbn.inputs import ArrayLike, as_array, check_between, check_positive, check_same_length
 from convexbn.whitening import Whitening
 
 
@@ -86,9 +86,22 @@ def head(tail: int, signal: float, energy: float) -> Problem:
     - At equal risk `n = 4 E (N / c)^2`, once n is far above `1 / (4 E)`.
     - This asks for `n h` far below lambda, which is `tail` far above `sqrt(E n)`: the number of
       features has to grow like N. A larger a makes the logarithm count less.
+
+    Raises
+    ------
+    ValueError
+        If a number is not positive, or the tail is not below the head.
     """
     check_between("tail", tail, 1, 10**6)
-    h = np.full(1 + tail, np.sqrt(energy / tail) / signal)
+    check_positive("signal", signal)
+    check_positive("energy", energy)
+    small = np.sqrt(energy / tail) / signal
+    if small >= 1:
+        raise ValueError(
+            f"the tail's eigenvalues must be below that of the head, 1, and are {small:.3g}; "
+            "choose less energy, or a longer tail or signal"
+        )
+    h = np.full(1 + tail, small)
     h[0] = 1
     return Problem.of(h, signal * np.eye(1, 1 + tail)[0])
 
@@ -105,7 +118,7 @@ def of_images(whitening: Whitening, Y: ArrayLike) -> Problem:
     ----------
     whitening : Whitening
         Of n training images, without truncation or filter.
-    Y : array, shape (n, C)
+    Y : array, shape (n, C) or (n,)
 
     Raises
     ------
@@ -115,6 +128,7 @@ def of_images(whitening: Whitening, Y: ArrayLike) -> Problem:
     """
     U, sigma = whitening.U[:, :-1], whitening.singular_values
     Y = as_array("labels", Y)
+    Y = Y[:, None] if Y.ndim == 1 else Y
     check_same_length("the whitened images", U, "labels", Y)
     n, r = U.shape
     if n <= r + 1:

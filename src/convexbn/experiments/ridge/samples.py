@@ -148,8 +148,8 @@ def compare(table: pd.DataFrame) -> Comparison:
 
 
 def _slope(x: np.ndarray, y: np.ndarray) -> float:
-    """Return the slope of least squares of y on x, both of shape (S,); NaN if one is infinite."""
-    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+    """Return the slope of least squares of y on x, both of shape (S,); NaN where it has none."""
+    if not (np.isfinite(x).all() and np.isfinite(y).all() and np.ptp(x) > 0):
         return np.nan
     centred = x - x.mean()
     return float(centred @ y / (centred @ centred))

@@ -3,7 +3,8 @@
 A number of samples that SGD needs comes with a 95 % interval over the draws of ridge regression's
 samples; SGD's own risk is exact. A statement is reproduced where the interval lies within the
 stated bounds, at every number of samples, and not reproduced where one lies outside. Where SGD
-reaches the risk with none of the sizes tried, its number of samples is infinite.
+reaches the risk with none of the sizes tried, its number of samples is infinite. Nothing is
+resolved where the best step or lambda lies at the end of those tried.
 """
 
 import math
@@ -68,8 +69,8 @@ def _agreed(table: pd.DataFrame) -> Finding:
 
 def _within_four(table: pd.DataFrame) -> Finding:
     """Judge ratio and slope for w* = 1."""
-    cases = _cases(table[table["target"] == 0])
-    if not cases:
+    table = table[table["target"] == 0]
+    if not (cases := _cases(table)):
         return _NONE
     ratio = _bounded(_ratios(cases), 1, LARGEST)
     slopes = {name: case.slope() for name, case in cases.items()}
@@ -80,7 +81,8 @@ def _within_four(table: pd.DataFrame) -> Finding:
 
 def _fewer(table: pd.DataFrame) -> Finding:
     """Judge whether SGD needs fewer samples where w* lies along the head."""
-    cases = _cases(table[table["target"] == HEAD])
+    table = table[table["target"] == HEAD]
+    cases = _cases(table)
     return _flagged(_bounded(_ratios(cases), 0, 1), table) if cases else _NONE
 
 
@@ -192,11 +194,13 @@ def _worst(*verdicts: str) -> str:
 
 
 def _flagged(finding: Finding, table: pd.DataFrame) -> Finding:
-    """Return a finding that says how many tuned values lie at an end of those tried."""
+    """Return a finding that is not resolved if tuned values lie at the end of those tried."""
     keys = [name for name in _TUNED if name in table]
     count = len(table.loc[table["at_edge"], keys].drop_duplicates())
-    words = f"; {count} tuned value(s) at the end of the grid" if count else ""
-    return finding._replace(measured=finding.measured + words)
+    if not count:
+        return finding
+    words = f"{finding.measured}; {count} tuned value(s) at the end of the grid"
+    return finding._replace(measured=words, verdict="not resolved")
 
 
 def _listed(found: dict[str, Interval]) -> str:
@@ -205,7 +209,7 @@ def _listed(found: dict[str, Interval]) -> str:
 
 def _interval(value: Interval) -> str:
     if not math.isfinite(value.mean):
-        return "beyond all sizes tried"
+        return "beyond all sizes tried" if value.mean > 0 else "none"
     if math.isnan(value.low):
         return f"{value.mean:.2f}"
     return f"{value.mean:.2f} [{value.low:.2f}, {value.high:.2f}]"
