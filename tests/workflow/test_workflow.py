@@ -34,8 +34,8 @@ def finished(tmp_path_factory):
 def copied(finished, tmp_path):
     """A copy of it, in which the figures and all that is no run are not made yet."""
     copy = tmp_path / "copy"
-    later = shutil.ignore_patterns("figures", "tables", "theory", "bias", "ridge", "report.html")
-    return shutil.copytree(finished, copy, ignore=later)
+    later = ("figures", "tables", "theory", "bias", "convex_layers", "ridge", "report.html")
+    return shutil.copytree(finished, copy, ignore=shutil.ignore_patterns(*later))
 
 
 @pytest.mark.slow
@@ -90,7 +90,8 @@ def test_make_figures_draws_all_of_them_from_what_is_kept(finished, tmp_path):
     """The small tables alone: no data, no runs, no solutions."""
     config = edited("test.yaml", lambda c: c.pop("theory"), tmp_path)
     old, new = finished / RESULTS, tmp_path / RESULTS
-    for kept in ("figures", "tables", "bias", "ridge"):
+    kept_folders = {"figures", "tables", "bias", "convex_layers", "ridge"}
+    for kept in kept_folders:
         for path in (old / kept).rglob("*.csv"):
             copy = new / path.relative_to(old)
             copy.parent.mkdir(parents=True, exist_ok=True)
@@ -101,8 +102,7 @@ def test_make_figures_draws_all_of_them_from_what_is_kept(finished, tmp_path):
     drawn = {path.relative_to(new) for path in new.rglob("*.p*") if path.suffix != ".csv"}
     once = {path.relative_to(old) for path in (old / "figures").rglob("*.p*")}
     assert drawn == {path for path in once if path.parts[1] != "theory"}
-    kept = {"figures", "tables", "bias", "ridge", "logs"}
-    assert {path.name for path in new.iterdir()} == kept
+    assert {path.name for path in new.iterdir()} == kept_folders | {"logs"}
     for path in (path for path in drawn if path.suffix == ".png"):
         with Image.open(old / path) as first, Image.open(new / path) as second:
             assert first.tobytes() == second.tobytes(), path
@@ -126,6 +126,17 @@ def test_every_theorem_has_its_row_and_every_experiment_its_figure(finished):
     held = [f"E1{letter}" for letter in "abdefg"]
     assert set(verdicts.loc[held, "verdict"]) == {"reproduced"}
     assert {"Z0", "Z1", "Z2", "Z3", "Z4", "Z5a", "Z5b", "Z5c"} <= set(verdicts.index)
+
+
+@pytest.mark.slow
+def test_every_experiment_with_layers_has_its_figure_and_claim(finished):
+    figures = {path.name for path in (finished / RESULTS / "figures/convex_layers").iterdir()}
+    stems = ["gradients", "poisoning", "control", "canonicalization"]
+    assert figures == {f"{stem}.{ending}" for stem in stems for ending in ("pdf", "png")}
+    verdicts = artifacts.read_table(finished / RESULTS / "tables/claims.csv").set_index("id")
+    assert set(verdicts.loc[["C1a", "C1b"], "verdict"]) == {"reproduced"}
+    assert set(verdicts.loc[["C2", "C3"], "verdict"]) == {"not run"}  # not at the paper's size
+    assert "C4" in verdicts.index
 
 
 @pytest.mark.slow
