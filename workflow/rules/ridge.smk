@@ -50,7 +50,7 @@ use rule measure as ridge_agreement with:
             settings=RIDGE["agreement"]
             | {
                 key: RIDGE["panels"][key]
-                for key in ("d", "decays", "targets", "steps")
+                for key in ("d", "decays", "targets", "step_sizes")
             }
         ),
 

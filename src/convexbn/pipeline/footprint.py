@@ -154,5 +154,5 @@ def ridge(dataset: dict, entry: dict) -> int:
     values = 8 * size.d * entry["penalties"] * (3 * size.C + 6)  # biases and risks of two targets
     lowest, highest = entry["samples"]
     sizes = 2 * log2(32 * highest / lowest) + 10  # of SGD, and its recursion
-    values += int(8 * size.d * entry["steps"] * sizes)
+    values += int(8 * size.d * entry["step_sizes"] * sizes)
     return _INTERPRETER + libraries + (data + squares + values) // _MB

@@ -12,7 +12,7 @@ from convexbn.pipeline import footprint
 from convexbn.pipeline.footprint import size_of
 from convexbn.whitening import whiten
 
-TUNED = {"samples": [8, 32], "steps": 9, "penalties": 91, "seeds": 3}
+TUNED = {"samples": [8, 32], "step_sizes": 9, "penalties": 91, "seeds": 3}
 PANELS = TUNED | {"d": 12, "decays": [1, 2], "targets": [0, 10]}
 
 
@@ -57,7 +57,7 @@ def test_the_same_seed_gives_the_same_numbers_and_more_seeds_add_draws(panels):
 
 
 def test_simulated_risks_are_near_the_exact_ones():
-    settings = {"d": 12, "decays": [1], "targets": [0, 10], "steps": 9, "sizes": [8, 30]}
+    settings = {"d": 12, "decays": [1], "targets": [0, 10], "step_sizes": 9, "sizes": [8, 30]}
     table = measure.agreement(settings | {"runs": 2000}, seed=0)
     assert list(table.columns) == measure.SIMULATED
     assert len(table) == 4
@@ -69,7 +69,7 @@ def test_simulated_risks_are_near_the_exact_ones():
 def test_the_gap_is_there():
     """On a small instance already: ridge needs several times the samples, and ever more."""
     settings = TUNED | {"tail": 100, "energy": 0.1, "signals": [100], "samples": [64, 4096]}
-    table = measure.gap(settings | {"steps": 30, "penalties": 60}, seed=0)
+    table = measure.gap(settings | {"step_sizes": 30, "penalties": 60}, seed=0)
     assert list(table.columns) == measure.GAP
     case = compare(table)
     assert case.n[0] / case.needed[0, 0] > 1
@@ -122,7 +122,7 @@ def test_bins_begin_at_the_first_direction_and_are_not_empty(d):
 
 def test_estimate_for_images_holds():
     entry = CIFAR | {"train": 3000, "validation": 0, "test": 500, "pool": 2}  # d = 768
-    settings = {"samples": [512, 1024], "steps": 49, "penalties": 109, "seeds": 2}
+    settings = {"samples": [512, 1024], "step_sizes": 49, "penalties": 109, "seeds": 2}
     work = f"""
 from convexbn.experiments.ridge import measure
 features = {{"X_train": rng.standard_normal((n, d), dtype=np.float32)}}

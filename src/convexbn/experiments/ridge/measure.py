@@ -27,7 +27,7 @@ def panels(settings: dict, seed: int) -> pd.DataFrame:
     ----------
     settings : dict
         `d`, `decays` and `targets` (exponents of H = diag(i^-decay) and w*_i = i^-target),
-        `samples` (ridge's smallest and largest), `steps` and `penalties` (numbers of values
+        `samples` (ridge's smallest and largest), `step_sizes` and `penalties` (numbers of values
         tried), `seeds`.
     seed : int
         Of the first draw of X.
@@ -137,8 +137,8 @@ def agreement(settings: dict, seed: int) -> pd.DataFrame:
     Parameters
     ----------
     settings : dict
-        `d`, `decays`, `targets` and `steps` as of :func:`panels`, `sizes` (numbers of samples) and
-        `runs` (of each).
+        `d`, `decays`, `targets` and `step_sizes` as of :func:`panels`, `sizes` (numbers of samples)
+        and `runs` (of each).
     seed : int
 
     Returns
@@ -158,7 +158,7 @@ def _simulated(decay: int, target: int, settings: dict, rng: np.random.Generator
     """Return the rows of one problem."""
     sizes, runs = settings["sizes"], settings["runs"]
     case = problems.power(settings["d"], decay, target)
-    steps = sgd.steps_for(case, settings["steps"])
+    steps = sgd.steps_for(case, settings["step_sizes"])
     exact = sgd.risks(case, steps, sizes).sum(axis=2)  # (S, G)
     chosen = steps[exact.argmin(axis=1)]
     found = np.array(
@@ -190,7 +190,7 @@ def _compared(
     ridge = _ridge(cases, samples.sizes(lowest, highest), seeds, settings["penalties"], starts)
     sizes = samples.sizes(lowest, highest, samples.BELOW, above)
     return [
-        pd.concat([_sgd(case, sizes, settings["steps"], starts), table], ignore_index=True)
+        pd.concat([_sgd(case, sizes, settings["step_sizes"], starts), table], ignore_index=True)
         for case, table in zip(cases, ridge, strict=True)
     ]
 
