@@ -27,6 +27,7 @@ include: "workflow/rules/sgd.smk"  # networks trained by SGD
 include: "workflow/rules/theory.smk"
 include: "workflow/rules/bias.smk"
 include: "workflow/rules/convex_layers.smk"
+include: "workflow/rules/ridge.smk"
 include: "workflow/rules/headline.smk"
 include: "workflow/rules/studies.smk"
 include: "workflow/rules/benchmark.smk"

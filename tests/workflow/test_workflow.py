@@ -34,7 +34,7 @@ def finished(tmp_path_factory):
 def copied(finished, tmp_path):
     """A copy of it, in which the figures and all that is no run are not made yet."""
     copy = tmp_path / "copy"
-    later = ("figures", "tables", "theory", "bias", "convex_layers", "report.html")
+    later = ("figures", "tables", "theory", "bias", "convex_layers", "ridge", "report.html")
     return shutil.copytree(finished, copy, ignore=shutil.ignore_patterns(*later))
 
 
@@ -90,7 +90,7 @@ def test_make_figures_draws_all_of_them_from_what_is_kept(finished, tmp_path):
     """The small tables alone: no data, no runs, no solutions."""
     config = edited("test.yaml", lambda c: c.pop("theory"), tmp_path)
     old, new = finished / RESULTS, tmp_path / RESULTS
-    kept_folders = {"figures", "tables", "bias", "convex_layers"}
+    kept_folders = {"figures", "tables", "bias", "convex_layers", "ridge"}
     for kept in kept_folders:
         for path in (old / kept).rglob("*.csv"):
             copy = new / path.relative_to(old)
@@ -113,6 +113,11 @@ def test_every_theorem_has_its_row_and_every_experiment_its_figure(finished):
     figures = sorted(path.name for path in (finished / RESULTS / "figures/theory").iterdir())
     stems = ["counting", "depth", "duality", "interpolation", "sampling"]
     assert figures == [f"{stem}.{ending}" for stem in stems for ending in ("pdf", "png")]
+    assert files(finished / RESULTS / "figures/ridge") == {
+        f"{stem}.{ending}"
+        for stem in ("panels", "gap", "images-digits")
+        for ending in ("pdf", "png")
+    }
     theorems = artifacts.read_table(finished / RESULTS / "tables/theorems.csv")
     assert set(theorems["id"]) == {"relu-hinge", "gated-nuclear", "deep"}
     assert theorems["certified"].all()
@@ -120,6 +125,7 @@ def test_every_theorem_has_its_row_and_every_experiment_its_figure(finished):
     # Two starts of fifty steps do not reach the optimum (E1c); all else holds at any size.
     held = [f"E1{letter}" for letter in "abdefg"]
     assert set(verdicts.loc[held, "verdict"]) == {"reproduced"}
+    assert {"Z0", "Z1", "Z2", "Z3", "Z4", "Z5a", "Z5b", "Z5c"} <= set(verdicts.index)
 
 
 @pytest.mark.slow
