@@ -28,6 +28,7 @@ include: "workflow/rules/theory.smk"
 include: "workflow/rules/bias.smk"
 include: "workflow/rules/headline.smk"
 include: "workflow/rules/studies.smk"
+include: "workflow/rules/learned_filters.smk"
 include: "workflow/rules/benchmark.smk"
 include: "workflow/rules/registered.smk"  # claims and figures of all
 
