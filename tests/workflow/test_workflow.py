@@ -34,7 +34,8 @@ def finished(tmp_path_factory):
 def copied(finished, tmp_path):
     """A copy of it, in which the figures and all that is no run are not made yet."""
     copy = tmp_path / "copy"
-    later = shutil.ignore_patterns("figures", "tables", "theory", "bias", "report.html")
+    made = "figures", "tables", "theory", "bias", "learned_filters", "report.html"
+    later = shutil.ignore_patterns(*made)
     return shutil.copytree(finished, copy, ignore=later)
 
 
@@ -90,8 +91,9 @@ def test_make_figures_draws_all_of_them_from_what_is_kept(finished, tmp_path):
     """The small tables alone: no data, no runs, no solutions."""
     config = edited("test.yaml", lambda c: c.pop("theory"), tmp_path)
     old, new = finished / RESULTS, tmp_path / RESULTS
-    for kept in ("figures", "tables", "bias"):
-        for path in (old / kept).rglob("*.csv"):
+    kept = {"figures", "tables", "bias", "learned_filters"}
+    for folder in kept:
+        for path in (old / folder).rglob("*.csv"):
             copy = new / path.relative_to(old)
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(path.read_bytes())
@@ -101,7 +103,7 @@ def test_make_figures_draws_all_of_them_from_what_is_kept(finished, tmp_path):
     drawn = {path.relative_to(new) for path in new.rglob("*.p*") if path.suffix != ".csv"}
     once = {path.relative_to(old) for path in (old / "figures").rglob("*.p*")}
     assert drawn == {path for path in once if path.parts[1] != "theory"}
-    assert {path.name for path in new.iterdir()} == {"figures", "tables", "bias", "logs"}
+    assert {path.name for path in new.iterdir()} == kept | {"logs"}
     for path in (path for path in drawn if path.suffix == ".png"):
         with Image.open(old / path) as first, Image.open(new / path) as second:
             assert first.tobytes() == second.tobytes(), path

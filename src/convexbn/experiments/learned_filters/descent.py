@@ -1,4 +1,4 @@
-"""Descent on the validation loss through the program, in the logarithms of its parameters.
+"""Descent on the validation loss through the program, in log beta and the filter's parameters.
 
     min_{beta, t}  mean_j ||F_j - Y_j||^2 / 2   over the validation images j,
 
@@ -20,12 +20,12 @@ import torch
 from scipy.optimize import minimize
 from torch import Tensor
 
-from convexbn.experiments.learned_filters.filters import free, soft_step, steps_of
+from convexbn.experiments.learned_filters.filters import falls_of, free, soft_step
 from convexbn.experiments.learned_filters.problem import Problem
 from convexbn.experiments.learned_filters.settings import FREE, SOFT_STEP, Settings
 from convexbn.layers import ConvexLayer
 
-FIRST = 0.4  # length of the first step, in logarithms: a factor of 1.5
+FIRST = {SOFT_STEP: 0.4, FREE: 0.05}  # length of the first step, which moves all later gains
 REDUCTION = 1e-4  # relative, of the loss in an iteration: less of it ends a descent
 POWERS = 0.25, 16.0  # beyond the last a soft step is a truncation
 CUTOFFS = 1e-6, 1.0
@@ -53,8 +53,8 @@ def learn(problem: Problem, settings: Settings) -> Iterator[tuple[dict, Tensor]]
     yield from soft.evaluated
     row, gains = min(soft.evaluated, key=lambda evaluated: evaluated[0]["validation_loss"])
     each = Objective(problem, layer, FREE, free)
-    start = [math.log(row["beta"]), *steps_of(gains).tolist()]
-    each.descend(start, [betas] + [(None, None)] * len(gains), settings.evaluations)
+    start = [math.log(row["beta"]), *falls_of(gains).tolist()]
+    each.descend(start, [betas, *[(0.0, None)] * len(gains)], settings.evaluations)
     yield from each.evaluated
 
 
@@ -90,7 +90,7 @@ class Objective:
         minimize(self, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
 
     def __call__(self, parameters: np.ndarray) -> tuple[float, np.ndarray]:
-        """Return loss and gradient, in the unit in which the first step has the length `FIRST`."""
+        """Return loss and gradient, in the unit that gives the first step its length `FIRST`."""
         x = torch.tensor(parameters).to(self.problem.ratios).requires_grad_()
         start = time.perf_counter()
         beta, gains = x[0].exp(), self.gains(x[1:])
@@ -102,7 +102,7 @@ class Objective:
         self._record(beta, x, gains.detach(), W.detach(), seconds)
         gradient = slope.cpu().numpy()
         if self._unit is None:  # L-BFGS-B takes the gradient, if short, as its first step
-            self._unit = float(np.linalg.norm(gradient)) / FIRST or 1.0
+            self._unit = float(np.linalg.norm(gradient)) / FIRST[self.method] or 1.0
         return loss.item() / self._unit, gradient / self._unit
 
     def _validation_loss(self, W: Tensor, gains: Tensor) -> Tensor:
