@@ -13,6 +13,7 @@ hyperparameter per weight on the validation loss.
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,7 +27,7 @@ from convexbn.experiments.learned_filters.settings import FREE, SOFT_STEP, Setti
 from convexbn.layers import ConvexLayer
 
 FIRST = {SOFT_STEP: 0.4, FREE: 0.05}  # length of the first step, which moves all later gains
-REDUCTION = 1e-4  # relative, of the loss in an iteration: less of it ends a descent
+REDUCTION = 2e-5  # relative, of the loss in an iteration: less of it ends a descent
 POWERS = 0.25, 16.0  # beyond the last a soft step is a truncation
 CUTOFFS = 1e-6, 1.0
 REACH = 8.0  # factor by which beta may leave the range of the grid
@@ -47,19 +48,28 @@ def learn(problem: Problem, settings: Settings) -> Iterator[tuple[dict, Tensor]]
     """
     layer = ConvexLayer(problem.train.D, tol=settings.tolerance)
     betas = _logs((min(settings.betas) / REACH, REACH * max(settings.betas)))
-    soft = Objective(problem, layer, SOFT_STEP, lambda t: soft_step(problem.ratios, *t.exp()))
+    limit = settings.evaluations
+
+    def soft_gains(t: Tensor) -> Tensor:
+        return soft_step(problem.ratios, *t.exp())
+
+    soft = Objective(problem, layer, SOFT_STEP, soft_gains, limit)
     start = [*(np.log(values).mean() for values in (settings.betas, settings.ridge)), 0.0]
-    soft.descend(start, [betas, _logs(CUTOFFS), _logs(POWERS)], settings.evaluations)
+    soft.descend(start, [betas, _logs(CUTOFFS), _logs(POWERS)])
     yield from soft.evaluated
     row, gains = min(soft.evaluated, key=lambda evaluated: evaluated[0]["validation_loss"])
-    each = Objective(problem, layer, FREE, free)
+    each = Objective(problem, layer, FREE, free, limit)
     start = [math.log(row["beta"]), *falls_of(gains).tolist()]
-    each.descend(start, [betas, *[(0.0, None)] * len(gains)], settings.evaluations)
+    each.descend(start, [betas, *[(0.0, None)] * len(gains)])
     yield from each.evaluated
 
 
 def _logs(ends: tuple[float, float]) -> tuple[float, float]:
     return math.log(ends[0]), math.log(ends[1])
+
+
+class Spent(Exception):
+    """All solves of a descent are spent, wherever in a line search it is."""
 
 
 @dataclass
@@ -73,6 +83,8 @@ class Objective:
     method : str
     gains : callable
         From the parameters t to the gains (r,), differentiable.
+    limit : int
+        Largest number of evaluations.
     evaluated : list
         Each evaluation's row and gains.
     """
@@ -81,16 +93,20 @@ class Objective:
     layer: ConvexLayer
     method: str
     gains: Callable[[Tensor], Tensor]
+    limit: int
     evaluated: list[tuple[dict, Tensor]] = field(default_factory=list)
     _unit: float | None = None
 
-    def descend(self, start: Sequence[float], bounds: list, evaluations: int) -> None:
-        """Run L-BFGS-B from a start `[log beta, *t]`."""
-        options = {"maxfun": evaluations, "ftol": REDUCTION}
-        minimize(self, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+    def descend(self, start: Sequence[float], bounds: list) -> None:
+        """Run L-BFGS-B from a start `[log beta, *t]`, until it rests or has spent its solves."""
+        options = {"ftol": REDUCTION}
+        with suppress(Spent):
+            minimize(self, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
 
     def __call__(self, parameters: np.ndarray) -> tuple[float, np.ndarray]:
         """Return loss and gradient, in the unit that gives the first step its length `FIRST`."""
+        if len(self.evaluated) == self.limit:
+            raise Spent
         x = torch.tensor(parameters).to(self.problem.ratios).requires_grad_()
         start = time.perf_counter()
         beta, gains = x[0].exp(), self.gains(x[1:])

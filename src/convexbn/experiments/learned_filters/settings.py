@@ -24,7 +24,7 @@ class Settings:
     tolerance : float
         Relative duality gap of every solve.
     evaluations : int
-        Solves after which a descent ends, at the end of its line search.
+        Largest number of solves of each of the two descents.
     rank : int, optional
         Leading directions that ridge and learned filters see; all by default.
     """
