@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # for editors and type checkers
     from convexbn.arrangements.gates import activation as activation
     from convexbn.arrangements.gates import sample_gates as sample_gates
     from convexbn.data.patches import patches as patches
+    from convexbn.layers import ConvexLayer as ConvexLayer
     from convexbn.networks.closed_form import ClosedForm as ClosedForm
     from convexbn.networks.closed_form import closed_form as closed_form
     from convexbn.networks.objectives import network_objective as network_objective
@@ -43,6 +44,7 @@ if TYPE_CHECKING:  # for editors and type checkers
 _HOME = {
     "Certificate": "programs.certificates",
     "ClosedForm": "networks.closed_form",
+    "ConvexLayer": "layers",
     "Solution": "programs.solutions",
     "Whitening": "whitening",
     "activation": "arrangements.gates",

@@ -40,7 +40,7 @@ def forward(U: Tensor, D: Tensor, W: Tensor) -> Tensor:
     blocks = W.transpose(0, 1) if swapped else W  # (wide, narrow, C)
     C, columns = W.shape[2], blocks.reshape(len(blocks), -1)
     out = W.new_empty(len(U), C)
-    for rows in _chunks(U, D, W):
+    for rows in _chunks(len(U), U.shape[1], D.shape[1], W):
         projected = (_numbers(wide[rows], W) @ columns).unflatten(1, (-1, C))  # (rows, narrow, C)
         out[rows] = torch.einsum("nk,nkc->nc", _numbers(narrow[rows], W), projected)
     return out
@@ -62,11 +62,32 @@ def adjoint(U: Tensor, D: Tensor, V: Tensor) -> Tensor:
     wide, narrow, swapped = _narrow_last(U, D)
     C = V.shape[1]
     out = V.new_zeros(wide.shape[1], narrow.shape[1] * C)
-    for rows in _chunks(U, D, V):
+    for rows in _chunks(len(U), U.shape[1], D.shape[1], V):
         scaled = _numbers(narrow[rows], V)[:, :, None] * V[rows, None]  # (rows, narrow, C)
         out.addmm_(_numbers(wide[rows], V).T, scaled.flatten(1))
     out = out.unflatten(1, (-1, C))
     return out.transpose(0, 1).contiguous() if swapped else out
+
+
+def design_gradient(D: Tensor, V: Tensor, W: Tensor) -> Tensor:
+    """Return the derivative of `<V, sum_i D_i U W_i>` with respect to the design U.
+
+    Parameters
+    ----------
+    D : Tensor of bool, shape (n, P)
+    V : Tensor, shape (n, C)
+    W : Tensor, shape (r + 1, P, C)
+
+    Returns
+    -------
+    Tensor, shape (n, r + 1)
+    """
+    columns = W.flatten(1).T  # (P C, r + 1)
+    out = V.new_empty(len(V), W.shape[0])
+    for rows in _chunks(len(V), W.shape[0], D.shape[1], V):
+        scaled = _numbers(D[rows], V)[:, :, None] * V[rows, None]  # (rows, P, C)
+        out[rows] = scaled.flatten(1) @ columns
+    return out
 
 
 def _narrow_last(U: Tensor, D: Tensor) -> tuple[Tensor, Tensor, bool]:
@@ -78,11 +99,10 @@ def _narrow_last(U: Tensor, D: Tensor) -> tuple[Tensor, Tensor, bool]:
     return (D, U, True) if swapped else (U, D, False)
 
 
-def _chunks(U: Tensor, D: Tensor, like: Tensor) -> Iterator[slice]:
+def _chunks(n: int, p: int, P: int, like: Tensor) -> Iterator[slice]:
     """Yield slices of as many samples as :mod:`convexbn.programs.memory` allows a pass at once."""
-    p, P, C, size = U.shape[1], D.shape[1], like.shape[-1], like.element_size()
-    step = pass_rows(p, P, C, size, like.device.type)
-    for start in range(0, len(U), step):
+    step = pass_rows(p, P, like.shape[-1], like.element_size(), like.device.type)
+    for start in range(0, n, step):
         yield slice(start, start + step)
 
 

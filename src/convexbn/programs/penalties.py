@@ -28,9 +28,13 @@ class Group:
         tiny = torch.finfo(W.dtype).tiny
         return W * (1 - threshold / norms.clamp_min(tiny)).clamp_min_(0)
 
+    def sizes(self, W: Tensor) -> Tensor:
+        """Return the lengths of the columns of each block, shape (P, C)."""
+        return torch.linalg.vector_norm(W, dim=0)
+
     def block_norms(self, T: Tensor) -> Tensor:
         """Return the dual norm of each block of T (r+1, P, C), shape (P, C)."""
-        return torch.linalg.vector_norm(T, dim=0)
+        return self.sizes(T)
 
     def dual_norm(self, T: Tensor) -> Tensor:
         """Return the dual norm of T (r+1, P, C) for each class by itself, shape (C,)."""
@@ -74,6 +78,10 @@ class Nuclear:
         shrink = (vectors * kept[:, None, :]) @ vectors.mT  # (P, short, short)
         out = M @ shrink.to(W.dtype)
         return (out.mT if W.shape[2] > W.shape[0] else out).transpose(0, 1).contiguous()
+
+    def sizes(self, W: Tensor) -> Tensor:
+        """Return the singular values of each block, the largest first, shape (P, short)."""
+        return _spectra(_tall(W))[0].sort(dim=1, descending=True).values
 
     def block_norms(self, T: Tensor) -> Tensor:
         """Return the spectral norm of each block of T (r+1, P, C), shape (P, 1)."""

@@ -101,6 +101,9 @@ class ProximalPenalty(Penalty, Protocol):
     def slope(self, Z: torch.Tensor, threshold: float, dtype: torch.dtype) -> Slope:
         """Return the derivative of :meth:`prox` at Z, to be applied in another precision."""
 
+    def sizes(self, W: torch.Tensor) -> torch.Tensor:
+        """Return what the penalty sums over, each gate's in one row: (P, C) or (P, short)."""
+
     def block_norms(self, T: torch.Tensor) -> torch.Tensor:
         """Return the dual norm of each block of T, shape (P, C) if it is per class, else (P, 1)."""
 

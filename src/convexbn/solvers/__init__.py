@@ -13,7 +13,7 @@ from dataclasses import replace
 import torch
 
 from convexbn.inputs import ArrayLike, as_beta, as_betas, check_between, check_tolerance
-from convexbn.programs.certificates import Certificate, judged
+from convexbn.programs.certificates import judged
 from convexbn.programs.gated import GatedProgram
 from convexbn.programs.instances import checked, make_program
 from convexbn.programs.relu import ExactProgram, ReLUProgram
@@ -193,7 +193,7 @@ def solve_path(
         result = minimize(program, result, **limits, callback=follow)
         witness = {name: units.put_on_dual(a) for name, a in result.witness.items()}
         weights, certificate = _judged(program, result, units, tol, witness)
-        certificate = _signed(certificate, result, watch)
+        certificate = result.signed(certificate, watch)
         logger.info("beta %.3g: %s", beta, certificate.reason)
         result = result._replace(weights=units.taken_off_weights(weights))
         proof = {name: _like(U, values) for name, values in witness.items()}
@@ -210,18 +210,6 @@ def _judged(program, result: Result, units: Units, tol: float, witness: dict) ->
         if certificate.converged:
             break
     return weights, certificate
-
-
-def _signed(certificate: Certificate, result: Result, watch: Stopwatch) -> Certificate:
-    """Return the certificate with what only the solver knows."""
-    ended = f"stopped by {result.stopped} after {result.iterations} iterations"
-    return replace(
-        certificate,
-        iterations=result.iterations,
-        seconds=watch.seconds,
-        stopped=result.stopped,
-        reason=f"{certificate.reason}; {ended}",
-    )
 
 
 def _initial_weights(program: GatedProgram | ExactProgram, initial) -> torch.Tensor:

@@ -2,11 +2,12 @@
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import torch
 
+from convexbn.programs.certificates import Certificate
 from convexbn.solvers.snapshots import Callback, Snapshot, Stopwatch
 
 
@@ -36,6 +37,17 @@ class Result(NamedTuple):
     stopped: str = ""
     state: object = None
     may_round: bool = False
+
+    def signed(self, certificate: Certificate, watch: Stopwatch) -> Certificate:
+        """Return the referee's certificate with what only the solver knows."""
+        return replace(
+            certificate,
+            iterations=self.iterations,
+            seconds=watch.seconds,
+            stopped=self.stopped,
+            reason=f"{certificate.reason}; stopped by {self.stopped} after {self.iterations} "
+            "iterations",
+        )
 
 
 @dataclass

@@ -51,8 +51,11 @@ class LossProx(ABC):
 
     def inverse_hessian(self, loss: Loss, F: Tensor, Y: Tensor, rho: float) -> "Diagonal | Shares":
         """Return `(L''(F) + rho I)^{-1}`."""
-        hessian = cast(NewtonLoss, loss).hessian(F, Y)  # which `prox_of` has asked for
-        return Diagonal(1 / (hessian + rho))
+        return Diagonal(1 / (cast(NewtonLoss, loss).hessian(F, Y) + rho))
+
+    def hessian(self, loss: Loss, F: Tensor, Y: Tensor) -> "Diagonal | Covariance":
+        """Return `L''(F)`."""
+        return Diagonal(cast(NewtonLoss, loss).hessian(F, Y))  # which `prox_of` has asked for
 
 
 class SquaredProx(LossProx):
@@ -137,6 +140,10 @@ class EntropyProx(LossProx):
         """Return `(L''(F) + rho I)^{-1}`, for x with rows that sum to zero."""
         return Shares(F.softmax(dim=1), rho)
 
+    def hessian(self, loss: Loss, F: Tensor, Y: Tensor) -> "Covariance":
+        """Return `L''(F)`."""
+        return Covariance(F.softmax(dim=1))
+
 
 @dataclass(frozen=True)
 class Diagonal:
@@ -147,6 +154,17 @@ class Diagonal:
     def __call__(self, x: Tensor) -> Tensor:
         """Return the product with x (n, C)."""
         return self.diagonal.to(x.dtype) * x
+
+
+@dataclass(frozen=True)
+class Covariance:
+    """`diag(s) - s s^T` for each row s of shares (n, C)."""
+
+    share: Tensor  # (n, C)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return the product with x (n, C)."""
+        return self.share * (x - (self.share * x).sum(dim=1, keepdim=True))
 
 
 class Shares:

@@ -13,14 +13,13 @@ part: a System keeps those that can.
 Where loss and penalty do not couple the classes, each class is a System of its own.
 """
 
-import math
 from dataclasses import dataclass
 
 import torch
 
 from convexbn.programs.gated import GatedProgram, scaled_dual
-from convexbn.solvers.gated.loss_prox import Diagonal, Shares, prox_of
-from convexbn.solvers.gated.mean_field import MeanField, conjugate_gradients
+from convexbn.solvers.gated.loss_prox import prox_of
+from convexbn.solvers.gated.newton import NewtonSystem, Piece
 from convexbn.solvers.gated.passes import Passes
 
 _IDLE = 0.2  # share of blocks that may be carried along idly before all norms are recomputed
@@ -169,41 +168,17 @@ class System:
         inverse_hessian = self.loss_prox.inverse_hessian(
             self.loss, self.predictions, self.Y, self.rho
         )
-        pieces = [self._piece(part, inverse_hessian) for part in self.parts]
-        project = self.loss_prox.project
-
-        def apply(x):
-            out = inverse_hessian(x)
-            for part, (D, slope, _) in zip(self.parts, pieces, strict=True):
-                blocks = slope(self.passes.adjoint(D, x[:, part.columns]))
-                out[:, part.columns] += self.sigma * self.passes.forward(D, blocks)
-            return project(out)
-
-        def precondition(r):
-            columns = [f(r[:, p.columns]) for p, (_, _, f) in zip(self.parts, pieces, strict=True)]
-            return project(torch.cat(columns, dim=1))
-
-        # Scaled to length one, so that a gradient of any size is within the range of float32.
-        right = (-self.gradient / self.residual).to(self.dtype)
-        x, _ = conjugate_gradients(apply, precondition, right, _FORCING, _CG_LIMIT)
-        return self.loss_prox.project(x.double() * self.residual)
-
-    def _piece(self, part: Part, inverse_hessian: Diagonal | Shares):
-        """Return masks and slope of the active blocks, and the preconditioner of their part."""
-        Z = part.center + self.sigma * part.T
-        D = part.open
-        slope = self.penalty.slope(Z[:, part.active], self.sigma * self.beta, self.dtype)
-        left, right, gates = slope.directions()
-        left = math.sqrt(self.sigma) * self.passes.single(D[:, gates], left)
-        mean_field = MeanField(
-            self.passes.spectrum,
-            inverse_hessian.diagonal[:, part.columns].to(self.dtype),
-            self.sigma * slope.shares(),
-            self.passes.open_share[part.gates[part.active]].to(self.dtype),
-            left,
-            right,
+        pieces = [self._piece(part) for part in self.parts]
+        system = NewtonSystem(
+            *(self.passes, self.loss_prox, inverse_hessian, self.sigma, pieces, self.dtype)
         )
-        return D, slope, mean_field
+        return system.solve(-self.gradient, _FORCING, _CG_LIMIT)
+
+    def _piece(self, part: Part) -> Piece:
+        """Return the active blocks of a part."""
+        Z = (part.center + self.sigma * part.T)[:, part.active]
+        slope = self.penalty.slope(Z, self.sigma * self.beta, self.dtype)
+        return Piece(part.columns, part.gates[part.active], part.open, slope)
 
     def _ends(self, direction: torch.Tensor) -> None:
         """Bound the norms at the end of a direction, and take in the blocks that it can reach.
