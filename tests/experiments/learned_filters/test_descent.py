@@ -49,7 +49,7 @@ def test_the_gradient_is_the_central_difference_of_programs_solved_anew(method):
 
 @pytest.fixture(scope="module")
 def learned():
-    settings = replace(SETTINGS, tolerance=TOLERANCE, evaluations=40)
+    settings = replace(SETTINGS, tolerance=TOLERANCE, evaluations=20)
     return [row for row, _ in learn(problem(), settings)]
 
 

@@ -128,6 +128,7 @@ class Objective:
 
     def _record(self, beta: Tensor, x: Tensor, gains: Tensor, W: Tensor, seconds: dict) -> None:
         certificate, words = self.layer.certificate, {}
+        assert certificate is not None  # as the layer was just called
         if self.method == SOFT_STEP:
             words = dict(zip(("value", "power"), x[1:].exp().tolist(), strict=True))
         row = {
