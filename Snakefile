@@ -26,6 +26,8 @@ include: "workflow/rules/sgd.smk"  # networks trained by SGD
 # The experiments. Their claims are listed in this order.
 include: "workflow/rules/theory.smk"
 include: "workflow/rules/bias.smk"
+include: "workflow/rules/convex_layers.smk"
+include: "workflow/rules/ridge.smk"
 include: "workflow/rules/headline.smk"
 include: "workflow/rules/studies.smk"
 include: "workflow/rules/learned_filters.smk"

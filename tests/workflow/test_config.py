@@ -25,6 +25,11 @@ def test_every_shipped_config_makes_a_dag(config, tmp_path):
     assert listed.get("theorems", 0) == len(programs)
     once = {"depth", "counting", "sampling", "interpolation", "tabulate_theorems"}
     assert once & listed.keys() == (once if "theory" in runs else set())
+    layers = {name.removeprefix("layer_") for name in listed if name.startswith("layer_")}
+    assert layers == runs.get("convex_layers", {}).keys()
+    parts = runs.get("ridge", {})
+    assert {name for name in listed if name.startswith("ridge_")} == {f"ridge_{p}" for p in parts}
+    assert listed.get("ridge_images", 0) == len(parts.get("images", {}))
     assert {name for name in listed if name.startswith("plot_benchmark_")} == (
         {f"plot_benchmark_{name}" for name in benchmark_figures(runs)}
     )
@@ -70,9 +75,18 @@ def theorem(config) -> dict:
         (lambda c: c["sgd"]["program"].pop("gates"), "'gates' is a required property"),
         (lambda c: c["datasets"]["digits"].update(source="mnist"), "'mnist' is not one of"),
         (lambda c: c["theory"].update(widths=[1]), "'widths' was unexpected"),
+        (lambda c: c["ridge"]["gap"].update(samples=[3, 64]), "3 is not a multiple of 2"),
+        (lambda c: c["ridge"]["gap"].update(energy=0), "0 is less than or equal to"),
+        (lambda c: c["ridge"]["gap"].update(tails=3), "'tails' was unexpected"),
+        (lambda c: c["ridge"].pop("panels"), "'panels' is a dependency of 'agreement'"),
+        (lambda c: c["ridge"]["images"].update(mnist=c["ridge"]["images"]["digits"]), "'mnist'"),
+        (lambda c: c["ridge"]["images"].update(patches=c["ridge"]["images"]["digits"]), "patches"),
         (lambda c: c["theory"]["depth"].update(trials=1), "'trials' was unexpected"),
         (lambda c: c["theory"]["depth"].pop("beta"), "'beta' is a required property"),
         (lambda c: c["theory"]["descent"].update(optimizer="sgd"), "'sgd' is not one of"),
+        (lambda c: c["convex_layers"].pop("control"), "'control' is a required property"),
+        (lambda c: c["convex_layers"]["control"].update(width=1), "'width' was unexpected"),
+        (lambda c: c["convex_layers"]["gradients"].update(step=0.0), "0.0 is less than or equal"),
         (lambda c: theorem(c).update(width=0), "0 is less than the minimum"),
         (lambda c: theorem(c).update(widths=[1]), "'widths' was unexpected"),
         (lambda c: theorem(c).update(gates=3), "should not be valid"),

@@ -34,8 +34,8 @@ def finished(tmp_path_factory):
 def copied(finished, tmp_path):
     """A copy of it, in which the figures and all that is no run are not made yet."""
     copy = tmp_path / "copy"
-    made = "figures", "tables", "theory", "bias", "learned_filters", "report.html"
-    later = shutil.ignore_patterns(*made)
+    tables = ("bias", "convex_layers", "learned_filters", "ridge", "tables", "theory")
+    later = shutil.ignore_patterns("figures", *tables, "report.html")
     return shutil.copytree(finished, copy, ignore=later)
 
 
@@ -91,9 +91,9 @@ def test_make_figures_draws_all_of_them_from_what_is_kept(finished, tmp_path):
     """The small tables alone: no data, no runs, no solutions."""
     config = edited("test.yaml", lambda c: c.pop("theory"), tmp_path)
     old, new = finished / RESULTS, tmp_path / RESULTS
-    kept = {"figures", "tables", "bias", "learned_filters"}
-    for folder in kept:
-        for path in (old / folder).rglob("*.csv"):
+    kept_folders = {"figures", "tables", "bias", "convex_layers", "learned_filters", "ridge"}
+    for kept in kept_folders:
+        for path in (old / kept).rglob("*.csv"):
             copy = new / path.relative_to(old)
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(path.read_bytes())
@@ -103,7 +103,7 @@ def test_make_figures_draws_all_of_them_from_what_is_kept(finished, tmp_path):
     drawn = {path.relative_to(new) for path in new.rglob("*.p*") if path.suffix != ".csv"}
     once = {path.relative_to(old) for path in (old / "figures").rglob("*.p*")}
     assert drawn == {path for path in once if path.parts[1] != "theory"}
-    assert {path.name for path in new.iterdir()} == kept | {"logs"}
+    assert {path.name for path in new.iterdir()} == kept_folders | {"logs"}
     for path in (path for path in drawn if path.suffix == ".png"):
         with Image.open(old / path) as first, Image.open(new / path) as second:
             assert first.tobytes() == second.tobytes(), path
@@ -114,6 +114,11 @@ def test_every_theorem_has_its_row_and_every_experiment_its_figure(finished):
     figures = sorted(path.name for path in (finished / RESULTS / "figures/theory").iterdir())
     stems = ["counting", "depth", "duality", "interpolation", "sampling"]
     assert figures == [f"{stem}.{ending}" for stem in stems for ending in ("pdf", "png")]
+    assert files(finished / RESULTS / "figures/ridge") == {
+        f"{stem}.{ending}"
+        for stem in ("panels", "gap", "images-digits")
+        for ending in ("pdf", "png")
+    }
     theorems = artifacts.read_table(finished / RESULTS / "tables/theorems.csv")
     assert set(theorems["id"]) == {"relu-hinge", "gated-nuclear", "deep"}
     assert theorems["certified"].all()
@@ -121,6 +126,18 @@ def test_every_theorem_has_its_row_and_every_experiment_its_figure(finished):
     # Two starts of fifty steps do not reach the optimum (E1c); all else holds at any size.
     held = [f"E1{letter}" for letter in "abdefg"]
     assert set(verdicts.loc[held, "verdict"]) == {"reproduced"}
+    assert {"Z0", "Z1", "Z2", "Z3", "Z4", "Z5a", "Z5b", "Z5c"} <= set(verdicts.index)
+
+
+@pytest.mark.slow
+def test_every_experiment_with_layers_has_its_figure_and_claim(finished):
+    figures = {path.name for path in (finished / RESULTS / "figures/convex_layers").iterdir()}
+    stems = ["gradients", "poisoning", "control", "canonicalization"]
+    assert figures == {f"{stem}.{ending}" for stem in stems for ending in ("pdf", "png")}
+    verdicts = artifacts.read_table(finished / RESULTS / "tables/claims.csv").set_index("id")
+    assert set(verdicts.loc[["C1a", "C1b"], "verdict"]) == {"reproduced"}
+    assert set(verdicts.loc[["C2", "C3"], "verdict"]) == {"not run"}  # not at the paper's size
+    assert "C4" in verdicts.index
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ of the interpreter and PyTorch. Imports nothing heavy, as every Snakemake proces
 """
 
 from dataclasses import dataclass
-from math import prod
+from math import log2, prod
 
 from convexbn.data.sources import source_of
 from convexbn.programs.memory import gated_bytes
@@ -157,3 +157,15 @@ def learned_filters(dataset: dict, run: dict) -> int:
     libraries = 250  # pandas and SciPy
     working = 2 * gated_bytes(size.n, p, P, size.C)  # of the solve, and of its derivative
     return _INTERPRETER + libraries + (data + _patterns(rows, P) + working) // _MB
+
+
+def ridge(dataset: dict, entry: dict) -> int:
+    """Return the MB that tuning SGD and ridge regression on a data set's spectrum takes."""
+    size, libraries = size_of(dataset), 200  # pandas and SciPy
+    data = (4 * (size.n + size.m) + 16 * size.n) * size.d  # features; the stored design, a copy
+    squares = 64 * size.d**2  # the samples, their factor, its square, and those of LAPACK
+    values = 8 * size.d * entry["penalties"] * (3 * size.C + 6)  # biases and risks of two targets
+    lowest, highest = entry["samples"]
+    sizes = 2 * log2(32 * highest / lowest) + 10  # of SGD, and its recursion
+    values += int(8 * size.d * entry["step_sizes"] * sizes)
+    return _INTERPRETER + libraries + (data + squares + values) // _MB

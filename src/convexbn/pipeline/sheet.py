@@ -12,7 +12,9 @@ from convexbn.training.tuning import check_tuning
 # The keys at the top level of a config, beside its sections.
 SETTINGS = ("pathvars", "seed", "device", "threads", "data_dir")
 # Folders beside those of the data sets, which no data set can be named after.
-FOLDERS = ("benchmark", "bias", "learned_filters", "raw", "studies", "theory")
+FOLDERS = (
+    *("benchmark", "bias", "convex_layers", "learned_filters", "raw", "ridge", "studies", "theory"),
+)
 # The key that varies in each kind of study, and its value for a data set.
 VARIED = {
     "samples": ("train", lambda entry: footprint.size_of(entry).n),

@@ -44,6 +44,10 @@ class Group:
         """Return the derivative of :meth:`prox` at Z, to be applied in another precision."""
         return GroupSlope(Z, threshold, dtype)
 
+    def aligned(self, W: Tensor, T: Tensor, beta: float) -> Tensor:
+        """Return beta times the subgradient at W that is nearest to `T / beta`; W has no zeros."""
+        return beta * W / torch.linalg.vector_norm(W, dim=0)
+
     def neurons(self, W: Tensor) -> int:
         """Return the number of non-zero blocks."""
         return int((torch.linalg.vector_norm(W, dim=0) > 0).sum())
@@ -95,11 +99,27 @@ class Nuclear:
         """Return the derivative of :meth:`prox` at Z, to be applied in another precision."""
         return NuclearSlope(Z, threshold, dtype)
 
+    def aligned(self, W: Tensor, T: Tensor, beta: float) -> Tensor:
+        """Return beta times the subgradient at W that is nearest to `T / beta`; W has no zeros.
+
+        With `W_i = L diag(s) R^T` it is `beta L R^T`, and what T has outside of the spans of L and
+        R with its singular values clipped at beta.
+        """
+        M, N = _tall(W), _tall(T)
+        left, values, right = torch.linalg.svd(M, full_matrices=False)
+        on = (values > _rounding(W) * values[:, :1]).to(W.dtype)[:, None, :]
+        left, right = left * on, right.mT * on  # (P, long, short), (P, short, short)
+        N = N - left @ (left.mT @ N)
+        N = N - (N @ right) @ right.mT
+        rest_left, rest, rest_right = torch.linalg.svd(N, full_matrices=False)
+        N = (rest_left * rest.clamp_max(beta)[:, None, :]) @ rest_right
+        out = beta * left @ right.mT + N
+        return (out.mT if W.shape[2] > W.shape[0] else out).transpose(0, 1)
+
     def neurons(self, W: Tensor) -> int:
         """Return the sum of the blocks' ranks: the number of singular values above rounding."""
         values, _ = _spectra(_tall(W))
-        rounding = 10 * max(W.shape[0], W.shape[2]) * torch.finfo(W.dtype).eps
-        return int((values > rounding * values.amax(dim=1, keepdim=True)).sum())
+        return int((values > _rounding(W) * values.amax(dim=1, keepdim=True)).sum())
 
 
 class GroupSlope:
@@ -181,6 +201,11 @@ class NuclearSlope:
         left, right = self._left.mT[gates, pairs].T, self._right.mT[gates, pairs].T
         left, right = (right, left) if self._wide else (left, right)
         return left * (1 - self._kept[gates, 0, pairs]).sqrt(), right, gates
+
+
+def _rounding(W: Tensor) -> float:
+    """Return the singular values that count as zero, relative to the largest of their block."""
+    return 10 * max(W.shape[0], W.shape[2]) * torch.finfo(W.dtype).eps
 
 
 def _tall(W: Tensor) -> Tensor:

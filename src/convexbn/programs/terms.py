@@ -104,6 +104,9 @@ class ProximalPenalty(Penalty, Protocol):
     def sizes(self, W: torch.Tensor) -> torch.Tensor:
         """Return what the penalty sums over, each gate's in one row: (P, C) or (P, short)."""
 
+    def aligned(self, W: torch.Tensor, T: torch.Tensor, beta: float) -> torch.Tensor:
+        """Return beta times the subgradient at W, blocks other than zero, nearest to `T / beta`."""
+
     def block_norms(self, T: torch.Tensor) -> torch.Tensor:
         """Return the dual norm of each block of T, shape (P, C) if it is per class, else (P, 1)."""
 

@@ -19,6 +19,7 @@ from convexbn.solvers.gated.linearization import inner, linearized
 from convexbn.solvers.gated.passes import Passes
 
 _POLISHED = 1e-13  # relative distance from the fixed point at which rounding ends the polishing
+_NEAR = 1e-5  # the same distance, beyond which the active blocks are not known well enough
 _POLISHES = 8
 _PATIENCE = 2  # steps without progress: a block that is to become inactive passes zero in one
 
@@ -92,7 +93,7 @@ def polish(program: GatedProgram, passes: Passes, W: Tensor) -> tuple[Tensor, fl
         stale = 0 if distance < least / 2 else stale + 1
         if distance < least:
             best, least = moved, distance
-        if distance <= _POLISHED or stale == _PATIENCE:
+        if distance <= _POLISHED or stale == _PATIENCE or least > _NEAR:
             break
         W, image = moved.clone(), program.forward(step)
         for part in linearized(program, passes, moved):

@@ -30,10 +30,10 @@ from convexbn.solvers.gated.loss_prox import prox_of
 from convexbn.solvers.gated.newton import NewtonSystem, Piece
 from convexbn.solvers.gated.passes import Passes
 
-_SIGMA = 1e3  # of a design of norm 1: larger ones need fewer rounds, but longer ones
-_INNER = 1e-5  # relative residual of K; its error is sigma times as large in the round's direction
+_SIGMA = 1e2  # of a design of norm 1: larger ones need fewer rounds, but longer ones
+_INNER = 1e-4  # relative residual of K; its error is sigma times as large in the round's direction
 _INNER_LIMIT = 100
-_ROUNDS = 60
+_ROUNDS = 200
 _CORRECTION = 1e-6  # relative residual of a correction
 
 Blocks = list[Tensor]  # (r + 1, a, c), one for each set of columns that share a norm
@@ -103,6 +103,8 @@ class Linearization:
         inverse_hessian = self.loss_prox.inverse_hessian(program.loss, self.F, Y, rho)
         pieces = []
         for active, blocks, T in zip(self._active, self.blocks, self.T, strict=True):
+            # As T is at an optimum with these weights: H is then their Hessian, however near W is.
+            T = program.penalty.aligned(blocks, T, program.beta)
             slope = program.penalty.slope(blocks + sigma * T, sigma * program.beta, torch.float64)
             pieces.append(Piece(active.columns, active.gates, active.D, slope))
         terms = self.loss_prox, inverse_hessian, sigma, pieces, torch.float64

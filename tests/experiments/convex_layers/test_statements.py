@@ -1,0 +1,133 @@
+"""Verdicts of the statements on convex layers, at their boundaries."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from convexbn.experiments.convex_layers.statements import layers, ratios
+from convexbn.reporting import claims
+
+
+def gradients(error=1e-3, closed=1e-3) -> pd.DataFrame:
+    row = {"layer": "ridge", "seed": 0, "step": 1e-4, "judged": True, "residual": 1e-10}
+    row |= {"relative_error": error, "closed_form_error": closed}
+    other = row | {"step": 1e-2, "judged": False, "relative_error": 1.0}  # not judged
+    unknown = row | {"layer": "cone", "closed_form_error": np.nan, "relative_error": 0.0}
+    return pd.DataFrame([row, other, unknown])
+
+
+def poisoning(*ratio, points=30, radius=0.01) -> pd.DataFrame:
+    rows = [
+        {"seed": seed, "point": point, "predicted": 2.0, "realised": 2 * r, "radius": radius}
+        for seed, r in enumerate(ratio)
+        for point in range(points)
+    ]
+    return pd.DataFrame(rows)
+
+
+def control(*saved, iterations=100, horizon=25) -> pd.DataFrame:
+    rows = [
+        {
+            **{"seed": seed, "iteration": iteration, "cost": cost, "uncontrolled_cost": 1.0},
+            **{"horizon": horizon, "batch": 8},
+        }
+        for seed, share in enumerate(saved)
+        for iteration, cost in ((iterations, 4 * (1 - share)), (0, 4.0))
+    ]
+    return pd.DataFrame(rows)
+
+
+def times(without=(4.0, 4.0, 4.0), fresh=(9.0, 9.0, 9.0), layer=1.5) -> pd.DataFrame:
+    base = {"program": "logistic regression", "installed": True, "cvxpy": "1.9"}
+    rows = []
+    for i, pair in enumerate(zip(without, fresh, strict=True)):
+        for way, ms in zip(("cached", "without", "fresh"), (1.0, *pair), strict=True):
+            stage = {"stage": "canonicalization", "backend": "CPP", "solver": np.nan}
+            rows.append({**base, **stage, "way": way, "repetition": i, "ms": (i + 1) * ms})
+        for way, ms in (("cached", 1.0), ("fresh", layer)):
+            stage = {"stage": "derivative", "backend": np.nan, "solver": "DIFFCP"}
+            rows.append({**base, **stage, "way": way, "repetition": i, "ms": ms})
+    absent = {**rows[0], "backend": "RUST", "way": np.nan, "ms": np.nan, "installed": False}
+    return pd.DataFrame([*rows, absent])
+
+
+def verdict(**tables) -> str | list[str]:
+    found = layers(**tables)["verdict"].tolist()
+    return found[0] if len(found) == 1 else found
+
+
+def measured(**tables) -> str:
+    return layers(**tables)["measured"].iloc[0]
+
+
+def test_statements_are_those_of_the_experiments_that_ran():
+    table = layers(gradients=gradients(), control=control(0.4, 0.4, 0.4))
+    assert list(table.columns) == claims.COLUMNS
+    assert table["id"].tolist() == ["C1a", "C1b", "C3"]
+    assert layers().empty
+    assert list(layers().columns) == claims.COLUMNS
+
+
+def test_gradients():
+    assert verdict(gradients=gradients()) == ["reproduced"] * 2
+    assert verdict(gradients=gradients(error=1.1e-3)) == ["not reproduced", "reproduced"]
+    assert verdict(gradients=gradients(closed=1.1e-3)) == ["reproduced", "not reproduced"]
+    assert verdict(gradients=gradients(np.nan, np.inf)) == ["not reproduced"] * 2
+    assert "1.0e-03 at most (ridge), 2 layers, 1 seed(s), step 1e-04" in measured(
+        gradients=gradients()
+    )
+
+
+@pytest.mark.parametrize(
+    ("ratio", "expected"),
+    [
+        ((0.9, 1.0, 1.1), "reproduced"),
+        ((1.0, 1.0, 1.2), "not resolved"),  # a seed outside, the mean inside
+        ((1.1, 1.2, 1.2), "not reproduced"),
+        ((1.0, 1.0), "not resolved"),  # two seeds
+    ],
+)
+def test_poisoning(ratio, expected):
+    assert verdict(poisoning=poisoning(*ratio)) == expected
+    for other in ({"points": 6}, {"radius": 0.02}):
+        assert verdict(poisoning=poisoning(*ratio, **other)) == "not run"
+
+
+@pytest.mark.parametrize(
+    ("saved", "expected"),
+    [
+        ((0.31, 0.4, 0.49), "reproduced"),
+        ((0.29, 0.4, 0.4), "not resolved"),
+        ((0.6, 0.6, 0.4), "not reproduced"),
+        ((0.4, 0.4), "not resolved"),
+    ],
+)
+def test_control(saved, expected):
+    """Whatever the order of the rows is."""
+    assert verdict(control=control(*saved)) == expected
+    assert verdict(control=control(*saved, iterations=99)) == "not run"
+    assert "iterations 99" in measured(control=control(*saved, iterations=99))
+    assert "horizon 5" in measured(control=control(*saved, horizon=5))
+
+
+def test_canonicalization():
+    """By ratios within a repetition: that later ones take longer plays no part."""
+    assert verdict(canonicalization=times()) == "reproduced"
+    assert verdict(canonicalization=times(without=(3.0, 4.0, 9.0))) == "not resolved"
+    assert verdict(canonicalization=times(without=(3.9, 3.9, 9.0))) == "not reproduced"
+    assert verdict(canonicalization=times(fresh=(3.9, 3.9, 3.9))) == "not reproduced"
+    assert verdict(canonicalization=times(layer=1.0)) == "reproduced"  # shown, not judged
+    assert verdict(canonicalization=times((9.0, 9.0), (9.0, 9.0))) == "not resolved"  # too few
+    words = measured(canonicalization=times())
+    assert words.startswith("4.0x [4.0, 4.0] at least (logistic regression, CPP, against no DPP)")
+    assert words.endswith("not installed: RUST")
+
+
+def test_ratios_are_those_of_one_repetition():
+    found = ratios(times(without=(2.0, 4.0, 8.0))).set_index(["stage", "way"])
+    assert found.loc[("canonicalization", "without"), ["low", "median", "high"]].tolist() == [
+        3,
+        4,
+        6,
+    ]
+    assert len(found) == 3
