@@ -117,6 +117,18 @@ def test_gradients_have_the_units_of_what_they_belong_to(exponents):
         torch.testing.assert_close(y.grad, unit * x.grad, rtol=0, atol=0)  # no rounding
 
 
+@pytest.mark.parametrize("exponent", [-900, 900])
+def test_gradients_are_linear_in_what_comes_in(exponent):
+    """Also where the squares of what comes in over- or underflow."""
+    U, D, Y, beta = drawn(0)
+    inputs, layer = with_gradient(U, Y, beta), ConvexLayer(D)
+    W = layer(*inputs)
+    plain = torch.autograd.grad(W.sum(), inputs, retain_graph=True)
+    scaled = torch.autograd.grad(2.0**exponent * W.sum(), inputs)
+    for x, y in zip(plain, scaled, strict=True):
+        torch.testing.assert_close(y, 2.0**exponent * x, rtol=0, atol=0)  # no rounding
+
+
 def test_gradients_come_in_the_precision_and_shape_of_the_inputs():
     U, D, Y, beta = drawn(0, C=1)
     U, Y = U.float().requires_grad_(), Y[:, 0].float().requires_grad_()
@@ -182,8 +194,11 @@ def test_predictions_are_differentiable_in_weights_and_design():
     torch.testing.assert_close(layer.predict(W, U, D), expected, rtol=0, atol=1e-4)
     stacked = layer.predict(W, torch.stack([rows, rows]), np.stack([D[:7], D[:7]]))
     torch.testing.assert_close(stacked, 2 * layer.predict(W, rows, D[:7]))
-    with pytest.raises(ValueError, match=r"expected U \(m, 4\) and D \(m, 5\)"):
-        layer.predict(W, rows, D)
+    plain = layer.predict(W.detach().numpy(), rows.detach().numpy(), D[:7])
+    torch.testing.assert_close(plain, layer.predict(W, rows, D[:7]).detach())
+    for wrong in ((W, rows, D), (W[0], rows, D[:7]), (W, rows[0], D[0])):
+        with pytest.raises(ValueError, match=r"expected weights \(r \+ 1, P, C\), and U"):
+            layer.predict(*wrong)
 
 
 # --- what it refuses ------------------------------------------------------------------------------
@@ -255,6 +270,45 @@ def test_inputs_changed_in_place_and_second_derivatives_are_refused():
     (first,) = torch.autograd.grad(W.square().sum(), beta, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         first.backward()
+
+
+def test_arrays_and_patterns_changed_in_place_change_no_gradient():
+    U, D, Y, beta = drawn(0)
+    U, Y = U.numpy(), Y.numpy()
+    (beta,) = with_gradient(beta)
+    layer = ConvexLayer(D)
+    W = layer(U, Y, beta)
+    (before,) = torch.autograd.grad(W.sum(), beta, retain_graph=True)
+    U[:], Y[:] = 0, 1
+    assert torch.autograd.grad(W.sum(), beta, retain_graph=True) == (before,)
+    layer.D.logical_not_()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        W.sum().backward()
+
+
+def test_tensors_in_a_list_that_require_a_gradient_are_refused():
+    U, D, Y, beta = drawn(0)
+    U, Y, beta = with_gradient(U, Y, beta)
+    layer = ConvexLayer(D)
+    plain = [value.detach() for value in (U, Y, beta)]
+    for slot, (name, value) in enumerate({"U": list(U), "Y": [list(y) for y in Y]}.items()):
+        inputs = [*plain[:slot], value, *plain[slot + 1 :]]
+        with pytest.raises(ValueError, match=f"{name} must be one tensor to have a gradient"):
+            layer(*inputs)
+    with pytest.raises(ValueError, match=r"beta must be one tensor.*torch\.stack"):
+        layer(*plain[:2], [beta])
+    with pytest.raises(ValueError, match="U must be one tensor"):
+        layer.predict(layer(*plain), list(U), D)
+    assert layer(list(plain[0]), plain[1], [0.5]).shape == (4, 5, 2)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_a_gradient_that_is_not_finite_is_refused(value):
+    U, D, Y, beta = drawn(0)
+    (beta,) = with_gradient(beta)
+    W = ConvexLayer(D)(U, Y, beta)
+    with pytest.raises(ValueError, match="gradient with respect to the weights must be finite"):
+        (value * W).sum().backward()
 
 
 def test_layers_move_between_devices_and_into_files_with_their_patterns():

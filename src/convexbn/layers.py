@@ -17,14 +17,21 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from convexbn.inputs import ArrayLike, as_beta, as_tensor, check_choice, check_tolerance
+from convexbn.inputs import (
+    ArrayLike,
+    as_beta,
+    as_tensor,
+    check_choice,
+    check_finite,
+    check_tolerance,
+)
 from convexbn.programs import memory
 from convexbn.programs.certificates import Certificate, judged
 from convexbn.programs.gated import GatedProgram, forward, pooled
 from convexbn.programs.instances import make_program
 from convexbn.programs.penalties import PENALTIES
 from convexbn.programs.solutions import Solution
-from convexbn.programs.units import Units, scaled, scaled_number
+from convexbn.programs.units import Units, exponent, scaled
 from convexbn.solvers.gated import implicit, proximal_point
 from convexbn.solvers.gated.linearization import (
     NotDifferentiableError as NotDifferentiableError,
@@ -114,7 +121,8 @@ class ConvexLayer(torch.nn.Module):
         Raises
         ------
         ValueError
-            For inputs that do not fit together, and for a derivative with respect to labels +-1.
+            For inputs that do not fit together, and for a derivative with respect to labels +-1 or
+            to tensors in a list. In the backward pass, for a gradient that is not finite.
         UncertifiedError
             If the weights miss the tolerance.
         NotDifferentiableError
@@ -125,25 +133,27 @@ class ConvexLayer(torch.nn.Module):
                 "loss 'logistic' has no derivative with respect to Y, whose labels -1 and +1 are "
                 "no numbers to move; give Y.detach(), or take loss 'squared' or 'cross_entropy'"
             )
-        return _Solve.apply(self, U, Y, beta)
+        data = (("U", U), ("Y", Y), ("beta", beta))
+        return _Solve.apply(self, self.D, *(_own(name, value) for name, value in data))
 
-    def predict(self, weights: Tensor, U: Tensor, D: ArrayLike) -> Tensor:
+    def predict(self, weights: ArrayLike, U: ArrayLike, D: ArrayLike) -> Tensor:
         """Return the predictions (m, C) of weights for whitened samples, differentiable in both.
 
         Parameters
         ----------
-        weights : Tensor, shape (r + 1, P, C)
-        U : Tensor, shape (m, r + 1) or (K, m, r + 1)
+        weights : array or tensor, shape (r + 1, P, C)
+        U : array or tensor, shape (m, r + 1) or (K, m, r + 1)
         D : array or tensor of bool, shape (m, P) or (K, m, P)
             Patterns of the same gates on these samples.
+
+        Raises
+        ------
+        ValueError
+            For shapes that do not fit together.
         """
+        weights, U = _own("weights", weights), _own("U", U)
         D = as_tensor("D", D, bool, device=weights.device, copy=False)
-        if D.shape != (*U.shape[:-1], weights.shape[1]) or U.shape[-1] != weights.shape[0]:
-            raise ValueError(
-                f"expected U (m, {weights.shape[0]}) and D (m, {weights.shape[1]}) of the same "
-                f"samples for weights {tuple(weights.shape)}, got U {tuple(U.shape)} and D "
-                f"{tuple(D.shape)}"
-            )
+        _check_prediction(weights, U, D)
         rows = U.reshape(-1, U.shape[-1]).to(weights)
         F = forward(rows, D.reshape(-1, D.shape[-1]), weights)
         return pooled(F, len(U) if U.ndim == 3 else 1)
@@ -165,26 +175,22 @@ class ConvexLayer(torch.nn.Module):
 
 
 class _Solve(torch.autograd.Function):
-    """From (layer, U, Y, beta) to the weights, and back to the gradients of the last three."""
+    """From (layer, D, U, Y, beta) to the weights, and back to the gradients of the last three."""
 
     @staticmethod
-    def forward(ctx: Any, layer: ConvexLayer, *data: Any) -> Tensor:
+    def forward(ctx: Any, layer: ConvexLayer, D: Tensor, *data: Tensor) -> Tensor:
         ctx.optimum, ctx.tol = layer._optimum(*data), layer.tol
-        ctx.slots = [slot for slot, value in enumerate(data) if torch.is_tensor(value)]
         # Saved so that autograd refuses to go on where they were changed in place meanwhile.
-        ctx.save_for_backward(*(data[slot] for slot in ctx.slots))
+        ctx.save_for_backward(D, *data)
         return ctx.optimum.weights.clone()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        _, *data = ctx.saved_tensors
         gradients = ctx.optimum.gradients(g, ctx.tol)
-        out: list[Tensor | None] = [None, None, None]
-        for slot, value in zip(ctx.slots, ctx.saved_tensors, strict=True):
-            out[slot] = (
-                torch.as_tensor(gradients[slot], dtype=torch.float64).reshape(value.shape).to(value)
-            )
-        return None, *out
+        pairs = zip(gradients, data, strict=True)
+        return None, None, *(grad.reshape(value.shape).to(value) for grad, value in pairs)
 
 
 @dataclass(frozen=True)
@@ -226,14 +232,61 @@ class _Optimum:
         edge = implicit.on_the_edge(plain, values, max(_EDGE, _FAR * distance))
         return cls(weights, certificate, edge, plain, passes, units)
 
-    def gradients(self, g: Tensor, tol: float) -> tuple[Tensor, Tensor, float]:
-        """Return the derivatives with respect to U (K n, r + 1), Y (n, C) and beta."""
+    def gradients(self, g: Tensor, tol: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the derivatives with respect to U (K n, r + 1), Y (n, C) and beta.
+
+        Raises
+        ------
+        ValueError
+            If the derivative g with respect to the weights is not finite.
+        """
+        check_finite("the gradient with respect to the weights", g)
         design, targets = self.units.design, self.units.targets
         W = self.units.taken_off_weights(self.weights)
-        g = self.units.put_on_weights(g)
-        plain = implicit.differentiate(self.program, self.passes, W, g, tol)
+        # The derivatives are linear in g, whose squares may not over- or underflow.
+        unit = exponent(g)
+        plain = implicit.differentiate(self.program, self.passes, W, scaled(g, -unit), tol)
+        beta = plain.U.new_tensor(plain.beta)
+        unit += targets - design
         return (
-            scaled(plain.U, -design),
-            scaled(plain.Y, -targets),
-            scaled_number(plain.beta, -design - targets),
+            scaled(plain.U, unit - design),
+            scaled(plain.Y, unit - targets),
+            scaled(beta, unit - design - targets),
+        )
+
+
+def _own(name: str, values: Any) -> Tensor:
+    """Return a tensor as it is, and other numbers as one that shares no memory with them.
+
+    Raises
+    ------
+    ValueError
+        For a sequence of tensors of which one requires a gradient, which it would not get.
+    """
+    if torch.is_tensor(values):
+        return values
+    if _requires_grad(values):
+        raise ValueError(
+            f"{name} must be one tensor to have a gradient, got a {type(values).__name__} with "
+            "tensors that require one; join them with torch.stack"
+        )
+    if name == "beta":
+        return torch.tensor(as_beta(values), dtype=torch.float64)
+    return as_tensor(name, values, None, finite=False)
+
+
+def _requires_grad(values: Any) -> bool:
+    if torch.is_tensor(values):
+        return values.requires_grad
+    return isinstance(values, list | tuple) and any(map(_requires_grad, values))
+
+
+def _check_prediction(weights: Tensor, U: Tensor, D: Tensor) -> None:
+    """Raise ValueError unless weights, U and D fit together."""
+    fit = weights.ndim == 3 and U.ndim in (2, 3) and U.shape[-1] == len(weights)
+    if not fit or D.shape != (*U.shape[:-1], weights.shape[1]):
+        raise ValueError(
+            "expected weights (r + 1, P, C), and U (m, r + 1) and D (m, P) of the same samples, "
+            f"both with an axis of K patches before for a CNN; got weights {tuple(weights.shape)}, "
+            f"U {tuple(U.shape)} and D {tuple(D.shape)}"
         )

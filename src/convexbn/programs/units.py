@@ -45,7 +45,7 @@ class Units:
         if isinstance(program, GatedProgram | ReLUProgram):
             design = _design_exponent(program.U)
         if program.loss.name == "squared":
-            targets = _targets_exponent(program.Y)
+            targets = exponent(program.Y)
         return cls(design, targets)
 
     def taken_off(self, program: Program) -> Program:
@@ -116,6 +116,12 @@ def scaled_number(number: float, exponent: int) -> float:
         return math.copysign(math.inf, number)
 
 
+def exponent(values: Tensor) -> int:
+    """Return the binary exponent of the largest of values, 0 where all are zero."""
+    largest = float(values.abs().max())
+    return round(math.log2(largest)) if largest > 0 else 0
+
+
 def _design_exponent(U: Tensor) -> int:
     """Return the exponent of the root of the mean of the columns' squared lengths."""
     largest = float(U.abs().max())
@@ -123,9 +129,3 @@ def _design_exponent(U: Tensor) -> int:
         return 0
     length = float(torch.linalg.vector_norm(U / largest))  # no square over- or underflows
     return round(math.log2(largest) + math.log2(length / math.sqrt(U.shape[1])))
-
-
-def _targets_exponent(Y: Tensor) -> int:
-    """Return the exponent of the largest target."""
-    largest = float(Y.abs().max())
-    return round(math.log2(largest)) if largest > 0 else 0
