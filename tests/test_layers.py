@@ -54,6 +54,16 @@ def test_gradients_are_those_of_central_differences(loss, penalty, C, seed):
     assert not layer.at_kink
 
 
+def test_neurons_of_low_rank_have_a_gradient_where_the_loss_is_damped():
+    """Blocks of rank one leave directions that the derivative of prox takes to zero."""
+    U, D, Y, beta = drawn(2, "logistic", 2, share=0.01)
+    layer = ConvexLayer(D, loss="logistic", penalty="nuclear")
+    U, beta = with_gradient(U, beta)
+    assert torch.autograd.gradcheck(layer, (U, Y, beta), fast_mode=True, **AGREES)
+    ranks = torch.linalg.matrix_rank(layer(U, Y, beta).transpose(0, 1), rtol=1e-6)
+    assert (ranks == 1).any()
+
+
 def test_patches_have_a_gradient_too():
     rng = np.random.default_rng(0)
     U, D = rng.standard_normal((3, 12, 4)) / 6, rng.random((3, 12, 5)) < 0.5
@@ -245,6 +255,22 @@ def test_weights_that_miss_the_tolerance_are_not_returned(monkeypatch):
     U, D, Y, beta = drawn(0, share=1e-3)
     with pytest.raises(UncertifiedError, match="above tolerance 1e-12"):
         ConvexLayer(D, tol=1e-12)(U, Y, beta)
+
+
+def test_a_beta_of_nothing_is_no_division_by_zero():
+    U, D, Y, _ = drawn(0)
+    with pytest.raises(UncertifiedError, match="raise the tolerance or beta"):
+        ConvexLayer(D)(U, Y, 1e-300)
+
+
+def test_layers_made_in_inference_mode_can_be_trained():
+    U, D, Y, beta = drawn(0)
+    with torch.inference_mode():
+        layer = ConvexLayer(torch.from_numpy(D) & True)
+        layer(U, Y, beta)
+    (beta,) = with_gradient(beta)
+    layer(U, Y, beta).sum().backward()
+    assert beta.grad
 
 
 def test_an_optimum_that_is_not_the_only_one_has_no_derivative():

@@ -99,7 +99,8 @@ class ConvexLayer(torch.nn.Module):
         check_choice("loss", loss, LOSSES)
         check_choice("penalty", penalty, PENALTIES)
         check_tolerance(tol)
-        self.register_buffer("D", as_tensor("D", D, bool))
+        with torch.inference_mode(False):  # a layer made there can be trained elsewhere
+            self.register_buffer("D", as_tensor("D", D, bool))
         self.loss, self.penalty, self.tol = loss, penalty, tol
         self.certificate: Certificate | None = None
         self.at_kink = False

@@ -224,6 +224,18 @@ def test_slope_is_symmetric_with_eigenvalues_from_zero_to_one(name, seed, shape,
 
 
 @pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("size", [0.1, 1.0, 10.0])
+def test_projection_is_on_the_range_of_the_slope(name, shape, size):
+    Z, S, penalty = size * normal(*shape), normal(*shape, seed=1), PENALTIES[name]
+    values, vectors = torch.linalg.eigh(slope_matrix(penalty, Z))
+    basis = vectors[:, values > 1e-9]  # the least value that is not rounding is near 1e-3
+    expected = (basis @ (basis.T @ S.flatten())).reshape(shape)
+    found = penalty.slope(Z, THRESHOLD, torch.float64).project(S)
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("shape", [(5, 4, 3), (3, 4, 5)])
 def test_slope_vanishes_below_the_threshold(name, shape):
     S, penalty = normal(*shape), PENALTIES[name]

@@ -141,6 +141,10 @@ class GroupSlope:
         along = self._ratio * (self._q * S).sum(dim=0)
         return self._on * ((1 - self._ratio) * S + along * self._q)
 
+    def project(self, S: Tensor) -> Tensor:
+        """Return the part of S (r+1, P, C) in the range of the derivative."""
+        return self._on * S
+
     def shares(self) -> Tensor:
         """Return the mean share of the identity in each gate's derivative, shape (P,)."""
         return (self._on * (1 - self._ratio)).mean(dim=1)
@@ -172,6 +176,7 @@ class NuclearSlope:
         on = (values > threshold).to(Z.dtype)
         close = apart.abs() <= 1e-12 * total.clamp_min(threshold)
         both = (on[:, :, None] + on[:, None, :]) / 2
+        self._on = on.to(dtype)[:, None, :]
         self._even = torch.where(close, both, rise / apart.masked_fill(close, 1)).to(dtype)
         summed = shrunk[:, :, None] + shrunk[:, None, :]
         self._odd = (summed / total.clamp_min(threshold)).to(dtype)
@@ -187,6 +192,16 @@ class NuclearSlope:
         inner = even * self._even + odd * self._odd - G * self._kept
         out = (self._left @ inner + turned * self._kept) @ self._right.mT
         return (out.mT if self._wide else out).transpose(0, 1)
+
+    def project(self, S: Tensor) -> Tensor:
+        """Return the part of S (r+1, P, C) in the range of the derivative.
+
+        Left out is what has neither left nor right singular directions above the threshold.
+        """
+        M, left, right = _tall(S), self._left * self._on, self._right * self._on
+        rest = M - left @ (left.mT @ M)
+        rest = rest - (rest @ right) @ right.mT
+        return S - (rest.mT if self._wide else rest).transpose(0, 1)
 
     def shares(self) -> Tensor:
         """Return the mean share of the identity in each gate's derivative, shape (P,)."""

@@ -77,6 +77,9 @@ class Slope(Protocol):
     def __call__(self, S: torch.Tensor) -> torch.Tensor:
         """Return the derivative applied to S (r + 1, P, C)."""
 
+    def project(self, S: torch.Tensor) -> torch.Tensor:
+        """Return the part of S (r + 1, P, C) in the range of the derivative."""
+
     def shares(self) -> torch.Tensor:
         """Return the mean share of the identity in each gate's derivative, shape (P,)."""
 

@@ -162,7 +162,7 @@ class Linearization:
         return self._conjugate_gradients(right, _CORRECTION, _CORRECTION_ROUNDS)[0]
 
     def solve(self, right: Blocks, tol: float) -> Blocks:
-        """Return x with `H x = right` in the range of Pi, to a relative residual `tol`.
+        """Return x in the range of Pi, and `H x = right` there, to a relative residual `tol`.
 
         Raises
         ------
@@ -182,6 +182,7 @@ class Linearization:
         self, right: Blocks, tol: float, max_rounds: int
     ) -> tuple[Blocks, float]:
         """Return x and the relative residual."""
+        right = self._project(right)
         x, residual, size = [torch.zeros_like(b) for b in right], right, _length(right)
         direction, image = x, x
         for _ in range(max_rounds if size > 0 else 0):
@@ -199,16 +200,21 @@ class Linearization:
         return x, _length(residual) / (size or 1.0)
 
     def _preconditioned(self, residual: Blocks) -> tuple[Blocks, Blocks]:
-        """Return `z = (H + I / sigma)^-1 residual`, nearly, and `H z` exactly."""
+        """Return `z = (H + I / sigma)^-1 residual`, nearly, and `H z` exactly, within the range."""
         slopes = [piece.slope for piece in self._system.pieces]
         first = [slope(self.sigma * b) for slope, b in zip(slopes, residual, strict=True)]
         right = self.loss_prox.project(self.forward(first))
         back = self.adjoint(self._system.solve(right, _INNER, _INNER_LIMIT))
-        inside = [self.sigma * (b - t) for b, t in zip(residual, back, strict=True)]
+        inside = self._project([self.sigma * (b - t) for b, t in zip(residual, back, strict=True)])
         z = [slope(b) for slope, b in zip(slopes, inside, strict=True)]
-        bent = self.adjoint(self.hessian(self.forward(z)))
+        bent = self._project(self.adjoint(self.hessian(self.forward(z))))
         # M z = (Pi^+ - I) Pi inside / sigma.
         return z, [b + (i - a) / self.sigma for a, b, i in zip(z, bent, inside, strict=True)]
+
+    def _project(self, blocks: Blocks) -> Blocks:
+        """Return what of them is in the range of Pi: H is the Hessian along it alone."""
+        pairs = zip(self._system.pieces, blocks, strict=True)
+        return [piece.slope.project(block) for piece, block in pairs]
 
 
 def inner(a: Blocks, b: Blocks) -> float:

@@ -151,7 +151,10 @@ def conjugate_gradients(
         previous, energy = energy, float((r * z).sum())
         direction = z + (energy / previous) * direction
         image = apply(direction)
-        length = energy / float((direction * image).sum())
+        curvature = float((direction * image).sum())
+        if not curvature > 0:  # what is left is rounding
+            return x, iteration
+        length = energy / curvature
         x, r = x + length * direction, r - length * image
         if float(torch.linalg.vector_norm(r)) <= limit:
             return x, iteration + 1
