@@ -1,7 +1,7 @@
 """C5: the BN program as a layer against cvxpylayers, against differences, and what it costs.
 
-For the weights W(U, Y, beta) of :class:`convexbn.layers.ConvexLayer` and a random v, the derivatives
-of <v, W> with respect to U, Y and beta are compared
+For the weights W(U, Y, beta) of :class:`convexbn.layers.ConvexLayer` and a random v, the
+derivatives of <v, W> with respect to U, Y and beta are compared
 
 - on small problems with those of cvxpylayers, which solves and differentiates the same program
   (:func:`convexbn.experiments.convex_layers.training_programs.cvxpy_program`); autograd takes the
@@ -79,7 +79,7 @@ def _small(terms: Terms, settings: dict, seeds: range) -> list[dict]:
     for seed in seeds:
         program = draw(settings["small"], terms, seed)
         if reference is None:
-            reference = make_layer(*cvxpy_program(program.v.shape, len(program.U), terms))
+            reference = make_layer(*cvxpy_program(program.shape, len(program.U), terms))
         layer = program.layer(settings["tolerance"])
         found = gradients(program, layer)
         exact = gradients(program, _by_cvxpylayers(program, reference))
@@ -92,16 +92,14 @@ def _small(terms: Terms, settings: dict, seeds: range) -> list[dict]:
     return rows
 
 
-def _by_cvxpylayers(
-    program: TrainingProgram, reference: Layer
-) -> Callable[..., torch.Tensor]:
+def _by_cvxpylayers(program: TrainingProgram, reference: Layer) -> Callable[..., torch.Tensor]:
     """Return the solution by cvxpylayers as a function of U, Y and beta."""
 
     def solve(U: torch.Tensor, Y: torch.Tensor, beta: torch.Tensor) -> torch.Tensor:
         blocks = (program.D[:, :, None] * U[:, None]).flatten(1)  # (n, P (r + 1))
         labels = Y if program.terms.is_smooth_in_targets else (Y + 1) / 2
         W, _ = reference(blocks, labels, beta)
-        p, P, C = program.v.shape
+        p, P, C = program.shape
         return W.reshape(P, p, C).transpose(0, 1)
 
     return solve

@@ -31,10 +31,11 @@ WAYS = {
     "cached": ("cached", BLUE, "o"),
 }
 VARIABLES = {
-    "U": ("with respect to $U$", BLUE, "o"),
-    "Y": ("$Y$", ORANGE, "^"),
-    "beta": (r"$\beta$", GREEN, "s"),
+    "U": ("derivative by $U$", BLUE, "o"),
+    "Y": ("derivative by $Y$", ORANGE, "^"),
+    "beta": (r"derivative by $\beta$", GREEN, "s"),
 }
+COSTS = (("0.3", "D"), ("#cc78bc", "v"), (GREY, "P"), (ORANGE, "s"))  # one for each setting
 # Milliseconds to canonicalize, CVXPY 1.0.23 and 1.1: Agrawal et al. (2019), as read.
 PUBLISHED = {
     "logistic regression": {"without": 18.9, "cached": 1.49},
@@ -242,16 +243,17 @@ def agreement(table: pd.DataFrame) -> Figure:
     table = table.assign(program=_programs(table))
     programs = list(dict.fromkeys(table["program"]))
     figure, axes = plotting.panels(3, height=2.9, width=plotting.WIDE, sharey=True)
-    for panel, part in zip(axes[0], ("cvxpylayers", "differences"), strict=False):
+    against = {"cvxpylayers": "cvxpylayers", "differences": "central differences"}
+    for panel, (part, words) in zip(axes[0], against.items(), strict=False):
         _draw_errors(panel, table[table["part"] == part], programs)
-        panel.set(xscale="log", xlabel=f"relative error against\n{part}")
+        panel.set(xscale="log", xlabel=f"relative error against\n{words}")
         panel.axvline(AGREEMENT, color="0.3", linestyle=":")
     ratios = _draw_costs(axes[0, 2], costs(table), programs)
     axes[0, 0].set_yticks(range(len(programs)), programs)
     axes[0, 0].set_ylim(len(programs) - 0.5, -0.5)
     limit = Line2D([], [], color="0.3", linestyle=":", label="limit of the claim")
     kink = [plotting.mark("at a kink", "o", markerfacecolor="white")]
-    has_kink = bool((table["is_at_kink"] == True).any())  # noqa: E712 - NaN where nothing is compared
+    has_kink = table["is_at_kink"].isin([True]).any()  # NaN where nothing is compared
     marks = [_entry(*style) for style in VARIABLES.values()]
     plotting.legend(figure, [*marks, *(kink if has_kink else []), *ratios, limit], at_most=5)
     return figure
@@ -276,11 +278,10 @@ def _draw_errors(axes: Axes, rows: pd.DataFrame, programs: list[str]) -> None:
 def _draw_costs(axes: Axes, found: pd.DataFrame, programs: list[str]) -> list[Line2D]:
     """Draw medians and quartiles of the ratio; return the legend entries of the tolerances."""
     settings = list(found.groupby(["n", "tolerance"], sort=False))
-    colors = ("0.3", "#cc78bc", GREY, ORANGE)
     shifts = np.linspace(-0.2, 0.2, len(settings)) if len(settings) > 1 else [0.0]
     entries = []
     for i, ((n, tol), rows) in enumerate(settings):
-        color, marker = colors[i % len(colors)], MARKERS[i % len(MARKERS)]
+        color, marker = COSTS[i % len(COSTS)]
         for _, row in rows.assign(C=2).assign(program=lambda r: _programs(r)).iterrows():
             place = programs.index(row["program"]) + shifts[i]
             axes.plot([row["low"], row["high"]], [place] * 2, color=color, linewidth=2.5, alpha=0.4)

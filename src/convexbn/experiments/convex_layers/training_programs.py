@@ -4,15 +4,19 @@
 
 A product of two parameters is not DPP: the blocks D_i U are one parameter of the CVXPY program, and
 the predictions a variable of their own, as targets multiply them.
+
+Cross-entropy with the group penalty needs three classes or more: of two, one can take any share of
+the other's weights, so that there are many optima and no derivative.
 """
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import torch
 
 from convexbn.arrangements.gates import activation, sample_gates
 from convexbn.layers import ConvexLayer
+from convexbn.programs.gated import GatedProgram
 from convexbn.programs.instances import make_program
 from convexbn.whitening import whiten
 
@@ -61,6 +65,12 @@ class TrainingProgram(NamedTuple):
         """U, Y and beta by name: what a layer is called with."""
         return {"U": self.U, "Y": self.Y, "beta": self.beta}
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape (r + 1, P, C) of the weights."""
+        p, P, C = self.v.shape
+        return p, P, C
+
     def layer(self, tol: float) -> ConvexLayer:
         """Return a layer that has not been called."""
         return ConvexLayer(self.D, loss=self.terms.loss, penalty=self.terms.penalty, tol=tol)
@@ -83,9 +93,9 @@ def draw(sizes: dict, terms: Terms, seed: int) -> TrainingProgram:
     D = activation(U, sample_gates(U, sizes["gates"], seed=seed))
     kinds = {"loss": terms.loss, "penalty": terms.penalty}
     Y = _targets(terms.loss, X, C, rng)
-    largest = make_program(U, D, Y, 1.0, model="gated", **kinds).beta_max()
+    gated = cast(GatedProgram, make_program(U, D, Y, 1.0, model="gated", **kinds))
     v = rng.normal(size=(U.shape[1], sizes["gates"], C))
-    numbers = (torch.as_tensor(part) for part in (U, Y, sizes["beta"] * largest, v))
+    numbers = (torch.as_tensor(part) for part in (U, Y, sizes["beta"] * gated.beta_max(), v))
     return TrainingProgram(terms, torch.as_tensor(D), *(part.double() for part in numbers))
 
 
@@ -114,7 +124,7 @@ def cvxpy_program(
     W, F = cp.Variable((P * p, C), name="W"), cp.Variable((n, C), name="F")
     penalty = sum(_penalty(terms.penalty, W[i * p : (i + 1) * p]) for i in range(P))
     objective = cp.Minimize(_loss(terms.loss, F, Y) + beta * penalty)
-    return cp.Problem(objective, [F == blocks @ W]), [blocks, Y, beta], [W, F]
+    return cp.Problem(objective, [blocks @ W == F]), [blocks, Y, beta], [W, F]
 
 
 def _penalty(penalty: str, W: Any) -> Any:
