@@ -30,6 +30,7 @@ include: "workflow/rules/convex_layers.smk"
 include: "workflow/rules/ridge.smk"
 include: "workflow/rules/headline.smk"
 include: "workflow/rules/studies.smk"
+include: "workflow/rules/learned_filters.smk"
 include: "workflow/rules/benchmark.smk"
 include: "workflow/rules/registered.smk"  # claims and figures of all
 

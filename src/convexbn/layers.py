@@ -36,7 +36,8 @@ from convexbn.solvers.stopping import Result
 LOSSES = ("squared", "logistic", "cross_entropy")
 _MAX_ITERATIONS = 100_000
 _EDGE = 1e-6  # relative distance from the edge of being active that counts as a kink
-_FAR = 100.0  # the same, relative to the distance of the weights from their fixed point
+_PRECISE, _POLISHES = 1e-6, 8  # tolerance up to which weights are polished, and steps of this
+_FAR = 10.0  # the same, relative to the distance of the weights from their fixed point
 
 
 class ConvexLayer(torch.nn.Module):
@@ -51,7 +52,7 @@ class ConvexLayer(torch.nn.Module):
         Both as for :func:`convexbn.solve`.
     tol : float
         Relative duality gap of the weights, and relative residual of the linear system of the
-        derivative.
+        derivative. Up to 1e-6 weights are then polished to within rounding of the optimum.
 
     Attributes
     ----------
@@ -168,7 +169,7 @@ class _Solve(torch.autograd.Function):
         ctx.slots = [slot for slot, value in enumerate(data) if torch.is_tensor(value)]
         # Saved so that autograd refuses to go on where they were changed in place meanwhile.
         ctx.save_for_backward(*(data[slot] for slot in ctx.slots))
-        return ctx.optimum.weights
+        return ctx.optimum.weights.clone()
 
     @staticmethod
     @once_differentiable
@@ -176,7 +177,7 @@ class _Solve(torch.autograd.Function):
         gradients = ctx.optimum.gradients(g, ctx.tol)
         out: list[Tensor | None] = [None, None, None]
         for slot, value in zip(ctx.slots, ctx.saved_tensors, strict=True):
-            out[slot] = torch.as_tensor(gradients[slot]).reshape(value.shape).to(value)
+            out[slot] = torch.as_tensor(gradients[slot], dtype=torch.float64).reshape(value.shape).to(value)
         return None, *out
 
 
@@ -205,7 +206,8 @@ class _Optimum:
         limits: dict[str, Any] = {"tol": tol, "max_iterations": _MAX_ITERATIONS, "watch": watch}
         found = proximal_point.minimize(plain, first, **limits, callback=ignore)
         passes = cast(Passes, found.state)
-        W, distance = implicit.polish(plain, passes, found.weights)
+        steps = _POLISHES if tol <= _PRECISE else 0
+        W, distance = implicit.polish(plain, passes, found.weights, steps)
         # Polished weights have the best dual variable there is in their own residual, unless the
         # tolerance was too loose to know the active blocks.
         found_dual = {name: units.put_on_dual(value) for name, value in found.witness.items()}

@@ -11,6 +11,8 @@ from convexbn.data.preprocessing import prepare
 from convexbn.experiments.bias.measure import descent_of, measure
 from convexbn.experiments.headline.run import Run, Settings
 from convexbn.experiments.headline.stages import certify_run, evaluate_run, solve_run
+from convexbn.experiments.learned_filters.measure import measure as measure_filters
+from convexbn.experiments.learned_filters.settings import Settings as FilterSettings
 from convexbn.pipeline.designs import filter_columns, truncated, whitened_run
 from convexbn.training.engine import train
 from convexbn.training.sweeps import Sweep
@@ -20,14 +22,14 @@ CONFIGS = {
     name: yaml.safe_load((ROOT / f"config/{name}.yaml").read_text())
     for name in ("cifar-small", "paper")
 }
-KINDS = "convex", "sgd", "bias"
+KINDS = "convex", "sgd", "bias", "learned_filters"
 RUNS = [
     pytest.param(name, run, id=f"{name}-{kind}-{run}")
     for kind in KINDS
     for name, config in CONFIGS.items()
-    for run in config[kind]
+    for run in config.get(kind, {})
 ]
-of_convex, of_sgd, of_bias = (
+of_convex, of_sgd, of_bias, of_filters = (
     pytest.mark.parametrize(("name", "run"), [p for p in RUNS if f"-{kind}-" in p.id])
     for kind in KINDS
 )
@@ -35,6 +37,7 @@ FEW, LOW = {"train": 30, "validation": 10, "test": 10}, 5
 NOT_OF_DATA = {"source", "figures", *FEW}
 HIGHEST = {
     **{"rank": LOW, "gates": 4, "width": 4, "epochs": 2, "batch_size": 10, "iterations": 3},
+    "evaluations": 2,
     "tuning_seeds": 1,
 }
 
@@ -110,3 +113,13 @@ def test_the_bias_is_measured(features, name, run):
     cosines, history = measure(data, whitening_of(data), descent, entry["width"], [0], "cpu")
     assert len(cosines) > 0
     assert len(history) > 0
+
+
+@of_filters
+def test_filters_are_learned(features, name, run):
+    entry = shrunk(CONFIGS[name]["learned_filters"][run])
+    entry["ranks"] = [min(LOW, rank) for rank in entry["ranks"]]
+    data = features(name, entry)
+    solves, gains = measure_filters(data, whitening_of(data), FilterSettings.of(entry), 0)
+    assert solves["certified"].all()
+    assert np.isfinite(gains["gain"]).all()

@@ -34,6 +34,10 @@ def renamed(config, section, old, new):
         (lambda c: renamed(c, "convex", "full", "a" * 101), "is too long"),
         (lambda c: renamed(c, "bias", "digits", "aux"), "'aux' cannot be the name of one"),
         (
+            lambda c: c["learned_filters"]["digits"].update(dataset="patches"),
+            "run 'digits' of learned_filters names the dataset 'patches' of patches",
+        ),
+        (
             lambda c: c["theory"]["theorems"].update(Deep=c["theory"]["theorems"]["deep"]),
             "'deep' and 'Deep' differ in",
         ),

@@ -34,8 +34,9 @@ def finished(tmp_path_factory):
 def copied(finished, tmp_path):
     """A copy of it, in which the figures and all that is no run are not made yet."""
     copy = tmp_path / "copy"
-    later = ("figures", "tables", "theory", "bias", "convex_layers", "ridge", "report.html")
-    return shutil.copytree(finished, copy, ignore=shutil.ignore_patterns(*later))
+    tables = ("bias", "convex_layers", "learned_filters", "ridge", "tables", "theory")
+    later = shutil.ignore_patterns("figures", *tables, "report.html")
+    return shutil.copytree(finished, copy, ignore=later)
 
 
 @pytest.mark.slow
@@ -90,7 +91,7 @@ def test_make_figures_draws_all_of_them_from_what_is_kept(finished, tmp_path):
     """The small tables alone: no data, no runs, no solutions."""
     config = edited("test.yaml", lambda c: c.pop("theory"), tmp_path)
     old, new = finished / RESULTS, tmp_path / RESULTS
-    kept_folders = {"figures", "tables", "bias", "convex_layers", "ridge"}
+    kept_folders = {"figures", "tables", "bias", "convex_layers", "learned_filters", "ridge"}
     for kept in kept_folders:
         for path in (old / kept).rglob("*.csv"):
             copy = new / path.relative_to(old)

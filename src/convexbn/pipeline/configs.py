@@ -19,8 +19,8 @@ import yaml
 REALS = frozenset(
     [
         *("accuracies", "accuracy", "adam", "beta", "betas", "energy", "gd", "label_noise"),
-        *("learning_rate", "learning_rates", "momentum", "noise", "radius", "seconds"),
-        *("step", "steps", "tolerance", "value"),
+        *("learning_rate", "learning_rates", "momentum", "noise", "radius", "ridge"),
+        *("seconds", "step", "steps", "tolerance", "value"),
     ]
 )
 # Defaults that the schema cannot fill in, as the keys are not allowed everywhere.

@@ -146,6 +146,19 @@ def bias(dataset: dict, run: dict) -> int:
     return _INTERPRETER + libraries + (data + hidden + gaps + weights) // _MB
 
 
+def learned_filters(dataset: dict, run: dict) -> int:
+    """Return the MB that solving a grid and learning filters takes."""
+    size = size_of(dataset)
+    rows, P = size.n + size.m, run["gates"]
+    p = 1 + min(run.get("rank") or size.d, size.n - 1, size.d)
+    # Features, the stored design, and coordinates: of the program, of the gates, and filtered with
+    # their gradients.
+    data = rows * (12 * size.d + 48 * p)
+    libraries = 250  # pandas and SciPy
+    working = 2 * gated_bytes(size.n, p, P, size.C)  # of the solve, and of its derivative
+    return _INTERPRETER + libraries + (data + _patterns(rows, P) + working) // _MB
+
+
 def ridge(dataset: dict, entry: dict) -> int:
     """Return the MB that tuning SGD and ridge regression on a data set's spectrum takes."""
     size, libraries = size_of(dataset), 200  # pandas and SciPy

@@ -12,7 +12,9 @@ from convexbn.training.tuning import check_tuning
 # The keys at the top level of a config, beside its sections.
 SETTINGS = ("pathvars", "seed", "device", "threads", "data_dir")
 # Folders beside those of the data sets, which no data set can be named after.
-FOLDERS = ("benchmark", "bias", "convex_layers", "raw", "ridge", "studies", "theory")
+FOLDERS = (
+    *("benchmark", "bias", "convex_layers", "learned_filters", "raw", "ridge", "studies", "theory"),
+)
 # The key that varies in each kind of study, and its value for a data set.
 VARIED = {
     "samples": ("train", lambda entry: footprint.size_of(entry).n),
@@ -146,6 +148,11 @@ def solve_settings(run: dict) -> dict:
 def gate_settings(run: dict) -> dict:
     """Return the settings that gates depend on, so that no other change samples them again."""
     return _some(run, ("gates", "rank", "energy", "filter"))
+
+
+def of_one_seed(run: dict) -> dict:
+    """Return the settings that the results of one seed depend on: how many there are is none."""
+    return _without(run, "seeds")
 
 
 def figures_of(dataset: str, datasets: dict, runs: dict, figures: dict) -> list[str]:

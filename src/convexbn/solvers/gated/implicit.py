@@ -19,8 +19,6 @@ from convexbn.solvers.gated.linearization import inner, linearized
 from convexbn.solvers.gated.passes import Passes
 
 _POLISHED = 1e-13  # relative distance from the fixed point at which rounding ends the polishing
-_NEAR = 1e-5  # the same distance, beyond which the active blocks are not known well enough
-_POLISHES = 8
 _PATIENCE = 2  # steps without progress: a block that is to become inactive passes zero in one
 
 
@@ -73,31 +71,40 @@ def differentiate(
     return Gradients(U, Y, beta / program.beta)
 
 
-def polish(program: GatedProgram, passes: Passes, W: Tensor) -> tuple[Tensor, float]:
+def polish(
+    program: GatedProgram, passes: Passes, W: Tensor, steps: int
+) -> tuple[Tensor, float]:
     """Return weights nearer to the optimum than W (r + 1, P, C), and how far prox still moves them.
 
-    A few steps of Newton's method on the fixed point bring weights that are near the optimum to
-    within rounding of it, where the active blocks are known. The distance is relative to their
-    size.
+    Newton's method on the fixed point brings weights that are near the optimum to within rounding
+    of it, once the active blocks are known. The distance is relative to the weights' size.
+
+    Parameters
+    ----------
+    program : GatedProgram
+    passes : Passes
+    W : Tensor, shape (r + 1, P, C)
+    steps : int
+        Steps at most, besides one of prox.
     """
     best, least, stale = W, math.inf, 0
-    for _ in range(_POLISHES):
+    for step in range(steps + 1):
         size = float(torch.linalg.vector_norm(W))
         if size == 0:
             return W, 0.0
         sigma = _typical_length(W) / program.beta
         V = program.loss.negative_gradient(program.forward(W), program.Y)
         moved = program.penalty.prox(W + sigma * program.adjoint(V), sigma * program.beta)
-        step = moved - W
-        distance = float(torch.linalg.vector_norm(step)) / size
+        move = moved - W
+        distance = float(torch.linalg.vector_norm(move)) / size
         stale = 0 if distance < least / 2 else stale + 1
         if distance < least:
             best, least = moved, distance
-        if distance <= _POLISHED or stale == _PATIENCE or least > _NEAR:
+        if distance <= _POLISHED or stale == _PATIENCE or step == steps:
             break
-        W, image = moved.clone(), program.forward(step)
+        W, image = moved.clone(), program.forward(move)
         for part in linearized(program, passes, moved):
-            part.add(W, part.correction(step, image, sigma))
+            part.add(W, part.correction(move, image, sigma))
     return best, least
 
 

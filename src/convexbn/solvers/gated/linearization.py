@@ -34,7 +34,8 @@ _SIGMA = 1e2  # of a design of norm 1: larger ones need fewer rounds, but longer
 _INNER = 1e-4  # relative residual of K; its error is sigma times as large in the round's direction
 _INNER_LIMIT = 100
 _ROUNDS = 200
-_CORRECTION = 1e-6  # relative residual of a correction
+_FLAT = 1e-13  # curvature that is rounding, of a design of norm 1: no derivative along it
+_CORRECTION, _CORRECTION_ROUNDS = 1e-6, 30  # a correction may be rougher
 
 Blocks = list[Tensor]  # (r + 1, a, c), one for each set of columns that share a norm
 
@@ -158,7 +159,7 @@ class Linearization:
         """
         pulled = self.adjoint(self.hessian(image[:, self.columns]))
         right = [a / sigma - b for a, b in zip(self.gather(step), pulled, strict=True)]
-        return self._conjugate_gradients(right, _CORRECTION)[0]
+        return self._conjugate_gradients(right, _CORRECTION, _CORRECTION_ROUNDS)[0]
 
     def solve(self, right: Blocks, tol: float) -> Blocks:
         """Return x with `H x = right` in the range of Pi, to a relative residual `tol`.
@@ -168,7 +169,7 @@ class Linearization:
         NotDifferentiableError
             If it cannot be reached.
         """
-        x, residual = self._conjugate_gradients(right, tol)
+        x, residual = self._conjugate_gradients(right, tol, _ROUNDS)
         if not residual <= tol:
             raise NotDifferentiableError(
                 f"the weights have no derivative that conjugate gradients find: the relative "
@@ -177,17 +178,19 @@ class Linearization:
             )
         return x
 
-    def _conjugate_gradients(self, right: Blocks, tol: float) -> tuple[Blocks, float]:
+    def _conjugate_gradients(
+        self, right: Blocks, tol: float, max_rounds: int
+    ) -> tuple[Blocks, float]:
         """Return x and the relative residual."""
         x, residual, size = [torch.zeros_like(b) for b in right], right, _length(right)
         direction, image = x, x
-        for _ in range(_ROUNDS if size > 0 else 0):
+        for _ in range(max_rounds if size > 0 else 0):
             z, Hz = self._preconditioned(residual)
             # Against the last direction alone: each K is solved approximately.
             share = inner(z, image) / (inner(direction, image) or 1.0)
             direction, image = _plus(z, -share, direction), _plus(Hz, -share, image)
             curvature = inner(direction, image)
-            if not curvature > 0:
+            if not curvature > _FLAT * self.passes.norm**2 * inner(direction, direction):
                 break
             length = inner(direction, residual) / curvature
             x, residual = _plus(x, length, direction), _plus(residual, -length, image)

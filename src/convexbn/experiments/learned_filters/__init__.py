@@ -1,0 +1,1 @@
+"""Spectral filters that are learned through the certified program, against those of a grid."""

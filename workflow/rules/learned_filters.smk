@@ -1,0 +1,86 @@
+# Weight decay and spectral filter, learned through the convex program: one job per seed of gates.
+LEARNED = section("learned_filters")
+checked(configs.check_names, "runs of learned_filters", LEARNED)
+for NAME, ENTRY in LEARNED.items():
+    checked(
+        sheet.check_dataset,
+        DATASETS,
+        f"run '{NAME}' of learned_filters",
+        ENTRY["dataset"],
+        True,
+    )
+
+
+def learned_tables(name, kind):
+    """Return the tables of a run, one per seed."""
+    path = f"<results>/learned_filters/{name}"
+    return [
+        f"{path}/{seed}.{kind}.csv" for seed in sheet.seeds_of(config, LEARNED[name])
+    ]
+
+
+if LEARNED:
+    OUTPUTS += figures(*(f"learned_filters/{name}" for name in LEARNED))
+    CLAIMS["convexbn.experiments.learned_filters.statements.learned_filters"] = {
+        "tables": {
+            "learned": [
+                path for name in LEARNED for path in learned_tables(name, "solves")
+            ]
+        },
+        "settings": {"datasets": sheet.sized(DATASETS)},
+    }
+
+
+wildcard_constraints:
+    learned="|".join(LEARNED),
+    seed=r"\d+",
+
+
+rule learn_filters:
+    input:
+        unpack(lambda wc: sheet.data_of(LEARNED[wc.learned]["dataset"])),
+    output:
+        solves="<results>/learned_filters/{learned}/{seed}.solves.csv",
+        gains="<results>/learned_filters/{learned}/{seed}.gains.csv",
+    log:
+        "<logs>/learn_filters/{learned}.{seed}.log",
+    benchmark:
+        "<benchmarks>/learn_filters/{learned}.{seed}.tsv"
+    priority: LONG
+    conda:
+        "../../environment.yml"
+    threads: config["threads"]
+    resources:
+        mem_mb=lambda wc: footprint.learned_filters(
+            DATASETS[LEARNED[wc.learned]["dataset"]], LEARNED[wc.learned]
+        ),
+        gpu=GPU,
+        runtime=240,
+    params:
+        code=code_of("learn_filters"),
+        entry=lambda wc: Unordered(sheet.of_one_seed(LEARNED[wc.learned])),
+        seed=lambda wc: int(wc.seed),
+        device=config["device"],
+    script:
+        "../scripts/learn_filters.py"
+
+
+use rule plot as plot_learned_filters with:
+    input:
+        solves=lambda wc: learned_tables(wc.learned, "solves"),
+        gains=lambda wc: learned_tables(wc.learned, "gains"),
+    output:
+        **drawn(
+            "learned_filters/{learned}",
+            "learned_filters",
+            "learned filters",
+            "{learned}",
+        ),
+    log:
+        "<logs>/plot_learned_filters/{learned}.log",
+    params:
+        code=code_of("plot", "convexbn.experiments.learned_filters.figures"),
+        function="convexbn.experiments.learned_filters.figures.learned_filters",
+        settings=lambda wc: {
+            "title": sheet.title_of(wc.learned, LEARNED[wc.learned]["dataset"])
+        },
