@@ -9,18 +9,18 @@ from convexbn.experiments.convex_layers.statements import layers
 from convexbn.experiments.convex_layers.training_programs import Terms, draw
 from convexbn.layers import ConvexLayer
 
-SIZES = {"seeds": 1, "d": 2, "gates": 3, "classes": 3, "beta": 0.3}
+SIZES = {"seeds": 1, "d": 3, "gates": 4, "classes": 3, "beta": 0.2}
 SETTINGS = {
     "tolerance": 1e-12,
-    "small": {**SIZES, "n": 12, "seeds": 2},
-    "large": {**SIZES, "n": 40, "directions": 2, "step": 1e-5, "resolved": 1e-12},
+    "small": {**SIZES, "n": 15},
+    "large": {**SIZES, "n": 40, "directions": 1, "step": 1e-5, "resolved": 1e-12},
     "costs": {**SIZES, "samples": [20], "tolerances": [1e-2], "repeats": 1},
 }
 
 
 @pytest.fixture(scope="module")
 def table():
-    return agreement.measure(SETTINGS, seed=1)
+    return agreement.measure(SETTINGS, seed=0)
 
 
 def verdicts(table) -> dict:
@@ -39,7 +39,7 @@ def test_every_derivative_is_right(table):
 def test_every_variable_that_can_be_moved_is_compared(table):
     keys = ["part", "loss", "penalty", "C", "seed"]
     found = table[table["part"] != "cost"].groupby(keys)["variable"].agg(set)
-    assert len(found) == 2 * len(agreement.SCALAR + agreement.VECTOR) + len(agreement.VECTOR)
+    assert len(found) == len(agreement.SCALAR + 2 * agreement.VECTOR)
     for (part, loss, *_), variables in found.items():
         has_targets = loss != "logistic" if part == "cvxpylayers" else loss == "squared"
         assert variables == {"U", "beta"} | ({"Y"} if has_targets else set())
@@ -56,7 +56,7 @@ def test_wrong_derivatives_are_found(monkeypatch):
     monkeypatch.setattr(agreement, "gradients", wrong)
     monkeypatch.setattr(agreement, "SCALAR", [])
     monkeypatch.setattr(agreement, "VECTOR", agreement.VECTOR[:1])
-    table = agreement.measure(SETTINGS, seed=1)
+    table = agreement.measure(SETTINGS, seed=0)
     errors = table.loc[table["part"] != "cost", "relative_error"]
     np.testing.assert_allclose(errors, 0.01, rtol=1e-3)
     assert verdicts(table) == {
@@ -73,10 +73,8 @@ def test_a_kink_within_the_step_is_marked_and_not_judged(monkeypatch):
     rows = table[table["part"] == "differences"].set_index("variable")
     assert rows.loc["beta", "is_at_kink"]
     assert rows.loc["beta", "relative_error"] > 1e-2
-    found = layers(agreement=table[table["variable"] != "U"]).set_index("id")
-    assert (
-        "1 of 2 comparisons at a kink" in found.loc["C5b", "measured"] or rows["is_at_kink"].all()
-    )
+    words = layers(agreement=table).set_index("id").loc["C5b", "measured"]
+    assert f"{rows['is_at_kink'].sum()} of 3 comparisons at a kink, not judged" in words
 
 
 def test_active_are_columns_and_ranks():
@@ -88,7 +86,7 @@ def test_active_are_columns_and_ranks():
 
 
 def test_rows_of_one_hot_targets_keep_their_sum():
-    program = draw({**SIZES, "n": 12}, Terms("cross_entropy", "group", True), seed=1)
+    program = draw({**SIZES, "n": 15}, Terms("cross_entropy", "group", True), seed=1)
     gradient = agreement.gradients(program, program.layer(1e-8))["Y"]
     assert gradient.any()
-    torch.testing.assert_close(gradient.sum(dim=1), torch.zeros(12, dtype=torch.float64))
+    torch.testing.assert_close(gradient.sum(dim=1), torch.zeros(15, dtype=torch.float64))
