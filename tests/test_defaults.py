@@ -9,6 +9,7 @@ import torch
 from sweep_features import SWEEP, make_features, make_images, whitened_features
 
 from convexbn import (
+    ConvexLayer,
     activation,
     arrangement_gates,
     certify,
@@ -59,6 +60,15 @@ def certified(**terms):
     return certify(*tensors(U, D, y), 0.3, solution.weights, **terms, **witness).objective
 
 
+def layered(loss, Y):
+    layer, (design, targets) = ConvexLayer(D, loss=loss), tensors(U, Y)
+    design.requires_grad_()
+    beta = torch.tensor(0.3, dtype=torch.float64, device="cpu", requires_grad=True)
+    W = layer(design, targets, beta)
+    layer.predict(W, design, D).square().sum().backward()
+    return W, design.grad, beta.grad
+
+
 def recovered():
     network = recover_network(solve(U, CELLS, y, 0.3, **RELU), DESIGN)
     return *network.parameters(), *network_blocks(network, X, DESIGN)
@@ -98,6 +108,8 @@ CALLS = {
     "relu_bn": lambda: solved(X, enumerate_arrangements(X), y, model="relu_bn"),
     "solve_path": lambda: [s.weights for s in solve_path(U, D, y, [0.5, 0.2])],
     "predict": lambda: solve(U, D, y, 0.3).predict(U, D),
+    "layer": lambda: layered("squared", y),
+    "layer, cross-entropy": lambda: layered("cross_entropy", one_hot),
     "certify": certified,
     "certify relu": lambda: certified(**RELU),
     "train_exact": lambda: train_exact(U, y, 0.3, starts=8).weights,

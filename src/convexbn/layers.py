@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from convexbn.inputs import ArrayLike, as_beta, as_tensor, check_choice, check_tolerance
+from convexbn.programs import memory
 from convexbn.programs.certificates import Certificate, judged
 from convexbn.programs.gated import GatedProgram, forward, pooled
 from convexbn.programs.instances import make_program
@@ -149,8 +150,11 @@ class ConvexLayer(torch.nn.Module):
 
     def _optimum(self, U: ArrayLike, Y: ArrayLike, beta: float | Tensor) -> "_Optimum":
         """Return the optimum, sought from the last one where that has the same shape."""
-        terms = {"model": "gated", "loss": self.loss, "penalty": self.penalty}
-        program = cast(GatedProgram, make_program(U, self.D, Y, as_beta(beta), **terms))
+        terms: dict[str, Any] = {"loss": self.loss, "penalty": self.penalty}
+        found = make_program(U, self.D, Y, as_beta(beta), model="gated", **terms)
+        program = cast(GatedProgram, found)
+        sizes = len(program.Y), *program.shape, program.patches
+        memory.check(*sizes, device=program.U.device, differentiable=True, **terms)
         start = program.Y.new_zeros(program.shape)
         if self._last is not None and self._last.shape == start.shape:
             start = self._last.to(start)
@@ -177,7 +181,9 @@ class _Solve(torch.autograd.Function):
         gradients = ctx.optimum.gradients(g, ctx.tol)
         out: list[Tensor | None] = [None, None, None]
         for slot, value in zip(ctx.slots, ctx.saved_tensors, strict=True):
-            out[slot] = torch.as_tensor(gradients[slot], dtype=torch.float64).reshape(value.shape).to(value)
+            out[slot] = (
+                torch.as_tensor(gradients[slot], dtype=torch.float64).reshape(value.shape).to(value)
+            )
         return None, *out
 
 

@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from convexbn.programs import memory
 from convexbn.programs.certificates import certify
-from convexbn.programs.gated import adjoint, forward
+from convexbn.programs.gated import adjoint, design_gradient, forward
 from convexbn.programs.instances import make_program
 
 ROUNDING = 1e-12  # float64, sums of up to some hundred terms of size one
@@ -174,3 +174,15 @@ def test_dual_point_is_feasible(seed):
         scale = np.clip(v @ Y[:, c] / (v @ v), 0, limit)
         best += scale * v @ Y[:, c] - (scale * v) @ (scale * v) / 2
     assert value == pytest.approx(best, rel=ROUNDING, abs=ROUNDING)
+
+
+@pytest.mark.parametrize("rows", [1, 7, 512])
+@pytest.mark.parametrize("C", [1, 3])
+def test_design_gradient_is_that_of_autograd(monkeypatch, rows, C):
+    monkeypatch.setattr(memory, "PASS_BYTES", 0)
+    monkeypatch.setattr(memory, "PASS_ROWS", rows)
+    problem = instances.make(0, C=C)
+    U, D, W, V = tensors(problem.U, problem.D, normal(*problem.shape), normal(24, C))
+    U.requires_grad_()
+    (V * torch.einsum("na,ni,aic->nc", U, D.double(), W)).sum().backward()
+    torch.testing.assert_close(design_gradient(D, V, W), U.grad, rtol=0, atol=ROUNDING)

@@ -427,3 +427,25 @@ def test_zero_weights_are_optimal_from_the_dual_norm_on(loss, penalty):
     step = 1e-3 * penalty.prox(T, beta)
     value = float(loss.value(forward(U, D, step), Y) + beta * penalty.value(step))
     assert value < float(loss.value(F, Y))
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_sizes_are_the_singular_values_of_each_block(name, shape):
+    W = normal(*shape)
+    sizes = PENALTIES[name].sizes(W)
+    expected = np.concatenate(spectra(name, W))
+    np.testing.assert_allclose(np.sort(sizes.reshape(-1)), np.sort(expected), atol=ROUNDING)
+    assert float(sizes.sum()) == pytest.approx(float(PENALTIES[name].value(W)), rel=ROUNDING)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_aligned_dual_variables_are_subgradients_and_the_optimal_ones_stay(name):
+    """`<S, W> = R(W)` and `R*(S) = 1` make S a subgradient; prox leaves W where it is with one."""
+    W, T, beta = with_values([3.0, 1.0, 0.0]), 2 * normal(6, 3, 3, seed=1), 0.7
+    S = PENALTIES[name].aligned(W, T, beta)
+    penalty = PENALTIES[name]
+    assert float((S * W).sum()) == pytest.approx(beta * float(penalty.value(W)), rel=ROUNDING)
+    assert float(penalty.dual_norm(S).max()) == pytest.approx(beta, rel=ROUNDING)
+    torch.testing.assert_close(penalty.prox(W + S, beta), W, rtol=0, atol=1e-7)  # root of rounding
+    torch.testing.assert_close(penalty.aligned(W, S, beta), S, rtol=0, atol=ROUNDING)

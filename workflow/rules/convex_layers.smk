@@ -5,7 +5,8 @@ if CONVEX_LAYERS:
     OUTPUTS += figures(*(f"convex_layers/{name}" for name in CONVEX_LAYERS))
     CLAIMS["convexbn.experiments.convex_layers.statements.layers"] = {
         "tables": {
-            name: [f"<results>/convex_layers/{name}.csv"] for name in CONVEX_LAYERS
+            name: [f"<results>/convex_layers/{name}.csv"]
+            for name in sorted(CONVEX_LAYERS)
         },
         "settings": {},
     }

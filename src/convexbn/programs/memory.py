@@ -15,6 +15,9 @@ is far below the number of gates. But at first every block can be active, so the
 them: P, or P min(p, C) singular values, plus p eigenvectors of the design where the loss is not
 quadratic.
 
+The derivative of a solution has Newton systems in float64, twice as large, and with its gradients
+16 more copies of the weights and 6 of the design.
+
 The exact program of the ReLU network takes, with d = 2 P p, the most dimensions that the active
 faces can have (again far fewer at the optimum), and j = min(2 P, 4 (n + 1)),
 
@@ -48,6 +51,7 @@ ROW_VECTORS, DENSE_ROW_VECTORS = 16, 24  # R, H
 BLOCK_FACTORS = 24  # F
 DESIGN_COPIES = 6  # S
 DENSE_DESIGNS = 18  # G
+LAYER_DESIGNS, LAYER_WEIGHTS = 6, 16
 BATCH_BYTES = 2 * 2**26  # twice that of the projections on cones
 
 
@@ -77,6 +81,7 @@ def gated_bytes(
     loss: str = "squared",
     penalty: str = "group",
     device: str = "cpu",
+    differentiable: bool = False,
 ) -> int:
     """Return an upper bound of the bytes of a gated solve, besides the inputs.
 
@@ -87,6 +92,8 @@ def gated_bytes(
     loss : {"squared", "logistic", "squared_hinge", "cross_entropy"}
     penalty : {"group", "nuclear"}
     device : {"cpu", "cuda"}
+    differentiable : bool
+        Whether its derivative is computed too, as by :class:`convexbn.ConvexLayer`.
     """
     rows, group = patches * n, penalty == "group"
     selections = C if group else 1  # c
@@ -95,6 +102,10 @@ def gated_bytes(
     held = rows * (16 * p + (1 + selections + parts) * P) + 8 * PREDICTION_VECTORS * n * C
     weights = WEIGHT_BYTES[penalty] * p * P * C
     newton = (4 * parts + 9) * rows * directions + (4 * parts + 40) * directions**2
+    if differentiable:
+        held += 8 * LAYER_DESIGNS * rows * p
+        weights += 8 * LAYER_WEIGHTS * p * P * C
+        newton *= 2
     return OVERHEAD + held + weights + newton + pass_bytes(rows, p, P, C, device=device)
 
 
@@ -142,7 +153,7 @@ def check(
     model: str = "gated",
     device: object = None,
     budget: int | None = None,
-    **terms: str,
+    **terms: str | bool,
 ) -> None:
     """Raise ValueError for a program that does not fit, before anything large is allocated.
 
@@ -156,7 +167,7 @@ def check(
     budget : int, optional
         Bytes that may be used; by default those free on the device.
     **terms
-        `loss` and `penalty` of :func:`gated_bytes`.
+        `loss`, `penalty` and `differentiable` of :func:`gated_bytes`.
 
     Raises
     ------

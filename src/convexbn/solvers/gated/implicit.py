@@ -71,9 +71,7 @@ def differentiate(
     return Gradients(U, Y, beta / program.beta)
 
 
-def polish(
-    program: GatedProgram, passes: Passes, W: Tensor, steps: int
-) -> tuple[Tensor, float]:
+def polish(program: GatedProgram, passes: Passes, W: Tensor, steps: int) -> tuple[Tensor, float]:
     """Return weights nearer to the optimum than W (r + 1, P, C), and how far prox still moves them.
 
     Newton's method on the fixed point brings weights that are near the optimum to within rounding
