@@ -157,6 +157,18 @@ def test_zero_weights_have_zero_gradients():
     assert not any(value.grad.any() for value in inputs)
 
 
+def test_a_class_without_active_blocks_has_a_gradient_too():
+    """Of three classes one has no samples of its own to speak of, and no neurons."""
+    U, D, Y, beta = drawn(0, "cross_entropy", 3)
+    Y[:, 1] += Y[:, 0]
+    Y[:, 0] = 0
+    inputs = with_gradient(U, 2 * beta)
+    layer = ConvexLayer(D, loss="cross_entropy")
+    W = layer(inputs[0], Y, inputs[1])
+    assert sorted((W != 0).any(dim=0).any(dim=0).tolist()) == [False, True, True]
+    assert torch.autograd.gradcheck(lambda U, b: layer(U, Y, b), inputs, fast_mode=True, **AGREES)
+
+
 @pytest.mark.parametrize("penalty", ["group", "nuclear"])
 def test_kinks_are_told(penalty):
     """The first block becomes active at the largest beta of all."""
