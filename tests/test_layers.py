@@ -22,7 +22,7 @@ TERMS = [
     for penalty in ("group", "nuclear")
 ]
 # Weights are optimal to rounding, so differences of step 1e-6 lose half of the digits.
-AGREES = {"atol": 1e-5, "rtol": 1e-4}
+AGREES = {"atol": 1e-5, "rtol": 1e-4, "fast_mode": True, "check_undefined_grad": False}
 
 
 def drawn(seed, loss="squared", C=2, share=0.15):
@@ -49,7 +49,7 @@ def test_gradients_are_those_of_central_differences(loss, penalty, C, seed):
     layer = ConvexLayer(D, loss=loss, penalty=penalty)
     U, beta = with_gradient(U, beta)
     Y = Y.requires_grad_(loss == "squared")
-    assert torch.autograd.gradcheck(layer, (U, Y, beta), fast_mode=True, **AGREES)
+    assert torch.autograd.gradcheck(layer, (U, Y, beta), **AGREES)
     assert layer.certificate.converged
     assert not layer.at_kink
 
@@ -59,7 +59,7 @@ def test_neurons_of_low_rank_have_a_gradient_where_the_loss_is_damped():
     U, D, Y, beta = drawn(2, "logistic", 2, share=0.01)
     layer = ConvexLayer(D, loss="logistic", penalty="nuclear")
     U, beta = with_gradient(U, beta)
-    assert torch.autograd.gradcheck(layer, (U, Y, beta), fast_mode=True, **AGREES)
+    assert torch.autograd.gradcheck(layer, (U, Y, beta), **AGREES)
     ranks = torch.linalg.matrix_rank(layer(U, Y, beta).transpose(0, 1), rtol=1e-6)
     assert (ranks == 1).any()
 
@@ -69,7 +69,7 @@ def test_patches_have_a_gradient_too():
     U, D = rng.standard_normal((3, 12, 4)) / 6, rng.random((3, 12, 5)) < 0.5
     inputs = with_gradient(U, rng.standard_normal((12, 2)), 0.1)
     layer = ConvexLayer(D)
-    assert torch.autograd.gradcheck(layer, inputs, fast_mode=True, **AGREES)
+    assert torch.autograd.gradcheck(layer, inputs, **AGREES)
 
 
 def test_targets_of_the_cross_entropy_move_along_rows_that_sum_to_one():
@@ -177,6 +177,18 @@ def test_zero_weights_have_zero_gradients():
     assert not W.any()
     W.sum().backward()
     assert not any(value.grad.any() for value in inputs)
+
+
+def test_a_class_without_active_blocks_has_a_gradient_too():
+    """Of three classes one has no samples of its own to speak of, and no neurons."""
+    U, D, Y, beta = drawn(0, "cross_entropy", 3)
+    Y[:, 1] += Y[:, 0]
+    Y[:, 0] = 0
+    inputs = with_gradient(U, 2 * beta)
+    layer = ConvexLayer(D, loss="cross_entropy")
+    W = layer(inputs[0], Y, inputs[1])
+    assert sorted((W != 0).any(dim=0).any(dim=0).tolist()) == [False, True, True]
+    assert torch.autograd.gradcheck(lambda U, b: layer(U, Y, b), inputs, **AGREES)
 
 
 @pytest.mark.parametrize("penalty", ["group", "nuclear"])
@@ -399,13 +411,14 @@ def test_a_layer_that_does_not_fit_is_refused_before_it_solves(monkeypatch):
 def test_example_of_the_docs_learns():
     blocks = re.findall(r"(?:^    .*\n|^\n)+", (DOCS / "layers.md").read_text(), re.MULTILINE)
     code = re.sub("^    ", "", max(blocks, key=len), flags=re.MULTILINE)
-    losses = []
-    space: dict = {"record": losses.append}
-    exec(code.replace("loss.backward()", "record(loss.item()); loss.backward()"), space)
-    assert len(losses) == 15
-    assert losses[-1] < 0.9 * losses[0]
-    layer, labels = space["layer"], space["labels"][space["val"]]
-    assert layer.certificate.converged
-    F = layer.predict(space["W"], space["U_val"] * space["gains"], space["D_val"])
-    accuracy = (F.argmax(dim=1).numpy() == labels).mean()
-    assert accuracy > 0.74  # 0.717 at the start
+    steps = []
+
+    def record(space):
+        F = space["layer"].predict(space["W"], space["U_val"] * space["gains"], space["D_val"])
+        right = F.argmax(dim=1).numpy() == space["labels"][space["val"]]
+        steps.append((space["loss"].item(), right.mean()))
+
+    exec(code.replace("loss.backward()", "record(globals()); loss.backward()"), {"record": record})
+    (first_loss, first_accuracy), (loss, accuracy) = steps[0], steps[-1]
+    assert loss < 0.95 * first_loss
+    assert accuracy > first_accuracy + 0.02  # 600 images: a standard error of 0.02

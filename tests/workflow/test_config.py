@@ -85,6 +85,10 @@ def theorem(config) -> dict:
         (lambda c: c["theory"]["depth"].pop("beta"), "'beta' is a required property"),
         (lambda c: c["theory"]["descent"].update(optimizer="sgd"), "'sgd' is not one of"),
         (lambda c: c["convex_layers"].pop("control"), "'control' is a required property"),
+        (
+            lambda c: c["convex_layers"]["agreement"]["large"].update(classes=2),
+            "2 is less than the",
+        ),
         (lambda c: c["convex_layers"]["control"].update(width=1), "'width' was unexpected"),
         (lambda c: c["convex_layers"]["gradients"].update(step=0.0), "0.0 is less than or equal"),
         (lambda c: theorem(c).update(width=0), "0 is less than the minimum"),

@@ -1,4 +1,5 @@
-# Differentiable convex layers: the experiments of Agrawal et al. (2019), by cvxpylayers.
+# Differentiable convex layers: the experiments of Agrawal et al. (2019), by cvxpylayers, and the BN
+# program as a layer.
 CONVEX_LAYERS = section("convex_layers")
 if CONVEX_LAYERS:
     OUTPUTS += figures(*(f"convex_layers/{name}" for name in CONVEX_LAYERS))
@@ -121,3 +122,31 @@ use rule plot as plot_layer_canonicalization with:
     params:
         code=code_of("plot", "convexbn.experiments.convex_layers.figures"),
         function="convexbn.experiments.convex_layers.figures.canonicalization",
+
+
+use rule measure as layer_agreement with:
+    output:
+        "<results>/convex_layers/agreement.csv",
+    log:
+        "<logs>/layer_agreement.log",
+    params:
+        code=code_of("measure", "convexbn.experiments.convex_layers.agreement"),
+        function="convexbn.experiments.convex_layers.agreement.measure",
+        arguments=lambda wc: Unordered(settings=CONVEX_LAYERS["agreement"]),
+
+
+use rule plot as plot_layer_agreement with:
+    input:
+        table="<results>/convex_layers/agreement.csv",
+    output:
+        **drawn(
+            "convex_layers/agreement",
+            "convex_layers/agreement",
+            "convex layers",
+            "5 agreement",
+        ),
+    log:
+        "<logs>/plot_layer_agreement.log",
+    params:
+        code=code_of("plot", "convexbn.experiments.convex_layers.figures"),
+        function="convexbn.experiments.convex_layers.figures.agreement",

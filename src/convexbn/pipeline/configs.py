@@ -20,7 +20,7 @@ REALS = frozenset(
     [
         *("accuracies", "accuracy", "adam", "beta", "betas", "energy", "gd", "label_noise"),
         *("learning_rate", "learning_rates", "momentum", "noise", "radius", "ridge"),
-        *("seconds", "step", "steps", "tolerance", "value"),
+        *("resolved", "seconds", "step", "steps", "tolerance", "tolerances", "value"),
     ]
 )
 # Defaults that the schema cannot fill in, as the keys are not allowed everywhere.

@@ -83,7 +83,9 @@ def design_gradient(D: Tensor, V: Tensor, W: Tensor) -> Tensor:
     Tensor, shape (n, r + 1)
     """
     columns = W.flatten(1).T  # (P C, r + 1)
-    out = V.new_empty(len(V), W.shape[0])
+    out = V.new_zeros(len(V), W.shape[0])
+    if D.shape[1] == 0:
+        return out
     for rows in _chunks(len(V), W.shape[0], D.shape[1], V):
         scaled = _numbers(D[rows], V)[:, :, None] * V[rows, None]  # (rows, P, C)
         out[rows] = scaled.flatten(1) @ columns

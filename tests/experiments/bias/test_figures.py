@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from layouts import check_layout
 from matplotlib.colors import to_hex
 
 from convexbn.experiments.bias import figures as bias_figures
@@ -132,15 +133,7 @@ def test_a_model_that_cannot_be_drawn_is_refused_by_name(changed):
 
 
 def test_nothing_overlaps_and_nothing_is_cut(drawn):
-    with plotting.style():
-        drawn.draw_without_rendering()
-    legend = drawn.legends[0].get_window_extent()
-    boxes = [axes.get_tightbbox() for axes in drawn.axes]
-    assert not any(legend.overlaps(box) for box in boxes)
-    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
-    for box in (*boxes, legend):
-        assert drawn.bbox.x0 <= box.x0
-        assert box.x1 <= drawn.bbox.x1
+    check_layout(drawn)
 
 
 def test_the_same_tables_give_the_same_bytes(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from convexbn.experiments.convex_layers import figures
-from convexbn.experiments.convex_layers.figures import BLUE, GREY, ORANGE, WAYS
+from convexbn.experiments.convex_layers.figures import BLUE, COSTS, GREEN, GREY, ORANGE, WAYS
 
 
 def lines_of(axes, color) -> list:
@@ -119,3 +119,49 @@ def test_times_of_every_way_and_what_is_not_installed():
             assert places == dict.fromkeys([0] if i == 1 else [0, 1], 2 * 10.0**i)
     with pytest.raises(ValueError, match="way must be one of"):
         figures.canonicalization(table.assign(way="guessed"))
+
+
+def agreement_table() -> pd.DataFrame:
+    rows = [
+        {
+            **{"part": part, "loss": loss, "penalty": "group", "C": C, "n": 10, "variable": name},
+            **{"relative_error": error, "is_at_kink": name == "beta"},
+        }
+        for part in ("cvxpylayers", "differences")
+        for loss, C in (("squared", 1), ("cross_entropy", 3))
+        for name, error in (("U", 1e-9), ("Y", 1e-8), ("beta", 1e-2))
+        if (part, C) != ("differences", 1)
+    ]
+    cost = {"part": "cost", "loss": "cross_entropy", "penalty": "group", "C": 3, "n": 100}
+    rows += [
+        {**cost, "tolerance": tol, "forward_s": 2.0, "backward_s": seconds}
+        for tol, times in ((1e-4, (1.0, 2.0, 4.0)), (1e-8, (0.5, 0.5, 0.5)))
+        for seconds in times
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_errors_of_every_variable_and_costs():
+    figure = figures.agreement(agreement_table())
+    left, middle, right = figure.axes
+    programs = ["squared, one output", "cross-entropy, group"]
+    assert [label.get_text() for label in left.get_yticklabels()] == programs
+    for panel, rows in ((left, 2), (middle, 1)):
+        for color, error, face in ((BLUE, 1e-9, BLUE), (ORANGE, 1e-8, ORANGE), (GREEN, 1e-2, "w")):
+            drawn = [line for line in lines_of(panel, color) if len(line.get_xdata())]
+            assert [list(line.get_xdata()) for line in drawn] == [[error] * rows]
+            assert to_hex(drawn[0].get_markerfacecolor()) == to_hex(face)
+    for (color, marker), median, quartiles in zip(
+        COSTS, (1.0, 0.25), ([0.75, 1.5], [0.25, 0.25]), strict=False
+    ):
+        bar, mark = lines_of(right, to_hex(color))[:2]
+        assert list(bar.get_xdata()) == quartiles
+        assert mark.get_marker() == marker
+        assert list(mark.get_xdata()) == [median]
+    words = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert {"at a kink", "n = 100, tolerance 1e-04", "n = 100, tolerance 1e-08"} <= set(words)
+
+
+def test_an_unknown_variable_is_refused():
+    with pytest.raises(ValueError, match="variable must be one of"):
+        figures.agreement(agreement_table().assign(variable="D"))

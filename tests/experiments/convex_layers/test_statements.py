@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from convexbn.experiments.convex_layers.statements import layers, ratios
+from convexbn.experiments.convex_layers.statements import costs, layers, ratios
 from convexbn.reporting import claims
 
 
@@ -49,6 +49,17 @@ def times(without=(4.0, 4.0, 4.0), fresh=(9.0, 9.0, 9.0), layer=1.5) -> pd.DataF
             rows.append({**base, **stage, "way": way, "repetition": i, "ms": ms})
     absent = {**rows[0], "backend": "RUST", "way": np.nan, "ms": np.nan, "installed": False}
     return pd.DataFrame([*rows, absent])
+
+
+def agreement(a=1e-4, b=1e-4, ratios=(0.5, 0.5, 0.5), kink=False) -> pd.DataFrame:
+    terms = {"loss": "squared", "penalty": "group", "C": 3, "n": 1000, "seed": 0, "step": 1e-5}
+    rows = [
+        {**terms, "part": part, "variable": name, "relative_error": error, "is_at_kink": off}
+        for part, error in (("cvxpylayers", a), ("differences", b))
+        for name, error, off in (("U", 1e-9, False), ("beta", error, kink))
+    ]
+    rows += [{**terms, "part": "cost", "forward_s": 2.0, "backward_s": 2 * r} for r in ratios]
+    return pd.DataFrame(rows).assign(tolerance=1e-8)
 
 
 def verdict(**tables) -> str | list[str]:
@@ -131,3 +142,46 @@ def test_ratios_are_those_of_one_repetition():
         6,
     ]
     assert len(found) == 3
+
+
+@pytest.mark.parametrize(
+    ("errors", "expected"),
+    [
+        ((1e-4, 1e-4), ["reproduced", "reproduced"]),
+        ((1.1e-4, 1e-4), ["not reproduced", "reproduced"]),
+        ((1e-4, np.inf), ["reproduced", "not reproduced"]),
+    ],
+)
+def test_agreement(errors, expected):
+    assert verdict(agreement=agreement(*errors))[:2] == expected
+
+
+def test_kinks_are_counted_and_not_judged():
+    table = agreement(1.0, 1.0, kink=True)
+    assert verdict(agreement=table)[:2] == ["reproduced"] * 2
+    assert "1.0e-09 at most (U, squared, group, C = 3)" in measured(agreement=table)
+    assert "1 of 2 comparisons at a kink, not judged" in measured(agreement=table)
+    nothing_left = table[table["variable"] != "U"]
+    assert verdict(agreement=nothing_left)[:2] == ["not resolved"] * 2
+
+
+@pytest.mark.parametrize(
+    ("ratios", "expected"),
+    [
+        ((1.0, 1.0, 1.0), "reproduced"),
+        ((0.5, 0.5, 3.0), "not resolved"),  # a quartile above, the median below
+        ((0.5, 1.1, 1.2), "not reproduced"),
+        ((0.5, 0.5), "not resolved"),  # too few
+    ],
+)
+def test_cost(ratios, expected):
+    assert verdict(agreement=agreement(ratios=ratios))[2] == expected
+
+
+def test_costs_are_medians_of_ratios_of_one_repetition():
+    table = agreement(ratios=(0.25, 0.5, 3.0))
+    (found,) = costs(table).to_dict("records")
+    assert (found["forward_s"], found["backward_s"]) == (2.0, 1.0)
+    assert (found["low"], found["ratio"], found["high"]) == (0.375, 0.5, 1.75)
+    words = layers(agreement=table)["measured"].iloc[2]
+    assert words.startswith("squared, group, n = 1,000, tolerance 1e-08: 1 s / 2 s = 0.50")

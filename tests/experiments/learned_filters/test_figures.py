@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from layouts import check_layout
 
 from convexbn.experiments.learned_filters import figures
 from convexbn.experiments.learned_filters.settings import FREE, GRID, RIDGE, SOFT_STEP, TRUNCATED
@@ -83,15 +84,7 @@ def test_the_grid_is_a_level_at_its_number_of_solves(drawn, method):
 
 
 def test_nothing_overlaps_and_nothing_is_cut(drawn):
-    with plotting.style():
-        drawn.draw_without_rendering()
-    legend = drawn.legends[0].get_window_extent()
-    boxes = [axes.get_tightbbox() for axes in drawn.axes]
-    assert not any(legend.overlaps(box) for box in boxes)
-    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
-    for box in (*boxes, legend):
-        assert drawn.bbox.x0 <= box.x0
-        assert box.x1 <= drawn.bbox.x1
+    check_layout(drawn)
 
 
 def test_one_seed_can_be_drawn():

@@ -9,7 +9,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from convexbn.experiments.convex_layers.statements import ERROR, SAVED
+from convexbn.experiments.convex_layers.statements import (
+    AGREEMENT,
+    COST,
+    ERROR,
+    SAVED,
+    costs,
+)
 from convexbn.reporting import plotting
 from convexbn.reporting.methods import FULL, SGD, TRUNCATED, style_of
 from convexbn.reporting.registries import present
@@ -24,6 +30,12 @@ WAYS = {
     "without": ("each time, without DPP", ORANGE, "^"),
     "cached": ("cached", BLUE, "o"),
 }
+VARIABLES = {
+    "U": ("derivative by $U$", BLUE, "o"),
+    "Y": ("derivative by $Y$", ORANGE, "^"),
+    "beta": (r"derivative by $\beta$", GREEN, "s"),
+}
+COSTS = (("0.3", "D"), ("#cc78bc", "v"), (GREY, "P"), (ORANGE, "s"))  # one for each setting
 # Milliseconds to canonicalize, CVXPY 1.0.23 and 1.1: Agrawal et al. (2019), as read.
 PUBLISHED = {
     "logistic regression": {"without": 18.9, "cached": 1.49},
@@ -217,3 +229,64 @@ def _draw_times(axes: Axes, rows: pd.DataFrame, names: list[tuple[str, str]]) ->
                 low, median, high = ms.quantile([0.25, 0.5, 0.75])
                 axes.plot([low, high], [place, place], color=color, linewidth=2.5, alpha=0.4)
                 axes.plot(median, place, color=color, marker=marker)
+
+
+@plotting.style()
+def agreement(table: pd.DataFrame) -> Figure:
+    """Draw the errors against cvxpylayers and differences, and the cost of backward over forward.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns `convexbn.experiments.convex_layers.agreement.COLUMNS`.
+    """
+    table = table.assign(program=_programs(table))
+    programs = list(dict.fromkeys(table["program"]))
+    figure, axes = plotting.panels(3, height=2.9, width=plotting.WIDE, sharey=True)
+    against = {"cvxpylayers": "cvxpylayers", "differences": "central differences"}
+    for panel, (part, words) in zip(axes[0], against.items(), strict=False):
+        _draw_errors(panel, table[table["part"] == part], programs)
+        panel.set(xscale="log", xlabel=f"relative error against\n{words}")
+        panel.axvline(AGREEMENT, color="0.3", linestyle=":")
+    ratios = _draw_costs(axes[0, 2], costs(table), programs)
+    axes[0, 0].set_yticks(range(len(programs)), programs)
+    axes[0, 0].set_ylim(len(programs) - 0.5, -0.5)
+    limit = Line2D([], [], color="0.3", linestyle=":", label="limit of the claim")
+    kink = [plotting.mark("at a kink", "o", markerfacecolor="white")]
+    has_kink = table["is_at_kink"].isin([True]).any()  # NaN where nothing is compared
+    marks = [_entry(*style) for style in VARIABLES.values()]
+    plotting.legend(figure, [*marks, *(kink if has_kink else []), *ratios, limit], at_most=5)
+    return figure
+
+
+def _programs(table: pd.DataFrame) -> pd.Series:
+    """Return the words for the program of each row."""
+    loss = table["loss"].str.replace("_", "-")
+    return loss + ", " + table["penalty"].where(table["C"] > 1, "one output")
+
+
+def _draw_errors(axes: Axes, rows: pd.DataFrame, programs: list[str]) -> None:
+    present("variable", rows["variable"], VARIABLES)
+    for shift, (name, (_, color, marker)) in zip((-0.2, 0, 0.2), VARIABLES.items(), strict=True):
+        for is_at_kink, face in ((False, color), (True, "white")):
+            some = rows[(rows["variable"] == name) & (rows["is_at_kink"] == is_at_kink)]
+            places = some["program"].map(programs.index) + shift
+            mark: dict[str, Any] = {"color": color, "marker": marker, "linestyle": "none"}
+            axes.plot(some["relative_error"], places, markerfacecolor=face, **mark)
+
+
+def _draw_costs(axes: Axes, found: pd.DataFrame, programs: list[str]) -> list[Line2D]:
+    """Draw medians and quartiles of the ratio; return the legend entries of the tolerances."""
+    settings = list(found.groupby(["n", "tolerance"], sort=False))
+    shifts = np.linspace(-0.2, 0.2, len(settings)) if len(settings) > 1 else [0.0]
+    entries = []
+    for i, ((n, tol), rows) in enumerate(settings):
+        color, marker = COSTS[i % len(COSTS)]
+        for _, row in rows.assign(C=2).assign(program=lambda r: _programs(r)).iterrows():
+            place = programs.index(row["program"]) + shifts[i]
+            axes.plot([row["low"], row["high"]], [place] * 2, color=color, linewidth=2.5, alpha=0.4)
+            axes.plot(row["ratio"], place, color=color, marker=marker)
+        entries.append(_entry(f"n = {n:,}, tolerance {tol:.0e}", color, marker))
+    axes.axvline(COST, color="0.3", linestyle=":")
+    axes.set(xlabel="seconds of backward\nover forward", xlim=(0, None))
+    return entries

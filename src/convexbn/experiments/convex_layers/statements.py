@@ -10,6 +10,8 @@ ERROR = 1e-3  # relative error of a gradient
 RISE = (0.9, 1.1)  # realised rise of the test loss over the predicted one
 SAVED = (0.3, 0.5)  # share of the cost
 FASTER = 4  # times
+AGREEMENT = 1e-4  # relative error of a derivative of the BN program
+COST = 1  # seconds of backward over those of forward
 SEEDS = 3  # fewer, or fewer repetitions, resolve nothing
 RADIUS = 0.01  # of the paper's poisoning
 CONTROL = {"horizon": 25, "batch": 8, "iterations": 100}  # the paper's setting
@@ -21,7 +23,7 @@ def layers(**tables: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     **tables : DataFrame
-        By name: gradients, poisoning, control, canonicalization.
+        By name: gradients, poisoning, control, canonicalization, agreement.
 
     Returns
     -------
@@ -163,6 +165,66 @@ def _range(limits: Iterable[float]) -> str:
     return " to ".join(f"{limit:g}" for limit in limits)
 
 
+def _with_cvxpylayers(table: pd.DataFrame) -> Finding:
+    rows = table[table["part"] == "cvxpylayers"]
+    return _agreeing(rows, f"layer to {rows['tolerance'].iloc[0]:.0e}")
+
+
+def _with_differences(table: pd.DataFrame) -> Finding:
+    rows = table[table["part"] == "differences"]
+    return _agreeing(rows, f"n = {rows['n'].iloc[0]:,}, relative step {rows['step'].iloc[0]:.0e}")
+
+
+def _agreeing(rows: pd.DataFrame, words: str) -> Finding:
+    """Judge whether derivatives agree to `AGREEMENT` in every row but those at a kink."""
+    smooth = rows[~rows["is_at_kink"].astype(bool)]
+    words += f"; {len(rows) - len(smooth)} of {len(rows)} comparisons at a kink, not judged"
+    if smooth.empty:
+        return Finding(words, "not resolved")
+    worst = smooth.loc[smooth["relative_error"].idxmax()]
+    of = f"{worst['variable']}, {worst['loss']}, {worst['penalty']}, C = {worst['C']}"
+    words = f"{worst['relative_error']:.1e} at most ({of}), {words}"
+    seeds = f"{rows['seed'].nunique()} seed(s)"
+    return Finding(f"{words}; {seeds}", verdict_of(bool(worst["relative_error"] <= AGREEMENT)))
+
+
+def costs(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the seconds of forward and backward passes, and their ratio.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns `convexbn.experiments.convex_layers.agreement.COLUMNS`.
+
+    Returns
+    -------
+    DataFrame
+        Columns loss, penalty, n, tolerance; forward_s, backward_s: medians over the repetitions;
+        low, ratio, high: the quartiles of the ratio of a repetition.
+    """
+    rows = table[table["part"] == "cost"]
+    rows = rows.assign(ratio=rows["backward_s"] / rows["forward_s"])
+    groups = rows.groupby(["loss", "penalty", "n", "tolerance"], sort=False)
+    quartiles = groups["ratio"].quantile([0.25, 0.5, 0.75]).unstack()
+    quartiles = quartiles.set_axis(["low", "ratio", "high"], axis=1)
+    return groups[["forward_s", "backward_s"]].median().join(quartiles).reset_index()
+
+
+def _cheap(table: pd.DataFrame) -> Finding:
+    """Judge whether backward takes at most `COST` times as long as forward, in every program."""
+    found = costs(table)
+    words = "; ".join(
+        f"{row['loss']}, {row['penalty']}, n = {row['n']:,}, tolerance {row['tolerance']:.0e}: "
+        f"{row['backward_s']:.2g} s / {row['forward_s']:.2g} s = {row['ratio']:.2f}"
+        for _, row in found.iterrows()
+    )
+    if len(table[table["part"] == "cost"]) < SEEDS * len(found):
+        return Finding(f"{words}; fewer than {SEEDS} repetitions", "not resolved")
+    if (found["high"] <= COST).all():
+        return Finding(words, "reproduced")
+    return Finding(words, "not reproduced" if (found["ratio"] > COST).any() else "not resolved")
+
+
 _STATEMENTS = {
     "gradients": (
         Statement(
@@ -200,6 +262,26 @@ _STATEMENTS = {
             "The cached canonical form of a DPP program saves most of its canonicalization",
             f"cached >= {FASTER}x faster, every program and backend",
             _cached,
+        ),
+    ),
+    "agreement": (
+        Statement(
+            "C5a",
+            "Derivatives of the BN program agree with those of cvxpylayers",
+            f"relative error <= {AGREEMENT:.0e}",
+            _with_cvxpylayers,
+        ),
+        Statement(
+            "C5b",
+            "Derivatives of the BN program agree with central differences of programs solved again",
+            f"relative error <= {AGREEMENT:.0e}",
+            _with_differences,
+        ),
+        Statement(
+            "C5c",
+            "The derivative of the BN program takes at most as long as its solution",
+            f"backward / forward <= {COST}, every program and tolerance",
+            _cheap,
         ),
     ),
 }
