@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from convexbn.programs.gated import GatedProgram, design_gradient
+from convexbn.programs.terms import Slope
 from convexbn.solvers.gated.loss_prox import prox_of
 from convexbn.solvers.gated.newton import NewtonSystem, Piece
 from convexbn.solvers.gated.passes import Passes
@@ -77,6 +78,8 @@ class Linearization:
         `A^T V` of the active blocks.
     hessian : Diagonal or Covariance
         L''.
+    slopes : list of Slope
+        Pi, in float64.
     """
 
     def __init__(self, program: GatedProgram, passes: Passes, columns: slice, W: Tensor):
@@ -91,24 +94,30 @@ class Linearization:
         self.T = self.adjoint(self.V)
         self.hessian = self.loss_prox.hessian(program.loss, self.F, Y)
         self.sigma = _SIGMA / passes.norm**2
-        self._system = self._newton_system(Y)
+        self.slopes, self._system = self._slopes(torch.float64), self._newton_system(Y)
 
     def _active_of(self, W: Tensor, columns: slice) -> _Active:
         gates = W[:, :, columns].any(dim=2).any(dim=0).nonzero()[:, 0]
         return _Active(columns, gates, self.passes.masks(gates))
 
-    def _newton_system(self, Y: Tensor) -> NewtonSystem:
-        """Return K."""
-        program, sigma = self.program, self.sigma
-        rho = 1 / _SIGMA if self.loss_prox.damped else 0.0
-        inverse_hessian = self.loss_prox.inverse_hessian(program.loss, self.F, Y, rho)
-        pieces = []
-        for active, blocks, T in zip(self._active, self.blocks, self.T, strict=True):
+    def _slopes(self, dtype: torch.dtype) -> list[Slope]:
+        """Return the Pi of each set of columns that share a norm."""
+        penalty, beta, sigma, slopes = self.program.penalty, self.program.beta, self.sigma, []
+        for blocks, T in zip(self.blocks, self.T, strict=True):
             # As T is at an optimum with these weights: H is then their Hessian, however near W is.
-            T = program.penalty.aligned(blocks, T, program.beta)
-            slope = program.penalty.slope(blocks + sigma * T, sigma * program.beta, torch.float64)
-            pieces.append(Piece(active.columns, active.gates, active.D, slope))
-        terms = self.loss_prox, inverse_hessian, sigma, pieces, torch.float64
+            Z = blocks + sigma * penalty.aligned(blocks, T, beta)
+            slopes.append(penalty.slope(Z, sigma * beta, dtype))
+        return slopes
+
+    def _newton_system(self, Y: Tensor) -> NewtonSystem:
+        """Return K, in float32: it only preconditions."""
+        rho, dtype = 1 / _SIGMA if self.loss_prox.damped else 0.0, torch.float32
+        inverse_hessian = self.loss_prox.inverse_hessian(self.program.loss, self.F, Y, rho)
+        pieces = [
+            Piece(active.columns, active.gates, active.D, slope)
+            for active, slope in zip(self._active, self._slopes(dtype), strict=True)
+        ]
+        terms = self.loss_prox, inverse_hessian, self.sigma, pieces, dtype
         return NewtonSystem(self.passes, *terms)
 
     def gather(self, W: Tensor) -> Blocks:
@@ -201,20 +210,18 @@ class Linearization:
 
     def _preconditioned(self, residual: Blocks) -> tuple[Blocks, Blocks]:
         """Return `z = (H + I / sigma)^-1 residual`, nearly, and `H z` exactly, within the range."""
-        slopes = [piece.slope for piece in self._system.pieces]
-        first = [slope(self.sigma * b) for slope, b in zip(slopes, residual, strict=True)]
+        first = [slope(self.sigma * b) for slope, b in zip(self.slopes, residual, strict=True)]
         right = self.loss_prox.project(self.forward(first))
         back = self.adjoint(self._system.solve(right, _INNER, _INNER_LIMIT))
         inside = self._project([self.sigma * (b - t) for b, t in zip(residual, back, strict=True)])
-        z = [slope(b) for slope, b in zip(slopes, inside, strict=True)]
+        z = [slope(b) for slope, b in zip(self.slopes, inside, strict=True)]
         bent = self._project(self.adjoint(self.hessian(self.forward(z))))
         # M z = (Pi^+ - I) Pi inside / sigma.
         return z, [b + (i - a) / self.sigma for a, b, i in zip(z, bent, inside, strict=True)]
 
     def _project(self, blocks: Blocks) -> Blocks:
         """Return what of them is in the range of Pi: H is the Hessian along it alone."""
-        pairs = zip(self._system.pieces, blocks, strict=True)
-        return [piece.slope.project(block) for piece, block in pairs]
+        return [slope.project(block) for slope, block in zip(self.slopes, blocks, strict=True)]
 
 
 def inner(a: Blocks, b: Blocks) -> float:
