@@ -75,8 +75,8 @@ class ConvexLayer(torch.nn.Module):
     -----
     The derivative solves one linear system, in the Hessian of the objective along the active
     blocks, by conjugate gradients; its preconditioner is the dual Newton operator of the solver.
-    From weights of zero, that took 0.2 to 0.8 of the time of the solve; polishing takes up to twice
-    the solve (docs/layers.md). :func:`convexbn.programs.memory.gated_bytes` bounds the memory.
+    From weights of zero it took 0.2 to 0.6 of the time of the forward pass, of which polishing is
+    up to half (docs/layers.md); :func:`convexbn.programs.memory.gated_bytes` bounds the memory.
     Each call starts from the weights of the one before, if these have the same shape; this changes
     the time it takes, and polished weights by rounding.
 
