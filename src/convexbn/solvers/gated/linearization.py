@@ -183,7 +183,8 @@ class Linearization:
             raise NotDifferentiableError(
                 f"the weights have no derivative that conjugate gradients find: the relative "
                 f"residual is {residual:.0e}, and {tol:.0e} was asked for. The optimum is not the "
-                "only one, or nearly so; raise beta, take fewer gates or more samples, or lower tol"
+                "only one, or nearly so; raise beta, take fewer gates or more samples, or take a "
+                "larger tol for a rougher derivative"
             )
         return x
 
