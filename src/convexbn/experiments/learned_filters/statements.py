@@ -135,14 +135,14 @@ _NOT_BELOW = (
 )
 _STATEMENTS = (
     Statement(
-        "C5c",
+        "C5d",
         "A spectral filter of two parameters and the weight decay, learned by descent through the "
         "certified program, are not below the best of a grid of ranks and ridge filters",
         _NOT_BELOW,
         _soft_step,
     ),
     Statement(
-        "C5d",
+        "C5e",
         "Nor are a filter of one gain per direction and the weight decay, learned from there on",
         f"{_NOT_BELOW}, those of the first filter included",
         _free,
