@@ -388,7 +388,6 @@ peak = 1e6 * (mb() - before)
         (2000, 129, 200, 2, "squared", "group", 1e-4),
         (600, 33, 100, 4, "squared", "nuclear", 1e-8),
         pytest.param((600, 33, 100, 4, "cross_entropy", "group", 1e-8), marks=pytest.mark.slow),
-        pytest.param((4000, 129, 300, 10, "squared", "group", 1e-8), marks=pytest.mark.slow),
     ],
 )
 def test_formula_bounds_the_peak_of_both_passes(case):

@@ -9,22 +9,14 @@ for NAME, ENTRY in LEARNED.items():
         ENTRY["dataset"],
         True,
     )
-
-
-def learned_tables(name, kind):
-    """Return the tables of a run, one per seed."""
-    path = f"<results>/learned_filters/{name}"
-    return [
-        f"{path}/{seed}.{kind}.csv" for seed in sheet.seeds_of(config, LEARNED[name])
-    ]
-
-
 if LEARNED:
     OUTPUTS += figures(*(f"learned_filters/{name}" for name in LEARNED))
     CLAIMS["convexbn.experiments.learned_filters.statements.learned_filters"] = {
         "tables": {
             "learned": [
-                path for name in LEARNED for path in learned_tables(name, "solves")
+                path
+                for name in LEARNED
+                for path in sheet.learned_tables(config, name, "solves")
             ]
         },
         "settings": {"datasets": sheet.sized(DATASETS)},
@@ -67,8 +59,8 @@ rule learn_filters:
 
 use rule plot as plot_learned_filters with:
     input:
-        solves=lambda wc: learned_tables(wc.learned, "solves"),
-        gains=lambda wc: learned_tables(wc.learned, "gains"),
+        solves=lambda wc: sheet.learned_tables(config, wc.learned, "solves"),
+        gains=lambda wc: sheet.learned_tables(config, wc.learned, "gains"),
     output:
         **drawn(
             "learned_filters/{learned}",

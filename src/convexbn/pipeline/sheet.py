@@ -155,6 +155,13 @@ def of_one_seed(run: dict) -> dict:
     return _without(run, "seeds")
 
 
+def learned_tables(config: dict, name: str, kind: str) -> list[str]:
+    """Return the tables "solves" or "gains" of a run of learned filters, one per seed."""
+    path = f"<results>/learned_filters/{name}"
+    seeds = seeds_of(config, config["learned_filters"][name])
+    return [f"{path}/{seed}.{kind}.csv" for seed in seeds]
+
+
 def figures_of(dataset: str, datasets: dict, runs: dict, figures: dict) -> list[str]:
     """Return the names of a data set's figures: `filters` needs a filter, all need a convex run."""
     runs = runs_on(dataset, runs) if datasets[dataset]["figures"] else {}
