@@ -185,3 +185,8 @@ def test_costs_are_medians_of_ratios_of_one_repetition():
     assert (found["low"], found["ratio"], found["high"]) == (0.375, 0.5, 1.75)
     words = layers(agreement=table)["measured"].iloc[2]
     assert words.startswith("squared, group, n = 1,000, tolerance 1e-08: 1 s / 2 s = 0.50")
+
+
+def test_statements_come_in_the_order_of_their_ids():
+    found = layers(poisoning=poisoning(1.0, 1.0), gradients=gradients())["id"]
+    assert found.tolist() == ["C1a", "C1b", "C2"]

@@ -30,7 +30,7 @@ def layers(**tables: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         Columns `convexbn.reporting.claims.COLUMNS`.
     """
-    found = [_judged(name, table) for name, table in tables.items()]
+    found = [_judged(name, tables[name]) for name in _STATEMENTS if name in tables]
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=COLUMNS)
 
 
