@@ -77,6 +77,12 @@ def joined(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(tables.values(), ignore_index=True)
 
 
+def stacked(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Return the claims of one experiment in one table, which is empty where it did not run."""
+    found = list(tables)
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=COLUMNS)
+
+
 def judged(
     statements: Iterable[Statement], findings_of: Callable[[Statement], dict[str, Finding]]
 ) -> pd.DataFrame:

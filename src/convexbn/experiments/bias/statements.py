@@ -7,7 +7,7 @@ deviation; where it does not, or there is one seed alone, nothing is resolved.
 
 import pandas as pd
 
-from convexbn.reporting.claims import COLUMNS, Finding, Statement, judged, verdict_of
+from convexbn.reporting.claims import Finding, Statement, judged, stacked, verdict_of
 
 ORDER = -0.9  # correlations at most this large count as an order
 IDENTITY = 1e-10  # relative: what counts as equal
@@ -28,8 +28,7 @@ def bias(histories: pd.DataFrame) -> pd.DataFrame:
         Columns `convexbn.reporting.claims.COLUMNS`.
     """
     runs = histories.groupby(["dataset", "run"]) if len(histories) else ()
-    tables = [_of_run(dataset, run, history) for (dataset, run), history in runs]
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
+    return stacked(_of_run(dataset, run, history) for (dataset, run), history in runs)
 
 
 def _of_run(dataset: str, run: str, history: pd.DataFrame) -> pd.DataFrame:

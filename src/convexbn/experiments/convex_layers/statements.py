@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from convexbn.reporting.claims import COLUMNS, Finding, Statement, judged, verdict_of
+from convexbn.reporting.claims import Finding, Statement, judged, stacked, verdict_of
 
 ERROR = 1e-3  # relative error of a gradient
 RISE = (0.9, 1.1)  # realised rise of the test loss over the predicted one
@@ -30,8 +30,7 @@ def layers(**tables: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         Columns `convexbn.reporting.claims.COLUMNS`.
     """
-    found = [_judged(name, tables[name]) for name in _STATEMENTS if name in tables]
-    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=COLUMNS)
+    return stacked(_judged(name, tables[name]) for name in _STATEMENTS if name in tables)
 
 
 def _judged(name: str, table: pd.DataFrame) -> pd.DataFrame:

@@ -16,10 +16,10 @@ from convexbn.experiments.learned_filters.choice import chosen
 from convexbn.experiments.learned_filters.settings import FREE, GRID, SOFT_STEP
 from convexbn.reporting import significance
 from convexbn.reporting.claims import (
-    COLUMNS,
     Finding,
     Statement,
     judged,
+    stacked,
     unless_cifar,
     unless_uncertified,
 )
@@ -46,8 +46,7 @@ def learned_filters(learned: pd.DataFrame, datasets: dict[str, dict]) -> pd.Data
         Columns `convexbn.reporting.claims.COLUMNS`.
     """
     runs = learned.groupby(["dataset", "run"]) if len(learned) else ()
-    tables = [_of_run(dataset, run, rows, datasets[dataset]) for (dataset, run), rows in runs]
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
+    return stacked(_of_run(dataset, run, rows, datasets[dataset]) for (dataset, run), rows in runs)
 
 
 def _of_run(dataset: str, run: str, solves: pd.DataFrame, entry: dict) -> pd.DataFrame:

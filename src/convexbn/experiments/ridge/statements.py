@@ -15,7 +15,7 @@ import pandas as pd
 from scipy.stats import norm
 
 from convexbn.experiments.ridge.samples import Comparison, compare
-from convexbn.reporting.claims import COLUMNS, Finding, Statement, judged, verdict_of
+from convexbn.reporting.claims import Finding, Statement, judged, stacked, verdict_of
 from convexbn.reporting.significance import SEEDS, Interval, interval
 
 FEWEST = 32  # samples of ridge regression that the statements are about
@@ -41,8 +41,7 @@ def ridge(**tables: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         Columns `convexbn.reporting.claims.COLUMNS`.
     """
-    parts = [_judged(name, table) for name, table in tables.items()]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)
+    return stacked(_judged(name, table) for name, table in tables.items())
 
 
 def _judged(name: str, table: pd.DataFrame) -> pd.DataFrame:

@@ -94,6 +94,9 @@ class Linearization:
         self.T = self.adjoint(self.V)
         self.hessian = self.loss_prox.hessian(program.loss, self.F, Y)
         self.sigma = _SIGMA / passes.norm**2
+        # With T as it is at an optimum of these weights: H is their Hessian, however near W is.
+        pairs, beta = zip(self.blocks, self.T, strict=True), program.beta
+        self._centers = [W + self.sigma * program.penalty.aligned(W, T, beta) for W, T in pairs]
         self.slopes, self._system = self._slopes(torch.float64), self._newton_system(Y)
 
     def _active_of(self, W: Tensor, columns: slice) -> _Active:
@@ -102,12 +105,8 @@ class Linearization:
 
     def _slopes(self, dtype: torch.dtype) -> list[Slope]:
         """Return the Pi of each set of columns that share a norm."""
-        penalty, beta, sigma, slopes = self.program.penalty, self.program.beta, self.sigma, []
-        for blocks, T in zip(self.blocks, self.T, strict=True):
-            # As T is at an optimum with these weights: H is then their Hessian, however near W is.
-            Z = blocks + sigma * penalty.aligned(blocks, T, beta)
-            slopes.append(penalty.slope(Z, sigma * beta, dtype))
-        return slopes
+        penalty, threshold = self.program.penalty, self.sigma * self.program.beta
+        return [penalty.slope(Z, threshold, dtype) for Z in self._centers]
 
     def _newton_system(self, Y: Tensor) -> NewtonSystem:
         """Return K, in float32: it only preconditions."""
@@ -226,6 +225,7 @@ class Linearization:
 
 
 def inner(a: Blocks, b: Blocks) -> float:
+    """Return the inner product."""
     return sum(float((x * y).sum()) for x, y in zip(a, b, strict=True))
 
 
