@@ -85,6 +85,7 @@ class Killed(Exception):
 @pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.Adam])
 def test_killed_training_goes_on_to_the_same_numbers(tmp_path, monkeypatch, optimizer):
     monkeypatch.setattr(checkpoints, "EVERY", 0)
+    monkeypatch.setattr(checkpoints, "SHARE", math.inf)
     path, samples = tmp_path / "state", _samples()
     settings = Settings(6, 8, seed=1, schedule="cosine", flip=True, shift=1, evaluations=6)
 
@@ -126,6 +127,7 @@ def test_killed_training_goes_on_to_the_same_numbers(tmp_path, monkeypatch, opti
 
 def test_state_of_another_training_is_not_taken(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints, "EVERY", 0)
+    monkeypatch.setattr(checkpoints, "SHARE", math.inf)
     path, samples = tmp_path / "state", _samples()
     saved = []
 
