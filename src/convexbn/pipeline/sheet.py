@@ -155,11 +155,11 @@ def of_one_seed(run: dict) -> dict:
     return _without(run, "seeds")
 
 
-def learned_tables(config: dict, name: str, kind: str) -> list[str]:
-    """Return the tables "solves" or "gains" of a run of learned filters, one per seed."""
-    path = f"<results>/learned_filters/{name}"
-    seeds = seeds_of(config, config["learned_filters"][name])
-    return [f"{path}/{seed}.{kind}.csv" for seed in seeds]
+def seed_tables(config: dict, section: str, name: str, kind: str = "") -> list[str]:
+    """Return the tables of a run that has a job for each seed; `kind` where each job has several."""
+    end = f".{kind}.csv" if kind else ".csv"
+    seeds = seeds_of(config, config[section][name])
+    return [f"<results>/{section}/{name}/{seed}{end}" for seed in seeds]
 
 
 def figures_of(dataset: str, datasets: dict, runs: dict, figures: dict) -> list[str]:

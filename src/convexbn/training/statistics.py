@@ -1,5 +1,6 @@
 """Statistics of batch normalization over a whole training set ("precise BN")."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -26,20 +27,15 @@ def precise_statistics(network: nn.Module, samples: Samples, batch_size: int = R
     ----------
     network : Module
     samples : Samples
-        The training samples. Those after the last full batch are left out, as in an epoch.
+        The training samples.
     batch_size : int
-        At most the number of samples.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer samples than a batch has.
+        Samples in a batch, at most: all batches have the same size, up to one sample.
     """
-    check_between("batch_size", batch_size, 2, len(samples))
+    check_between("batch_size", batch_size, 2, 10**9)
+    batches = samples.X.tensor_split(math.ceil(len(samples) / batch_size))
     with _by_batch(network) as sums, in_mode(network, training=False):
-        for X in samples.X.split(batch_size):
-            if len(X) == batch_size:
-                network(X)
+        for X in batches:
+            network(X)
     for module, (count, total, squares) in sums.items():
         mean = total / count
         module.running_mean.copy_(mean)
