@@ -13,7 +13,8 @@ from convexbn.training.tuning import check_tuning
 SETTINGS = ("pathvars", "seed", "device", "threads", "data_dir")
 # Folders beside those of the data sets, which no data set can be named after.
 FOLDERS = (
-    *("benchmark", "bias", "convex_layers", "learned_filters", "raw", "ridge", "studies", "theory"),
+    *("benchmark", "bias", "convex_layers", "learned_filters", "raw", "rescaling", "ridge"),
+    *("studies", "theory"),
 )
 # The key that varies in each kind of study, and its value for a data set.
 VARIED = {

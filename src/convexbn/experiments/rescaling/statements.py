@@ -41,35 +41,36 @@ def rescaling(datasets: dict[str, dict], **tables: pd.DataFrame) -> pd.DataFrame
         Entries of the data sets in the config, with n. Statements on accuracies are about CIFAR;
         what is measured on any other source is listed, and they are "not run" there.
     **tables : DataFrame
-        Some of `rescaling_identities` and `rescaling_runs`: columns
-        `convexbn.experiments.rescaling.measure.IDENTITIES`, and dataset, run and
-        `convexbn.experiments.rescaling.measure.RUNS`.
+        `rescaling_identities`, if there are any, with the columns
+        `convexbn.experiments.rescaling.measure.IDENTITIES`; all others are of runs: dataset, run
+        and `convexbn.experiments.rescaling.measure.RUNS`.
 
     Returns
     -------
     DataFrame
         Columns `convexbn.reporting.claims.COLUMNS`.
     """
-    found = []
-    if "rescaling_identities" in tables:
-        parts = dict(list(tables["rescaling_identities"].groupby("dataset")))
-        found.append(
-            judged(_IDENTITIES, lambda s: {name: s.judge(part) for name, part in parts.items()})
-        )
-    if "rescaling_runs" in tables:
-        for (dataset, run), rows in tables["rescaling_runs"].groupby(["dataset", "run"]):
-            found.append(_of_run(dataset, run, finished(rows), datasets[dataset]))
-    return stacked(found)
+    return stacked(
+        _of_identities(table) if name == "rescaling_identities" else _of_run(table, datasets)
+        for name, table in tables.items()
+    )
 
 
-def _of_run(dataset: str, run: str, ends: pd.DataFrame, entry: dict) -> pd.DataFrame:
+def _of_identities(table: pd.DataFrame) -> pd.DataFrame:
+    (dataset,) = table["dataset"].unique()
+    return judged(_IDENTITIES, lambda statement: {dataset: statement.judge(table)})
+
+
+def _of_run(table: pd.DataFrame, datasets: dict[str, dict]) -> pd.DataFrame:
+    dataset, run = table[["dataset", "run"]].iloc[0]
+    ends = finished(table)
     has_part = ends["spanned_accuracy"].notna().any()
     statements = [*_ACCURACIES, *(_PART if has_part else ())]
 
     def findings_of(statement: Statement) -> dict[str, Finding]:
         finding = statement.judge(ends)
         words = f"{run}: {finding.measured}"
-        if other := unless_cifar([entry]):
+        if other := unless_cifar([datasets[dataset]]):
             return {dataset: other._replace(measured=f"{other.measured}; here: {words}")}
         return {dataset: finding._replace(measured=words)}
 
@@ -195,7 +196,7 @@ def _ends(found: Interval, factor: float = 100) -> str:
 _IDENTITIES = (
     Statement(
         "W1a",
-        "Without weight decay and momentum, each step of SGD adds eta^2 ||g||^2 to the squared norm "
+        "Without weight decay and momentum, a step of SGD adds eta^2 ||g||^2 to the squared norm "
         "of a filter that BN follows: it never becomes shorter",
         f"relative error of every step's growth, summed over a layer, <= {EXACT:g}; no fall",
         _growth,
@@ -210,8 +211,8 @@ _IDENTITIES = (
     ),
     Statement(
         "W2",
-        "SGD leaves the part of the first layer that is orthogonal to the training inputs as it was "
-        "drawn, and weight decay lambda multiplies it by 1 - eta lambda in each step",
+        "SGD leaves the part of the first layer that is orthogonal to the training inputs as it "
+        "was drawn, and weight decay lambda multiplies it by 1 - eta lambda in each step",
         f"relative error at every step <= {EXACT:g}, without weight decay and with it",
         _beside,
     ),
