@@ -27,8 +27,8 @@ def chosen(ends: pd.DataFrame, method: str) -> pd.DataFrame:
     whole = rows.groupby(SETTING).filter(lambda some: not some["diverged"].astype(bool).any())
     if not len(whole):
         return whole
-    best = whole.groupby(SETTING)["validation_accuracy"].mean().idxmax()
-    kept = (whole[SETTING] == best).all(axis=1)
+    rate, decay = whole.groupby(SETTING)["validation_accuracy"].mean().idxmax()
+    kept = (whole["learning_rate"] == rate) & (whole["weight_decay"] == decay)
     return whole[kept].sort_values("seed")
 
 

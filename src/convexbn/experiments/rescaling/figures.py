@@ -92,9 +92,9 @@ def _draw_growth(axes: Axes, table: pd.DataFrame, colors: dict) -> None:
         kind: dict[str, Any] = {"marker": LAYERS[(int(layer) - 1) % len(LAYERS)], "markersize": 3}
         plotting.band(axes, found.index, found["mean"], found["std"], "#222222", **kind)
         axes.plot(found.index, found["mean"].iloc[0] * found.index / found.index[0], **GUIDE)
-        place: dict[str, Any] = {"textcoords": "offset points", "ha": "right", "va": "bottom"}
-        end = (found.index[-1], found["mean"].iloc[-1])
-        axes.annotate(f"layer {layer}", end, (-6, 0), fontsize=7, **place)
+        place: dict[str, Any] = {"textcoords": "offset points", "va": "bottom"}
+        start = (found.index[0], found["mean"].iloc[0])
+        axes.annotate(f"layer {layer}", start, (-3, 5), fontsize=7, **place)
     axes.set(xlabel="learning rate $\\eta$", ylabel="growth by the same time")
     plotting.log_x(axes)
     plotting.log_y(axes)
@@ -138,7 +138,7 @@ def run(table: pd.DataFrame, title: str) -> Figure:
     _by_rate(bottom[1], ends, _test_accuracy, "test accuracy (%)")
     if has_part:
         shares = shown.assign(beside=PERCENT * shown["beside"])
-        _by_epoch(top[2], shares, "beside", "orthogonal part (% of the norm)")
+        _by_epoch(top[2], shares, "beside", "orthogonal part of $W_1$ (%)")
         _by_rate(bottom[2], ends, _change, "change without it (points)")
         bottom[2].axhline(0, **GUIDE)
     decay = kept[methods.index(DECAY)]["weight_decay"].iloc[0] if DECAY in methods else 0

@@ -12,7 +12,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from convexbn.experiments.rescaling.choice import at_all_rates, chosen, finished
+from convexbn.experiments.rescaling.choice import SETTING, at_all_rates, chosen, finished
 from convexbn.experiments.rescaling.settings import DECAY, METHODS, RESCALING
 from convexbn.reporting import significance
 from convexbn.reporting.claims import (
@@ -124,15 +124,22 @@ def _accuracy(ends: pd.DataFrame) -> Finding:
     difference = interval(significance.differences(best[RESCALING], best[DECAY]))
     words = (
         f"{_ends(difference)} points, {difference.pairs} paired seed(s): "
-        f"{_setting(best[RESCALING])} against {_setting(best[DECAY])}"
+        f"{_setting(best[RESCALING], ends)} against {_setting(best[DECAY], ends)}"
     )
     return Finding(words, _inside(difference, -BELOW, math.inf))
 
 
-def _setting(rows: pd.DataFrame) -> str:
-    rate, decay = rows[["learning_rate", "weight_decay"]].iloc[0]
-    setting = f"learning rate {rate:g}" + (f", decay {decay:g}" if decay else "")
-    return f"{100 * rows['test_accuracy'].mean():.1f} % ({setting})"
+def _setting(rows: pd.DataFrame, ends: pd.DataFrame) -> str:
+    """Return the mean accuracy of a chosen setting, and what was chosen, in words."""
+    tried = ends[ends["method"] == rows["method"].iloc[0]]
+    words = []
+    for key in SETTING:
+        value, values = rows[key].iloc[0], tried[key]
+        if value or values.nunique() > 1:
+            is_end = values.nunique() > 1 and value in (values.min(), values.max())
+            end = ", the " + ("largest" if value == values.max() else "smallest") + " tried"
+            words.append(f"{key.replace('_', ' ')} {value:g}{end if is_end else ''}")
+    return f"{100 * rows['test_accuracy'].mean():.1f} % ({'; '.join(words)})"
 
 
 def _spread(ends: pd.DataFrame) -> Finding:
