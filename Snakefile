@@ -32,6 +32,7 @@ include: "workflow/rules/rescaling.smk"
 include: "workflow/rules/headline.smk"
 include: "workflow/rules/studies.smk"
 include: "workflow/rules/learned_filters.smk"
+include: "workflow/rules/knobs.smk"
 include: "workflow/rules/benchmark.smk"
 include: "workflow/rules/registered.smk"  # claims and figures of all
 
