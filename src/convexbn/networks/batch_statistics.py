@@ -73,9 +73,13 @@ def pool(current: Statistics, past: Statistics) -> Statistics:
     current : Statistics, shape (C,)
     past : Statistics, shape (m, C)
     """
-    means = torch.cat([current.mean[None], past.mean])  # (m + 1, C)
-    variances = torch.cat([current.variance[None], past.variance])
-    return Statistics(means.mean(0), variances.mean(0) + means.var(0, correction=0))
+    k = len(past.mean) + 1
+    spread, centre = torch.var_mean(past.mean, 0, correction=0)
+    rest = past.variance.mean(0) + spread
+    change = current.mean - centre
+    # The spread of all k means is that of the past ones and the distance between both parts.
+    variance = (current.variance + (k - 1) * rest) / k + (k - 1) / k**2 * change.square()
+    return Statistics(centre + change / k, variance)
 
 
 @torch.no_grad()

@@ -22,7 +22,7 @@ but a large mean costs no digits.
 """
 
 from collections.abc import Callable
-from math import inf
+from math import inf, isfinite
 from typing import Any
 
 import torch
@@ -77,7 +77,7 @@ class CrossIteration(_BatchNorm):
     weight, bias, running_mean, running_var, num_batches_tracked
         As in torch's BN.
     iterations : Tensor, shape ()
-        Buffer: the number of iterations so far.
+        Buffer: the number of iterations that were remembered so far.
     past_iteration : Tensor, shape (k - 1,)
         Buffer: which iteration each row of the following holds, counted from 0; -1 for none.
     past_mean, past_variance : Tensor, shape (k - 1, C)
@@ -96,8 +96,7 @@ class CrossIteration(_BatchNorm):
 
     Notes
     -----
-    A batch that is not finite gives outputs that are not, as with torch's BN, and is not
-    remembered: it would spoil the next k - 1 iterations.
+    A batch that is not finite gives outputs that are not, as with torch, and is not remembered.
     """
 
     layer: nn.Module
@@ -150,14 +149,14 @@ class CrossIteration(_BatchNorm):
         current = batch_statistics(input, self.num_features)  # with its checks
         if self.window == 1:
             return super().forward(input)
-        past = self.past() if self.iterations >= self.burn_in else None
-        if past is None or not len(past.mean):
+        made = int(self.iterations)
+        if made < max(self.burn_in, 1):
             outputs = super().forward(input)
         else:
-            pooled, n = pool(current, past), input.numel() // self.num_features
-            track(self, pooled, n * (1 + len(past.mean)))
+            pooled, n = pool(current, self.past()), input.numel() // self.num_features
+            track(self, pooled, n * (1 + min(made, self.window - 1)))
             outputs = apply(pooled, input, self.weight, self.bias, self.eps)
-        self._remember(input, current)
+        self._remember(input, current, made)
         return outputs
 
     def _keep(self, layer: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
@@ -175,8 +174,7 @@ class CrossIteration(_BatchNorm):
             mean, variance, shape (m, C), in no order; m is k - 1 once so many iterations were made.
             The variance is `max(nu', mu'^2) - mu'^2`.
         """
-        m = int((self.past_iteration >= 0).sum())  # rows are filled from the first
-        return self._at_present(slice(m), self.compensated)
+        return self._at_present(slice(int(self.iterations)), self.compensated)
 
     @torch.no_grad()
     def past_statistics(self, tau: int, compensated: bool = True) -> Statistics:
@@ -200,8 +198,8 @@ class CrossIteration(_BatchNorm):
             If that iteration was not made, or is no longer or not so remembered.
         """
         check_between("tau", tau, 1, max(1, self.window - 1))
-        made = int((self.past_iteration >= 0).sum())
-        if tau > made:
+        if tau > self.iterations:
+            made = int(self.iterations)
             words = f"tau must be at most the {made} iteration(s) remembered so far, got {tau}"
             raise ValueError(f"{words}; train for more steps first")
         if compensated and not self.compensated:
@@ -214,8 +212,9 @@ class CrossIteration(_BatchNorm):
         return Statistics(found.mean[0], found.variance[0])
 
     def _at_present(self, rows: slice, compensated: bool) -> Statistics:
-        mean = self.past_mean[rows] + bias_of(self.layer)
-        variance = self.past_variance[rows]
+        mean, variance = self.past_mean[rows], self.past_variance[rows]
+        if (bias := bias_of(self.layer)) is not None:
+            mean = mean + bias
         if not compensated:
             return Statistics(mean, variance)
         change = own_weights(self.layer) - self.past_weight[rows]  # (m, C, p)
@@ -225,20 +224,21 @@ class CrossIteration(_BatchNorm):
         return Statistics(mean + drift, (variance + growth - drift.square()).clamp(min=0))
 
     @torch.no_grad()
-    def _remember(self, input: torch.Tensor, current: Statistics) -> None:
+    def _remember(self, input: torch.Tensor, current: Statistics, made: int) -> None:
         """Write the current iteration over the oldest one."""
         mean, variance = current
-        if not variance.isfinite().all():
+        if not isfinite(variance.sum()):
             return
-        row = int(self.iterations) % (self.window - 1)
+        row = made % (self.window - 1)
         if self.compensated:
             centred = input - by_channel(mean, input)
             gradients = statistics_gradients(self.layer, self._taken(), centred)
             self.past_mean_gradient[row], self.past_variance_gradient[row] = gradients
             self.past_weight[row] = own_weights(self.layer)
-        self.past_mean[row] = mean - bias_of(self.layer)
+        bias = bias_of(self.layer)
+        self.past_mean[row] = mean if bias is None else mean - bias
         self.past_variance[row] = variance
-        self.past_iteration[row] = self.iterations
+        self.past_iteration[row] = made
         self.iterations += 1
 
     def _taken(self) -> torch.Tensor:

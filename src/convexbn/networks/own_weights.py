@@ -38,10 +38,10 @@ def own_weights(layer: nn.Module) -> torch.Tensor:
     return module.weight.flatten(1)
 
 
-def bias_of(layer: nn.Module) -> torch.Tensor | float:
-    """Return the bias of a layer, shape (C,), 0 where it has none."""
+def bias_of(layer: nn.Module) -> torch.Tensor | None:
+    """Return the bias of a layer, shape (C,), if it has one."""
     module: Any = layer
-    return 0.0 if module.bias is None else module.bias
+    return module.bias
 
 
 def groups_of(layer: nn.Module) -> int:
