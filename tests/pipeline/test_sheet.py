@@ -191,4 +191,4 @@ def test_a_study_of_something_else_is_refused(names, words):
 def test_learned_filters_have_a_table_of_each_seed():
     config = {"seed": 3, "learned_filters": {"a": {"seeds": 2}}}
     paths = [f"<results>/learned_filters/a/{seed}.gains.csv" for seed in (3, 4)]
-    assert sheet.learned_tables(config, "a", "gains") == paths
+    assert sheet.seed_tables(config, "learned_filters", "a", "gains") == paths

@@ -16,7 +16,7 @@ if LEARNED:
             "learned": [
                 path
                 for name in LEARNED
-                for path in sheet.learned_tables(config, name, "solves")
+                for path in sheet.seed_tables(config, "learned_filters", name, "solves")
             ]
         },
         "settings": {"datasets": sheet.sized(DATASETS)},
@@ -59,8 +59,12 @@ rule learn_filters:
 
 use rule plot as plot_learned_filters with:
     input:
-        solves=lambda wc: sheet.learned_tables(config, wc.learned, "solves"),
-        gains=lambda wc: sheet.learned_tables(config, wc.learned, "gains"),
+        solves=lambda wc: sheet.seed_tables(
+            config, "learned_filters", wc.learned, "solves"
+        ),
+        gains=lambda wc: sheet.seed_tables(
+            config, "learned_filters", wc.learned, "gains"
+        ),
     output:
         **drawn(
             "learned_filters/{learned}",

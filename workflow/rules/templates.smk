@@ -18,6 +18,26 @@ rule measure:
         "../scripts/measure.py"
 
 
+# A function of features, settings, seed, device and a file for what is finished: one table, with
+# labels in front. A killed job goes on from there.
+rule train_networks:
+    log:
+        "<logs>/train_networks.log",
+    priority: LONG
+    conda:
+        "../../environment.yml"
+    threads: config["threads"]
+    resources:
+        mem_mb=2000,
+        gpu=GPU,
+        runtime=720,
+    params:
+        labels={},
+        device=config["device"],
+    script:
+        "../scripts/train_networks.py"
+
+
 # A figure from tables.
 rule plot:
     log:

@@ -21,6 +21,7 @@ REALS = frozenset(
         *("accuracies", "accuracy", "adam", "beta", "betas", "energy", "gd", "label_noise"),
         *("learning_rate", "learning_rates", "momentum", "noise", "radius", "ridge"),
         *("resolved", "seconds", "step", "steps", "tolerance", "tolerances", "value"),
+        *("classifier_decay", "time", "weight_decay", "weight_decays"),
     ]
 )
 # Defaults that the schema cannot fill in, as the keys are not allowed everywhere.

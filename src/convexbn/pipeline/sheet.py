@@ -13,7 +13,8 @@ from convexbn.training.tuning import check_tuning
 SETTINGS = ("pathvars", "seed", "device", "threads", "data_dir")
 # Folders beside those of the data sets, which no data set can be named after.
 FOLDERS = (
-    *("benchmark", "bias", "convex_layers", "learned_filters", "raw", "ridge", "studies", "theory"),
+    *("benchmark", "bias", "convex_layers", "cross_iteration", "knobs", "learned_filters"),
+    *("learning_rates", "raw", "rescaling", "ridge", "studies", "theory"),
 )
 # The key that varies in each kind of study, and its value for a data set.
 VARIED = {
@@ -155,11 +156,11 @@ def of_one_seed(run: dict) -> dict:
     return _without(run, "seeds")
 
 
-def learned_tables(config: dict, name: str, kind: str) -> list[str]:
-    """Return the tables "solves" or "gains" of a run of learned filters, one per seed."""
-    path = f"<results>/learned_filters/{name}"
-    seeds = seeds_of(config, config["learned_filters"][name])
-    return [f"{path}/{seed}.{kind}.csv" for seed in seeds]
+def seed_tables(config: dict, section: str, name: str, kind: str = "") -> list[str]:
+    """Return the tables of a run with a job for each seed; `kind` where a job has several."""
+    end = f".{kind}.csv" if kind else ".csv"
+    seeds = seeds_of(config, config[section][name])
+    return [f"<results>/{section}/{name}/{seed}{end}" for seed in seeds]
 
 
 def figures_of(dataset: str, datasets: dict, runs: dict, figures: dict) -> list[str]:

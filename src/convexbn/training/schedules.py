@@ -9,6 +9,8 @@ import numpy as np
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "constant": lambda done: 1.0,
     "cosine": lambda done: 0.5 * (1 + math.cos(math.pi * done)),
+    # A tenth after half of the training, and again after three quarters (He et al. 2016).
+    "steps": lambda done: 0.1 ** ((done >= 0.5) + (done >= 0.75)),
 }
 
 

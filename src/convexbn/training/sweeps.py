@@ -45,7 +45,8 @@ class Sweep:
     momentum : float
         In [0, 1); for "adam" the decay of the first moment (the second has the decay 0.999).
     schedule : str
-        "constant", or "cosine": down to zero at the end of training.
+        "constant"; "cosine", down to zero at the end of training; or "steps", a tenth after half of
+        it and a hundredth after three quarters.
     evaluations : int
         Approximate number of epochs that are evaluated, log-spaced; the start and the end always
         are.

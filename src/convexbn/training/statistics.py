@@ -1,0 +1,69 @@
+"""Statistics of batch normalization over a whole training set ("precise BN")."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.functional import batch_norm
+
+from convexbn.inputs import check_between
+from convexbn.networks.normalization import in_mode
+from convexbn.training.samples import ROWS, Samples
+
+
+@torch.no_grad()
+def precise_statistics(network: nn.Module, samples: Samples, batch_size: int = ROWS) -> None:
+    """Set the running statistics of all normalizations to those of the samples ("precise BN").
+
+    Running averages are noise where batches are small. Here every normalization that has a
+    `running_mean` and a `running_var` normalizes large batches by their own statistics, whatever it
+    does in training, and its mean and biased variance over all of them together are set, added up
+    in float64.
+
+    Parameters
+    ----------
+    network : Module
+    samples : Samples
+        The training samples.
+    batch_size : int
+        Samples in a batch, at most: all batches have the same size, up to one sample.
+    """
+    check_between("batch_size", batch_size, 2, 10**9)
+    batches = samples.X.tensor_split(math.ceil(len(samples) / batch_size))
+    with _by_batch(network) as sums, in_mode(network, training=False):
+        for X in batches:
+            network(X)
+    for module, (count, total, squares) in sums.items():
+        mean = total / count
+        module.running_mean.copy_(mean)
+        module.running_var.copy_((squares / count - mean.square()).clamp(min=0))
+
+
+@contextmanager
+def _by_batch(network: nn.Module) -> Iterator[dict[Any, list]]:
+    """Let normalizations use each batch's own statistics; give count, sum and squares of each."""
+    sums: dict[Any, list] = {}
+
+    def hook(module: Any, inputs: tuple, output: torch.Tensor) -> torch.Tensor:
+        X = inputs[0].double().movedim(1, -1).flatten(0, -2)  # (rows, channels)
+        found = [len(X), X.sum(0), X.square().sum(0)]
+        sums[module] = [a + b for a, b in zip(sums.get(module, [0, 0, 0]), found, strict=True)]
+        return batch_norm(
+            inputs[0], None, None, module.weight, module.bias, training=True, eps=module.eps
+        )
+
+    modules = [module for module in network.modules() if _has_statistics(module)]
+    handles = [module.register_forward_hook(hook) for module in modules]
+    try:
+        yield sums
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _has_statistics(module: nn.Module) -> bool:
+    names = "running_mean", "running_var"
+    return all(torch.is_tensor(getattr(module, name, None)) for name in names)
