@@ -13,14 +13,13 @@ from convexbn.experiments.cross_iteration.networks import (
     normalization_of,
     optimizer_of,
 )
-from convexbn.experiments.cross_iteration.settings import METHODS, Settings
+from convexbn.experiments.cross_iteration.settings import AGE, METHODS, WINDOW, Settings
 from convexbn.training import minibatches
 from convexbn.training.checkpoints import fingerprint
 from convexbn.training.samples import Samples, accuracy_of
 from convexbn.training.series import run_each
 from convexbn.training.statistics import precise_statistics
 
-AGE, WINDOW = "age", "window"  # what the errors of statistics are measured against
 STATISTICS = ["against", "x", "seed", "step", "layer", "statistic", "method", "error"]
 ACCURACIES = [
     *("method", "batch_size", "learning_rate", "seed", "train_loss", "diverged"),

@@ -7,6 +7,9 @@ from typing import Any
 BN, CBN, NAIVE = "BN", "cross-iteration BN", "naive window"
 GROUPS, RENORMALIZATION = "group normalization", "batch renormalization"
 METHODS = (BN, CBN, NAIVE, GROUPS, RENORMALIZATION)
+MEAN, SQUARE, DEVIATION = "mean", "mean of squares", "standard deviation"
+KINDS = {True: "compensated", False: "as they were"}  # of old statistics
+AGE, WINDOW = "age", "window"  # what the errors of statistics are measured against
 
 REFERENCE = 32  # batch size for which the learning rate is given
 MOMENTUM, WEIGHT_DECAY = 0.9, 5e-4  # of SGD

@@ -20,14 +20,17 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from convexbn.experiments.cross_iteration.networks import network_of, optimizer_of
-from convexbn.experiments.cross_iteration.settings import Settings
+from convexbn.experiments.cross_iteration.settings import (
+    DEVIATION,
+    KINDS,
+    MEAN,
+    SQUARE,
+    Settings,
+)
 from convexbn.networks.batch_statistics import Statistics, batch_statistics, pool
 from convexbn.networks.cross_iteration import CrossIteration, cross_iteration
 from convexbn.networks.normalization import in_mode
 from convexbn.training.samples import Samples
-
-MEAN, SQUARE, DEVIATION = "mean", "mean of squares", "standard deviation"
-KINDS = {True: "compensated", False: "as they were"}
 
 
 def old_statistics(samples: Samples, settings: Settings, seed: int) -> Iterator[dict]:
