@@ -18,7 +18,12 @@ Here a past iteration is kept as `mu`, `var = nu - mu^2` and their gradients, wh
     nu' - mu'^2 = var + <d var/d theta, change> - <d mu/d theta, change>^2,
     var_bar = mean max(nu' - mu'^2, 0) + mean (mu' - mu_bar)^2,
 
-but a large mean costs no digits.
+but a large mean costs no digits. Outputs are linear in theta: at the time of the iteration <d mu/d
+theta, theta> was the mean (without a bias), and <d var/d theta, theta> twice the variance. So
+
+    mu' = <d mu/d theta, theta>,   var + <d var/d theta, change> = <d var/d theta, theta> - var,
+
+and the weights of that time need not be kept.
 """
 
 from collections.abc import Callable
@@ -46,7 +51,7 @@ from convexbn.networks.own_weights import (
     statistics_gradients,
 )
 
-PAST = ("iteration", "mean", "variance", "mean_gradient", "variance_gradient", "weight")
+PAST = ("iteration", "mean", "variance", "mean_gradient", "variance_gradient")
 
 
 class CrossIteration(_BatchNorm):
@@ -83,10 +88,9 @@ class CrossIteration(_BatchNorm):
     past_mean, past_variance : Tensor, shape (k - 1, C)
         Buffers: statistics of the batch, the mean without the layer's bias, the variance biased.
     past_mean_gradient : Tensor, shape (k - 1, groups, p)
-        Buffer: the gradient of the means in the layer's weights, which channels of a group share.
-    past_variance_gradient, past_weight : Tensor, shape (k - 1, C, p)
-        Buffers: the gradient of the variances, and the layer's weights at that time. Without
-        compensation p is 0 in these three.
+        Buffer: the gradient of the means, the mean patch of the inputs, which a group shares.
+    past_variance_gradient : Tensor, shape (k - 1, C, p)
+        Buffer: the gradient of the variances. Without compensation p is 0 in both gradients.
 
     Raises
     ------
@@ -106,7 +110,6 @@ class CrossIteration(_BatchNorm):
     past_variance: torch.Tensor
     past_mean_gradient: torch.Tensor
     past_variance_gradient: torch.Tensor
-    past_weight: torch.Tensor
 
     def __init__(
         self,
@@ -132,7 +135,7 @@ class CrossIteration(_BatchNorm):
         shared = theta[:, : groups_of(layer)]
         none = torch.full((window - 1,), -1, device=weights.device)
         self.register_buffer("iterations", torch.zeros((), dtype=torch.long, device=none.device))
-        values = (none, rows, rows, shared, theta, theta)
+        values = (none, rows, rows, shared, theta)
         for name, value in zip(PAST, values, strict=True):
             self.register_buffer(f"past_{name}", value.clone())
 
@@ -153,7 +156,10 @@ class CrossIteration(_BatchNorm):
         if made < max(self.burn_in, 1):
             outputs = super().forward(input)
         else:
-            pooled, n = pool(current, self.past()), input.numel() // self.num_features
+            pooled, n = (
+                pool(current, self.past()),
+                input.numel() // self.num_features,
+            )
             track(self, pooled, n * (1 + min(made, self.window - 1)))
             outputs = apply(pooled, input, self.weight, self.bias, self.eps)
         self._remember(input, current, made)
@@ -161,24 +167,17 @@ class CrossIteration(_BatchNorm):
 
     def _keep(self, layer: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
         """Keep the layer's inputs until its outputs come."""
-        is_needed = self.training and torch.is_grad_enabled() and self.past_weight.numel() > 0
+        is_needed = (
+            self.training and torch.is_grad_enabled() and self.past_mean_gradient.numel() > 0
+        )
         self._inputs = inputs[0].detach() if is_needed else None
 
-    @torch.no_grad()
     def past(self) -> Statistics:
-        """Return the statistics remembered, at the layer's present weights.
-
-        Returns
-        -------
-        Statistics
-            mean, variance, shape (m, C), in no order; m is k - 1 once so many iterations were made.
-            The variance is `max(nu', mu'^2) - mu'^2`.
-        """
+        """Return the statistics remembered, (m, C), at the layer's weights of now, in no order."""
         return self._at_present(slice(int(self.iterations)), self.compensated)
 
-    @torch.no_grad()
     def past_statistics(self, tau: int, compensated: bool = True) -> Statistics:
-        """Return what the next iteration will take for the statistics of tau iterations before it.
+        """Return what the next iteration takes for the statistics, (C,), of tau iterations before.
 
         Parameters
         ----------
@@ -186,11 +185,6 @@ class CrossIteration(_BatchNorm):
             From 1, for the last iteration, to k - 1.
         compensated : bool
             Whether they are compensated, or as they were then.
-
-        Returns
-        -------
-        Statistics
-            mean, variance, shape (C,).
 
         Raises
         ------
@@ -211,17 +205,23 @@ class CrossIteration(_BatchNorm):
         found = self._at_present(slice(row, row + 1), compensated)
         return Statistics(found.mean[0], found.variance[0])
 
+    @torch.no_grad()
     def _at_present(self, rows: slice, compensated: bool) -> Statistics:
         mean, variance = self.past_mean[rows], self.past_variance[rows]
-        if (bias := bias_of(self.layer)) is not None:
-            mean = mean + bias
-        if not compensated:
-            return Statistics(mean, variance)
-        change = own_weights(self.layer) - self.past_weight[rows]  # (m, C, p)
-        grouped = change.unflatten(1, (groups_of(self.layer), -1))  # (m, G, C / G, p)
-        drift = (grouped @ self.past_mean_gradient[rows].unsqueeze(-1)).flatten(1)  # (m, C)
-        growth = torch.linalg.vecdot(self.past_variance_gradient[rows], change)
-        return Statistics(mean + drift, (variance + growth - drift.square()).clamp(min=0))
+        if compensated:
+            mean, variance = self._compensated(rows)
+        bias = bias_of(self.layer)
+        return Statistics(mean if bias is None else mean + bias, variance)
+
+    def _compensated(self, rows: slice) -> Statistics:
+        """Return past statistics at the layer's present weights, the mean without its bias."""
+        theta, old = own_weights(self.layer), self.past_mean[rows]  # (C, p), (m, C)
+        grouped = theta.unflatten(0, (groups_of(self.layer), -1))  # (G, C / G, p)
+        patches = self.past_mean_gradient[rows].movedim(0, -1)  # (G, p, m)
+        mean = (grouped @ patches).flatten(0, 1).T  # (m, C)
+        moved = torch.linalg.vecdot(self.past_variance_gradient[rows], theta)
+        variance = moved - self.past_variance[rows] - (mean - old).square()
+        return Statistics(mean, variance.clamp(min=0))
 
     @torch.no_grad()
     def _remember(self, input: torch.Tensor, current: Statistics, made: int) -> None:
@@ -234,7 +234,6 @@ class CrossIteration(_BatchNorm):
             centred = input - by_channel(mean, input)
             gradients = statistics_gradients(self.layer, self._taken(), centred)
             self.past_mean_gradient[row], self.past_variance_gradient[row] = gradients
-            self.past_weight[row] = own_weights(self.layer)
         bias = bias_of(self.layer)
         self.past_mean[row] = mean if bias is None else mean - bias
         self.past_variance[row] = variance
@@ -261,11 +260,12 @@ class CrossIteration(_BatchNorm):
                 f"{self.window}, got {len(rows)}, of a checkpoint with window {len(rows) + 1}; "
                 "build the network with that window"
             )
-        theta = past["weight"]
+        theta = past["mean_gradient"]
         if theta is not None and self.window > 1 and (theta.numel() > 0) != self.compensated:
             raise ValueError(
-                f"'{prefix}past_weight' is of a checkpoint with compensated={not self.compensated}"
-                f", and this module has compensated={self.compensated}; build it as that one was"
+                f"'{prefix}past_mean_gradient' is of a checkpoint with compensated="
+                f"{not self.compensated}, and this module has compensated={self.compensated}; "
+                "build it as that one was"
             )
         for name, values in past.items():
             if values is not None:
