@@ -35,7 +35,7 @@ class Statistics:
 
     Attributes
     ----------
-    batch_size, steps : int
+    batch_size, iterations : int
     points : int
         Steps at which statistics are measured, evenly spaced.
     ages : sequence of int
@@ -46,7 +46,7 @@ class Statistics:
     """
 
     batch_size: int
-    steps: int
+    iterations: int
     points: int
     ages: Sequence[int]
     windows: Sequence[int]

@@ -52,10 +52,10 @@ def old_statistics(samples: Samples, settings: Settings, seed: int) -> Iterator[
     s = settings.statistics
     assert s is not None
     # The burn-in is the whole training: BN, whose statistics are remembered.
-    factory = cross_iteration(max(s.ages) + 2, burn_in=s.steps)
+    factory = cross_iteration(max(s.ages) + 2, burn_in=s.iterations)
     network = network_of(factory, samples, settings, seed)
     layers, recent = _layers(network), deque[torch.Tensor](maxlen=max(s.ages) + 1)
-    points = _points(s.steps, s.points, max(s.ages) + 1)
+    points = _points(s.iterations, s.points, max(s.ages) + 1)
     for step, X in _train(network, samples, settings, seed):
         recent.append(X)
         if step not in points:
@@ -76,11 +76,11 @@ def windows(samples: Samples, settings: Settings, seed: int) -> Iterator[dict]:
     """
     s = settings.statistics
     assert s is not None
-    burn_in = round(settings.burn_in * s.steps)
+    burn_in = round(settings.burn_in * s.iterations)
     factory = cross_iteration(max(s.windows) + 1, burn_in)
     network = network_of(factory, samples, settings, seed)
     layers, large = _layers(network), samples.X[: s.images]
-    points = _points(s.steps, s.points, burn_in + max(s.windows))
+    points = _points(s.iterations, s.points, burn_in + max(s.windows))
     for step, _ in _train(network, samples, settings, seed):
         if step not in points:
             continue
@@ -127,7 +127,7 @@ def _train(
     assert s is not None
     optimizer = optimizer_of(network.train(), settings, s.batch_size)
     generator = torch.Generator("cpu").manual_seed(seed)
-    for step in range(1, s.steps + 1):
+    for step in range(1, s.iterations + 1):
         index = torch.randperm(len(samples), generator=generator)[: s.batch_size].to(
             samples.X.device
         )
@@ -143,7 +143,7 @@ def _layers(network: nn.Module) -> list[CrossIteration]:
     return [module for module in network.modules() if isinstance(module, CrossIteration)]
 
 
-def _points(steps: int, count: int, first: int) -> set[int]:
+def _points(iterations: int, count: int, first: int) -> set[int]:
     """Return the steps at which statistics are measured.
 
     Raises
@@ -151,12 +151,12 @@ def _points(steps: int, count: int, first: int) -> set[int]:
     ValueError
         If the first one at which there are enough iterations comes after the last step.
     """
-    if first > steps:
+    if first > iterations:
         raise ValueError(
             f"statistics can be measured from step {first} on, when the burn-in is over and enough "
-            f"iterations are remembered, got {steps} steps; train for more, or ask for less"
+            f"iterations are remembered, got {iterations} steps; train for more, or ask for less"
         )
-    return set(np.linspace(first, steps, count).round().astype(int).tolist())
+    return set(np.linspace(first, iterations, count).round().astype(int).tolist())
 
 
 def _over(module: CrossIteration, window: int, compensated: bool) -> Statistics:
