@@ -29,9 +29,12 @@ include: "workflow/rules/bias.smk"
 include: "workflow/rules/convex_layers.smk"
 include: "workflow/rules/ridge.smk"
 include: "workflow/rules/learning_rates.smk"
+include: "workflow/rules/cross_iteration.smk"
+include: "workflow/rules/rescaling.smk"
 include: "workflow/rules/headline.smk"
 include: "workflow/rules/studies.smk"
 include: "workflow/rules/learned_filters.smk"
+include: "workflow/rules/knobs.smk"
 include: "workflow/rules/benchmark.smk"
 include: "workflow/rules/registered.smk"  # claims and figures of all
 

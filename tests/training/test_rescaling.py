@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from convexbn.networks.residual import ResidualNetwork
 from convexbn.training.rescaling import STEPS, WeightRescaling, normalized_layers
 
 NO_EPS = 1e-100  # PyTorch refuses 0; a variance does not change when this is added
@@ -47,22 +48,6 @@ def sgd(network, **options):
 
 def norms(layer) -> torch.Tensor:
     return layer.weight.detach().flatten(1).norm(dim=1)
-
-
-class Residual(nn.Module):
-    """A block of option A: zeros are padded to the channels of a subsampled shortcut."""
-
-    def __init__(self):
-        super().__init__()
-        self.first, self.bn1 = nn.Conv2d(2, 4, 3, padding=1, stride=2), nn.BatchNorm2d(4)
-        self.second, self.bn2 = nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4)
-        self.head = nn.Linear(4, 3)
-
-    def forward(self, x):
-        shortcut = F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 1, 1))
-        h = F.relu(self.bn1(self.first(x)))
-        h = F.relu(self.bn2(self.second(h)) + shortcut)
-        return self.head(h.mean(dim=(2, 3)))
 
 
 @pytest.mark.parametrize("kind", ["training", "evaluation"])
@@ -201,7 +186,14 @@ def test_filters_are_found_in_networks_of_torchvision():
 
 
 def test_filters_are_found_in_a_residual_network():
-    assert normalized_layers(Residual()) == {"first": "bn1", "second": "bn2"}
+    network = ResidualNetwork(8, 10, width=4, generator=torch.Generator().manual_seed(0))
+    convolutions = [name for name, m in network.named_modules() if isinstance(m, nn.Conv2d)]
+    found = normalized_layers(network)
+    assert sorted(found) == sorted(convolutions)
+    assert found["stem"] == "stem_normalization"
+    bare = ResidualNetwork(8, 10, None, width=4, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(ValueError, match="no BN to rescale"):
+        normalized_layers(bare)
 
 
 def test_a_linear_layer_counts_where_bn_follows():

@@ -30,6 +30,10 @@ def test_every_shipped_config_makes_a_dag(config, tmp_path):
     parts = runs.get("ridge", {})
     assert {name for name in listed if name.startswith("ridge_")} == {f"ridge_{p}" for p in parts}
     assert listed.get("ridge_images", 0) == len(parts.get("images", {}))
+    rescaled = runs.get("rescaling", {})
+    seeds = sum(entry["seeds"] for name, entry in rescaled.items() if name != "identities")
+    assert listed.get("rescaling_runs", 0) == seeds
+    assert listed.get("rescaling_identities", 0) == ("identities" in rescaled)
     assert {name for name in listed if name.startswith("plot_benchmark_")} == (
         {f"plot_benchmark_{name}" for name in benchmark_figures(runs)}
     )
@@ -75,6 +79,10 @@ def theorem(config) -> dict:
         (lambda c: c["sgd"]["program"].pop("gates"), "'gates' is a required property"),
         (lambda c: c["datasets"]["digits"].update(source="mnist"), "'mnist' is not one of"),
         (lambda c: c["theory"].update(widths=[1]), "'widths' was unexpected"),
+        (lambda c: c["rescaling"]["dense"].update(plan=[8]), "is valid under each of"),
+        (lambda c: c["rescaling"]["dense"].pop("widths"), "is not valid under any of"),
+        (lambda c: c["rescaling"]["dense"].update(dataset="patches"), "rescaling: dense names the"),
+        (lambda c: c["rescaling"]["identities"].update(time=0), "0 is less than or equal to"),
         (lambda c: c["ridge"]["gap"].update(samples=[3, 64]), "3 is not a multiple of 2"),
         (lambda c: c["ridge"]["gap"].update(energy=0), "0 is less than or equal to"),
         (lambda c: c["ridge"]["gap"].update(tails=3), "'tails' was unexpected"),

@@ -159,6 +159,18 @@ def learned_filters(dataset: dict, run: dict) -> int:
     return _INTERPRETER + libraries + (data + _patterns(rows, P) + working) // _MB
 
 
+def knobs(dataset: dict, entry: dict) -> int:
+    """Return the MB that training the headline's network under each knob takes."""
+    size, width = size_of(dataset), entry["width"]
+    data = 8 * (size.n + size.m) * size.d  # as loaded, and on the device
+    # Weights, gradients and velocities; per iteration of the window two of their size.
+    weights = 4 * size.d * width * (6 + 2 * entry["window"])
+    rows = max(500, *entry["batch_sizes"], entry["batch_size"])
+    hidden = 4 * rows * width * 16  # in float64 for precise statistics
+    libraries = 300  # pandas and SciPy, and torch.fx with its compiler
+    return _INTERPRETER + libraries + (data + weights + hidden) // _MB
+
+
 def ridge(dataset: dict, entry: dict) -> int:
     """Return the MB that tuning SGD and ridge regression on a data set's spectrum takes."""
     size, libraries = size_of(dataset), 200  # pandas and SciPy

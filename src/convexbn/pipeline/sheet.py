@@ -13,8 +13,16 @@ from convexbn.training.tuning import check_tuning
 SETTINGS = ("pathvars", "seed", "device", "threads", "data_dir")
 # Folders beside those of the data sets, which no data set can be named after.
 FOLDERS = (
-    *("benchmark", "bias", "convex_layers", "learned_filters", "learning_rates", "raw", "ridge"),
-    *("studies", "theory"),
+    *(
+        "benchmark",
+        "bias",
+        "convex_layers",
+        "cross_iteration",
+        "cross_iteration",
+        "knobs",
+        "learned_filters",
+    ),
+    *("learning_rates", "raw", "rescaling", "ridge", "studies", "theory"),
 )
 # The key that varies in each kind of study, and its value for a data set.
 VARIED = {
@@ -151,13 +159,16 @@ def gate_settings(run: dict) -> dict:
     return _some(run, ("gates", "rank", "energy", "filter"))
 
 
-def of_one_seed(run: dict) -> dict:
-    """Return the settings that the results of one seed depend on: how many there are is none."""
-    return _without(run, "seeds")
+def of_one_seed(run: dict, *others: str) -> dict:
+    """Return the settings that the results of one seed depend on: how many there are is none.
+
+    `others` are settings of other jobs of the seed.
+    """
+    return _without(run, "seeds", *others)
 
 
 def seed_tables(config: dict, section: str, name: str, kind: str = "") -> list[str]:
-    """Return the tables of a run that has a job for each seed; `kind` where each job has several."""
+    """Return the tables of a run with a job for each seed; `kind` where a job has several."""
     end = f".{kind}.csv" if kind else ".csv"
     seeds = seeds_of(config, config[section][name])
     return [f"<results>/{section}/{name}/{seed}{end}" for seed in seeds]

@@ -4,7 +4,7 @@ import hashlib
 import logging
 import pickle
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +76,7 @@ class Checkpoint:
             self.path.unlink(missing_ok=True)
 
 
-def fingerprint(settings: str, arrays: dict[str, ArrayLike], code: str | Path) -> str:
+def fingerprint(settings: str, arrays: Mapping[str, ArrayLike], code: str | Path) -> str:
     """Return a text that changes with the settings, the arrays, and the code that works on them.
 
     Parameters

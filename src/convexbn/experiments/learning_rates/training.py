@@ -31,8 +31,8 @@ def measure(
     ----------
     features : dict of ndarray
     settings : dict
-        `depth`, `width`, `learning_rates`, `momentum`, `decay` (weight decay in torch's units: half
-        of it times the squared weights is added to the mean loss) and fields of
+        `depth`, `width`, `learning_rates`, `momentum`, `weight_decay` (in torch's units: half of
+        it times the squared weights is added to the mean loss) and fields of
         :class:`convexbn.training.minibatches.Settings`.
     seed : int
         Of the weights, and of the order of the samples.
@@ -56,7 +56,7 @@ def _rows(case: Case, settings: dict, path: Path | None) -> list[dict]:
         network.parameters(),
         settings["learning_rate"],
         momentum=settings["momentum"],
-        weight_decay=settings["decay"],
+        weight_decay=settings["weight_decay"],
     )
     options = {key: settings[key] for key in OPTIONS if key in settings}
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from convexbn.experiments.ridge.samples import Comparison, compare
 from convexbn.reporting.claims import Finding, Statement, judged, stacked, verdict_of
@@ -57,7 +57,7 @@ def _judged(name: str, table: pd.DataFrame) -> pd.DataFrame:
 def _agreed(table: pd.DataFrame) -> Finding:
     """Judge whether every simulated risk is within its error of the exact one."""
     distance = ((table["simulated"] - table["exact"]) / table["standard_error"]).abs()
-    limit = norm.isf(CHANCE / 2 / len(table))  # Bonferroni
+    limit = -ndtri(CHANCE / 2 / len(table))  # Bonferroni
     relative = (table["simulated"] / table["exact"] - 1).abs().max()
     words = (
         f"{distance.max():.2f} standard errors at most (limit {limit:.2f}), {relative:.1%} of the "

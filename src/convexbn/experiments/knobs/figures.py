@@ -1,0 +1,117 @@
+"""The figure that joins the companion papers to the headline."""
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from convexbn.experiments.knobs.choice import chosen
+from convexbn.experiments.knobs.measure import Knob
+from convexbn.experiments.knobs.networks import (
+    ALL,
+    BN,
+    CROSS_ITERATION,
+    LAST,
+    NONE,
+    RESCALED,
+    WORDS,
+)
+from convexbn.experiments.knobs.statements import against
+from convexbn.reporting import methods, plotting, significance
+from convexbn.reporting.claims import chosen_of
+from convexbn.reporting.methods import SGD, TRUNCATED, Style
+from convexbn.reporting.plotting import PERCENT
+from convexbn.reporting.registries import present
+
+_BN = methods.style_of(SGD)
+NORMALIZATIONS = {
+    BN: Style("BN", _BN.color, _BN.marker),
+    CROSS_ITERATION: Style("cross-iteration BN", "#0173b2", "o"),
+}
+DECAYS = {
+    NONE: Style(WORDS[NONE], "#949494", "D"),
+    LAST: Style(WORDS[LAST], _BN.color, _BN.marker),
+    ALL: Style(WORDS[ALL], "#cc78bc", "v"),
+    RESCALED: Style(WORDS[RESCALED], "#029e73", "P"),
+}
+
+
+@plotting.style()
+def knobs(knobs: pd.DataFrame, runs: pd.DataFrame, dataset: str, title: str) -> Figure:
+    """Draw test accuracies of the network under each knob, beside those of the program.
+
+    Parameters
+    ----------
+    knobs : DataFrame
+        Columns `convexbn.experiments.knobs.measure.COLUMNS`, one run.
+    runs : DataFrame
+        The runs of the headline, columns `convexbn.reporting.selection.RUNS`.
+    dataset, title : str
+
+    Raises
+    ------
+    ValueError
+        If a normalization or a decay has no style here.
+    """
+    present("normalization", knobs["normalization"], NORMALIZATIONS)
+    present("decay", knobs["decay"], DECAYS)
+    best = chosen(knobs)
+    program, _ = chosen_of(runs[runs["dataset"] == dataset], [TRUNCATED])
+    figure, axes = plotting.panels(3, width=plotting.WIDE, height=3.2)
+    batches, rates, differences = axes[0]
+    for panel in (batches, rates):
+        _draw_program(panel, program)
+    _draw_batches(batches, best)
+    _draw_rates(rates, knobs)
+    _draw_differences(differences, best, program)
+    styles = [*NORMALIZATIONS.values(), *(DECAYS[key] for key in (NONE, ALL, RESCALED))]
+    line = plotting.handles([TRUNCATED], linestyle="--", marker="")
+    plotting.legend(figure, [*plotting.entries(styles), *line], at_most=6)
+    figure.suptitle(title)
+    return figure
+
+
+def _draw_program(axes: Axes, program: list[pd.DataFrame]) -> None:
+    for rows in program:
+        values = PERCENT * rows["test_accuracy"]
+        plotting.level(axes, values.mean(), values.std(), methods.style_of(TRUNCATED).color)
+
+
+def _draw_batches(axes: Axes, best: pd.DataFrame) -> None:
+    rows = best[best["decay"] == LAST]
+    _draw(axes, rows, "normalization", NORMALIZATIONS, "batch_size")
+    plotting.accuracy_axes(axes, "batch size", "test accuracy (%)")
+    plotting.ticks_at(axes.xaxis, sorted(rows["batch_size"].unique()))
+
+
+def _draw_rates(axes: Axes, knobs: pd.DataFrame) -> None:
+    headline = knobs.loc[knobs["decay"] != LAST, "batch_size"].iloc[0]
+    rows = knobs[(knobs["batch_size"] == headline) & (knobs["normalization"] == BN)]
+    _draw(axes, rows, "decay", DECAYS, "learning_rate")
+    lost = rows.loc[rows["diverged"].astype(bool), "learning_rate"].unique()
+    plotting.crosses(axes, lost, "0.3")
+    plotting.accuracy_axes(axes, f"learning rate (batch {headline})", "test accuracy (%)")
+    plotting.ticks_at(axes.xaxis, sorted(rows["learning_rate"].unique()))
+
+
+def _draw(axes: Axes, rows: pd.DataFrame, by: str, styles: dict[str, Style], x: str) -> None:
+    for name, (_, color, marker) in styles.items():
+        part = rows[rows[by] == name].groupby(x)["test_accuracy"].agg(["mean", "std"]) * PERCENT
+        plotting.band(axes, part.index, part["mean"], part["std"], color, marker=marker)
+
+
+def _draw_differences(axes: Axes, best: pd.DataFrame, program: list[pd.DataFrame]) -> None:
+    """Draw program - network with its interval, a line per knob."""
+    found = against(best, program[0]) if program else {}
+    order = sorted(found.items(), key=lambda item: item[1].mean, reverse=True)
+    for place, (knob, interval) in enumerate(order):
+        _, color, marker = _style(knob)
+        ends = [PERCENT * end for end in (interval.low, interval.high)]
+        axes.plot(ends, [place, place], color=color)
+        axes.plot(PERCENT * interval.mean, place, color=color, marker=marker)
+    axes.axvline(0, color=methods.style_of(TRUNCATED).color, linestyle="--")
+    axes.set_yticks(range(len(order)), [knob.words for knob, _ in order])
+    axes.set_xlabel(f"program $-$ network,\npoints ({significance.LEVEL:.0%} interval)")
+
+
+def _style(knob: Knob) -> Style:
+    return DECAYS[knob.decay] if knob.decay != LAST else NORMALIZATIONS[knob.normalization]

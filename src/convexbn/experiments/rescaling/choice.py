@@ -1,0 +1,39 @@
+"""The setting of each method that is chosen: by validation images, never by test images."""
+
+import pandas as pd
+
+SETTING = ["learning_rate", "weight_decay"]
+
+
+def finished(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the last row of every training of a run."""
+    keys = ["method", *SETTING, "seed"]
+    return runs.sort_values("epoch", kind="stable").groupby(keys, as_index=False).tail(1)
+
+
+def chosen(ends: pd.DataFrame, method: str) -> pd.DataFrame:
+    """Return the rows, one per seed, of the setting of a method that is chosen.
+
+    It has the highest mean validation accuracy over the seeds among those at which no seed has
+    diverged. If all have, there are no rows.
+
+    Parameters
+    ----------
+    ends : DataFrame
+        As :func:`finished` returns.
+    method : str
+    """
+    rows = ends[ends["method"] == method]
+    whole = rows.groupby(SETTING).filter(lambda some: not some["diverged"].astype(bool).any())
+    if not len(whole):
+        return whole
+    rate, decay = whole.groupby(SETTING)["validation_accuracy"].mean().idxmax()
+    kept = (whole["learning_rate"] == rate) & (whole["weight_decay"] == decay)
+    return whole[kept].sort_values("seed")
+
+
+def at_all_rates(ends: pd.DataFrame, method: str) -> pd.DataFrame:
+    """Return the rows of a method at all learning rates, with the weight decay that is chosen."""
+    rows, best = ends[ends["method"] == method], chosen(ends, method)
+    decays = best["weight_decay"] if len(best) else rows["weight_decay"]
+    return rows[rows["weight_decay"] == decays.iloc[0]]

@@ -1,0 +1,103 @@
+"""Statistics of a batch, for variants of BN that are subclasses of torch's.
+
+Inputs have shape (n, C, ...): n samples, C channels, positions. Mean and variance of a channel are
+over all its values.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+class Statistics(NamedTuple):
+    """Mean and biased variance of each channel, the channels on the last axis."""
+
+    mean: torch.Tensor
+    variance: torch.Tensor
+
+
+def batch_statistics(inputs: torch.Tensor, C: int) -> Statistics:
+    """Return the statistics of a batch, shape (C,).
+
+    Parameters
+    ----------
+    inputs : Tensor, shape (n, C, ...)
+    C : int
+        The number of channels that is expected.
+
+    Raises
+    ------
+    ValueError
+        For another number of channels, or a single value per channel: it has no spread.
+    """
+    if inputs.shape[1] != C:
+        raise ValueError(
+            f"input must have {C} channels on its axis 1, got shape {tuple(inputs.shape)}; give "
+            "the outputs of the layer that this normalization was built for"
+        )
+    if inputs.numel() <= C:
+        raise ValueError(
+            "a batch must have at least 2 values per channel to be normalized by their spread, got "
+            f"shape {tuple(inputs.shape)}; train with a larger batch_size, drop a last batch of 1, "
+            "or call network.eval() to normalize by the running statistics"
+        )
+    axes = [axis for axis in range(inputs.ndim) if axis != 1]
+    variance, mean = torch.var_mean(inputs, dim=axes, correction=0)
+    return Statistics(mean, variance)
+
+
+def apply(
+    statistics: Statistics,
+    inputs: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor,
+    eps: float,
+) -> torch.Tensor:
+    """Return `weight (inputs - mean) / sqrt(variance + eps) + bias`, shape (n, C, ...)."""
+    scale = weight * (statistics.variance + eps).rsqrt()
+    shift = torch.addcmul(bias, statistics.mean, scale, value=-1)
+    return torch.addcmul(by_channel(shift, inputs), inputs, by_channel(scale, inputs))
+
+
+def by_channel(values: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
+    """Return values (C,) with axes of length 1 for the positions of inputs (n, C, ...)."""
+    return values.reshape(-1, *[1] * (inputs.ndim - 2))
+
+
+def pool(current: Statistics, past: Statistics) -> Statistics:
+    """Return the statistics of several batches of one size together, shape (C,).
+
+    Parameters
+    ----------
+    current : Statistics, shape (C,)
+    past : Statistics, shape (m, C)
+    """
+    k = len(past.mean) + 1
+    spread, centre = torch.var_mean(past.mean, 0, correction=0)
+    rest = past.variance.mean(0) + spread
+    change = current.mean - centre
+    # The spread of all k means is that of the past ones and the distance between both parts.
+    variance = (current.variance + (k - 1) * rest) / k + (k - 1) / k**2 * change.square()
+    return Statistics(centre + change / k, variance)
+
+
+@torch.no_grad()
+def track(module: _BatchNorm, statistics: Statistics, n: int) -> None:
+    """Update the running statistics of a module as torch's BN does.
+
+    Parameters
+    ----------
+    module : BatchNorm
+    statistics : Statistics, shape (C,)
+    n : int
+        Number of values that each statistic is of: the running variance is of `n / (n - 1)` times
+        the variance.
+    """
+    assert module.running_mean is not None
+    assert module.running_var is not None
+    assert module.num_batches_tracked is not None
+    module.num_batches_tracked += 1
+    share = module.momentum if module.momentum is not None else 1 / int(module.num_batches_tracked)
+    module.running_mean.lerp_(statistics.mean.detach(), share)
+    module.running_var.lerp_(statistics.variance.detach() * (n / (n - 1)), share)

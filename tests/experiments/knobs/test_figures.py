@@ -1,0 +1,28 @@
+"""The figure of the knobs shows every knob."""
+
+import pytest
+from knob_rows import SETTINGS, networks, runs
+from layouts import check_layout
+
+from convexbn.experiments.knobs.figures import knobs as draw
+from convexbn.experiments.knobs.measure import knobs
+
+
+def test_every_knob_is_drawn():
+    figure = draw(networks(), runs(), "images", "title")
+    batches, rates, differences = figure.axes
+    names = [label.get_text() for label in differences.get_yticklabels()]
+    assert sorted(names) == sorted(knob.words for knob in knobs(SETTINGS))
+    assert len(batches.lines) == 3  # the program, and two normalizations
+    assert len(rates.lines) == 5  # the program, and four decays
+    check_layout(figure)
+
+
+def test_figure_without_a_program_is_drawn():
+    figure = draw(networks(), runs(method="convex"), "images", "title")
+    assert len(figure.axes[0].lines) == 2
+
+
+def test_unknown_decay_is_refused():
+    with pytest.raises(ValueError, match="decay must be one of"):
+        draw(networks().assign(decay="some"), runs(), "images", "title")
