@@ -59,6 +59,20 @@ def test_a_name_of_a_package_rests_on_its_init(scratch):
     assert scratch("import scratch.unused", "other.py") == ["__init__", "unused"]
 
 
+BLOCKS = {
+    **{"else": "if a:\n pass\nelse:\n {}", "with": "with a:\n {}", "loop": "for a in b:\n {}"},
+    **{"try": "try:\n {}\nfinally:\n a", "except": "try:\n a\nexcept b:\n {}"},
+    **{"finally": "try:\n a\nfinally:\n {}", "case": "match a:\n case 1:\n  {}"},
+    **{"method": "class A:\n def a(self):\n  {}", "after": "while a:\n pass\nelse:\n {}"},
+    **{"not for types": "if TYPE_CHECKING:\n pass\nelif a:\n {}"},
+}
+
+
+@pytest.mark.parametrize("block", BLOCKS.values(), ids=BLOCKS)
+def test_an_import_in_any_block_counts(block, scratch):
+    assert scratch(block.format("import scratch.unused")) == ["__init__", "unused"]
+
+
 @pytest.mark.parametrize("text", ["from scratch import solve", "from scratch.gone import solve"])
 def test_an_import_that_cannot_be_followed_is_refused(text, scratch):
     with pytest.raises(ValueError, match=r"expected scratch.* from the module that defines it"):

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
+_BLOCKS = ("body", "orelse", "handlers", "finalbody", "cases")  # lists of statements, in statements
 
 
 def closure(path: str | Path, package: Path = PACKAGE) -> list[Path]:
@@ -78,7 +79,7 @@ def _text(path: Path) -> str:
 def _imported(path: Path, package: Path) -> list[Path]:
     """Return the modules that a file names in its own imports."""
     names = []
-    for node in _nodes(ast.parse(_text(path))):
+    for node in _statements(ast.parse(_text(path))):
         if isinstance(node, ast.ImportFrom) and node.module:
             names += [f"{node.module}.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.Import):
@@ -87,14 +88,13 @@ def _imported(path: Path, package: Path) -> list[Path]:
     return [module_of(name, package) for name in own]
 
 
-def _nodes(tree):
-    """Yield the nodes of a syntax tree that are run."""
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
-            yield from (inner for part in node.orelse for inner in _nodes(part))
-        else:
+def _statements(tree):
+    """Yield the statements in a syntax tree that are run; no import is in anything else."""
+    is_for_types = isinstance(tree, ast.If) and getattr(tree.test, "id", "") == "TYPE_CHECKING"
+    for block in ("orelse",) if is_for_types else _BLOCKS:
+        for node in getattr(tree, block, ()):
             yield node
-            yield from _nodes(node)
+            yield from _statements(node)
 
 
 def module_of(name: str, package: Path = PACKAGE) -> Path:

@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -120,3 +121,15 @@ def test_progress_on_a_terminal_is_a_bar_there(tmp_path):
     for words in ("solve", "2/3", "gap 1e-02", "\r"):
         assert words in shown
     assert (tmp_path / "log").read_text() == ""
+
+
+def test_the_end_of_a_script_does_not_search_what_was_imported(tmp_path):
+    """Python's last search for garbage would take as long as a fourth of the imports."""
+    words = "import gc\ngc.set_debug(gc.DEBUG_STATS)\nprint('the end', flush=True)"
+    assert script(tmp_path / "log", words).returncode == 0
+    _, end = (tmp_path / "log").read_text().split("the end")
+    searched = re.findall(r"^gc: objects in each generation: (.+)$", end, re.MULTILINE)
+    set_aside = re.findall(r"^gc: objects in permanent generation: (.+)$", end, re.MULTILINE)
+    assert len(searched) == len(set_aside) > 0
+    for found, kept in zip(searched, set_aside, strict=True):
+        assert sum(map(int, found.split())) < int(kept) / 4
