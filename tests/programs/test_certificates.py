@@ -138,6 +138,13 @@ def exact(model: str, loss: str) -> tuple[instances.ConeProblem, float]:
 MODELS, LOSSES = ("relu", "cnn", "relu_bn"), tuple(instances.LOSS_VALUES)
 
 
+@cache
+def solved(model: str, loss: str):
+    """Return this library's solution of that problem."""
+    problem, _ = exact(model, loss)
+    return solve(*problem.data, model=problem.model, loss=loss)
+
+
 def crafted_weights(problem, solution, rng, kind):
     """Return weights near the optimum or far from it, in their cones or not."""
     W = np.array(solution.weights)
@@ -175,10 +182,12 @@ def test_no_certificate_is_false(model, loss, weights, multipliers, seed):
     problem, optimum = exact(model, loss)
     rng = np.random.default_rng(seed)
     U, D, y, beta = problem.data
+    terms = {"model": problem.model, "loss": loss}
     if model == "relu_bn":  # its features have no unit
         U = U * 10.0 ** rng.uniform(-12, 12, U.shape[1])
-    terms = {"model": problem.model, "loss": loss}
-    solution = solve(U, D, y, beta, **terms)
+        solution = solve(U, D, y, beta, **terms)
+    else:
+        solution = solved(model, loss)
     W = crafted_weights(problem, solution, rng, weights)
     witness = {"multipliers": crafted_multipliers(solution, rng, multipliers)}
     if rng.random() < 0.5 and solution.dual is not None:

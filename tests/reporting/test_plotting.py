@@ -91,6 +91,7 @@ def test_what_a_user_has_set_changes_no_byte_of_a_figure(tmp_path):
         MPLBACKEND="module://matplotlib_inline.backend_inline",
         MATPLOTLIBRC=str(hostile / "matplotlibrc"),
         XDG_CONFIG_HOME=str(settings),
+        XDG_CACHE_HOME=str(Path(matplotlib.get_cachedir()).parent),  # or all fonts are read again
         HOME=str(tmp_path / "nowhere"),
         LC_ALL="de_DE.UTF-8",
         SOURCE_DATE_EPOCH="0",

@@ -9,11 +9,11 @@ from convexbn.experiments.convex_layers.statements import layers
 from convexbn.experiments.convex_layers.training_programs import Terms, draw
 from convexbn.layers import ConvexLayer
 
-SIZES = {"seeds": 1, "d": 3, "gates": 4, "classes": 3, "beta": 0.2}
+SIZES = {"seeds": 1, "d": 2, "gates": 2, "classes": 3, "beta": 0.2}
 SETTINGS = {
     "tolerance": 1e-12,
-    "small": {**SIZES, "n": 15},
-    "large": {**SIZES, "n": 40, "directions": 1, "step": 1e-5, "resolved": 1e-12},
+    "small": {**SIZES, "n": 10},
+    "large": {**SIZES, "n": 15, "directions": 1, "step": 1e-5, "resolved": 1e-12},
     "costs": {**SIZES, "samples": [20], "tolerances": [1e-2], "repeats": 1},
 }
 

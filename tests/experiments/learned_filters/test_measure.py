@@ -79,12 +79,13 @@ def test_test_images_are_measured_and_change_nothing_else(tables):
     """Other test images give other test accuracies, and the same numbers everywhere else."""
     data = features()
     other = data | {"X_test": data["X_test"][::-1], "labels_test": data["labels_test"]}
+    (first, gains), (second, other_gains) = tables, measured(other)
     seconds = ["seconds", "backward_seconds"]
-    first, second = (part[0].drop(columns=seconds) for part in (tables, measured(other)))
+    first, second = (part.drop(columns=seconds) for part in (first, second))
     assert not first["test_accuracy"].equals(second["test_accuracy"])
     test = ["test_accuracy"]
     pd.testing.assert_frame_equal(first.drop(columns=test), second.drop(columns=test))
-    pd.testing.assert_frame_equal(tables[1], measured(other)[1])
+    pd.testing.assert_frame_equal(gains, other_gains)
 
 
 def test_without_validation_images_nothing_can_be_learned():
