@@ -45,9 +45,7 @@ wildcard_constraints:
 
 use rule train_networks as learning_rates with:
     input:
-        unpack(
-            lambda wc: sheet.data_of(LEARNING_RATES[wc.part]["dataset"], "features")
-        ),
+        unpack(lambda wc: sheet.data_of(LEARNING_RATES[wc.part]["dataset"], "features")),
     output:
         "<results>/learning_rates/{part}/{seed}.csv",
     log:

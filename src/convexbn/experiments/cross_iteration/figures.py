@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from convexbn.experiments.cross_iteration.settings import (
     AGE,
@@ -120,6 +121,8 @@ def accuracies(table: pd.DataFrame, title: str) -> Figure:
     for panel in (left, right):
         panel.set_xlabel("batch size")
         _powers_of_two(panel, table["batch_size"])
+        # Without a fixed number, the layout would change the ticks that it is made for.
+        panel.yaxis.set_major_locator(MaxNLocator(6))
     plotting.legend(figure, plotting.entries(STYLES.values()), at_most=3)
     figure.suptitle(title)
     return figure
