@@ -4,11 +4,15 @@ import math
 
 import pytest
 import torch
+from footprints import CIFAR, check
+from footprints import measured as memory_of
 from small_images import features
 from torch.nn.functional import cross_entropy
 
 from convexbn.experiments.learning_rates import stability
 from convexbn.experiments.learning_rates.networks import Case
+from convexbn.pipeline import footprint
+from convexbn.pipeline.footprint import size_of
 
 SETTINGS = {"depths": [8], "width": 2, "batch_size": 8, "updates": 3}
 
@@ -45,3 +49,17 @@ def test_the_same_seed_gives_the_same_numbers():
     first, again, other = (stability.measure(features(), settings, seed) for seed in (0, 0, 1))
     assert first.equals(again)
     assert not first["relative_loss"].equals(other["relative_loss"])
+
+
+def test_estimate_of_memory_holds():
+    entry = CIFAR | {"train": 1000, "validation": 500, "test": 500, "pool": 2}
+    settings = {"depths": [56], "width": 16, "batch_size": 128, "learning_rates": [1.0]}
+    work = f"""
+from convexbn.experiments.learning_rates import stability
+features = {{"image": np.array([16, 16, 3]), "labels_train": np.arange(n) % C}}
+features["X_train"] = rng.standard_normal((n, d), dtype=np.float32)
+features["X_test"] = np.ones((m, d), dtype=np.float32)
+stability.measure(features, {settings | {"updates": 1}}, 0)
+"""
+    base, peak = memory_of(size_of(entry), work)
+    check(footprint.learning_rates(entry, settings), base, peak)
