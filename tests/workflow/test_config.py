@@ -34,6 +34,10 @@ def test_every_shipped_config_makes_a_dag(config, tmp_path):
     seeds = sum(entry["seeds"] for name, entry in rescaled.items() if name != "identities")
     assert listed.get("rescaling_runs", 0) == seeds
     assert listed.get("rescaling_identities", 0) == ("identities" in rescaled)
+    parts = runs.get("learning_rates", {})
+    seeds = sum(entry["seeds"] for name, entry in parts.items() if name != "matrices")
+    assert listed.get("learning_rates", 0) == seeds
+    assert listed.get("gaussian_matrices", 0) == ("matrices" in parts)
     assert {name for name in listed if name.startswith("plot_benchmark_")} == (
         {f"plot_benchmark_{name}" for name in benchmark_figures(runs)}
     )
@@ -83,6 +87,9 @@ def theorem(config) -> dict:
         (lambda c: c["rescaling"]["dense"].pop("widths"), "is not valid under any of"),
         (lambda c: c["rescaling"]["dense"].update(dataset="patches"), "rescaling: dense names the"),
         (lambda c: c["rescaling"]["identities"].update(time=0), "0 is less than or equal to"),
+        (lambda c: c["learning_rates"]["training"].update(depth=9), "9 is not one of"),
+        (lambda c: c["learning_rates"]["training"].update(dataset="patches"), "names the dataset"),
+        (lambda c: c["learning_rates"]["stability"].update(steps=[1.0]), "'steps' was unexpected"),
         (lambda c: c["ridge"]["gap"].update(samples=[3, 64]), "3 is not a multiple of 2"),
         (lambda c: c["ridge"]["gap"].update(energy=0), "0 is less than or equal to"),
         (lambda c: c["ridge"]["gap"].update(tails=3), "'tails' was unexpected"),

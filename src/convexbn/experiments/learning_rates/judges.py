@@ -152,7 +152,7 @@ def second_moments(table: pd.DataFrame) -> Finding:
 def noise(table: pd.DataFrame) -> Finding:
     """Judge the slope without BN, where a gradient is the mean of those of its samples."""
     found = {name: slopes(table, name) for name in ("plain", "bn")}
-    words = f"{_range(found['plain'], 3)} without BN, {_range(found['bn'], 3)} with it"
+    words = f"{_range(found['plain'], '.3f')} without BN, {_range(found['bn'], '.3f')} with it"
     holds = np.abs(found["plain"] - 1) <= EXPONENT
     return Finding(f"{words}; {len(holds)} seed(s)", _by_seed(holds))
 
@@ -199,11 +199,11 @@ def _listed(losses: pd.DataFrame) -> str:
     return f"{', '.join(words)} ({losses.shape[1]} seed(s))"
 
 
-def _range(values: pd.Series | np.ndarray, digits: int = 2) -> str:
-    """Return the smallest and the largest of some values, one if they are equal."""
-    low, high = (_number(value, digits) for value in (np.min(values), np.max(values)))
+def _range(values: pd.Series | np.ndarray, kind: str = ".2g") -> str:
+    """Return the smallest and the largest of some values, one if they are written alike."""
+    low, high = (_number(float(value), kind) for value in (np.min(values), np.max(values)))
     return low if low == high else f"{low} to {high}"
 
 
-def _number(value: float, digits: int) -> str:
-    return "overflow" if np.isinf(value) else f"{value:.{digits}g}"
+def _number(value: float, kind: str) -> str:
+    return "overflow" if np.isinf(value) else format(value, kind)

@@ -27,7 +27,7 @@ FITTED = (
     0.01,
     0.1,
 )  # shares of the smallest squared singular values that the exponent is fitted to
-NODES = 2000
+NODES = 400
 
 
 class Density(NamedTuple):
@@ -44,7 +44,7 @@ class Density(NamedTuple):
     weight: np.ndarray
 
     def below(self, x: np.ndarray) -> np.ndarray:
-        """Return the share of the distribution below x, to about 1 / `NODES`^2."""
+        """Return the share of the distribution below x, to about 1e-5."""
         share = np.cumsum(self.weight) - self.weight / 2
         return np.interp(np.log(x), np.log(self.x), share, left=0, right=1)
 
