@@ -44,6 +44,10 @@ use rule train_networks as cross_iteration_statistics with:
         "<logs>/cross_iteration_statistics/{crossed}.{seed}.log",
     benchmark:
         "<benchmarks>/cross_iteration_statistics/{crossed}.{seed}.tsv"
+    resources:
+        mem_mb=4000,
+        gpu=GPU,
+        runtime=2880,
     params:
         code=code_of("train_networks", "convexbn.experiments.cross_iteration.measure"),
         function="convexbn.experiments.cross_iteration.measure.statistics",

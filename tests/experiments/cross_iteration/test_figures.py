@@ -27,9 +27,9 @@ def test_accuracies_have_paired_intervals_beside_them():
     left, right = figure.axes
     color = figures.STYLES[CBN].color
     (line,) = [x for x in left.lines if (x.get_color(), x.get_linestyle()) == (color, "-")]
-    np.testing.assert_allclose(line.get_ydata(), [47.0, 52.0])
+    np.testing.assert_allclose(line.get_ydata().astype(float), [47.0, 52.0])
     of_method = [x for x in right.lines if (x.get_color(), x.get_marker()) == (color, "o")]
-    np.testing.assert_allclose([x.get_ydata()[0] for x in of_method], [5.0, 0.0], atol=1e-9)
+    np.testing.assert_allclose([float(x.get_ydata()[0]) for x in of_method], [5.0, 0.0], atol=1e-9)
     bars = right.containers[0].lines[2][0].get_segments()[0][:, 1]
     # Differences of spread 0.1 * std(-2..2), Student's quantile for five.
     reach = 2.776 * 0.1 * np.std([-2, -1, 0, 1, 2], ddof=1) / np.sqrt(5)
