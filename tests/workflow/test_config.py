@@ -34,16 +34,13 @@ def test_every_shipped_config_makes_a_dag(config, tmp_path):
     seeds = sum(entry["seeds"] for name, entry in rescaled.items() if name != "identities")
     assert listed.get("rescaling_runs", 0) == seeds
     assert listed.get("rescaling_identities", 0) == ("identities" in rescaled)
-<<<<<<< HEAD
     parts = runs.get("learning_rates", {})
     seeds = sum(entry["seeds"] for name, entry in parts.items() if name != "matrices")
     assert listed.get("learning_rates", 0) == seeds
     assert listed.get("gaussian_matrices", 0) == ("matrices" in parts)
-=======
     crossed = sum(entry["seeds"] for entry in runs.get("cross_iteration", {}).values())
     for kind in ("statistics", "accuracies"):
         assert listed.get(f"cross_iteration_{kind}", 0) == crossed
->>>>>>> h-x
     assert {name for name in listed if name.startswith("plot_benchmark_")} == (
         {f"plot_benchmark_{name}" for name in benchmark_figures(runs)}
     )
