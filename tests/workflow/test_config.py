@@ -38,6 +38,8 @@ def test_every_shipped_config_makes_a_dag(config, tmp_path):
     seeds = sum(entry["seeds"] for name, entry in parts.items() if name != "matrices")
     assert listed.get("learning_rates", 0) == seeds
     assert listed.get("gaussian_matrices", 0) == ("matrices" in parts)
+    turned = sum(entry["seeds"] for entry in runs.get("knobs", {}).values())
+    assert listed.get("train_knobs", 0) == turned
     crossed = sum(entry["seeds"] for entry in runs.get("cross_iteration", {}).values())
     for kind in ("statistics", "accuracies"):
         assert listed.get(f"cross_iteration_{kind}", 0) == crossed
