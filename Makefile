@@ -24,8 +24,8 @@ report: reproduce
 	$(SNAKEMAKE) --report results/report.html
 	@echo "Wrote results/report.html."
 
-# Every figure of CONFIG again, from the small tables that are kept: figures/**/*.csv, and those of bias,
-# convex_layers, learned_filters, ridge, theory and benchmark. Nothing that was expensive needs to be there.
+# Every figure of CONFIG again, from the small tables that are kept: figures/**/*.csv, and those in the folders
+# of the other experiments. Nothing that was expensive needs to be there.
 PLOTS = $(shell $(SNAKEMAKE) --list-rules 2>/dev/null | grep '^plot_')
 figures: $(VENV)/installed
 	$(SNAKEMAKE) figures --forceall --allowed-rules figures $(PLOTS)

@@ -34,6 +34,13 @@ def test_every_shipped_config_makes_a_dag(config, tmp_path):
     seeds = sum(entry["seeds"] for name, entry in rescaled.items() if name != "identities")
     assert listed.get("rescaling_runs", 0) == seeds
     assert listed.get("rescaling_identities", 0) == ("identities" in rescaled)
+    parts = runs.get("learning_rates", {})
+    seeds = sum(entry["seeds"] for name, entry in parts.items() if name != "matrices")
+    assert listed.get("learning_rates", 0) == seeds
+    assert listed.get("gaussian_matrices", 0) == ("matrices" in parts)
+    crossed = sum(entry["seeds"] for entry in runs.get("cross_iteration", {}).values())
+    for kind in ("statistics", "accuracies"):
+        assert listed.get(f"cross_iteration_{kind}", 0) == crossed
     assert {name for name in listed if name.startswith("plot_benchmark_")} == (
         {f"plot_benchmark_{name}" for name in benchmark_figures(runs)}
     )
@@ -79,10 +86,17 @@ def theorem(config) -> dict:
         (lambda c: c["sgd"]["program"].pop("gates"), "'gates' is a required property"),
         (lambda c: c["datasets"]["digits"].update(source="mnist"), "'mnist' is not one of"),
         (lambda c: c["theory"].update(widths=[1]), "'widths' was unexpected"),
+        (lambda c: c["cross_iteration"]["digits"].update(window=1), "1 is less than the minimum"),
+        (lambda c: c["cross_iteration"]["digits"].update(burn_in=2), "2 is greater than the max"),
+        (lambda c: c["cross_iteration"]["digits"].update(dataset="patches"), "of cross_iteration"),
+        (lambda c: c["cross_iteration"]["digits"].pop("accuracies"), "'accuracies' is a required"),
         (lambda c: c["rescaling"]["dense"].update(plan=[8]), "is valid under each of"),
         (lambda c: c["rescaling"]["dense"].pop("widths"), "is not valid under any of"),
         (lambda c: c["rescaling"]["dense"].update(dataset="patches"), "rescaling: dense names the"),
         (lambda c: c["rescaling"]["identities"].update(time=0), "0 is less than or equal to"),
+        (lambda c: c["learning_rates"]["training"].update(depth=9), "9 is not one of"),
+        (lambda c: c["learning_rates"]["training"].update(dataset="patches"), "names the dataset"),
+        (lambda c: c["learning_rates"]["stability"].update(steps=[1.0]), "'steps' was unexpected"),
         (lambda c: c["ridge"]["gap"].update(samples=[3, 64]), "3 is not a multiple of 2"),
         (lambda c: c["ridge"]["gap"].update(energy=0), "0 is less than or equal to"),
         (lambda c: c["ridge"]["gap"].update(tails=3), "'tails' was unexpected"),

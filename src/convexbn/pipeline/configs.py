@@ -18,7 +18,8 @@ import yaml
 # Keys whose values are real numbers; all other numbers of a config are whole.
 REALS = frozenset(
     [
-        *("accuracies", "accuracy", "adam", "beta", "betas", "energy", "gd", "label_noise"),
+        *("accuracies", "accuracy", "adam", "beta", "betas", "burn_in", "energy", "gd"),
+        "label_noise",
         *("learning_rate", "learning_rates", "momentum", "noise", "radius", "ridge"),
         *("resolved", "seconds", "step", "steps", "tolerance", "tolerances", "value"),
         *("classifier_decay", "time", "weight_decay", "weight_decays"),

@@ -181,3 +181,18 @@ def ridge(dataset: dict, entry: dict) -> int:
     sizes = 2 * log2(32 * highest / lowest) + 10  # of SGD, and its recursion
     values += int(8 * size.d * entry["step_sizes"] * sizes)
     return _INTERPRETER + libraries + (data + squares + values) // _MB
+
+
+def learning_rates(dataset: dict, entry: dict) -> int:
+    """Return the MB that measuring or training residual networks on a data set takes."""
+    size, libraries = size_of(dataset), 300  # pandas, SciPy, torch.optim
+    depth, width = max(entry.get("depths") or [entry["depth"]]), entry["width"]
+    is_gray = dataset.get("color") == "gray"
+    pixels = size.d / (1 if is_gray else source_of(dataset["source"]).shape[2])
+    hidden = 4 * 1.75 / 3 * depth * width * pixels  # bytes of a sample's outputs of all layers
+    samples = entry.get("batch_size") or max(entry["batch_sizes"])
+    values = 6 * hidden * samples
+    weights = 63 * depth * width**2
+    values += 4 * weights * (6 + 3 * entry.get("images", 0))
+    data = 3 * 4 * (size.n + size.m) * size.d
+    return _INTERPRETER + libraries + int(data + values) // _MB

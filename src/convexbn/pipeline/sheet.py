@@ -13,7 +13,15 @@ from convexbn.training.tuning import check_tuning
 SETTINGS = ("pathvars", "seed", "device", "threads", "data_dir")
 # Folders beside those of the data sets, which no data set can be named after.
 FOLDERS = (
-    *("benchmark", "bias", "convex_layers", "cross_iteration", "knobs", "learned_filters"),
+    *(
+        "benchmark",
+        "bias",
+        "convex_layers",
+        "cross_iteration",
+        "cross_iteration",
+        "knobs",
+        "learned_filters",
+    ),
     *("learning_rates", "raw", "rescaling", "ridge", "studies", "theory"),
 )
 # The key that varies in each kind of study, and its value for a data set.
@@ -151,9 +159,12 @@ def gate_settings(run: dict) -> dict:
     return _some(run, ("gates", "rank", "energy", "filter"))
 
 
-def of_one_seed(run: dict) -> dict:
-    """Return the settings that the results of one seed depend on: how many there are is none."""
-    return _without(run, "seeds")
+def of_one_seed(run: dict, *others: str) -> dict:
+    """Return the settings that the results of one seed depend on: how many there are is none.
+
+    `others` are settings of other jobs of the seed.
+    """
+    return _without(run, "seeds", *others)
 
 
 def seed_tables(config: dict, section: str, name: str, kind: str = "") -> list[str]:

@@ -95,7 +95,7 @@ def _slope(table: pd.DataFrame) -> Finding:
         if len(growth) < 2:
             return Finding("one learning rate has no slope", "not run")
         found[layer] = interval(significance.slopes(np.log(growth.index), np.log(growth)))
-    words = "; ".join(f"layer {layer}: {_ends(slope, 1)}" for layer, slope in found.items())
+    words = "; ".join(f"layer {layer}: {_ends(slope)}" for layer, slope in found.items())
     return Finding(words, _worst([_inside(slope, *SLOPE) for slope in found.values()]))
 
 
@@ -123,7 +123,7 @@ def _accuracy(ends: pd.DataFrame) -> Finding:
         return Finding(f"{missing[0]} has diverged at every learning rate", "not resolved")
     difference = interval(significance.differences(best[RESCALING], best[DECAY]))
     words = (
-        f"{_ends(difference)} points, {difference.pairs} paired seed(s): "
+        f"{_points(difference)}, {difference.pairs} paired seed(s): "
         f"{_setting(best[RESCALING], ends)} against {_setting(best[DECAY], ends)}"
     )
     return Finding(words, _inside(difference, -BELOW, math.inf))
@@ -155,7 +155,7 @@ def _spread(ends: pd.DataFrame) -> Finding:
         found[method] = accuracies.max() - accuracies.min()
     difference = interval((found[RESCALING] - found[DECAY]).dropna().to_numpy())
     words = (
-        f"{_ends(difference)} points, {difference.pairs} paired seed(s): spread "
+        f"{_points(difference)}, {difference.pairs} paired seed(s): spread "
         f"{100 * found[RESCALING].mean():.1f} against {100 * found[DECAY].mean():.1f} points"
     )
     return Finding(words, _inside(difference, -math.inf, WIDER))
@@ -172,11 +172,11 @@ def _dropped(ends: pd.DataFrame) -> Finding:
     if not found:
         return Finding("every method has diverged at every learning rate", "not resolved")
     words = "; ".join(
-        f"{method} {_ends(change)} (share of the norm {best[method]['beside'].mean():.0%})"
+        f"{method} {_points(change)} (share of the norm {best[method]['beside'].mean():.0%})"
         for method, change in found.items()
     )
     verdicts = [_inside(change, -LOST, math.inf) for change in found.values()]
-    return Finding(f"points of test accuracy: {words}", _worst(verdicts))
+    return Finding(words, _worst(verdicts))
 
 
 def _inside(found: Interval, low: float, high: float) -> str:
@@ -193,11 +193,16 @@ def _worst(verdicts: list[str]) -> str:
     return min(verdicts, key=order.index)
 
 
-def _ends(found: Interval, factor: float = 100) -> str:
-    """Return a mean and its interval in words, differences of accuracies in points."""
-    sign = "+" if factor != 1 else ""
-    mean, low, high = (f"{factor * value:{sign}.2f}" for value in found[:3])
-    return f"{mean} [{low}, {high}]" if found.pairs > 1 else f"{mean}, no interval"
+def _ends(found: Interval) -> str:
+    """Return a mean and its interval in words."""
+    ends = f"[{found.low:.2f}, {found.high:.2f}]" if found.pairs > 1 else "(no interval)"
+    return f"{found.mean:.2f} {ends}"
+
+
+def _points(found: Interval) -> str:
+    """Return a difference of accuracies and its interval in words."""
+    ends = f"[{100 * found.low:+.2f}, {100 * found.high:+.2f}]"
+    return f"{100 * found.mean:+.2f} points {ends if found.pairs > 1 else '(no interval)'}"
 
 
 _IDENTITIES = (

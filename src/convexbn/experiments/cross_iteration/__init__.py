@@ -1,0 +1,1 @@
+"""Cross-Iteration Batch Normalization (Yao et al. 2021) against other normalizations."""

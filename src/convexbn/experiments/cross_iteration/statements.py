@@ -1,0 +1,261 @@
+"""Statements on cross-iteration batch normalization.
+
+Errors of statistics are means over the steps at which they were measured; each seed has one, and
+statements are judged on 95 % intervals over the seeds (:mod:`convexbn.reporting.significance`).
+Where one is about all layers, ages and statistics, every single interval has to show it.
+"""
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+from convexbn.experiments.cross_iteration.settings import (
+    AGE,
+    BN,
+    CBN,
+    GROUPS,
+    KINDS,
+    MEAN,
+    METHODS,
+    NAIVE,
+    RENORMALIZATION,
+    WINDOW,
+)
+from convexbn.reporting import significance
+from convexbn.reporting.claims import (
+    Finding,
+    Statement,
+    judged,
+    stacked,
+    unless_cifar,
+    verdict_of,
+)
+from convexbn.reporting.significance import LEVEL, SEEDS, Interval, interval
+
+EXACT = 1e-5
+SMALLER = 1.5  # times, the error of statistics over the window
+WINDOWS = (1, 8)  # that are compared
+COMPENSATED, NAIVELY = KINDS[True], KINDS[False]
+
+
+def cross_iteration(
+    cross_iteration_statistics: pd.DataFrame,
+    cross_iteration_accuracies: pd.DataFrame,
+    datasets: dict[str, dict],
+) -> pd.DataFrame:
+    """Judge the runs.
+
+    Parameters
+    ----------
+    cross_iteration_statistics, cross_iteration_accuracies : DataFrame
+        dataset, run and the columns `STATISTICS` and `ACCURACIES` of
+        :mod:`convexbn.experiments.cross_iteration.measure`.
+    datasets : dict
+        Entries of the data sets in the config, with n. Statements on accuracies are about CIFAR;
+        what is measured on any other source is listed, and they are "not run" there.
+
+    Returns
+    -------
+    DataFrame
+        Columns `convexbn.reporting.claims.COLUMNS`.
+    """
+    tables = ((_STATISTICS, cross_iteration_statistics), (_ACCURACIES, cross_iteration_accuracies))
+    return stacked(
+        _of_run(dataset, run, rows, statements, datasets[dataset])
+        for statements, table in tables
+        for (dataset, run), rows in table.groupby(["dataset", "run"])
+    )
+
+
+def _of_run(
+    dataset: str, run: str, rows: pd.DataFrame, statements: Iterable[Statement], entry: dict
+) -> pd.DataFrame:
+    def findings_of(statement: Statement) -> dict[str, Finding]:
+        finding = statement.judge(rows)
+        words = f"{run}: {finding.measured}"
+        other = unless_cifar([entry]) if statements is _ACCURACIES else None
+        if other:
+            return {dataset: other._replace(measured=f"{other.measured}; here: {words}")}
+        return {dataset: finding._replace(measured=words)}
+
+    return judged(statements, findings_of)
+
+
+def _old(table: pd.DataFrame) -> Finding:
+    """Judge compensated against naive errors, less what no compensation is needed for."""
+    errors = _by_seed(table[table["against"] == AGE])
+    change = errors[COMPENSATED] / errors[NAIVELY]
+    found = {case: interval(rows.to_numpy()) for case, rows in change.groupby(_CASE)}
+    layers = errors.index.get_level_values("layer")
+    last = errors.index.get_level_values("x") == errors.index.get_level_values("x").max()
+    words = [
+        f"{name}: {_number(rows[COMPENSATED])} against {_number(rows[NAIVELY])}"
+        for name, rows in errors[last & (layers > 1)].groupby("statistic")
+    ]
+    smaller = sum(ratio.mean < 1 for ratio in found.values())
+    measured = (
+        f"smaller in {smaller} of {len(found)} cases, ratio {_range(found.values())}; "
+        f"at tau = {errors.index.get_level_values('x').max()}, above the first layer, "
+        f"{', '.join(words)}"
+    )
+    return Finding(measured, _worst(_below(ratio, 1) for ratio in found.values()))
+
+
+def _first_layer(table: pd.DataFrame) -> Finding:
+    first = (table["layer"] == 1) & (table["statistic"] == MEAN) & (table["against"] == AGE)
+    errors = table[first].groupby("method")["error"].max()
+    words = f"largest error {errors[COMPENSATED]:.1e}, as they were {errors[NAIVELY]:.1e}"
+    return Finding(f"{words} standard deviations", verdict_of(bool(errors[COMPENSATED] <= EXACT)))
+
+
+def _window(table: pd.DataFrame) -> Finding:
+    errors = _by_seed(table[table["against"] == WINDOW]).unstack("x")
+    if missing := set(WINDOWS) - set(errors[COMPENSATED]):
+        return Finding(f"no window of {min(missing)} was measured", "not run")
+    found = {}
+    for kind in KINDS.values():
+        ratio = errors[kind][WINDOWS[0]] / errors[kind][WINDOWS[1]]
+        cases = ratio.groupby([name for name in _CASE if name != "x"])
+        found[kind] = [interval(rows.to_numpy()) for _, rows in cases]
+    verdict = _worst(_above(ratio, SMALLER) for ratio in found[COMPENSATED])
+    measured = (
+        f"{_range(found[COMPENSATED])} times smaller (over layers and statistics); without "
+        f"compensation {_range(found[NAIVELY])} times"
+    )
+    return Finding(measured, verdict)
+
+
+_CASE = ["layer", "statistic", "x"]
+
+
+def _by_seed(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return mean errors over the steps: a column per method, indexed by `_CASE` and seed."""
+    means = rows.groupby([*_CASE, "seed", "method"])["error"].mean()
+    return means.unstack("method")
+
+
+def _smallest(table: pd.DataFrame) -> Finding:
+    size = table["batch_size"].min()
+    rows = table[table["batch_size"] == size]
+    found = _difference(rows, CBN, BN)
+    others = ", ".join(f"{name} {_percent(rows, name)}" for name in (GROUPS, RENORMALIZATION))
+    words = (
+        f"batches of {size}: {_points(found)}; {_percent(rows, CBN)} against {_percent(rows, BN)} "
+        f"% ({others})"
+    )
+    return Finding(words, found.verdict(), found)
+
+
+def _loss(table: pd.DataFrame) -> Finding:
+    """Judge how much less the accuracy falls from the largest to the smallest batch."""
+    sizes = table["batch_size"].min(), table["batch_size"].max()
+    if sizes[0] == sizes[1]:
+        return Finding("one batch size shows no loss", "not run")
+    change = table.pivot(index=["method", "seed"], columns="batch_size", values="test_accuracy")
+    fall = (change[sizes[1]] - change[sizes[0]]).unstack("method")
+    found = interval((fall[BN] - fall[CBN]).dropna().to_numpy())
+    words = ", ".join(f"{name} {100 * fall[name].mean():.1f}" for name in METHODS)
+    measured = f"{_points(found)} less; points from {sizes[1]} to {sizes[0]}: {words}"
+    return Finding(measured, found.verdict(), found)
+
+
+def _compensation(table: pd.DataFrame) -> Finding:
+    size = table["batch_size"].min()
+    rows = table[table["batch_size"] == size]
+    found = _difference(rows, CBN, NAIVE)
+    ends = f"{_percent(rows, CBN)} against {_percent(rows, NAIVE)} %"
+    return Finding(f"batches of {size}: {_points(found)}; {ends}", found.verdict(), found)
+
+
+def _difference(rows: pd.DataFrame, first: str, second: str) -> Interval:
+    one, other = (rows[rows["method"] == name] for name in (first, second))
+    return interval(significance.differences(one, other))
+
+
+def _percent(rows: pd.DataFrame, method: str) -> str:
+    found = rows[rows["method"] == method]
+    diverged = int(found["diverged"].astype(bool).sum())
+    words = f"{100 * found['test_accuracy'].mean():.1f}"
+    return f"{words} ({diverged} diverged)" if diverged else words
+
+
+def _points(found: Interval) -> str:
+    """Return a difference of accuracies and its interval in words."""
+    if found.pairs < 2:
+        return f"{100 * found.mean:+.1f} points, no interval"
+    ends = f"[{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
+    return f"{100 * found.mean:+.1f} points {ends}, {found.pairs} paired seeds"
+
+
+def _number(values: pd.Series) -> str:
+    return f"{values.mean():.2g}"
+
+
+def _range(found: Iterable[Interval]) -> str:
+    means = [ratio.mean for ratio in found]
+    return f"{min(means):.2f} to {max(means):.2f}"
+
+
+def _below(found: Interval, bound: float) -> str:
+    """Return the verdict on a value that is expected below a bound."""
+    if found.pairs < SEEDS:
+        return "not resolved"
+    if found.low > bound:
+        return "not reproduced"
+    return "reproduced" if found.high < bound else "not resolved"
+
+
+def _above(found: Interval, bound: float) -> str:
+    return _below(Interval(-found.mean, -found.high, -found.low, found.p, found.pairs), -bound)
+
+
+def _worst(verdicts: Iterable[str]) -> str:
+    return min(verdicts, key=("not reproduced", "not resolved", "reproduced").index)
+
+
+_STATISTICS = (
+    Statement(
+        "X1",
+        "Compensated for the change of a layer's own weights, means and means of squares of a "
+        "batch of tau steps ago are nearer to what they are now than as they were",
+        f"{LEVEL:.0%} interval of the ratio of both errors below 1 in every layer, for every tau "
+        f"and both statistics, over at least {SEEDS} seeds",
+        _old,
+    ),
+    Statement(
+        "X2",
+        "In the first layer, whose inputs do not change, compensated means are exact",
+        f"error <= {EXACT:g} standard deviations",
+        _first_layer,
+    ),
+    Statement(
+        "X3",
+        f"Statistics over a window of {WINDOWS[1]} iterations are nearer to those of a large batch "
+        "than statistics of the batch",
+        f"{LEVEL:.0%} interval of the ratio of both errors above {SMALLER:g} in every layer, for "
+        f"means and standard deviations, over at least {SEEDS} seeds",
+        _window,
+    ),
+)
+_RESOLVED = f"{LEVEL:.0%} interval of the difference above 0, paired over at least {SEEDS} seeds"
+_ACCURACIES = (
+    Statement(
+        "X4a",
+        "At the smallest batch size, cross-iteration BN is more accurate than BN",
+        _RESOLVED,
+        _smallest,
+    ),
+    Statement(
+        "X4b",
+        "From the largest to the smallest batch size, cross-iteration BN loses less accuracy than "
+        "BN",
+        _RESOLVED,
+        _loss,
+    ),
+    Statement(
+        "X4c",
+        "At the smallest batch size, compensation makes the window more accurate",
+        _RESOLVED,
+        _compensation,
+    ),
+)

@@ -1,0 +1,1 @@
+"""Batch normalization and large learning rates: Bjorck, Gomes, Selman and Weinberger (2018)."""
