@@ -51,6 +51,36 @@ def test_trials_do_not_touch_each_other(optimizer):
     assert len(set(alone)) == 3
 
 
+PYTORCHS = {
+    "adam": lambda parameters: torch.optim.Adam(parameters, 0.01),
+    "gd": lambda parameters: torch.optim.SGD(parameters, 0.01),
+    "momentum": lambda parameters: torch.optim.SGD(parameters, 0.01, momentum=0.7),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_the_optimizers_are_pytorchs(name):
+    """For one network that is no stack, at the learning rates of the schedule."""
+    X, y = (torch.as_tensor(A) for A in data.regression(8, 2, seed=1))
+    ours, theirs = (starts(1)[0].double() for _ in range(2))
+    values = [v.item() for _, v in Descent(20, 0.01, name, momentum=0.7).run(ours, loss_of(X, y))]
+    optimizer = PYTORCHS[name](theirs.parameters())
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 20)
+    for expected in values[:-1]:
+        optimizer.zero_grad()
+        loss = loss_of(X, y)(theirs)
+        loss.backward()
+        assert loss.item() == pytest.approx(expected, rel=1e-9)  # rounding of up to twenty steps
+        optimizer.step()
+        schedule.step()
+    assert loss_of(X, y)(theirs).item() == pytest.approx(values[-1], rel=1e-9)
+    assert values[-1] < values[0]
+
+
+def loss_of(X, y):
+    return lambda network: (network(X).flatten() - y).square().sum()
+
+
 def test_the_history_runs_from_the_starts_to_the_networks():
     X, y = data.regression(8, 2, seed=2)
     networks = starts(2)

@@ -32,10 +32,11 @@ from convexbn.networks.normalization import BatchNormalized
 from convexbn.networks.objectives import batch_objective, network_objective
 from convexbn.networks.two_layer import stack
 from convexbn.training.data import check_spread
+from convexbn.training.optimizers import SGD, Adam, Tensors
 from convexbn.training.schedules import SCHEDULES, log_spaced
 
-# "gd" is gradient descent: SGD on the full batch.
-OPTIMIZERS = {"adam": torch.optim.Adam, "gd": torch.optim.SGD, "momentum": torch.optim.SGD}
+# "gd" is gradient descent: SGD on the full batch, without momentum.
+OPTIMIZERS: dict[str, type[SGD] | type[Adam]] = {"adam": Adam, "gd": SGD, "momentum": SGD}
 
 
 @dataclass(frozen=True)
@@ -105,20 +106,23 @@ class Descent:
             From 0, the start, to `iterations`, after the last step.
         values : Tensor, shape () or (e,)
         """
-        options = {"momentum": self.momentum} if self.optimizer == "momentum" else {}
-        optimizer = OPTIMIZERS[self.optimizer](network.parameters(), self.learning_rate, **options)
+        momentum = {"adam": 0.9, "gd": 0.0, "momentum": self.momentum}[self.optimizer]
+        parameters: Tensors = dict(network.named_parameters())
+        rate = next(network.parameters()).new_full((1,), self.learning_rate)
+        optimizer = OPTIMIZERS[self.optimizer](parameters, rate, momentum)
         for iteration in range(self.iterations + 1):
             values = objective(network)
             yield iteration, values.detach()
             if iteration < self.iterations:
-                self._set_rate(optimizer, iteration / self.iterations)
-                optimizer.zero_grad()
-                values.sum().backward()
-                optimizer.step()
+                factor = SCHEDULES[self.schedule](iteration / self.iterations)
+                optimizer.step(partial(_write_gradient, values.sum(), parameters), factor)
 
-    def _set_rate(self, optimizer: torch.optim.Optimizer, done: float) -> None:
-        for group in optimizer.param_groups:
-            group["lr"] = self.learning_rate * SCHEDULES[self.schedule](done)
+
+def _write_gradient(value: torch.Tensor, parameters: Tensors, gradient: Tensors) -> None:
+    """Write the gradient of a value in some parameters into given tensors."""
+    found = torch.autograd.grad(value, list(parameters.values()))
+    for name, g in zip(parameters, found, strict=True):
+        gradient[name].copy_(g)
 
 
 @dataclass(frozen=True)
