@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import NullFormatter
 
 from convexbn.experiments.learning_rates.summaries import (
     CLASS,
@@ -47,6 +48,7 @@ def rates(stability: pd.DataFrame, training: pd.DataFrame) -> Figure:
         present("normalization", table["normalization"], STYLES)
     figure, ((left, middle, right),) = plotting.panels(3, width=plotting.WIDE, height=2.9)
     _draw_stable(left, largest_stable(stability))
+    left.set_title(f"first {stability['updates'].max()} steps of SGD")
     _draw_losses(middle, stability[stability["depth"] == stability["depth"].max()])
     _draw_accuracies(right, training)
     diverged = plotting.mark("diverged with every seed", "x")
@@ -153,6 +155,7 @@ def _draw_along(axes: Axes, landscape: pd.DataFrame) -> None:
     axes.axhline(1, **GUIDE)
     axes.set(xlabel="step along the gradient", ylabel="loss over the first one", yscale="log")
     axes.set_title("one minibatch, at initialization")
+    axes.yaxis.set_minor_formatter(NullFormatter())
     plotting.log_x(axes)
 
 
