@@ -39,10 +39,6 @@ if LEARNING_RATES:
     }
 
 
-wildcard_constraints:
-    part="|".join(NETWORKS_AT),
-
-
 use rule train_networks as learning_rates with:
     input:
         unpack(lambda wc: sheet.data_of(LEARNING_RATES[wc.part]["dataset"], "features")),
@@ -50,6 +46,8 @@ use rule train_networks as learning_rates with:
         "<results>/learning_rates/{part}/{seed}.csv",
     log:
         "<logs>/learning_rates/{part}.{seed}.log",
+    wildcard_constraints:
+        part="|".join(NETWORKS_AT),
     resources:
         mem_mb=lambda wc: footprint.learning_rates(
             DATASETS[LEARNING_RATES[wc.part]["dataset"]], LEARNING_RATES[wc.part]
