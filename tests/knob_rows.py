@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from convexbn.experiments.knobs.measure import knobs
+from convexbn.experiments.knobs.settings import knobs
 from convexbn.reporting.methods import TRUNCATED
 
 PROGRAM = [0.430, 0.432, 0.428, 0.431, 0.429]

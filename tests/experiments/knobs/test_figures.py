@@ -5,7 +5,7 @@ from knob_rows import SETTINGS, networks, runs
 from layouts import check_layout
 
 from convexbn.experiments.knobs.figures import knobs as draw
-from convexbn.experiments.knobs.measure import knobs
+from convexbn.experiments.knobs.settings import knobs
 
 
 def test_every_knob_is_drawn():

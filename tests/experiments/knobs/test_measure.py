@@ -4,8 +4,15 @@ import numpy as np
 import pytest
 
 from convexbn.experiments.knobs.choice import chosen
-from convexbn.experiments.knobs.measure import COLUMNS, Knob, knobs, measure
-from convexbn.experiments.knobs.networks import BN, CROSS_ITERATION, LAST
+from convexbn.experiments.knobs.measure import measure
+from convexbn.experiments.knobs.settings import (
+    BN,
+    COLUMNS,
+    CROSS_ITERATION,
+    LAST,
+    Knob,
+    knobs,
+)
 from convexbn.training import checkpoints
 
 SETTINGS = {

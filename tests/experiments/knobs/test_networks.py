@@ -6,7 +6,15 @@ import pytest
 import torch
 
 from convexbn.experiments.knobs import networks
-from convexbn.experiments.knobs.networks import ALL, BN, CROSS_ITERATION, DECAYS, LAST, NONE
+from convexbn.experiments.knobs.settings import (
+    ALL,
+    BN,
+    CROSS_ITERATION,
+    DECAYS,
+    LAST,
+    NONE,
+    NORMALIZATIONS,
+)
 from convexbn.networks.objectives import batch_objective
 from convexbn.networks.two_layer import BNNetwork
 
@@ -23,7 +31,7 @@ def _data():
     return X, torch.randint(C, (N,), generator=generator)
 
 
-@pytest.mark.parametrize("kind", networks.NORMALIZATIONS)
+@pytest.mark.parametrize("kind", NORMALIZATIONS)
 def test_start_and_function_are_the_headlines(kind):
     """The first batch of cross-iteration BN is normalized by itself."""
     network = networks.build(D, M, C, kind, 1, seed=3).double()

@@ -4,8 +4,7 @@ import pandas as pd
 import pytest
 from knob_rows import networks, runs
 
-from convexbn.experiments.knobs.measure import Knob
-from convexbn.experiments.knobs.networks import ALL, BN, CROSS_ITERATION, LAST, RESCALED
+from convexbn.experiments.knobs.settings import ALL, BN, CROSS_ITERATION, LAST, RESCALED, Knob
 from convexbn.experiments.knobs.statements import knobs
 from convexbn.reporting.claims import COLUMNS
 

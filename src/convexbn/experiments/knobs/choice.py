@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from convexbn.experiments.knobs.measure import Knob
+from convexbn.experiments.knobs.settings import Knob
 from convexbn.training.tuning import best_setting
 
 KNOB = list(Knob._fields)
@@ -17,7 +17,7 @@ def chosen(knobs: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     knobs : DataFrame
-        Columns `convexbn.experiments.knobs.measure.COLUMNS`, one run.
+        Columns `convexbn.experiments.knobs.settings.COLUMNS`, one run.
 
     Returns
     -------

@@ -5,8 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from convexbn.experiments.knobs.choice import chosen
-from convexbn.experiments.knobs.measure import Knob
-from convexbn.experiments.knobs.networks import (
+from convexbn.experiments.knobs.settings import (
     ALL,
     BN,
     CROSS_ITERATION,
@@ -14,6 +13,7 @@ from convexbn.experiments.knobs.networks import (
     NONE,
     RESCALED,
     WORDS,
+    Knob,
 )
 from convexbn.experiments.knobs.statements import against
 from convexbn.reporting import methods, plotting, significance
@@ -42,7 +42,7 @@ def knobs(knobs: pd.DataFrame, runs: pd.DataFrame, dataset: str, title: str) -> 
     Parameters
     ----------
     knobs : DataFrame
-        Columns `convexbn.experiments.knobs.measure.COLUMNS`, one run.
+        Columns `convexbn.experiments.knobs.settings.COLUMNS`, one run.
     runs : DataFrame
         The runs of the headline, columns `convexbn.reporting.selection.RUNS`.
     dataset, title : str

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,7 +10,7 @@ import torch
 
 from convexbn.data.preprocessing import targets_of
 from convexbn.experiments.knobs import networks
-from convexbn.experiments.knobs.networks import BN, DECAYS, LAST, NORMALIZATIONS, RESCALED, WORDS
+from convexbn.experiments.knobs.settings import COLUMNS, RESCALED, Knob, knobs
 from convexbn.training.checkpoints import fingerprint
 from convexbn.training.minibatches import Settings, train
 from convexbn.training.rescaling import WeightRescaling
@@ -20,32 +19,6 @@ from convexbn.training.series import run_each
 from convexbn.training.statistics import precise_statistics
 
 SPLITS = "train", "validation", "test"
-COLUMNS = [
-    *("seed", "normalization", "batch_size", "decay", "learning_rate", "epochs", "diverged"),
-    *("train_loss", "train_accuracy", "validation_accuracy", "test_accuracy", "seconds"),
-]
-
-
-class Knob(NamedTuple):
-    """What is turned, one thing at a time: the others are the headline's."""
-
-    normalization: str
-    batch_size: int
-    decay: str
-
-    @property
-    def words(self) -> str:
-        """The knob for readers."""
-        if self.decay != LAST:  # at the headline's batch size
-            return WORDS[self.decay]
-        return f"{self.normalization}, batch {self.batch_size}"
-
-
-def knobs(settings: dict) -> list[Knob]:
-    """Return the knobs of an entry of the config, without repeats; see :func:`measure`."""
-    batches = [Knob(kind, b, LAST) for kind in NORMALIZATIONS for b in settings["batch_sizes"]]
-    decays = [Knob(BN, settings["batch_size"], decay) for decay in DECAYS]
-    return list(dict.fromkeys([*batches, *decays]))
 
 
 def measure(

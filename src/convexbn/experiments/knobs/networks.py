@@ -4,7 +4,7 @@
 
 from the same start as :class:`convexbn.networks.two_layer.BNNetwork` with the same seed, where N is
 BN over the batch or over the last iterations too, and the decay of the first layer, which BN makes
-scale-free, is one of :data:`DECAYS`.
+scale-free, is one of :data:`convexbn.experiments.knobs.settings.DECAYS`.
 """
 
 import math
@@ -14,23 +14,11 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from convexbn.experiments.knobs.settings import ALL, CROSS_ITERATION, NONE
 from convexbn.networks.cross_iteration import CrossIterationBatchNorm1d
 from convexbn.networks.two_layer import BNNetwork
 
-BN, CROSS_ITERATION = "BN", "cross-iteration BN"
-NORMALIZATIONS = (BN, CROSS_ITERATION)
 EPS = 1e-12  # of BN: torch asks for one, and the headline's network has none
-
-NONE, LAST, ALL, RESCALED = "none", "last layers", "all layers", "rescaled"
-# What becomes of the weights: no decay; decay of BN and the output layer, as in the main paper; of
-# the first layer, too; or that of the main paper with filters of the first layer set to norm 1.
-DECAYS = (NONE, LAST, ALL, RESCALED)
-WORDS = {
-    NONE: "no decay",
-    LAST: "decay of the last layers",
-    ALL: "decay of all layers",
-    RESCALED: "rescaled first layer",
-}
 
 
 def build(d: int, m: int, C: int, normalization: str, window: int, seed: int) -> nn.Sequential:

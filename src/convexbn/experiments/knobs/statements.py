@@ -10,8 +10,7 @@ from functools import partial
 import pandas as pd
 
 from convexbn.experiments.knobs.choice import KNOB, chosen
-from convexbn.experiments.knobs.measure import Knob
-from convexbn.experiments.knobs.networks import ALL, BN, CROSS_ITERATION, LAST, RESCALED
+from convexbn.experiments.knobs.settings import ALL, BN, CROSS_ITERATION, LAST, RESCALED, Knob
 from convexbn.reporting import significance
 from convexbn.reporting.claims import (
     Finding,
@@ -36,7 +35,7 @@ def knobs(knobs: pd.DataFrame, runs: pd.DataFrame, datasets: dict[str, dict]) ->
     Parameters
     ----------
     knobs : DataFrame
-        Columns dataset, run and `convexbn.experiments.knobs.measure.COLUMNS`; empty without runs.
+        Columns dataset, run and `convexbn.experiments.knobs.settings.COLUMNS`; empty without runs.
     runs : DataFrame
         The runs of the headline, columns `convexbn.reporting.selection.RUNS`.
     datasets : dict
