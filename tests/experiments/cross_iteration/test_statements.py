@@ -113,6 +113,16 @@ def test_accuracies_on_other_data_are_listed_and_not_judged():
     assert "here: a: batches of 2" in table["measured"]["X4a"]
 
 
+def test_less_to_lose_is_no_success():
+    table = crossed_rows.accuracies(gain=0.05)
+    is_large = (table["method"] == CBN) & (table["batch_size"] == 32)
+    table.loc[is_large, "test_accuracy"] -= 0.04
+    found = judged(accuracies=table).loc["X4b"]
+    assert found["verdict"] == "not reproduced"
+    assert "+9.0 points" in found["measured"]
+    assert "difference at 32: -4.0 points" in found["measured"]
+
+
 def test_one_batch_size_has_no_loss():
     rows = crossed_rows.accuracies()
     table = judged(accuracies=rows[rows["batch_size"] == 2])
