@@ -16,7 +16,7 @@ rule claims:
         "../../environment.yml"
     params:
         code=code_of("claims", *CLAIMS),
-        tables={judge: list(claim["tables"]) for judge, claim in CLAIMS.items()},
+        tables={judge: sorted(claim["tables"]) for judge, claim in CLAIMS.items()},
         settings=Unordered(
             {judge: claim["settings"] for judge, claim in CLAIMS.items()}
         ),
