@@ -38,7 +38,7 @@ def test_every_seed_must_have_the_ratio(plain, bn, verdict):
 def test_learning_rates_are_named_by_depth_and_a_bound_as_such():
     assert words("B1", stability=stability((1e-3, 1e-2), (10.0, 10.0))) == (
         "depth 20: 0.001 to 0.01 without, 10 with BN; depth 110: 0.001 to 0.01 without, 10 with "
-        "BN; ratio at 110 1e+03 to 1e+04 or more; 2 seed(s)"
+        "BN; ratio at 110 1,000 to 10,000 or more; 2 seed(s)"
     )
 
 

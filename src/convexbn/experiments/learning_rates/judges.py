@@ -199,11 +199,13 @@ def _listed(losses: pd.DataFrame) -> str:
     return f"{', '.join(words)} ({losses.shape[1]} seed(s))"
 
 
-def _range(values: pd.Series | np.ndarray, kind: str = ".2g") -> str:
+def _range(values: pd.Series | np.ndarray, kind: str = "") -> str:
     """Return the smallest and the largest of some values, one if they are written alike."""
     low, high = (_number(float(value), kind) for value in (np.min(values), np.max(values)))
     return low if low == high else f"{low} to {high}"
 
 
 def _number(value: float, kind: str) -> str:
-    return "overflow" if np.isinf(value) else format(value, kind)
+    if np.isinf(value):
+        return "overflow"
+    return format(value, kind or (",.0f" if 100 <= value < 1e6 else ".2g"))
