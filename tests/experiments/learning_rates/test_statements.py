@@ -112,8 +112,8 @@ def test_learning_rates_are_chosen_among_stable_ones_by_validation_images():
     table.loc[best & (table["epoch"] == 2), ["validation_accuracy", "test_accuracy"]] = 0.6, 0.45
     measured = words("B5", training=table)
     assert measured == (
-        "+5.0 points, 95% interval +5.0 to +5.0, 5 paired seed(s): 45.0 % with BN at 0.003, 40.0 % "
-        "without at 0.01, 0.1 diverged; depth 32, learning rates 0.003, 0.01, 0.1"
+        "+5.0 points [+5.0, +5.0], 5 paired seeds: 45.0 % with BN at 0.003, 40.0 % without at "
+        "0.01, 0.1 diverged; depth 32, learning rates 0.003, 0.01, 0.1"
     )
     table.loc[table["normalization"] == "plain", "diverged"] = True
     assert "every learning rate without diverges" in words("B5", training=table)
