@@ -11,6 +11,7 @@ from convexbn.reporting.claims import (
     judged,
     unless_cifar,
     unless_uncertified,
+    worst,
 )
 from convexbn.reporting.significance import Interval
 
@@ -69,3 +70,15 @@ def test_two_experiments_do_not_share_an_id():
     assert joined({"one": first, "two": second})["id"].tolist() == ["E1", "E2"]
     with pytest.raises(ValueError, match="'E1' is used by one and by two"):
         joined({"one": first, "two": first})
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "expected"),
+    [
+        (["reproduced", "reproduced"], "reproduced"),
+        (["reproduced", "not resolved"], "not resolved"),
+        (["not resolved", "not reproduced", "reproduced"], "not reproduced"),
+    ],
+)
+def test_statement_of_several_parts_is_as_good_as_the_worst(verdicts, expected):
+    assert worst(verdicts) == expected

@@ -112,3 +112,30 @@ def test_slopes_are_numpys():
     np.testing.assert_allclose(
         significance.slopes(x, values), np.polyfit(x, values[[0, 2]].to_numpy(), 1)[0]
     )
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [
+        (0.5, 0.9, "reproduced"),
+        (-0.5, 0.9, "not resolved"),
+        (0.5, 1.5, "not resolved"),
+        (1.1, 1.5, "not reproduced"),
+        (-0.5, -0.1, "not reproduced"),
+    ],
+)
+def test_interval_is_between_bounds_where_all_of_it_is(low, high, verdict):
+    found = Interval((low + high) / 2, low, high, 0.01, significance.SEEDS)
+    assert found.between(0, 1) == verdict
+    assert found._replace(pairs=significance.SEEDS - 1).between(0, 1) == "not resolved"
+
+
+def test_one_bound_is_enough():
+    found = Interval(0.7, 0.5, 0.9, 0.01, significance.SEEDS)
+    assert [found.between(low=0.4), found.between(high=0.4)] == ["reproduced", "not reproduced"]
+
+
+def test_difference_of_accuracies_in_words():
+    found = Interval(0.012, -0.003, 0.027, 0.1, 5)
+    assert found.points == "+1.2 points [-0.3, +2.7], 5 paired seeds"
+    assert found._replace(pairs=1).points == "+1.2 points, no interval"

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from convexbn.networks.cross_iteration import CrossIterationBatchNorm2d
 from convexbn.networks.residual import ResidualNetwork
 from convexbn.training.rescaling import STEPS, WeightRescaling, normalized_layers
 
@@ -61,6 +62,25 @@ def test_rescaling_leaves_the_function_of_the_network_as_it_is(kind):
     assert torch.equal(network[9].weight, before[9].weight)
     outputs = [net.train(kind == "training")(images()) for net in (network, before)]
     torch.testing.assert_close(*outputs, **ROUNDING)
+
+
+@pytest.mark.parametrize("compensated", [True, False])
+def test_what_cross_iteration_bn_remembers_is_rescaled_too(compensated):
+    """The next iterations are the same with filters rescaled and not: rounding of float64."""
+    generator = torch.Generator().manual_seed(0)
+    layer = nn.Conv2d(2, 5, 3).double()
+    norm = CrossIterationBatchNorm2d(layer, 4, compensated=compensated, eps=NO_EPS)
+    network = nn.Sequential(layer, norm)
+    batches = torch.randn(5, 6, 2, 4, 4, generator=generator, dtype=torch.float64)
+    for X in batches[:3]:
+        network(X)
+        with torch.no_grad():
+            layer.weight.add_(0.1 * torch.randn(5, 2, 3, 3, generator=generator))
+    other = copy.deepcopy(network)
+    WeightRescaling(other, torch.optim.SGD(other.parameters(), 0.1), every=1).rescale()
+    assert not torch.allclose(other[0].weight, layer.weight)
+    for X in batches[3:]:
+        torch.testing.assert_close(other(X), network(X), rtol=1e-10, atol=1e-11)
 
 
 def test_eps_alone_makes_a_difference():

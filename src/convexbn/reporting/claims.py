@@ -113,6 +113,11 @@ def verdict_of(holds: bool) -> str:
     return "reproduced" if holds else "not reproduced"
 
 
+def worst(verdicts: Iterable[str]) -> str:
+    """Return the verdict of a statement that holds where each of its parts does."""
+    return min(verdicts, key=("not reproduced", "not resolved", "reproduced").index)
+
+
 def corrected(findings: dict[str, Finding]) -> dict[str, Finding]:
     """Return findings of one statement with verdicts corrected for the number of its tests."""
     tested = {name: f for name, f in findings.items() if np.isfinite(f.p)}

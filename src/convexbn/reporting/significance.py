@@ -9,6 +9,7 @@ order p_(1), ..., p_(m), are raised to `max_{j <= i} min(1, (m - j + 1) p_(j))` 
 probability that any of the tests rejects wrongly then stays below the level.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -43,6 +44,26 @@ class Interval(NamedTuple):
         if self.high < 0:
             return "not reproduced"
         return "reproduced" if self.low > 0 else "not resolved"
+
+    def between(self, low: float = -math.inf, high: float = math.inf) -> str:
+        """Return the verdict on a mean that was expected between bounds.
+
+        It is reproduced where the whole interval lies there, not reproduced where all of it lies
+        beyond a bound, and not resolved in between, or with fewer than `SEEDS` pairs.
+        """
+        if self.pairs < SEEDS:
+            return "not resolved"
+        if self.high < low or self.low > high:
+            return "not reproduced"
+        return "reproduced" if low < self.low and self.high < high else "not resolved"
+
+    @property
+    def points(self) -> str:
+        """A difference of accuracies in words."""
+        if self.pairs < 2:
+            return f"{100 * self.mean:+.1f} points, no interval"
+        ends = f"[{100 * self.low:+.1f}, {100 * self.high:+.1f}]"
+        return f"{100 * self.mean:+.1f} points {ends}, {self.pairs} paired seeds"
 
 
 def differences(

@@ -123,11 +123,11 @@ class WeightRescaling:
     """The rescaling step, as a hook on an optimizer of `torch.optim`.
 
     Every `every` steps each filter is divided by its norm, and with it the filter's bias and the
-    running mean and variance of its channel: the output of the network stays as it is, in training
-    and in evaluation, up to the eps of the normalization. Of an output normalized by a variance v,
-    that changes a share of about eps |norm^2 - 1| / (2 v). Filters of norm 0 are left alone. So
-    are the buffers of the optimizer: its momentum is that of the gradients at the former norms, as
-    in the paper, and a normalization's own state besides its running statistics.
+    running mean and variance of its channel (of a cross-iteration BN, what it remembers, too): the
+    output of the network stays as it is, in training and in evaluation, up to the eps of the
+    normalization. Of an output normalized by a variance v, that changes a share of about
+    eps |norm^2 - 1| / (2 v). Filters of norm 0 are left alone. So are the buffers of the optimizer:
+    its momentum is that of the gradients at the former norms, as in the paper.
 
     Steps are counted in `optimizer.param_groups[0]["rescaling_steps"]`, which the optimizer's
     `state_dict` holds: a training that is resumed rescales when it would have without the break.
@@ -211,14 +211,21 @@ class WeightRescaling:
 
 
 def _of_channel(layer: nn.Module, normalization: nn.Module) -> Iterator[tuple[torch.Tensor, int]]:
-    """Yield what goes with the output of each filter, and with which power of its scale."""
+    """Yield what goes with the output of each filter, and with which power of its scale.
+
+    Channels are on the last axis. The last three are of :mod:`convexbn.networks.cross_iteration`,
+    where the gradient of a variance is in proportion to the weights.
+    """
     for module, name, power in (
         (layer, "bias", 1),
         (normalization, "running_mean", 1),
         (normalization, "running_var", 2),
+        (normalization, "past_mean", 1),
+        (normalization, "past_variance", 2),
+        (normalization, "past_variance_gradient", 1),
     ):
         if isinstance(values := getattr(module, name, None), torch.Tensor):
-            yield values, power
+            yield values.mT if name.endswith("gradient") else values, power
 
 
 def _check_layer(

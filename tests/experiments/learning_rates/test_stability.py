@@ -53,7 +53,7 @@ def test_the_same_seed_gives_the_same_numbers():
 
 def test_estimate_of_memory_holds():
     entry = CIFAR | {"train": 1000, "validation": 500, "test": 500, "pool": 2}
-    settings = {"depths": [56], "width": 16, "batch_size": 128, "learning_rates": [1.0]}
+    settings = {"depths": [20], "width": 16, "batch_size": 128, "learning_rates": [1.0]}
     work = f"""
 from convexbn.experiments.learning_rates import stability
 features = {{"image": np.array([16, 16, 3]), "labels_train": np.arange(n) % C}}

@@ -38,7 +38,7 @@ def test_every_seed_must_have_the_ratio(plain, bn, verdict):
 def test_learning_rates_are_named_by_depth_and_a_bound_as_such():
     assert words("B1", stability=stability((1e-3, 1e-2), (10.0, 10.0))) == (
         "depth 20: 0.001 to 0.01 without, 10 with BN; depth 110: 0.001 to 0.01 without, 10 with "
-        "BN; ratio at 110 1e+03 to 1e+04 or more; 2 seed(s)"
+        "BN; ratio at 110 1,000 to 10,000 or more; 2 seed(s)"
     )
 
 
@@ -112,8 +112,8 @@ def test_learning_rates_are_chosen_among_stable_ones_by_validation_images():
     table.loc[best & (table["epoch"] == 2), ["validation_accuracy", "test_accuracy"]] = 0.6, 0.45
     measured = words("B5", training=table)
     assert measured == (
-        "+5.0 points, 95% interval +5.0 to +5.0, 5 paired seed(s): 45.0 % with BN at 0.003, 40.0 % "
-        "without at 0.01, 0.1 diverged; depth 32, learning rates 0.003, 0.01, 0.1"
+        "+5.0 points [+5.0, +5.0], 5 paired seeds: 45.0 % with BN at 0.003, 40.0 % without at "
+        "0.01, 0.1 diverged; depth 32, learning rates 0.003, 0.01, 0.1"
     )
     table.loc[table["normalization"] == "plain", "diverged"] = True
     assert "every learning rate without diverges" in words("B5", training=table)

@@ -129,7 +129,7 @@ def test_a_training_that_diverged_resolves_nothing_on_the_spread():
 
 def test_settings_are_named_and_ends_of_a_grid_said():
     words = table_of(rescaling_dense=runs()).loc["W3a", "measured"]
-    assert words.startswith("dense: +0.00 points [-0.20, +0.20], 5 paired seed(s): 50.0 % ")
+    assert words.startswith("dense: +0.0 points [-0.2, +0.2], 5 paired seeds: 50.0 % ")
     assert "(learning rate 0.05, the smallest tried)" in words
     assert "(learning rate 0.05, the smallest tried; weight decay 0.01)" in words
 

@@ -29,6 +29,7 @@ from convexbn.reporting.claims import (
     stacked,
     unless_cifar,
     verdict_of,
+    worst,
 )
 from convexbn.reporting.significance import LEVEL, SEEDS, Interval, interval
 
@@ -98,7 +99,7 @@ def _old(table: pd.DataFrame) -> Finding:
         f"at tau = {errors.index.get_level_values('x').max()}, above the first layer, "
         f"{', '.join(words)}"
     )
-    return Finding(measured, _worst(_below(ratio, 1) for ratio in found.values()))
+    return Finding(measured, worst(ratio.between(high=1) for ratio in found.values()))
 
 
 def _first_layer(table: pd.DataFrame) -> Finding:
@@ -117,7 +118,7 @@ def _window(table: pd.DataFrame) -> Finding:
         ratio = errors[kind][WINDOWS[0]] / errors[kind][WINDOWS[1]]
         cases = ratio.groupby([name for name in _CASE if name != "x"])
         found[kind] = [interval(rows.to_numpy()) for _, rows in cases]
-    verdict = _worst(_above(ratio, SMALLER) for ratio in found[COMPENSATED])
+    verdict = worst(ratio.between(low=SMALLER) for ratio in found[COMPENSATED])
     measured = (
         f"{_range(found[COMPENSATED])} times smaller (over layers and statistics); without "
         f"compensation {_range(found[NAIVELY])} times"
@@ -140,7 +141,7 @@ def _smallest(table: pd.DataFrame) -> Finding:
     found = _difference(rows, CBN, BN)
     others = ", ".join(f"{name} {_percent(rows, name)}" for name in (GROUPS, RENORMALIZATION))
     words = (
-        f"batches of {size}: {_points(found)}; {_percent(rows, CBN)} against {_percent(rows, BN)} "
+        f"batches of {size}: {found.points}; {_percent(rows, CBN)} against {_percent(rows, BN)} "
         f"% ({others})"
     )
     return Finding(words, found.verdict(), found)
@@ -160,8 +161,8 @@ def _loss(table: pd.DataFrame) -> Finding:
     at_large = _difference(table[table["batch_size"] == large], CBN, BN)
     words = ", ".join(f"{name} {100 * fall[name].mean():.1f}" for name in METHODS)
     measured = (
-        f"{_points(found)} less; points from {large} to {small}: {words}; difference at {large}: "
-        f"{_points(at_large)}"
+        f"{found.points} less; points from {large} to {small}: {words}; difference at {large}: "
+        f"{at_large.points}"
     )
     if at_large.high < 0:
         return Finding(measured, "not reproduced")
@@ -173,7 +174,7 @@ def _compensation(table: pd.DataFrame) -> Finding:
     rows = table[table["batch_size"] == size]
     found = _difference(rows, CBN, NAIVE)
     ends = f"{_percent(rows, CBN)} against {_percent(rows, NAIVE)} %"
-    return Finding(f"batches of {size}: {_points(found)}; {ends}", found.verdict(), found)
+    return Finding(f"batches of {size}: {found.points}; {ends}", found.verdict(), found)
 
 
 def _difference(rows: pd.DataFrame, first: str, second: str) -> Interval:
@@ -188,14 +189,6 @@ def _percent(rows: pd.DataFrame, method: str) -> str:
     return f"{words} ({diverged} diverged)" if diverged else words
 
 
-def _points(found: Interval) -> str:
-    """Return a difference of accuracies and its interval in words."""
-    if found.pairs < 2:
-        return f"{100 * found.mean:+.1f} points, no interval"
-    ends = f"[{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
-    return f"{100 * found.mean:+.1f} points {ends}, {found.pairs} paired seeds"
-
-
 def _number(values: pd.Series) -> str:
     return f"{values.mean():.2g}"
 
@@ -203,23 +196,6 @@ def _number(values: pd.Series) -> str:
 def _range(found: Iterable[Interval]) -> str:
     means = [ratio.mean for ratio in found]
     return f"{min(means):.2f} to {max(means):.2f}"
-
-
-def _below(found: Interval, bound: float) -> str:
-    """Return the verdict on a value that is expected below a bound."""
-    if found.pairs < SEEDS:
-        return "not resolved"
-    if found.low > bound:
-        return "not reproduced"
-    return "reproduced" if found.high < bound else "not resolved"
-
-
-def _above(found: Interval, bound: float) -> str:
-    return _below(Interval(-found.mean, -found.high, -found.low, found.p, found.pairs), -bound)
-
-
-def _worst(verdicts: Iterable[str]) -> str:
-    return min(verdicts, key=("not reproduced", "not resolved", "reproduced").index)
 
 
 _STATISTICS = (

@@ -21,6 +21,7 @@ from convexbn.reporting.claims import (
     uncertified,
     unless_cifar,
     unless_uncertified,
+    worst,
 )
 from convexbn.reporting.methods import TRUNCATED
 from convexbn.reporting.significance import LEVEL, SEEDS, Interval
@@ -97,21 +98,17 @@ def _ahead(rows: pd.DataFrame, program: pd.DataFrame) -> Finding:
     verdicts = [
         interval.verdict(adjusted) for interval, adjusted in zip(found.values(), p, strict=True)
     ]
-    if "not reproduced" in verdicts:
-        verdict = "not reproduced"
-    else:
-        verdict = "reproduced" if set(verdicts) == {"reproduced"} else "not resolved"
     closest, smallest = min(found.items(), key=lambda item: item[1].mean)
     farthest, largest = max(found.items(), key=lambda item: item[1].mean)
     edges = sum(bool(part["at_edge"].iloc[0]) for _, part in rows.groupby(KNOB))
     words = (
-        f"program {_percent(program)} % ({len(program)} seeds); {_points(smallest)} over "
-        f"{closest.words}, {_points(largest)} over {farthest.words}; ahead of "
+        f"program {_percent(program)} % ({len(program)} seeds); {smallest.points} over "
+        f"{closest.words}, {largest.points} over {farthest.words}; ahead of "
         f"{verdicts.count('reproduced')} of {len(found)} knobs, behind "
         f"{verdicts.count('not reproduced')}, after Holm's correction; {edges} learning rate(s) at "
         "an end of those tried"
     )
-    return Finding(words, verdict)
+    return Finding(words, worst(verdicts))
 
 
 def _not_below(
@@ -126,13 +123,10 @@ def _not_below(
         return Finding("no learning rate at which one of the two did not diverge", "not run")
     found = significance.interval(significance.differences(*pair))
     words = (
-        f"{_points(found)}: {first(rows).words} {_percent(pair[0])} %, {second(rows).words} "
+        f"{found.points}: {first(rows).words} {_percent(pair[0])} %, {second(rows).words} "
         f"{_percent(pair[1])} %"
     )
-    if found.high < -margin:
-        return Finding(words, "not reproduced")
-    is_shown = found.pairs >= SEEDS and found.low >= -margin
-    return Finding(words, "reproduced" if is_shown else "not resolved")
+    return Finding(words, found.between(low=-margin))
 
 
 def _of(rows: pd.DataFrame, knob: Knob) -> pd.DataFrame:
@@ -147,13 +141,6 @@ def _base(decay: str, rows: pd.DataFrame) -> Knob:
     """Return the knob of a decay; all but that of the last layers have the headline's batch."""
     batch = rows.loc[rows["decay"] != LAST, "batch_size"]
     return Knob(BN, int(batch.iloc[0]) if len(batch) else 0, decay)
-
-
-def _points(found: Interval) -> str:
-    if found.pairs < 2:
-        return f"{100 * found.mean:+.1f} points, no interval"
-    ends = f"{100 * found.low:+.1f} to {100 * found.high:+.1f}"
-    return f"{100 * found.mean:+.1f} points ({LEVEL:.0%} interval {ends}, {found.pairs} pairs)"
 
 
 def _percent(rows: pd.DataFrame) -> str:

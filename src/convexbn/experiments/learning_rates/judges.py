@@ -14,7 +14,6 @@ from convexbn.experiments.learning_rates.summaries import (
 )
 from convexbn.reporting import significance
 from convexbn.reporting.claims import Finding, verdict_of
-from convexbn.reporting.significance import LEVEL, SEEDS
 
 DEPTH = 110
 RATIO = 100  # of the largest stable learning rates with BN and without
@@ -171,27 +170,15 @@ def best(table: pd.DataFrame) -> Finding:
         rate = accuracy.idxmax()
         chosen[name] = rows[rows["learning_rate"] == rate]
         test = 100 * chosen[name]["test_accuracy"].mean()
-        left = (
-            f", {', '.join(f'{r:g}' for r in stable.index[~stable])} diverged"
-            if not stable.all()
-            else ""
-        )
-        words.append(f"{test:.1f} % {label} at {rate:g}{left}")
+        left = [f"{diverged:g} diverged" for diverged in stable.index[~stable]]
+        words += [f"{test:.1f} % {label} at {rate:g}", *left]
     found = significance.interval(significance.differences(chosen["bn"], chosen["plain"]))
-    interval = f"{LEVEL:.0%} interval {100 * found.low:+.1f} to {100 * found.high:+.1f}"
-    reach = interval if found.pairs > 1 else "no interval"
-    depth, rates = table["depth"].max(), last["learning_rate"].unique()
+    depth, tried = table["depth"].max(), last["learning_rate"].unique()
     measured = (
-        f"{100 * found.mean:+.1f} points, {reach}, {found.pairs} paired seed(s): "
-        f"{', '.join(words)}; depth {depth}, learning rates {', '.join(f'{r:g}' for r in rates)}"
+        f"{found.points}: {', '.join(words)}; depth {depth}, learning rates "
+        f"{', '.join(f'{rate:g}' for rate in tried)}"
     )
-    return Finding(measured, _at_least(found))
-
-
-def _at_least(found: significance.Interval) -> str:
-    if found.high < BETTER:
-        return "not reproduced"
-    return "reproduced" if found.pairs >= SEEDS and found.low >= BETTER else "not resolved"
+    return Finding(measured, found.between(low=BETTER))
 
 
 def _listed(losses: pd.DataFrame) -> str:
@@ -199,11 +186,13 @@ def _listed(losses: pd.DataFrame) -> str:
     return f"{', '.join(words)} ({losses.shape[1]} seed(s))"
 
 
-def _range(values: pd.Series | np.ndarray, kind: str = ".2g") -> str:
+def _range(values: pd.Series | np.ndarray, kind: str = "") -> str:
     """Return the smallest and the largest of some values, one if they are written alike."""
     low, high = (_number(float(value), kind) for value in (np.min(values), np.max(values)))
     return low if low == high else f"{low} to {high}"
 
 
 def _number(value: float, kind: str) -> str:
-    return "overflow" if np.isinf(value) else format(value, kind)
+    if np.isinf(value):
+        return "overflow"
+    return format(value, kind or (",.0f" if 100 <= value < 1e6 else ".2g"))

@@ -62,6 +62,8 @@ def identities(table: pd.DataFrame, title: str) -> Figure:
     entries = [Line2D([], [], color=c, label=f"$\\eta$ = {rate:g}") for rate, c in colors.items()]
     entries += [plotting.mark("as the identity says", "o", markersize=2.5)]
     entries += [Line2D([], [], label="in proportion to $\\eta$", **GUIDE)]
+    layers = np.unique(table["layer"])
+    entries += [Line2D([], [], label=f"layer {layer}", **_line(layer)) for layer in layers]
     plotting.legend(figure, entries)
     figure.suptitle(title)
     return figure
@@ -89,15 +91,15 @@ def _draw_growth(axes: Axes, table: pd.DataFrame, colors: dict) -> None:
     last = table[table["step"] == table.groupby("learning_rate")["step"].transform("max")]
     for layer, rows in last.groupby("layer"):
         found = rows.groupby("learning_rate")["growth"].agg(["mean", "std"])
-        kind: dict[str, Any] = {"marker": LAYERS[(int(layer) - 1) % len(LAYERS)], "markersize": 3}
-        plotting.band(axes, found.index, found["mean"], found["std"], "#222222", **kind)
+        plotting.band(axes, found.index, found["mean"], found["std"], **_line(layer))
         axes.plot(found.index, found["mean"].iloc[0] * found.index / found.index[0], **GUIDE)
-        place: dict[str, Any] = {"textcoords": "offset points", "va": "bottom"}
-        start = (found.index[0], found["mean"].iloc[0])
-        axes.annotate(f"layer {layer}", start, (-3, 5), fontsize=7, **place)
     axes.set(xlabel="learning rate $\\eta$", ylabel="growth by the same time")
     plotting.log_x(axes)
     plotting.log_y(axes)
+
+
+def _line(layer: Any) -> dict[str, Any]:
+    return {"color": "#222222", "marker": LAYERS[(layer - 1) % len(LAYERS)], "markersize": 3}
 
 
 @plotting.style()

@@ -7,8 +7,6 @@ the margin, not reproduced where all of it lies on the other, and not resolved i
 settings that are compared are chosen on validation images.
 """
 
-import math
-
 import numpy as np
 import pandas as pd
 
@@ -22,6 +20,7 @@ from convexbn.reporting.claims import (
     stacked,
     unless_cifar,
     verdict_of,
+    worst,
 )
 from convexbn.reporting.significance import LEVEL, SEEDS, Interval, interval
 
@@ -96,7 +95,7 @@ def _slope(table: pd.DataFrame) -> Finding:
             return Finding("one learning rate has no slope", "not run")
         found[layer] = interval(significance.slopes(np.log(growth.index), np.log(growth)))
     words = "; ".join(f"layer {layer}: {_ends(slope)}" for layer, slope in found.items())
-    return Finding(words, _worst([_inside(slope, *SLOPE) for slope in found.values()]))
+    return Finding(words, worst(slope.between(*SLOPE) for slope in found.values()))
 
 
 def _beside(table: pd.DataFrame) -> Finding:
@@ -123,10 +122,10 @@ def _accuracy(ends: pd.DataFrame) -> Finding:
         return Finding(f"{missing[0]} has diverged at every learning rate", "not resolved")
     difference = interval(significance.differences(best[RESCALING], best[DECAY]))
     words = (
-        f"{_points(difference)}, {difference.pairs} paired seed(s): "
+        f"{difference.points}: "
         f"{_setting(best[RESCALING], ends)} against {_setting(best[DECAY], ends)}"
     )
-    return Finding(words, _inside(difference, -BELOW, math.inf))
+    return Finding(words, difference.between(low=-BELOW))
 
 
 def _setting(rows: pd.DataFrame, ends: pd.DataFrame) -> str:
@@ -155,10 +154,10 @@ def _spread(ends: pd.DataFrame) -> Finding:
         found[method] = accuracies.max() - accuracies.min()
     difference = interval((found[RESCALING] - found[DECAY]).dropna().to_numpy())
     words = (
-        f"{_points(difference)}, {difference.pairs} paired seed(s): spread "
+        f"{difference.points}: spread "
         f"{100 * found[RESCALING].mean():.1f} against {100 * found[DECAY].mean():.1f} points"
     )
-    return Finding(words, _inside(difference, -math.inf, WIDER))
+    return Finding(words, difference.between(high=WIDER))
 
 
 def _dropped(ends: pd.DataFrame) -> Finding:
@@ -172,37 +171,17 @@ def _dropped(ends: pd.DataFrame) -> Finding:
     if not found:
         return Finding("every method has diverged at every learning rate", "not resolved")
     words = "; ".join(
-        f"{method} {_points(change)} (share of the norm {best[method]['beside'].mean():.0%})"
+        f"{method} {change.points} (share of the norm {best[method]['beside'].mean():.0%})"
         for method, change in found.items()
     )
-    verdicts = [_inside(change, -LOST, math.inf) for change in found.values()]
-    return Finding(words, _worst(verdicts))
-
-
-def _inside(found: Interval, low: float, high: float) -> str:
-    """Return the verdict on a value that is expected between bounds."""
-    if found.pairs < SEEDS or math.isnan(found.low):
-        return "not resolved"
-    if found.high < low or found.low > high:
-        return "not reproduced"
-    return "reproduced" if low < found.low and found.high < high else "not resolved"
-
-
-def _worst(verdicts: list[str]) -> str:
-    order = ("not reproduced", "not resolved", "reproduced")
-    return min(verdicts, key=order.index)
+    verdicts = [change.between(low=-LOST) for change in found.values()]
+    return Finding(words, worst(verdicts))
 
 
 def _ends(found: Interval) -> str:
     """Return a mean and its interval in words."""
     ends = f"[{found.low:.2f}, {found.high:.2f}]" if found.pairs > 1 else "(no interval)"
     return f"{found.mean:.2f} {ends}"
-
-
-def _points(found: Interval) -> str:
-    """Return a difference of accuracies and its interval in words."""
-    ends = f"[{100 * found.low:+.2f}, {100 * found.high:+.2f}]"
-    return f"{100 * found.mean:+.2f} points {ends if found.pairs > 1 else '(no interval)'}"
 
 
 _IDENTITIES = (

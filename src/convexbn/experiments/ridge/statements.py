@@ -15,7 +15,7 @@ import pandas as pd
 from scipy.special import ndtri
 
 from convexbn.experiments.ridge.samples import Comparison, compare
-from convexbn.reporting.claims import Finding, Statement, judged, stacked, verdict_of
+from convexbn.reporting.claims import Finding, Statement, judged, stacked, verdict_of, worst
 from convexbn.reporting.significance import SEEDS, Interval, interval
 
 FEWEST = 32  # samples of ridge regression that the statements are about
@@ -75,7 +75,7 @@ def _within_four(table: pd.DataFrame) -> Finding:
     slopes = {name: case.slope() for name, case in cases.items()}
     slope = _bounded(slopes, 1 - SLOPE, 1 + SLOPE)
     words = f"ratio {ratio.measured}; slope {_listed(slopes)}"
-    return _flagged(Finding(words, _worst(ratio.verdict, slope.verdict)), table)
+    return _flagged(Finding(words, worst([ratio.verdict, slope.verdict])), table)
 
 
 def _fewer(table: pd.DataFrame) -> Finding:
@@ -185,11 +185,6 @@ def _verdict(intervals: Iterable[Interval], low: float, high: float) -> str:
         return "not reproduced"
     inside = all(low <= i.low and i.high <= high for i in intervals)
     return "reproduced" if inside else "not resolved"
-
-
-def _worst(*verdicts: str) -> str:
-    order = ("not reproduced", "not resolved", "reproduced")
-    return min(verdicts, key=order.index)
 
 
 def _flagged(finding: Finding, table: pd.DataFrame) -> Finding:
