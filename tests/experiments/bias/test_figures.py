@@ -134,12 +134,3 @@ def test_a_model_that_cannot_be_drawn_is_refused_by_name(changed):
 
 def test_nothing_overlaps_and_nothing_is_cut(drawn):
     check_layout(drawn)
-
-
-def test_the_same_tables_give_the_same_bytes(tmp_path):
-    for name in ("first", "second"):
-        figure = bias_figures.bias(*tables(), "digits")
-        plotting.save(figure, tmp_path / f"{name}.pdf", tmp_path / f"{name}.png", {"commit": "a"})
-    for kind in ("pdf", "png"):
-        first, second = ((tmp_path / f"{name}.{kind}").read_bytes() for name in ("first", "second"))
-        assert first == second

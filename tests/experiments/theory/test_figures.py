@@ -222,15 +222,6 @@ def test_nothing_overlaps_and_no_legend_is_cut(drawn):
             assert not first.overlaps(second), name
 
 
-def test_the_same_table_gives_the_same_bytes(tmp_path):
-    for name in ("first", "second"):
-        figure = figures.duality(TABLES["duality"])
-        plotting.save(figure, tmp_path / f"{name}.pdf", tmp_path / f"{name}.png", {"commit": "a"})
-    for kind in ("pdf", "png"):
-        first, second = ((tmp_path / f"{name}.{kind}").read_bytes() for name in ("first", "second"))
-        assert first == second
-
-
 def test_the_page_of_theorems_marks_what_is_not_certified():
     row = {
         **{"id": "relu", "statement": "A < B", "loss": "squared", "penalty": "group"},
