@@ -221,3 +221,11 @@ def test_a_fingerprint_is_of_numbers_and_not_of_what_holds_them():
     expected = fingerprint("", {"X": X}, __file__)
     for values in (X[::-1].copy()[::-1], X.astype(">f8"), torch.tensor(X, requires_grad=True)):
         assert fingerprint("", {"X": values}, __file__) == expected
+
+
+def test_array_in_a_state_is_refused_when_it_is_saved(tmp_path, monkeypatch):
+    """It could not be loaded."""
+    monkeypatch.setattr(checkpoints, "EVERY", 0)
+    store = Checkpoint(tmp_path / "state", "work")
+    with pytest.raises(TypeError, match=r"holds an array of shape \(2,\); keep numbers"):
+        store.save(lambda: {"found": [np.zeros(2)]})

@@ -85,26 +85,36 @@ class Killed(Exception):
     pass
 
 
+def _dropping():
+    """Return a network that draws random numbers, from PyTorch's own generator."""
+    return nn.Sequential(_residual().stem, nn.Flatten(), nn.Dropout(0.5), nn.Linear(32, 3))
+
+
+@pytest.mark.parametrize("build", [_residual, _dropping])
 @pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.Adam])
-def test_killed_training_goes_on_to_the_same_numbers(tmp_path, monkeypatch, optimizer):
+def test_killed_training_goes_on_to_the_same_numbers(tmp_path, monkeypatch, optimizer, build):
     monkeypatch.setattr(checkpoints, "EVERY", 0)
     monkeypatch.setattr(checkpoints, "SHARE", math.inf)
     path, samples = tmp_path / "state", _samples()
     settings = Settings(6, 8, seed=1, schedule="cosine", flip=True, shift=1, evaluations=6)
+    runs: list[int] = []
 
     def run(checkpoint, killed_in=None):
-        network = _residual()
+        torch.manual_seed(0)
+        network = build()
+        torch.manual_seed(len(runs))  # which does not matter
+        runs.append(1)
 
         def measure(network):
             if killed_in == len(evaluated):
                 raise Killed
             evaluated.append(1)
-            return {"accuracy": accuracy_of(network, samples)}
+            return {"accuracy": np.float64(accuracy_of(network, samples))}
 
         evaluated: list[int] = []
         history = train(
             network,
-            optimizer(network.parameters(), 0.05),
+            optimizer(network.parameters(), np.float64(0.05)),
             samples,
             settings,
             measure=measure,
@@ -169,6 +179,25 @@ def test_training_that_diverges_ends_and_says_so(rate):
     assert [row["diverged"] for row in history] == [False, True]
     assert history[-1]["epoch"] == 1
     assert math.isnan(history[0]["train_loss"])
+
+
+def test_negative_loss_is_no_divergence():
+    network = nn.Linear(16, 3)
+    history = train(
+        network,
+        _sgd(network),
+        _samples((16,)),
+        Settings(2, 8, seed=0),
+        loss=lambda scores, labels: cross_entropy(scores, labels) - 5,
+    )
+    assert not history[-1]["diverged"]
+    assert history[-1]["epoch"] == 2
+
+
+def test_batch_of_one_is_not_normalized_by_itself():
+    network = nn.Sequential(nn.Linear(16, 3), nn.BatchNorm1d(3))
+    with pytest.raises(ValueError, match="batch_size must be from 2 to 24"):
+        train(network, _sgd(network), _samples((16,)), Settings(1, 1, seed=0))
 
 
 def test_what_does_not_fit_is_refused():

@@ -48,3 +48,8 @@ def test_scores_do_not_depend_on_blocks_or_on_the_mode():
     torch.testing.assert_close(scores_of(network, Samples(X, X.argmax(1))), expected)
     assert network.training
     assert accuracy_of(network, Samples(X, X.argmax(1))) == 1
+
+
+def test_every_sample_has_a_label():
+    with pytest.raises(ValueError, match=r"X and labels"):
+        Samples(torch.zeros(5, 3), torch.zeros(4, dtype=torch.int64))

@@ -28,7 +28,7 @@ def test_finished_trainings_are_not_run_again(tmp_path, monkeypatch):
     results = run_each(_trainings("abcd", second), "work", path)
     assert [name for name, _ in second] == ["c", "d"]
     assert results == {name: [{"name": name, "loss": 0.5}] for name in "abcd"}
-    assert second[0][1] == tmp_path / "table.training"
+    assert second[0][1] == tmp_path / "table.checkpoint.training"
     assert not path.exists()
 
 

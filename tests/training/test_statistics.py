@@ -49,3 +49,25 @@ def test_network_without_normalization_is_left_alone():
 def test_batch_of_one_is_refused():
     with pytest.raises(ValueError, match="batch_size"):
         precise_statistics(nn.BatchNorm1d(4), _samples(10, (4,)), 1)
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_no_batch_has_one_sample_alone(n):
+    network = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
+    samples = _samples(n, (4,))
+    precise_statistics(network, samples, 2)
+    hidden = network[0](samples.X).detach()
+    torch.testing.assert_close(network[1].running_mean, hidden.mean(0))
+
+
+def test_one_sample_has_no_statistics():
+    with pytest.raises(ValueError, match="number of samples"):
+        precise_statistics(nn.BatchNorm1d(4), _samples(1, (4,)))
+
+
+def test_large_mean_costs_no_digits():
+    X = torch.randn(50, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    network = nn.BatchNorm1d(4).double()
+    precise_statistics(network, Samples(X + 1e8, torch.zeros(50, dtype=torch.int64)), 20)
+    # The samples themselves are stored to 1e8 times 1e-16.
+    torch.testing.assert_close(network.running_var, X.var(0, correction=0), rtol=1e-6, atol=0)

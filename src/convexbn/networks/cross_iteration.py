@@ -73,7 +73,7 @@ class CrossIteration(_BatchNorm):
     burn_in : int
         Iterations at the beginning that are normalized by their batch alone; they are remembered.
     compensated : bool
-        False for the naive window, whose old statistics stay as they were.
+        False for the naive window, whose old statistics stay as they were, but for the bias.
     eps, momentum : float
         As for torch's BN. Running statistics are averages of those that were normalized by.
 
@@ -96,7 +96,7 @@ class CrossIteration(_BatchNorm):
     ------
     ValueError
         For a layer that is none of these, a window or burn-in out of range; in `forward`, for a
-        batch with a single value per channel, or one that does not come from `layer`.
+        batch with a single value per channel, or if `layer` was not called before.
 
     Notes
     -----
@@ -184,7 +184,7 @@ class CrossIteration(_BatchNorm):
         tau : int
             From 1, for the last iteration, to k - 1.
         compensated : bool
-            Whether they are compensated, or as they were then.
+            Whether they are compensated, or as they were then but for the layer's bias.
 
         Raises
         ------

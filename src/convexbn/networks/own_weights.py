@@ -73,7 +73,10 @@ def statistics_gradients(
     factors = torch.cat([2 * factors, torch.ones_like(factors[:, :, :1])], dim=2).flatten(1, 2)
     patches = _weight_gradient(layer, inputs, factors / (centred.numel() // C))
     patches = patches.unflatten(0, (G, C // G + 1)).flatten(2)  # (G, C / G + 1, p)
-    return patches[:, -1], patches[:, :-1].flatten(0, 1)
+    mean, variance = patches[:, -1], patches[:, :-1].flatten(0, 1)
+    # What rounding has left of the means is multiplied by the inputs' mean, which may be large.
+    left = 2 * centred.transpose(0, 1).flatten(1).mean(1, keepdim=True)  # (C, 1)
+    return mean, variance - left * mean.repeat_interleave(C // G, dim=0)
 
 
 def _weight_gradient(layer: Any, inputs: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:

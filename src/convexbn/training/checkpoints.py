@@ -6,6 +6,7 @@ import pickle
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -66,7 +67,7 @@ class Checkpoint:
             return
         start = time.monotonic()
         with atomic(self.path) as partial:
-            torch.save({"work": self.work, "state": state()}, partial)
+            torch.save({"work": self.work, "state": _plain(state())}, partial)
         taken = time.monotonic() - start
         self._due = time.monotonic() + max(EVERY, taken / SHARE)
 
@@ -74,6 +75,20 @@ class Checkpoint:
         """Remove the file, once the work is done."""
         if self.path is not None:
             self.path.unlink(missing_ok=True)
+
+
+def _plain(state: Any) -> Any:
+    """Return a state whose numbers are Python's: those of NumPy would be refused when loaded."""
+    if isinstance(state, dict):
+        return {_plain(key): _plain(value) for key, value in state.items()}
+    if isinstance(state, list | tuple):
+        return type(state)(_plain(value) for value in state)
+    if isinstance(state, np.ndarray):
+        raise TypeError(
+            f"a state to resume from holds an array of shape {state.shape}; keep numbers, lists or "
+            "tensors instead"
+        )
+    return state.item() if isinstance(state, np.generic) else state
 
 
 def fingerprint(settings: str, arrays: Mapping[str, ArrayLike], code: str | Path) -> str:

@@ -12,7 +12,8 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,8 +115,8 @@ def train(
         A file for the state after an epoch: parameters and buffers, optimizer, random numbers,
         history. It is written about every half minute and removed at the end. If it exists and is
         of this training, the training goes on from there, to the same numbers as without the
-        interruption; a file of another one is overwritten. All that the optimizer's hooks remember
-        must be in its `state_dict`.
+        interruption; a file of another one, as far as data, settings, network, optimizer and code
+        tell, is overwritten. All that the optimizer's hooks remember must be in its `state_dict`.
 
     Returns
     -------
@@ -129,10 +130,16 @@ def train(
     Raises
     ------
     ValueError
-        If a batch is larger than the number of samples, vectors are to be augmented, a shift moves
-        the whole image out of view, or the file is not a checkpoint.
+        If a batch is larger than the number of samples, or a batch of one is to be normalized by
+        itself, vectors are to be augmented, a shift moves the whole image out of view, or the file
+        is not a checkpoint.
+
+    Notes
+    -----
+    What a network draws in training, as dropout does, comes from the seed and the epoch.
     """
-    check_between("batch_size", settings.batch_size, 1, len(samples))
+    is_flat = any(isinstance(module, nn.BatchNorm1d) for module in network.modules())
+    check_between("batch_size", settings.batch_size, 2 if is_flat else 1, len(samples))
     run = _Training(network, optimizer, samples, settings, loss, measure)
     store = Checkpoint(checkpoint, run.work() if checkpoint else "")
     if state := store.load():
@@ -199,13 +206,21 @@ class _Training:
     def take_epoch(self) -> None:
         """Take the steps of one epoch, and evaluate the network where it is due."""
         start = time.perf_counter()
-        with in_mode(self.network, training=True):
+        with in_mode(self.network, training=True), self._drawing():
             losses = self._steps()
         self.seconds += time.perf_counter() - start
         self.epoch += 1
         self.mean = sum(losses) / len(losses)
         if self.diverged or self.epoch in self.settings.evaluated:
             self.evaluate(self.mean)
+
+    @contextmanager
+    def _drawing(self) -> Iterator[None]:
+        """Give PyTorch's own generators the seed of this epoch, and then their state back."""
+        X = self.samples.X
+        with torch.random.fork_rng([X.device] if X.is_cuda else []):
+            torch.manual_seed(self.settings.seed + 2**32 * self.epoch)
+            yield
 
     def _steps(self) -> list[float]:
         """Take steps until the epoch ends or the loss diverges; return the losses."""
@@ -220,7 +235,7 @@ class _Training:
             value.backward()
             self.optimizer.step()
             losses.append(float(value.detach()))
-            if math.isinf(self.limit):
+            if math.isinf(self.limit) and losses[0] > 0:
                 self.limit = DIVERGED * losses[0]
             if not (math.isfinite(losses[-1]) and losses[-1] <= self.limit):
                 self.diverged = True

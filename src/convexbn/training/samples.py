@@ -30,6 +30,9 @@ class Samples:
     X: torch.Tensor
     labels: torch.Tensor
 
+    def __post_init__(self) -> None:
+        check_same_length("X", self.X, "labels", self.labels)
+
     @classmethod
     def of(
         cls,

@@ -27,7 +27,7 @@ def run_each(
     checkpoint : str or Path, optional
         A file for the results so far, written about every half minute and removed at the end. If it
         exists and is of this work, the trainings in it are not run again. The one that runs has the
-        file with the suffix `.training` beside it.
+        file with `.training` after its name beside it.
 
     Raises
     ------
@@ -35,7 +35,7 @@ def run_each(
         If the file is not a checkpoint.
     """
     store = Checkpoint(checkpoint, work)
-    inner = None if checkpoint is None else Path(checkpoint).with_suffix(".training")
+    inner = None if checkpoint is None else Path(f"{checkpoint}.training")
     finished: dict[str, Result] = store.load() or {}
     with progress(len(trainings), "trainings") as bar:
         for name, training in trainings.items():

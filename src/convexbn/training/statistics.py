@@ -20,8 +20,8 @@ def precise_statistics(network: nn.Module, samples: Samples, batch_size: int = R
 
     Running averages are noise where batches are small. Here every normalization that has a
     `running_mean` and a `running_var` normalizes large batches by their own statistics, whatever it
-    does in training, and its mean and biased variance over all of them together are set, added up
-    in float64.
+    does in training, and its mean and biased variance over all of them together are set, joined in
+    float64 (Chan, Golub and LeVeque 1983).
 
     Parameters
     ----------
@@ -29,28 +29,34 @@ def precise_statistics(network: nn.Module, samples: Samples, batch_size: int = R
     samples : Samples
         The training samples.
     batch_size : int
-        Samples in a batch, at most: all batches have the same size, up to one sample.
+        Samples in a batch, at most, or 3: all batches have the same size, up to one sample.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two samples, or one in a batch.
     """
     check_between("batch_size", batch_size, 2, 10**9)
-    batches = samples.X.tensor_split(math.ceil(len(samples) / batch_size))
+    check_between("the number of samples", len(samples), 2, 10**12)
+    count = min(math.ceil(len(samples) / batch_size), len(samples) // 2)
+    batches = samples.X.tensor_split(count)
     with _by_batch(network) as sums, in_mode(network, training=False):
         for X in batches:
             network(X)
-    for module, (count, total, squares) in sums.items():
-        mean = total / count
+    for module, (rows, mean, squares) in sums.items():
         module.running_mean.copy_(mean)
-        module.running_var.copy_((squares / count - mean.square()).clamp(min=0))
+        module.running_var.copy_(squares / rows)
 
 
 @contextmanager
 def _by_batch(network: nn.Module) -> Iterator[dict[Any, list]]:
-    """Let normalizations use each batch's own statistics; give count, sum and squares of each."""
+    """Let normalizations use each batch's own statistics; give rows, mean and squares of each."""
     sums: dict[Any, list] = {}
 
     def hook(module: Any, inputs: tuple, output: torch.Tensor) -> torch.Tensor:
         X = inputs[0].double().movedim(1, -1).flatten(0, -2)  # (rows, channels)
-        found = [len(X), X.sum(0), X.square().sum(0)]
-        sums[module] = [a + b for a, b in zip(sums.get(module, [0, 0, 0]), found, strict=True)]
+        squares, mean = torch.var_mean(X, 0, correction=0)
+        sums[module] = _joined(sums.get(module, [0, 0, 0]), [len(X), mean, len(X) * squares])
         return batch_norm(
             inputs[0], None, None, module.weight, module.bias, training=True, eps=module.eps
         )
@@ -62,6 +68,13 @@ def _by_batch(network: nn.Module) -> Iterator[dict[Any, list]]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _joined(first: list, second: list) -> list:
+    """Return the number of rows, mean and sum of squared distances from it of both together."""
+    (a, mean, squares), (b, other, more) = first, second
+    change = other - mean
+    return [a + b, mean + change * (b / (a + b)), squares + more + change**2 * (a * b / (a + b))]
 
 
 def _has_statistics(module: nn.Module) -> bool:
