@@ -312,8 +312,8 @@ def test_large_mean_of_the_inputs_costs_no_digits(groups):
     """
     for seed in range(5):
         torch.manual_seed(seed)
-        layer = nn.Conv2d(4, 6, 3, groups=groups, bias=False)
+        layer = nn.Conv2d(4, 6, 3, groups=groups, bias=False).float()
         norm = cross_iteration(3)(layer)
-        norm(layer(1e3 + torch.randn(8, 4, 5, 5)))
+        norm(layer(1e3 + torch.randn(8, 4, 5, 5).float()))
         found, then = norm.past_statistics(1), norm.past_statistics(1, compensated=False)
         torch.testing.assert_close(found.variance, then.variance, rtol=1e-3, atol=0)
