@@ -24,6 +24,7 @@ from convexbn.reporting.claims import (
 )
 from convexbn.reporting.significance import LEVEL, SEEDS, Interval, interval
 
+IDENTITIES = "rescaling_identities"  # a table; its statements come first
 EXACT = 1e-6
 SLOPE = (0.8, 1.6)  # of the growth of a squared norm in the learning rate, both logarithms
 BELOW = 0.015  # of test accuracy, that weight rescaling may be below weight decay
@@ -50,8 +51,8 @@ def rescaling(datasets: dict[str, dict], **tables: pd.DataFrame) -> pd.DataFrame
         Columns `convexbn.reporting.claims.COLUMNS`.
     """
     return stacked(
-        _of_identities(table) if name == "rescaling_identities" else _of_run(table, datasets)
-        for name, table in tables.items()
+        _of_identities(table) if name == IDENTITIES else _of_run(table, datasets)
+        for name, table in sorted(tables.items(), key=lambda item: item[0] != IDENTITIES)
     )
 
 
