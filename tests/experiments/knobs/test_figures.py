@@ -5,7 +5,7 @@ from knob_rows import SETTINGS, networks, runs
 from layouts import check_layout
 
 from convexbn.experiments.knobs.figures import knobs as draw
-from convexbn.experiments.knobs.settings import knobs
+from convexbn.experiments.knobs.settings import CROSS_ITERATION, knobs
 
 
 def test_every_knob_is_drawn():
@@ -21,6 +21,16 @@ def test_every_knob_is_drawn():
 def test_figure_without_a_program_is_drawn():
     figure = draw(networks(), runs(method="convex"), "images", "title")
     assert len(figure.axes[0].lines) == 2
+
+
+def test_knob_whose_learning_rates_all_diverged_has_a_cross():
+    table = networks()
+    lost = (table["normalization"] == CROSS_ITERATION) & (table["batch_size"] == 8)
+    table.loc[lost, ["validation_accuracy", "test_accuracy"]] = float("nan")
+    batches, _, differences = draw(table.assign(diverged=lost), runs(), "images", "title").axes
+    (cross,) = [line for line in batches.lines if line.get_marker() == "x"]
+    assert cross.get_xdata().tolist() == [8]
+    assert len(differences.get_yticklabels()) == len(knobs(SETTINGS)) - 1
 
 
 def test_unknown_decay_is_refused():

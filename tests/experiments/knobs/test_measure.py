@@ -16,7 +16,7 @@ from convexbn.experiments.knobs.settings import (
 from convexbn.training import checkpoints
 
 SETTINGS = {
-    **{"width": 6, "epochs": 2, "momentum": 0.9, "beta": 0.5, "window": 3},
+    **{"width": 6, "epochs": 2, "momentum": 0.9, "beta": 0.5, "window": 3, "burn_in": 0},
     **{"batch_size": 20, "batch_sizes": [4, 20], "learning_rates": [0.1, 1e30]},
 }
 
@@ -94,3 +94,10 @@ def test_killed_job_goes_on(features, tmp_path, monkeypatch):
     assert resumed[columns].equals(expected[columns])
     # The networks that were finished were not trained again: they have the seconds of that time.
     assert not path.exists()
+
+
+def test_burn_in_of_the_whole_training_is_bn(features):
+    all_of_it = SETTINGS | {"burn_in": 1, "learning_rates": [0.1], "batch_sizes": [20]}
+    table = measure(features, all_of_it, 0).set_index(list(Knob._fields))
+    losses = [table.loc[(kind, 20, LAST), "train_loss"] for kind in (BN, CROSS_ITERATION)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)  # float32

@@ -60,7 +60,7 @@ def knobs(knobs: pd.DataFrame, runs: pd.DataFrame, dataset: str, title: str) -> 
     batches, rates, differences = axes[0]
     for panel in (batches, rates):
         _draw_program(panel, program)
-    _draw_batches(batches, best)
+    _draw_batches(batches, best, knobs)
     _draw_rates(rates, knobs)
     _draw_differences(differences, best, program)
     styles = [*NORMALIZATIONS.values(), *(DECAYS[key] for key in (NONE, ALL, RESCALED))]
@@ -76,11 +76,15 @@ def _draw_program(axes: Axes, program: list[pd.DataFrame]) -> None:
         plotting.level(axes, values.mean(), values.std(), methods.style_of(TRUNCATED).color)
 
 
-def _draw_batches(axes: Axes, best: pd.DataFrame) -> None:
-    rows = best[best["decay"] == LAST]
+def _draw_batches(axes: Axes, best: pd.DataFrame, knobs: pd.DataFrame) -> None:
+    """Draw each knob at its learning rate, and a cross where every learning rate has diverged."""
+    rows, tried = (table[table["decay"] == LAST] for table in (best, knobs))
     _draw(axes, rows, "normalization", NORMALIZATIONS, "batch_size")
+    for name, (_, color, _) in NORMALIZATIONS.items():
+        found, all_sizes = (t.loc[t["normalization"] == name, "batch_size"] for t in (rows, tried))
+        plotting.crosses(axes, sorted(set(all_sizes) - set(found)), color)
     plotting.accuracy_axes(axes, "batch size", "test accuracy (%)")
-    plotting.ticks_at(axes.xaxis, sorted(rows["batch_size"].unique()))
+    plotting.ticks_at(axes.xaxis, sorted(tried["batch_size"].unique()))
 
 
 def _draw_rates(axes: Axes, knobs: pd.DataFrame) -> None:

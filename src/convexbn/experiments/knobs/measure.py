@@ -35,9 +35,10 @@ def measure(
     features : dict of arrays
         The features artifact of whole images.
     settings : dict
-        `width`, `epochs`, `momentum`, `beta` (weight decay in the paper's units), `window` (of
-        cross-iteration BN), `batch_sizes`, `batch_size` (of the headline), and `learning_rates` at
-        that batch size; at others they are in proportion to the batch.
+        `width`, `epochs`, `momentum`, `beta` (weight decay in the paper's units), `window` of
+        cross-iteration BN and `burn_in` (the share of its training before it begins),
+        `batch_sizes`, `batch_size` (of the headline), and `learning_rates` at that batch size; at
+        others they are in proportion to the batch.
     seed : int
         Of the start and of the order of the samples.
     device : str or torch.device
@@ -80,13 +81,15 @@ def _trained(
     data, beta = samples["train"], settings["beta"]
     (n, d), C = data.X.shape, features["Y_train"].shape[1]
     sizes = (d, settings["width"], C)
-    network = networks.build(*sizes, knob.normalization, settings["window"], seed)
+    steps = n // knob.batch_size  # of an epoch
+    burn_in = round(settings["burn_in"] * settings["epochs"] * steps)
+    network = networks.build(*sizes, knob.normalization, settings["window"], seed, burn_in)
     network = network.to(data.X.device)
     rate = learning_rate * knob.batch_size / settings["batch_size"]
     groups = networks.groups(network, knob.decay, beta, n)
     optimizer = torch.optim.SGD(groups, rate, momentum=settings["momentum"])
     if knob.decay == RESCALED:
-        WeightRescaling(network, optimizer, every=n // knob.batch_size)
+        WeightRescaling(network, optimizer, every=steps)
     classes = np.unique(features["labels_train"])
     targets = torch.as_tensor(targets_of(classes, features)).to(data.X)
     *_, last = train(

@@ -21,7 +21,9 @@ from convexbn.networks.two_layer import BNNetwork
 EPS = 1e-12  # of BN: torch asks for one, and the headline's network has none
 
 
-def build(d: int, m: int, C: int, normalization: str, window: int, seed: int) -> nn.Sequential:
+def build(
+    d: int, m: int, C: int, normalization: str, window: int, seed: int, burn_in: int = 0
+) -> nn.Sequential:
     """Return the network of m neurons at the headline's start, in float32.
 
     Parameters
@@ -32,6 +34,8 @@ def build(d: int, m: int, C: int, normalization: str, window: int, seed: int) ->
     window : int
         Iterations that cross-iteration BN normalizes over.
     seed : int
+    burn_in : int
+        Iterations before cross-iteration BN begins.
     """
     start = BNNetwork(d, m, C, 1, torch.Generator().manual_seed(seed))
     layer, output = nn.Linear(d, m, bias=False), nn.Linear(m, C, bias=False)
@@ -40,7 +44,7 @@ def build(d: int, m: int, C: int, normalization: str, window: int, seed: int) ->
         output.weight.copy_(start.output.T)
     norm = nn.BatchNorm1d(m, eps=EPS)
     if normalization == CROSS_ITERATION:
-        norm = CrossIterationBatchNorm1d(layer, window, eps=EPS)
+        norm = CrossIterationBatchNorm1d(layer, window, burn_in, eps=EPS)
     parts = {"layer": layer, "norm": norm, "relu": nn.ReLU(), "output": output}
     return nn.Sequential(OrderedDict(parts))
 
