@@ -332,3 +332,18 @@ def test_pages_escape_what_they_print():
     page = pages.page(pd.DataFrame({"a": ["x < y"]}), "t", "b > 5")
     assert "x &lt; y" in page
     assert "b &gt; 5" in page
+
+
+def test_best_rows_are_those_of_the_setting_without_a_diverged_seed():
+    """The second does best, but one of its seeds diverged with a finite accuracy."""
+    rows = pd.DataFrame(
+        {
+            "learning_rate": [0.1, 0.1, 0.2, 0.2, 0.3, 0.3],
+            "seed": [0, 1] * 3,
+            "validation_accuracy": [0.6, 0.4, 0.9, 0.9, 0.3, 0.5],
+            "diverged": [False, False, False, True, False, False],
+        }
+    )
+    found = selection.best_rows(rows, ["learning_rate"])
+    assert found.equals(rows.iloc[:2])
+    assert selection.best_rows(rows.assign(diverged=True), ["learning_rate"]).empty

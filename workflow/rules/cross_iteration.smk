@@ -32,7 +32,6 @@ if CROSSED:
 
 wildcard_constraints:
     crossed="|".join(CROSSED),
-    seed=r"\d+",
 
 
 use rule train_networks as cross_iteration_statistics with:
@@ -59,7 +58,6 @@ use rule train_networks as cross_iteration_statistics with:
             "dataset": CROSSED[wc.crossed]["dataset"],
             "run": wc.crossed,
         },
-        device=config["device"],
 
 
 use rule cross_iteration_statistics as cross_iteration_accuracies with:
@@ -80,7 +78,6 @@ use rule cross_iteration_statistics as cross_iteration_accuracies with:
             "dataset": CROSSED[wc.crossed]["dataset"],
             "run": wc.crossed,
         },
-        device=config["device"],
 
 
 use rule plot as plot_cross_iteration_statistics with:

@@ -25,7 +25,6 @@ if LEARNED:
 
 wildcard_constraints:
     learned="|".join(LEARNED),
-    seed=r"\d+",
 
 
 rule learn_filters:

@@ -21,7 +21,6 @@ if RESCALING:
 
 wildcard_constraints:
     rescaled="|".join(RESCALED),
-    seed=r"\d+",
 
 
 use rule measure as rescaling_identities with:
@@ -61,7 +60,6 @@ use rule train_networks as rescaling_runs with:
             "dataset": RESCALED[wc.rescaled]["dataset"],
             "run": wc.rescaled,
         },
-        device=config["device"],
 
 
 use rule plot as plot_rescaling_identities with:

@@ -13,15 +13,7 @@ from convexbn.training.tuning import check_tuning
 SETTINGS = ("pathvars", "seed", "device", "threads", "data_dir")
 # Folders beside those of the data sets, which no data set can be named after.
 FOLDERS = (
-    *(
-        "benchmark",
-        "bias",
-        "convex_layers",
-        "cross_iteration",
-        "cross_iteration",
-        "knobs",
-        "learned_filters",
-    ),
+    *("benchmark", "bias", "convex_layers", "cross_iteration", "knobs", "learned_filters"),
     *("learning_rates", "raw", "rescaling", "ridge", "studies", "theory"),
 )
 # The key that varies in each kind of study, and its value for a data set.

@@ -15,6 +15,7 @@ import pandas as pd
 from convexbn.pipeline.artifacts import stack
 from convexbn.reporting.methods import METHODS, SOLVED
 from convexbn.reporting.registries import present
+from convexbn.training.tuning import best_setting
 
 RUNS = [
     *("dataset", "run", "method", "candidate", "seed", "beta", "learning_rate", "optimizer"),
@@ -113,6 +114,23 @@ def select(runs: pd.DataFrame, by: Sequence[str] = ("dataset", "method")) -> pd.
     )
     best = settings.groupby(list(by), dropna=False).head(1)
     return runs.merge(best[keys], on=keys)
+
+
+def best_rows(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Return the rows (all seeds) of the setting that did best on validation images.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        The end of each training of one method: validation_accuracy, diverged and the columns
+        `names`. A setting with a seed that diverged is left out; without any other, all are.
+    names : sequence of str
+        The columns that make a setting, see :func:`convexbn.training.tuning.best_setting`.
+    """
+    stable = ~rows["diverged"].astype(bool)
+    scored = rows.assign(validation_accuracy=rows["validation_accuracy"].where(stable))
+    best = best_setting(scored.to_dict("records"), names)
+    return rows.iloc[:0] if best is None else rows[(rows[list(names)] == list(best)).all(axis=1)]
 
 
 def candidates(runs: pd.DataFrame) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +69,12 @@ class Settings:
     flip: bool = False
     shift: int = 0
     evaluations: int = 0
+
+    @classmethod
+    def of(cls, entry: Mapping[str, Any], seed: int) -> "Settings":
+        """Return the settings among those of an entry of the config, with this seed."""
+        given = {name: entry[name] for name in cls.__dataclass_fields__.keys() & entry.keys()}
+        return cls(**given | {"seed": seed})
 
     def __post_init__(self) -> None:
         for name, least in (("epochs", 1), ("batch_size", 1), ("evaluations", 0)):

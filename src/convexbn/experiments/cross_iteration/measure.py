@@ -101,7 +101,7 @@ def accuracies(
         for size in entry.accuracies.batch_sizes
         for method in METHODS
     }
-    work = fingerprint(f"{entry} {seed} {device}", {**features}, __file__)
+    work = fingerprint(f"{entry} {seed} {device}", features, __file__)
     found = run_each(trainings, work, checkpoint)
     return pd.DataFrame(list(found.values())).assign(seed=seed)[ACCURACIES]
 

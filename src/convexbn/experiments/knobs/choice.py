@@ -3,7 +3,7 @@
 import pandas as pd
 
 from convexbn.experiments.knobs.settings import Knob
-from convexbn.training.tuning import best_setting
+from convexbn.reporting.selection import best_rows
 
 KNOB = list(Knob._fields)
 
@@ -28,8 +28,6 @@ def chosen(knobs: pd.DataFrame) -> pd.DataFrame:
     ends = knobs["learning_rate"].min(), knobs["learning_rate"].max()
     parts = [knobs.iloc[:0].assign(at_edge=False)]
     for _, rows in knobs.groupby(KNOB, sort=False):
-        best = best_setting(rows.to_dict("records"), ("learning_rate",))
-        if best is not None:
-            kept = rows[rows["learning_rate"] == best[0]]
-            parts.append(kept.assign(at_edge=best[0] in ends))
+        best = best_rows(rows, ["learning_rate"])
+        parts.append(best.assign(at_edge=best["learning_rate"].isin(ends)))
     return pd.concat(parts, ignore_index=True)

@@ -14,6 +14,7 @@ from convexbn.experiments.learning_rates.summaries import (
 )
 from convexbn.reporting import significance
 from convexbn.reporting.claims import Finding, verdict_of
+from convexbn.reporting.selection import best_rows
 
 DEPTH = 110
 RATIO = 100  # of the largest stable learning rates with BN and without
@@ -162,16 +163,13 @@ def best(table: pd.DataFrame) -> Finding:
     chosen, words = {}, []
     for name, label in (("bn", "with BN"), ("plain", "without")):
         rows = last[last["normalization"] == name]
-        by_rate = rows.groupby("learning_rate")
-        stable = ~by_rate["diverged"].any()
-        if not stable.any():
+        chosen[name] = best_rows(rows, ["learning_rate"])
+        if chosen[name].empty:
             return Finding(f"every learning rate {label} diverges", "not resolved")
-        accuracy = by_rate["validation_accuracy"].mean()[stable]
-        rate = accuracy.idxmax()
-        chosen[name] = rows[rows["learning_rate"] == rate]
-        test = 100 * chosen[name]["test_accuracy"].mean()
-        left = [f"{diverged:g} diverged" for diverged in stable.index[~stable]]
-        words += [f"{test:.1f} % {label} at {rate:g}", *left]
+        rate, test = chosen[name]["learning_rate"].iloc[0], chosen[name]["test_accuracy"].mean()
+        lost = np.unique(rows.loc[rows["diverged"].astype(bool), "learning_rate"])
+        left = [f"{diverged:g} diverged" for diverged in lost]
+        words += [f"{100 * test:.1f} % {label} at {rate:g}", *left]
     found = significance.interval(significance.differences(chosen["bn"], chosen["plain"]))
     depth, tried = table["depth"].max(), last["learning_rate"].unique()
     measured = (

@@ -130,7 +130,7 @@ def of_each(
         words = ", ".join([name, f"depth {depth}", *(f"{key} {other[key]:g}" for key in other)])
         measurements[words] = partial(_rows, measurement, case, settings | other)
     code = str(sys.modules[measurement.__module__].__file__)
-    work = fingerprint(f"{settings} {seed} {device}", {**features}, code) if checkpoint else ""
+    work = fingerprint(f"{settings} {seed} {device}", features, code) if checkpoint else ""
     found = run_each(measurements, work, checkpoint)
     return pd.DataFrame([row for rows in found.values() for row in rows])
 

@@ -15,7 +15,6 @@ TRAINING = [
     *("depth", "normalization", "seed", "learning_rate"),
     *("epoch", "train_loss", "diverged", "seconds", "validation_accuracy", "test_accuracy"),
 ]
-OPTIONS = ("epochs", "batch_size", "schedule", "flip", "shift", "evaluations")
 
 
 def measure(
@@ -58,7 +57,6 @@ def _rows(case: Case, settings: dict, path: Path | None) -> list[dict]:
         momentum=settings["momentum"],
         weight_decay=settings["weight_decay"],
     )
-    options = {key: settings[key] for key in OPTIONS if key in settings}
 
     def accuracy(network: nn.Module) -> dict[str, float]:
         return {"validation_accuracy": accuracy_of(network, validation)}
@@ -67,7 +65,7 @@ def _rows(case: Case, settings: dict, path: Path | None) -> list[dict]:
         network,
         optimizer,
         case.samples(),
-        Settings(seed=case.seed, **options),
+        Settings.of(settings, case.seed),
         measure=accuracy,
         checkpoint=path,
     )

@@ -2,6 +2,8 @@
 
 import pandas as pd
 
+from convexbn.reporting.selection import best_rows
+
 SETTING = ["learning_rate", "weight_decay"]
 
 
@@ -23,13 +25,7 @@ def chosen(ends: pd.DataFrame, method: str) -> pd.DataFrame:
         As :func:`finished` returns.
     method : str
     """
-    rows = ends[ends["method"] == method]
-    whole = rows.groupby(SETTING).filter(lambda some: not some["diverged"].astype(bool).any())
-    if not len(whole):
-        return whole
-    rate, decay = whole.groupby(SETTING)["validation_accuracy"].mean().idxmax()
-    kept = (whole["learning_rate"] == rate) & (whole["weight_decay"] == decay)
-    return whole[kept].sort_values("seed")
+    return best_rows(ends[ends["method"] == method], SETTING).sort_values("seed")
 
 
 def at_all_rates(ends: pd.DataFrame, method: str) -> pd.DataFrame:

@@ -120,7 +120,7 @@ def runs(
         f"{method}, rate {rate:g}, decay {decay:g}": partial(trainer.train, method, rate, decay)
         for method, rate, decay in trainer.settings.trainings
     }
-    work = fingerprint(f"{trainer.settings} {seed} {device}", {**features}, __file__)
+    work = fingerprint(f"{trainer.settings} {seed} {device}", features, __file__)
     rows = [row for found in run_each(trainings, work, checkpoint).values() for row in found]
     return pd.DataFrame(rows).assign(seed=seed).reindex(columns=RUNS)
 
@@ -160,13 +160,11 @@ class _Trainer:
                 **self._share(network),
             }
 
-        names = ("epochs", "batch_size", "schedule", "flip", "shift", "evaluations")
-        options = {name: getattr(s, name) for name in names}
         history = minibatches.train(
             network,
             optimizer,
             self.train_samples,
-            minibatches.Settings(**options, seed=self.seed),
+            minibatches.Settings.of(vars(s), self.seed),
             measure=measure,
             checkpoint=checkpoint,
         )
