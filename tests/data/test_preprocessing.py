@@ -1,6 +1,7 @@
 """Preprocessing: subsets that are what they say, and features computed by hand."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -135,6 +136,80 @@ def test_official_test_images_are_the_test_set_whatever_the_training_size():
     assert sorted(numbers_of(everything.X_train)) == list(range(60))
     assert sorted(numbers_of(everything.X_test)) == list(range(1000, 1027))
     assert everything.X_validation.shape == (0, 2)
+
+
+def official(test: bool) -> Images:
+    """Return numbered images of three classes, with test images of their own (from 1000) or not."""
+    pixels, labels = numbered([31, 20, 13])
+    return make_images(pixels, labels, *(numbered([9, 9, 9], first=1000) if test else ()))
+
+
+@pytest.mark.parametrize("test", [True, False], ids=["official", "own"])
+def test_the_number_of_training_images_changes_no_other_subset(test):
+    images = official(test)
+    sizes = {"validation": 11, "test": 14, "normalize": "none", "seed": 4}
+    drawn = [prepare(images, train=train, **sizes) for train in (*range(4, 40), None)]
+    first = drawn[0]
+    for other in drawn[1:]:
+        np.testing.assert_array_equal(other.X_validation, first.X_validation)
+        np.testing.assert_array_equal(other.X_test, first.X_test)
+        np.testing.assert_array_equal(other.labels_test, first.labels_test)
+    for small, large in pairwise(drawn):
+        for label in range(3):
+            fewer, more = (
+                set(numbers_of(some.X_train[some.labels_train == label]))
+                for some in (small, large)
+            )
+            # Each set is the head of one queue. Shares are rounded, so that of a class may also
+            # fall by one as the whole grows.
+            assert fewer <= more or (more < fewer and len(fewer) == len(more) + 1)
+    assert len(drawn[-1].X_train) == 64 - 11 - (0 if test else 14)
+
+
+def test_nested_training_sets_hold_each_other_where_shares_are_whole():
+    images = make_images(*numbered([40, 40, 20]))
+    sizes = {"validation": 10, "test": 0, "normalize": "none", "seed": 0}
+    few, some, all_left = (
+        set(numbers_of(prepare(images, train=train, **sizes).X_train)) for train in (10, 50, None)
+    )
+    assert few < some < all_left
+
+
+def test_another_draw_divides_the_same_training_images_anew():
+    images = official(True)
+
+    def draw(number, **options):
+        sizes = {"train": 40, "validation": 24, "test": 14, "normalize": "none", "seed": 2}
+        return prepare(images, draw=number, **sizes | options)
+
+    first, second, third = (draw(number) for number in range(3))
+    for one, other in ((first, second), (first, third), (second, third)):
+        assert set(numbers_of(one.X_train)) != set(numbers_of(other.X_train))
+        assert set(numbers_of(one.X_validation)) != set(numbers_of(other.X_validation))
+        np.testing.assert_array_equal(one.X_test, other.X_test)
+    for one in (first, second, third):  # the same 64 images, divided
+        everything = np.concatenate([one.X_train, one.X_validation])
+        assert sorted(numbers_of(everything)) == list(range(64))
+        assert np.bincount(one.labels_train).tolist() == np.bincount(first.labels_train).tolist()
+    np.testing.assert_array_equal(draw(1).X_train, second.X_train)
+    np.testing.assert_array_equal(
+        prepare(images, train=40, validation=24, test=14, normalize="none", seed=2).X_train,
+        first.X_train,
+    )
+    # What is replaced by noise is drawn anew, too.
+    clean = [draw(number).labels_train for number in range(2)]
+    noisy = [draw(number, label_noise=0.5).labels_train for number in range(2)]
+    assert set(np.flatnonzero(clean[0] != noisy[0])) != set(np.flatnonzero(clean[1] != noisy[1]))
+
+
+def test_a_draw_of_images_without_test_images_divides_them_into_all_three():
+    images = official(False)
+    sizes = {"train": 30, "validation": 14, "test": 20, "normalize": "none", "seed": 2}
+    first, second = (prepare(images, draw=number, **sizes) for number in range(2))
+    assert set(numbers_of(first.X_test)) != set(numbers_of(second.X_test))
+    for one in (first, second):
+        parts = np.concatenate([one.X_train, one.X_validation, one.X_test])
+        assert sorted(numbers_of(parts)) == list(range(64))
 
 
 def test_classes_are_kept_and_numbered_in_the_order_asked_for():
@@ -413,13 +488,15 @@ def test_a_class_that_noise_empties_is_named():
         ({"train": 61}, r"ask for 61 samples, but there are 60 \(a: 30, b: 20, c: 10\)"),
         ({"train": 50, "validation": 6, "test": 5}, "ask for 61 samples"),
         ({"train": 51, "classes": ["a", "b"]}, r"there are 50 \(a: 30, b: 20\)"),
-        ({"train": None, "test": None}, "train and test are both null"),
+        ({"train": None, "test": None}, "test and train are both null"),
         ({"train": 2}, "2 samples hold none of c"),
         ({"train": 0}, "train must be from 1"),
         ({"validation": -1}, "validation must be from 0"),
         ({"train": 1.5}, "train must be a whole number"),
         ({"pool": 2}, "pool must be from 1 to 1, got 2"),
         ({"seed": None}, "seed must be a whole number"),
+        ({"draw": -1}, "draw must be from 0"),
+        ({"draw": 0.5}, "draw must be a whole number"),
         ({"color": "grey"}, "color must be one of 'rgb', 'gray', got 'grey'"),
         ({"normalize": None}, "normalize must be one of 'image', 'pixel', 'none', got None"),
         ({"targets": "onehot"}, "targets must be one of 'one_hot', 'plus_minus', got 'onehot'"),

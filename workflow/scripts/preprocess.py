@@ -8,7 +8,7 @@ from convexbn.data.images import Images
 from convexbn.data.preprocessing import prepare
 from convexbn.pipeline.artifacts import load_tensors, provenance, read_provenance, save_tensors
 
-SUBSETS = ("train", "validation", "test", "classes", "label_noise")
+SUBSETS = ("train", "validation", "test", "classes", "label_noise", "draw")
 VIEW = ("color", "pool", "normalize", "patches", "targets")
 
 dataset, seed = snakemake.params.dataset, snakemake.params.seed

@@ -69,15 +69,18 @@ def prepare(
     patches: dict[str, int] | None = None,
     label_noise: float = 0.0,
     targets: str = "one_hot",
+    draw: int = 0,
     seed: int,
 ) -> Features:
     """Draw stratified subsets of a data set and turn them into features and targets.
 
     Training and validation samples are disjoint and come from the training images. Test samples
     come from the official test images or, if there are none, from the rest of the training images.
-    Subsets are drawn in the order train, validation, test, and a subset of all remaining samples
-    last. In each, the classes have their share of the samples that remain at that moment, to within
-    one sample. Samples of a subset are in random order, so its first k are a random sample too.
+    Subsets are drawn in the order validation, test, train, and a subset of all remaining samples
+    last: another number of training samples leaves the other subsets as they are, and of each class
+    a smaller training set is part of a larger one, to within one sample. In each subset the classes
+    have their share of the samples that remain at that moment, to within one sample. Samples of a
+    subset are in random order, so its first k are a random sample too.
 
     Parameters
     ----------
@@ -103,6 +106,9 @@ def prepare(
         :func:`convexbn.data.subsets.with_noise`. The choice of samples and the labels of validation
         and test do not depend on it.
     targets : {"one_hot", "plus_minus"}
+    draw : int
+        From 0: each is another random division of the training images, and another label noise. The
+        official test images are the same in all of them.
     seed : int
 
     Raises
@@ -115,12 +121,11 @@ def prepare(
     check_choice("normalize", normalize, NORMALIZATIONS)
     check_choice("targets", targets, TARGETS)
     check_between("seed", seed, 0, 2**32 - 1)
+    check_between("draw", draw, 0, 2**32 - 1)
     _check_pool(pool, images.train_images.shape[1:3])
     classes = _check_classes(classes, images.classes)
-    sizes = {"train": train, "validation": validation, "test": test}
-    # The official test split and the noise have generators of their own: neither the test subset
-    # nor the noise changes with the sizes of the other subsets.
-    *drawing, noise = np.random.default_rng(seed).spawn(3)
+    sizes = {"validation": validation, "test": test, "train": train}  # in the order of drawing
+    *drawing, noise = _generators(seed, draw)
     subsets = _draw_subsets(images, sizes, classes, drawing)
     labels = {name: labels for name, (_, labels) in subsets.items()}
     labels["train"] = with_noise(labels["train"], label_noise, len(classes), noise)
@@ -161,6 +166,16 @@ def targets_of(labels: ArrayLike, features: dict) -> np.ndarray:
     return targets[labels]
 
 
+def _generators(seed: int, draw: int) -> list[np.random.Generator]:
+    """Return the generators of the division, of the official test subset and of the noise.
+
+    Each has its own: neither the official test subset nor the noise changes with the sizes of the
+    other subsets, nor that test subset with the draw.
+    """
+    keys: list[tuple[int, ...]] = [(0, draw), (1,), (2, draw)]
+    return [np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key)) for key in keys]
+
+
 def _draw_subsets(
     images: Images,
     sizes: dict[str, int | None],
@@ -170,7 +185,7 @@ def _draw_subsets(
     """Return the images and labels of each subset; official splits are drawn separately."""
     if len(images.test_labels):
         sources = [
-            (images.train_images, images.train_labels, ["train", "validation"]),
+            (images.train_images, images.train_labels, ["validation", "train"]),
             (images.test_images, images.test_labels, ["test"]),
         ]
     else:
