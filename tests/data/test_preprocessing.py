@@ -157,8 +157,7 @@ def test_the_number_of_training_images_changes_no_other_subset(test):
     for small, large in pairwise(drawn):
         for label in range(3):
             fewer, more = (
-                set(numbers_of(some.X_train[some.labels_train == label]))
-                for some in (small, large)
+                set(numbers_of(some.X_train[some.labels_train == label])) for some in (small, large)
             )
             # Each set is the head of one queue. Shares are rounded, so that of a class may also
             # fall by one as the whole grows.

@@ -8,7 +8,7 @@ import pytest
 from convexbn.pipeline import sheet
 
 DIGITS = {"source": "digits", "train": 300, "validation": 100, "test": None, "pool": 1}
-DIGITS |= {"label_noise": 0, "figures": True}
+DIGITS |= {"label_noise": 0, "draw": 0, "figures": True}
 TILES = DIGITS | {"patches": {"size": 4}}
 DATASETS = {"digits": DIGITS, "tiles": TILES, "hidden": DIGITS | {"figures": False}}
 RUNS = {
@@ -63,6 +63,7 @@ def test_a_run_that_cannot_be_made_is_refused(change, words):
     [
         ({"source": "digits"}, "digits"),
         ({"source": "cifar10", "patches": {"size": 3}}, "cifar10"),
+        ({"source": "cifar10", "draw": 2}, "cifar10"),
         ({"source": "cifar100"}, "cifar100-fine"),
         ({"source": "cifar100", "labels": "coarse"}, "cifar100-coarse"),
         ({"source": "image_folder", "path": "left"}, "image_folder-mine"),
@@ -162,10 +163,13 @@ def test_each_program_has_its_theorems():
 
 def test_a_study_has_the_values_of_what_varies():
     datasets = DATASETS | {"few": DIGITS | {"train": 50}, "noisy": DIGITS | {"label_noise": 0.2}}
+    datasets["again"] = DIGITS | {"draw": 1}
     studies = {"samples": {"s": ["few", "digits"]}, "noise": {"s": ["digits", "noisy"]}}
+    studies["draws"] = {"s": ["digits", "again"]}
     assert sheet.study_values(datasets, studies) == {
         "samples": {"s": {"few": 50, "digits": 300}},
         "noise": {"s": {"digits": 0, "noisy": 0.2}},
+        "draws": {"s": {"digits": 0, "again": 1}},
     }
 
 
@@ -176,6 +180,7 @@ def test_a_study_has_the_values_of_what_varies():
         (["digits", "tiles"], "must differ in 'train', each from each"),
         (["digits", "hidden"], "must differ in 'train', each from each"),  # the same data
         (["left", "right"], "must differ in 'train', each from each"),  # of two folders
+        (["digits", "other"], "must differ in 'train', each from each"),  # of another draw
     ],
 )
 def test_a_study_of_something_else_is_refused(names, words):
@@ -183,6 +188,7 @@ def test_a_study_of_something_else_is_refused(names, words):
     datasets = DATASETS | {
         "left": folder | {"path": "l", "train": 5},
         "right": folder | {"path": "r"},
+        "other": DIGITS | {"train": 5, "draw": 1},
     }
     with pytest.raises(ValueError, match=words):
         sheet.study_values(datasets, {"samples": {"s": names}})

@@ -108,10 +108,24 @@ def test_methods_says_what_is_at_an_end_of_what_was_tried():
     def edges(*parts):
         return selection.methods(pd.concat(parts))["edges"].tolist()
 
+    def fixed(*parts):
+        return selection.methods(pd.concat(parts))["fixed"].tolist()
+
     assert edges(settings(0.2, 0.3, 0.1)) == [""]
+    assert fixed(settings(0.2, 0.3, 0.1)) == [""]
     assert edges(settings(0.2, 0.1, 0.3)) == ["beta"]
     assert edges(settings(0.3, 0.1, 0.2)) == ["beta"]
-    assert edges(sgd_rows((1.0, 0.1, [0.5], [0.5], [1.0]))) == ["beta, learning_rate"]
+    # One value is no grid that could end too early, and is said to be the only one.
+    alone = sgd_rows((1.0, 0.1, [0.5], [0.5], [1.0]))
+    assert (edges(alone), fixed(alone)) == ([""], ["beta, learning_rate"])
+    one_beta = settings(0.2, 0.3, 0.1).query("beta == 1.0")
+    assert (edges(one_beta), fixed(one_beta)) == ([""], ["beta"])
+    solved = alone.assign(method="convex", learning_rate=np.nan)
+    assert (edges(solved), fixed(solved)) == ([""], ["beta"])
+    # Another run of the method, or what is no candidate, makes no grid of it.
+    other = settings(0.1, 0.1, 0.1).assign(run="s")
+    beside = settings(0.1, 0.1, 0.1).assign(candidate=False)
+    assert fixed(alone, other, beside) == ["beta, learning_rate"]
     ranks = {f"k{k}": settings(0.2, 0.3 + k / 100, 0.1).assign(rank=k) for k in (10, 20, 30)}
     parts = [rows.assign(run=run, method="convex-truncated") for run, rows in ranks.items()]
     assert edges(*parts) == ["rank"]
@@ -130,9 +144,9 @@ def test_methods_says_whether_a_filter_is_at_an_end_of_its_kind():
     def edges(*parts):
         return selection.methods(pd.concat(parts))["edges"].tolist()
 
-    assert edges(*ridges, power) == ["learning_rate"]
-    assert edges(*ridges[:2], power) == ["learning_rate, filter_value"]
-    assert edges(ridges[1], power) == ["learning_rate"]  # the only one of its kind
+    assert edges(*ridges, power) == [""]
+    assert edges(*ridges[:2], power) == ["filter_value"]
+    assert edges(ridges[1], power) == [""]  # the only one of its kind
 
 
 def test_a_run_without_a_filter_has_an_empty_kind_on_disk_too(runs, tmp_path):

@@ -130,6 +130,15 @@ def test_interval_is_between_bounds_where_all_of_it_is(low, high, verdict):
     assert found._replace(pairs=significance.SEEDS - 1).between(0, 1) == "not resolved"
 
 
+def test_who_asks_may_need_fewer_pairs():
+    found = significance.interval([0.9, 1.0, 1.1], fewest=3)
+    assert (found.verdict(), found.between(0.5, 1.5)) == ("reproduced", "reproduced")
+    assert found._replace(fewest=4).verdict() == "not resolved"
+    assert found._replace(fewest=4).between(0.5, 1.5) == "not resolved"
+    assert significance.interval([0.9, 1.0, 1.1]).verdict() == "not resolved"
+    assert significance.interval([0.9], fewest=1).verdict() == "not resolved"  # no interval
+
+
 def test_one_bound_is_enough():
     found = Interval(0.7, 0.5, 0.9, 0.01, significance.SEEDS)
     assert [found.between(low=0.4), found.between(high=0.4)] == ["reproduced", "not reproduced"]

@@ -68,6 +68,8 @@ def theorem(config) -> dict:
         (lambda c: c["convex"]["filtered"]["filter"].update(kind="cut"), "'cut' is not one of"),
         (lambda c: c["datasets"]["patches"]["patches"].pop("size"), "'size' is a required"),
         (lambda c: c["datasets"]["noisy"].update(label_noise=1), "1 is greater than or equal to"),
+        (lambda c: c["datasets"]["noisy"].update(draw=-1), "-1 is less than the minimum of 0"),
+        (lambda c: c["studies"].update(draws={"s": ["digits", "small"]}), "differ in 'draw'"),
         (lambda c: c["studies"].update(width={}), "'width' was unexpected"),
         (lambda c: c["studies"]["noise"].update(s=["digits"]), "is too short"),
         (lambda c: c["studies"]["noise"].update(s=["digits", "x"]), "names the dataset 'x'"),
@@ -141,8 +143,9 @@ def test_the_number_1e_3_without_a_point_is_caught(tmp_path):
 
 
 def test_images_are_read_once_per_source(tmp_path):
-    """Views of one source share its images; two folders are two sources."""
+    """Views and draws of one source share its images; two folders are two sources."""
     sources = {
+        "again": {"draw": 1},
         "tiles": {"source": "cifar10", "patches": TILES},
         "whole": {"source": "cifar10"},
         "fine": {"source": "cifar100"},
@@ -154,18 +157,21 @@ def test_images_are_read_once_per_source(tmp_path):
     def change(config):
         for name, source in sources.items():
             config["datasets"][name] = config["datasets"]["digits"] | source
+        config["studies"]["draws"] = {"s": ["digits", "again"]}
 
     for name in ("left", "right"):
         (tmp_path / name / "train").mkdir(parents=True)
     config = edited("test.yaml", change, tmp_path)
-    names = ["digits", "noisy", *sources]
+    names = ["digits", "noisy", "small", "patches", *sources]
     targets = [f"results/test/data/{name}/features.safetensors" for name in names]
+    targets.append("results/test/figures/studies/draws-s.pdf")
     output = snakemake(*targets, "--dry-run", "--configfile", config, directory=tmp_path)
     read = {"digits", "cifar10", "cifar100-fine", "cifar100-coarse"}
     read |= {"image_folder-left", "image_folder-right"}
     assert set(re.findall(r"wildcards: images=(\S+)", output)) == read
     assert jobs(output)["ingest"] == len(read)
     assert jobs(output)["preprocess"] == len(names)
+    assert {name for name in jobs(output) if "draws" in name} == {"tabulate_draws", "plot_draws"}
 
 
 def test_every_key_of_the_schema_is_documented():

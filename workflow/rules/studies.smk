@@ -1,4 +1,5 @@
-# Studies: the best rank and the advantage of truncation across data sets that differ in one thing.
+# Studies: the best rank and the advantage of truncation across data sets that differ in one thing,
+# and the methods on other draws of the same images.
 STUDIES = checked(sheet.study_values, DATASETS, section("studies"))
 for KIND, NAMED in STUDIES.items():
     checked(configs.check_names, f"studies of {KIND}", NAMED)
@@ -10,6 +11,9 @@ if CONVEX:
         "tables": {"runs": ["<results>/tables/runs.csv"]},
         "settings": {"studies": STUDIES, "datasets": sheet.sized(DATASETS)},
     }
+TRENDS, DRAWS = (
+    f"convexbn.experiments.studies.figures.{name}" for name in ("trends", "draws")
+)
 
 
 use rule tabulate_figure as tabulate_study with:
@@ -20,10 +24,10 @@ use rule tabulate_figure as tabulate_study with:
     log:
         "<logs>/tabulate_study/{kind}-{study}.log",
     wildcard_constraints:
-        kind="|".join(sheet.VARIED),
+        kind="samples|noise",
     params:
-        code=code_of("tabulate_figure", "convexbn.experiments.studies.figures"),
-        function="convexbn.experiments.studies.figures.table",
+        code=code_of("tabulate_figure", TRENDS),
+        function=f"{TRENDS}.table",
         settings=lambda wc: Unordered(values=STUDIES[wc.kind][wc.study], kind=wc.kind),
 
 
@@ -35,8 +39,34 @@ use rule plot as plot_study with:
     log:
         "<logs>/plot_study/{kind}-{study}.log",
     wildcard_constraints:
-        kind="|".join(sheet.VARIED),
+        kind="samples|noise",
     params:
-        code=code_of("plot", "convexbn.experiments.studies.figures"),
-        function="convexbn.experiments.studies.figures.draw",
+        code=code_of("plot", TRENDS),
+        function=f"{TRENDS}.draw",
         settings=lambda wc: {"title": wc.study, "kind": wc.kind},
+
+
+use rule tabulate_figure as tabulate_draws with:
+    input:
+        runs=["<results>/tables/runs.csv"],
+    output:
+        "<results>/figures/studies/draws-{study}.csv",
+    log:
+        "<logs>/tabulate_draws/{study}.log",
+    params:
+        code=code_of("tabulate_figure", DRAWS),
+        function=f"{DRAWS}.table",
+        settings=lambda wc: Unordered(values=STUDIES["draws"][wc.study]),
+
+
+use rule plot as plot_draws with:
+    input:
+        table="<results>/figures/studies/draws-{study}.csv",
+    output:
+        **drawn("studies/draws-{study}", "draws", "studies", "draws: {study}"),
+    log:
+        "<logs>/plot_draws/{study}.log",
+    params:
+        code=code_of("plot", DRAWS),
+        function=f"{DRAWS}.draw",
+        settings=lambda wc: {"title": wc.study},

@@ -20,6 +20,7 @@ FOLDERS = (
 VARIED = {
     "samples": ("train", lambda entry: footprint.size_of(entry).n),
     "noise": ("label_noise", lambda entry: entry["label_noise"]),
+    "draws": ("draw", lambda entry: entry["draw"]),
 }
 
 # Figures that show published accuracies, too.

@@ -14,6 +14,7 @@ import pandas as pd
 
 from convexbn.data.sources import SOURCES
 from convexbn.reporting import selection, significance
+from convexbn.reporting.methods import FILTERED, TRUNCATED, by_sgd, find
 
 COLUMNS = ["id", "dataset", "statement", "expected", "measured", "verdict"]
 # Sides, in pixels, of the images of the sources that the statements are about.
@@ -168,6 +169,17 @@ def unless_cifar(entries: Iterable[dict]) -> Finding | None:
     others = sorted({entry["source"] for entry in entries} - SIDES.keys())
     words = f"the statement is about CIFAR, these data are {', '.join(others)}"
     return Finding(words, "not run") if others else None
+
+
+def setting_words(rows: pd.DataFrame) -> str:
+    """Return the name of a method for readers with its setting, from the rows of the setting."""
+    first = rows.iloc[0]
+    chosen = [f"beta {first['beta']:g}"]
+    if first["method"] in (TRUNCATED, by_sgd(TRUNCATED)):
+        chosen.insert(0, f"k = {first['rank']:.0f}")
+    elif first["method"] in (FILTERED, by_sgd(FILTERED)):
+        chosen.insert(0, selection.filter_words(first["filter_kind"], first["filter_value"]))
+    return f"{find(first['method']).words} ({', '.join(chosen)})"
 
 
 def chosen_of(runs: pd.DataFrame, methods: Iterable[str]) -> tuple[list[pd.DataFrame], str]:

@@ -87,6 +87,7 @@ def methods_page(methods: pd.DataFrame) -> str:
         "optimizer": _words(methods["optimizer"]),
         "batch size": methods["batch_size"].map(_unless_nan("{:.0f}")),
         "at an end of what was tried": methods["edges"].str.replace("_", " "),
+        "only value tried": methods["fixed"].str.replace("_", " "),
     }
     note = _METHODS_NOTE + (_UNCERTIFIED_NOTE if uncertified.any() else "")
     return page(pd.DataFrame(columns), "Methods at their settings chosen on validation data", note)

@@ -200,10 +200,10 @@ def _all_certified(column: pd.Series) -> bool | float:
 def methods(runs: pd.DataFrame) -> pd.DataFrame:
     """Return one row per dataset and method with a candidate, at the setting chosen on validation.
 
-    Column `edges` names the parts of the setting that are the smallest or the largest tried (beta
-    and learning rate by its run, where it may be the only one; rank by its method, and the value of
-    a filter by its method and kind, if there are several): with others the method might do better
-    still.
+    Column `edges` names the parts of the setting that are the smallest or the largest of several
+    tried (beta and learning rate by its run; rank by its method, and the value of a filter by its
+    method and kind): with others the method might do better still. Column `fixed` names those of
+    beta and learning rate of which its run tried one value only.
 
     Raises
     ------
@@ -221,16 +221,20 @@ def methods(runs: pd.DataFrame) -> pd.DataFrame:
     table = summarize(chosen, [*by, *SETTING])
     tried = candidates(runs)
     table["edges"] = [_edges(setting, tried) for setting in table.itertuples()]
+    table["fixed"] = [_fixed(setting, tried) for setting in table.itertuples()]
     return table.sort_values(by, key=_in_order, ignore_index=True)
 
 
 def _edges(setting, runs: pd.DataFrame) -> str:
     method = runs[runs["dataset"].eq(setting.dataset) & runs["method"].eq(setting.method)]
     run = method[method["run"] == setting.run]
-    tried = {"beta": run, "learning_rate": run}
     alike = method[method["filter_kind"] == setting.filter_kind]
-    for name, rows in (("rank", method), ("filter_value", alike)):
-        if rows[name].nunique() > 1:
-            tried[name] = rows
-    ends = {name: (rows[name].min(), rows[name].max()) for name, rows in tried.items()}
+    tried = {"beta": run, "learning_rate": run, "rank": method, "filter_value": alike}
+    several = {name: rows[name] for name, rows in tried.items() if rows[name].nunique() > 1}
+    ends = {name: (values.min(), values.max()) for name, values in several.items()}
     return ", ".join(name for name, found in ends.items() if getattr(setting, name) in found)
+
+
+def _fixed(setting, runs: pd.DataFrame) -> str:
+    run = runs[runs["dataset"].eq(setting.dataset) & runs["run"].eq(setting.run)]
+    return ", ".join(name for name in ("beta", "learning_rate") if run[name].nunique() == 1)

@@ -20,16 +20,21 @@ from convexbn.inputs import ArrayLike, as_array
 
 LEVEL = 0.95  # confidence of intervals
 SEEDS = 5  # fewest seeds that can resolve a small difference
+DRAWS = 3  # fewest draws of the images that can, each with a mean over seeds
 
 
 class Interval(NamedTuple):
-    """The mean of paired differences, its confidence interval and the p-value of no difference."""
+    """The mean of paired differences, its confidence interval and the p-value of no difference.
+
+    With fewer than `fewest` pairs nothing is resolved.
+    """
 
     mean: float
     low: float
     high: float
     p: float
     pairs: int
+    fewest: int = SEEDS
 
     def verdict(self, p: float | None = None) -> str:
         """Return the verdict on an improvement that was expected.
@@ -39,7 +44,7 @@ class Interval(NamedTuple):
         p : float, optional
             The p-value adjusted for other tests; by default there are no other tests.
         """
-        if self.pairs < SEEDS or (p is not None and p > 1 - LEVEL):
+        if self.pairs < self.fewest or (p is not None and p > 1 - LEVEL):
             return "not resolved"
         if self.high < 0:
             return "not reproduced"
@@ -49,9 +54,9 @@ class Interval(NamedTuple):
         """Return the verdict on a mean that was expected between bounds.
 
         It is reproduced where the whole interval lies there, not reproduced where all of it lies
-        beyond a bound, and not resolved in between, or with fewer than `SEEDS` pairs.
+        beyond a bound, and not resolved in between, or with fewer than `fewest` pairs.
         """
-        if self.pairs < SEEDS:
+        if self.pairs < self.fewest:
             return "not resolved"
         if self.high < low or self.low > high:
             return "not reproduced"
@@ -80,7 +85,7 @@ def differences(
     return pairs.dropna().to_numpy(dtype=float)
 
 
-def interval(values: ArrayLike, resolution: float = 0.0) -> Interval:
+def interval(values: ArrayLike, resolution: float = 0.0, fewest: int = SEEDS) -> Interval:
     """Return Student's interval and test of the mean of differences, NaN for fewer than two.
 
     Parameters
@@ -90,6 +95,8 @@ def interval(values: ArrayLike, resolution: float = 0.0) -> Interval:
         Error that all values may share, to either side, because they were searched on a grid. The
         interval is that much wider at both ends, and the test asks whether the mean may be zero
         within it.
+    fewest : int
+        Number of differences that it takes to resolve anything.
 
     Raises
     ------
@@ -102,13 +109,14 @@ def interval(values: ArrayLike, resolution: float = 0.0) -> Interval:
     n = len(values)
     mean = float(values.mean()) if n else np.nan
     if n < 2:
-        return Interval(mean, np.nan, np.nan, np.nan, n)
+        return Interval(mean, np.nan, np.nan, np.nan, n, fewest)
     error = float(np.std(values, ddof=1) / np.sqrt(n))
     reach = float(stdtrit(n - 1, (1 + LEVEL) / 2)) * error + resolution
     distance = max(0.0, abs(mean) - resolution)
     # Equal differences leave no doubt: their mean is zero or it is not.
     size = distance / error if error > 0 else (np.inf if distance else 0.0)
-    return Interval(mean, mean - reach, mean + reach, float(2 * stdtr(n - 1, -size)), n)
+    p = float(2 * stdtr(n - 1, -size))
+    return Interval(mean, mean - reach, mean + reach, p, n, fewest)
 
 
 def holm(p: ArrayLike) -> np.ndarray:

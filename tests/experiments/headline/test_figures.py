@@ -20,7 +20,7 @@ from convexbn.experiments.headline.figures import (
     sensitivity,
     spectrum,
 )
-from convexbn.experiments.studies import figures as studies
+from convexbn.experiments.studies.figures import trends as studies
 from convexbn.pipeline import artifacts
 from convexbn.reporting import plotting, selection, significance
 from convexbn.reporting.methods import METHODS, NETWORKS, SOLVED, TRAINED, style_of

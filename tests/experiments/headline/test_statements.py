@@ -93,10 +93,10 @@ def test_measured_names_numbers_and_seeds():
 def test_other_data_are_not_run():
     table = headline(runs_of([0.4], [0.3], [0.5]), {"d": {"source": "digits", "n": 5}, "x": CIFAR})
     assert list(table.columns) == claims.COLUMNS
-    assert set(table["verdict"][:9]) == {"not run"}
-    assert table["measured"][:9].str.contains("digits").all()
+    assert set(table["verdict"][:10]) == {"not run"}
+    assert table["measured"][:10].str.contains("digits").all()
     # Nor is a data set without runs.
-    assert set(table["verdict"][9:]) == {"not run"}
+    assert set(table["verdict"][10:]) == {"not run"}
 
 
 def test_a_missing_method_is_not_run_and_named():
@@ -111,6 +111,8 @@ def test_a_missing_method_is_not_run_and_named():
     [
         (CIFAR, "fully connected, n = 1,000, 16x16 pixels"),
         (CIFAR | {"label_noise": 0.2}, "16x16 pixels, 20% of the training labels wrong"),
+        (CIFAR | {"draw": 2}, "16x16 pixels, draw 2 of the images)"),
+        (CIFAR | {"draw": 0}, "16x16 pixels)"),
         (
             {"source": "cifar100", "n": 45000, "patches": {"size": 4, "stride": 2}},
             "convolutional, 4x4 patches, stride 2, n = 45,000, 32x32 pixels",
@@ -181,6 +183,7 @@ def test_without_a_program_trained_twice_nothing_is_said_of_its_optimum():
         ("E3f", "convex-truncated", "convex-truncated by SGD"),
         ("E3g", "convex by SGD", "convex"),
         ("E4a", "convex-filtered", "convex-truncated"),
+        ("E4e", "convex-filtered", "SGD"),
     ],
 )
 def test_each_comparison_is_of_its_two_methods(name, better, worse):

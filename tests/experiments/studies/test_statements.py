@@ -93,6 +93,93 @@ def test_the_advantage_that_grows_with_noise_has_its_slope():
     assert study(runs, "noise", values)["verdict"] == "not reproduced"
 
 
+def over_draws(gains, method="convex-truncated", **columns) -> tuple[pd.DataFrame, dict]:
+    """Draws on which a method gains so much over SGD, by five seeds that differ far more."""
+    seeds = np.linspace(0.3, 0.5, 5)
+    parts = [
+        table_of(
+            rows_of("SGD", seeds, dataset=f"d{draw}"),
+            rows_of(method, seeds + gain, dataset=f"d{draw}", **columns),
+        )
+        for draw, gain in enumerate(gains)
+    ]
+    return pd.concat(parts), {f"d{draw}": draw for draw in range(len(gains))}
+
+
+def judged_draws(runs, values, **changes) -> pd.DataFrame:
+    datasets = dict.fromkeys(values, CIFAR | changes)
+    return studies(runs, {"draws": {"s": values}}, datasets).set_index("id")
+
+
+@pytest.mark.parametrize(
+    ("gains", "verdict"),
+    [
+        # Mean 1 point; the interval is 2.48 deviations to each side, of .3 and of .5 points.
+        ((0.007, 0.010, 0.013), "reproduced"),
+        ((0.005, 0.010, 0.015), "not resolved"),
+        ((-0.007, -0.010, -0.013), "not reproduced"),
+        # Two draws do not resolve anything, even if they agree.
+        ((0.010, 0.010), "not resolved"),
+    ],
+)
+def test_a_difference_over_draws_is_resolved_by_the_draws(gains, verdict):
+    table = judged_draws(*over_draws(gains))
+    assert table.loc["E4f", "verdict"] == verdict
+    assert table.loc[["E4g", "E4h"], "verdict"].tolist() == ["not run", "not run"]
+    assert "on draw 0 no run of convex-filtered" in table.loc["E4g", "measured"]
+
+
+def test_a_difference_over_draws_names_each_draw():
+    runs, values = over_draws((0.007, 0.010, 0.013))
+    row = judged_draws(runs, values).loc["E4f"]
+    assert row["dataset"] == "s (d0, d1, d2)"
+    assert row["measured"] == (
+        "+1.0 points, 95% interval +0.3 to +1.7, p = 0.029, 3 draws: +0.7 = 40.7 - 40.0 % "
+        "(draw 0, 5 seeds), +1.0 = 41.0 - 40.0 % (draw 1, 5 seeds), +1.3 = 41.3 - 40.0 % (draw 2, "
+        "5 seeds); truncated (k = 9, beta 1) - SGD (beta 1)"
+    )
+    assert "of the means over seeds, one for each of at least 3 draws" in row["expected"]
+    # A setting that is another on one draw is named, too.
+    runs.loc[(runs["dataset"] == "d1") & (runs["method"] == "SGD"), "beta"] = 2.0
+    assert judged_draws(runs, values)["measured"]["E4f"].endswith("SGD (beta 1) or SGD (beta 2)")
+
+
+def test_each_comparison_over_draws_is_of_its_two_methods():
+    filters = {"filter_kind": "ridge", "filter_value": 0.01}
+    runs, values = over_draws((0.02, 0.021, 0.019), "convex-filtered", **filters)
+    full, _ = over_draws((-0.05, -0.051, -0.049), "convex")
+    table = judged_draws(pd.concat([runs, full[full["method"] == "convex"]]), values)
+    assert table["verdict"].to_dict() == {
+        "E4f": "not run",
+        "E4g": "reproduced",
+        "E4h": "reproduced",
+    }
+    assert "filtered (ridge 0.01, beta 1) - SGD (beta 1)" in table.loc["E4g", "measured"]
+    assert table.loc["E4h", "measured"].startswith("+5.0 points")
+
+
+def test_draws_of_several_data_sets_are_corrected_and_uncertified_ones_resolve_nothing():
+    runs, values = over_draws((0.007, 0.010, 0.013))  # p = .029
+    others = {f"e{draw}": draw for draw in range(3)}
+    both = pd.concat([runs, runs.assign(dataset=runs["dataset"].str.replace("d", "e"))])
+    datasets = dict.fromkeys([*values, *others], CIFAR)
+    table = studies(both, {"draws": {"s": values, "t": others}}, datasets)
+    rows = table[table["id"] == "E4f"]
+    assert rows["verdict"].tolist() == ["not resolved"] * 2
+    assert rows["measured"].str.contains("Holm's correction for 2 tests").all()
+    row = judged_draws(*over_draws((0.007, 0.010, 0.013), certified=False)).loc["E4f"]
+    assert row["verdict"] == "not resolved"
+    assert "15 solve(s) not certified" in row["measured"]
+
+
+def test_draws_that_cannot_be_judged_say_why():
+    runs, values = over_draws((0.01, 0.01, 0.01))
+    missing = runs[(runs["method"] != "SGD") | (runs["dataset"] != "d1")]
+    row = judged_draws(missing, values).loc["E4f"]
+    assert (row["verdict"], row["measured"][:24]) == ("not run", "on draw 1 no run of SGD,")
+    assert set(judged_draws(runs, values, source="digits")["verdict"]) == {"not run"}
+
+
 def test_studies_that_cannot_be_judged_say_why():
     runs, values = noisy({0.0: 0.01, 0.2: 0.03})
     row = study(runs[runs["method"] != "SGD"], "noise", values)

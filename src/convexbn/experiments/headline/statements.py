@@ -17,21 +17,13 @@ from convexbn.reporting.claims import (
     Statement,
     chosen_of,
     judged,
+    setting_words,
     uncertified,
     unless_cifar,
     unless_uncertified,
     verdict_of,
 )
-from convexbn.reporting.methods import (
-    FILTERED,
-    FULL,
-    METHODS,
-    SGD,
-    SOLVED,
-    TRUNCATED,
-    by_sgd,
-)
-from convexbn.reporting.selection import filter_words
+from convexbn.reporting.methods import FILTERED, FULL, SGD, SOLVED, TRUNCATED, by_sgd
 from convexbn.reporting.significance import LEVEL, SEEDS
 
 ADVANTAGE = 0.04  # of SGD over the full-rank program
@@ -97,6 +89,8 @@ def describe(name: str, entry: dict) -> str:
         words.append(f"{side}x{side} pixels")
     if entry.get("label_noise"):
         words.append(f"{entry['label_noise']:.0%} of the training labels wrong")
+    if entry.get("draw"):
+        words.append(f"draw {entry['draw']} of the images")
     return f"{name} ({', '.join(words)})"
 
 
@@ -145,19 +139,9 @@ def _ends(found: significance.Interval) -> str:
 
 def _means(*methods: pd.DataFrame, measure: str = "test_accuracy") -> str:
     return ", ".join(
-        f"{_name(rows)} {100 * rows[measure].mean():.1f} % ({len(rows)} seeds)" for rows in methods
+        f"{setting_words(rows)} {100 * rows[measure].mean():.1f} % ({len(rows)} seeds)"
+        for rows in methods
     )
-
-
-def _name(rows: pd.DataFrame) -> str:
-    """Return a method's name, with its chosen setting."""
-    first = rows.iloc[0]
-    chosen = [f"beta {first['beta']:g}"]
-    if first["method"] in (TRUNCATED, by_sgd(TRUNCATED)):
-        chosen.insert(0, f"k = {first['rank']:.0f}")
-    elif first["method"] in (FILTERED, by_sgd(FILTERED)):
-        chosen.insert(0, filter_words(first["filter_kind"], first["filter_value"]))
-    return f"{METHODS[first['method']].words} ({', '.join(chosen)})"
 
 
 def _never_above(runs: pd.DataFrame) -> Finding:
@@ -251,5 +235,12 @@ STATEMENTS = (
         _ABOVE.format("the calibration error of SGD - that of truncated"),
         partial(_paired, measure="test_ece", sign=-1),
         (TRUNCATED, SGD),
+    ),
+    Statement(
+        "E4e",
+        "A soft filter of the spectrum generalizes better than SGD",
+        _ABOVE.format("filtered - SGD"),
+        _paired,
+        (FILTERED, SGD),
     ),
 )

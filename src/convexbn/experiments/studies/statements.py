@@ -1,25 +1,30 @@
-"""Statements on trends across data sets: with the number of samples, and with label noise.
+"""Statements across data sets: on trends with the number of samples or label noise, and on draws.
 
-A study gives one slope of least squares per seed; Student's test says whether their mean is above
+A trend gives one slope of least squares per seed, and draws of the images one difference each
+(:mod:`convexbn.experiments.studies.comparisons`); Student's test says whether their mean is above
 zero (:mod:`convexbn.reporting.significance`).
 """
+
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
+from convexbn.experiments.studies.comparisons import COMPARISONS, Comparison, over_draws, paired
 from convexbn.reporting import selection, significance
 from convexbn.reporting.claims import (
     Finding,
     Statement,
     chosen_of,
     judged,
+    setting_words,
     uncertified,
     unless_cifar,
     unless_uncertified,
 )
-from convexbn.reporting.methods import FULL, SGD, TRUNCATED
+from convexbn.reporting.methods import FULL, SGD, TRUNCATED, find
 from convexbn.reporting.registries import present
-from convexbn.reporting.significance import LEVEL, SEEDS
+from convexbn.reporting.significance import DRAWS, LEVEL, SEEDS
 
 RANKED = (FULL, TRUNCATED)  # programs that differ in their rank
 
@@ -34,7 +39,7 @@ def studies(
     runs : DataFrame
         Columns `selection.RUNS`.
     studies : dict
-        By the kind of a study ("samples", "noise") and its name: the values of the quantity that
+        By the kind of a study ("samples", "noise", "draws") and its name: the values of what
         varies, by the name of the data set.
     datasets : dict
         Entries of the data sets in the config. The statements are about CIFAR.
@@ -61,7 +66,7 @@ def _of_kind(kind: str, named: dict, runs: pd.DataFrame, datasets: dict) -> pd.D
             for study, values in named.items()
         }
 
-    return judged([_KINDS[kind]], findings_of)
+    return judged(_KINDS[kind], findings_of)
 
 
 def _finding(statement: Statement, runs: pd.DataFrame, values: dict, datasets: dict) -> Finding:
@@ -143,18 +148,68 @@ def _of_slope(
     return unless_uncertified(Finding(measured, found.verdict(), found), uncertified(used))
 
 
+def _over_draws(comparison: Comparison, parts: dict[float, pd.DataFrame]) -> Finding:
+    """Judge whether one method is better than another over draws of the images."""
+    pairs, missing = paired(parts, comparison)
+    if missing:
+        return Finding(missing, "not run")
+    found = over_draws(pairs)
+    means = ", ".join(_on_draw(draw, *pair) for draw, pair in pairs.items())
+    settings = [
+        " or ".join(dict.fromkeys(map(setting_words, rows)))
+        for rows in zip(*pairs.values(), strict=True)
+    ]
+    tested = (
+        f"{LEVEL:.0%} interval {100 * found.low:+.1f} to {100 * found.high:+.1f}, p = {found.p:.2g}"
+        if found.pairs > 1
+        else "no interval"
+    )
+    words = f"{100 * found.mean:+.1f} points, {tested}, {found.pairs} draws: {means}; "
+    words += " - ".join(settings)
+    used = [rows for pair in pairs.values() for rows in pair]
+    return unless_uncertified(Finding(words, found.verdict(), found), uncertified(used))
+
+
+def _on_draw(draw: float, better: pd.DataFrame, worse: pd.DataFrame) -> str:
+    first, second = (100 * rows["test_accuracy"].mean() for rows in (better, worse))
+    words = f"{first - second:+.1f} = {first:.1f} - {second:.1f} %"
+    return f"{words} (draw {draw:g}, {len(better)} seeds)"
+
+
 _SLOPE = f"{LEVEL:.0%} interval of the {{}} above 0, over at least {SEEDS} seeds"
+_OVER_DRAWS = (
+    f"{LEVEL:.0%} interval of {{}} above 0: Student's, of the differences of the means over seeds, "
+    f"one for each of at least {DRAWS} draws"
+)
+_OF_COMPARISONS = (
+    ("E4f", "truncation generalizes better than SGD"),
+    ("E4g", "a soft filter of the spectrum generalizes better than SGD"),
+    ("E4h", "SGD generalizes better than the convex program at full rank"),
+)
 _KINDS = {
-    "samples": Statement(
-        "E4c",
-        "The best rank k grows with the number of training samples n",
-        _SLOPE.format("slope of log k on log n"),
-        _rank_grows,
+    "samples": (
+        Statement(
+            "E4c",
+            "The best rank k grows with the number of training samples n",
+            _SLOPE.format("slope of log k on log n"),
+            _rank_grows,
+        ),
     ),
-    "noise": Statement(
-        "E4d",
-        "The advantage of truncation over SGD grows with label noise",
-        _SLOPE.format("slope of truncated - SGD on the noise"),
-        _advantage_grows,
+    "noise": (
+        Statement(
+            "E4d",
+            "The advantage of truncation over SGD grows with label noise",
+            _SLOPE.format("slope of truncated - SGD on the noise"),
+            _advantage_grows,
+        ),
+    ),
+    "draws": tuple(
+        Statement(
+            name,
+            f"Over draws of the training images {words}",
+            _OVER_DRAWS.format(" - ".join(find(method).words for method in comparison)),
+            partial(_over_draws, comparison),
+        )
+        for comparison, (name, words) in zip(COMPARISONS, _OF_COMPARISONS, strict=True)
     ),
 }

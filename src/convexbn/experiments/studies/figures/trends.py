@@ -1,7 +1,7 @@
 """The best rank and the advantage of truncation against the number of samples or the label noise.
 
-A study is a list of data sets that differ only in the number of training samples, or only in the
-share of wrong training labels.
+The data sets of such a study differ only in the number of training samples, or only in the share of
+wrong training labels.
 """
 
 from collections.abc import Iterator
