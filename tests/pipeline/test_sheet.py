@@ -70,7 +70,19 @@ def test_a_run_that_cannot_be_made_is_refused(change, words):
     ],
 )
 def test_views_of_the_same_images_share_their_name(entry, images):
-    assert sheet.images_of("mine", entry) == images
+    assert sheet.images_of("mine", {"other": DIGITS, "mine": entry}) == images
+
+
+def test_images_of_a_folder_are_shared_by_the_data_sets_that_read_it_alike():
+    folder = {"source": "image_folder", "path": "p"}
+    datasets = {
+        **{"first": folder | {"draw": 0}, "again": folder | {"draw": 1}},
+        **{"small": folder | {"size": [4, 4]}, "left": folder | {"path": "left"}},
+        "less": folder | {"size": [4, 4], "train": 5},
+    }
+    found = {name: sheet.images_of(name, datasets) for name in datasets}
+    shared = {"again": "first", "less": "small"}
+    assert found == {name: f"image_folder-{shared.get(name, name)}" for name in datasets}
 
 
 def test_settings_are_cut_down_to_what_results_depend_on():

@@ -6,7 +6,7 @@ checked(configs.check_names, "datasets", DATASETS, sheet.FOLDERS)
 for NAME, ENTRY in DATASETS.items():
     if "path" in ENTRY:
         ENTRY["path"] = checked(configs.folder, f"path of '{NAME}'", ENTRY["path"])
-IMAGES = {sheet.images_of(*item): item[1] for item in DATASETS.items()}
+IMAGES = {sheet.images_of(name, DATASETS): entry for name, entry in DATASETS.items()}
 
 
 wildcard_constraints:
@@ -42,7 +42,7 @@ rule ingest:
 
 rule preprocess:
     input:
-        images=lambda wc: f"<results>/images/{sheet.images_of(wc.dataset, DATASETS[wc.dataset])}.safetensors",
+        images=lambda wc: f"<results>/images/{sheet.images_of(wc.dataset, DATASETS)}.safetensors",
     output:
         "<results>/data/{dataset}/features.safetensors",
     log:

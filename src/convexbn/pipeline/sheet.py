@@ -82,10 +82,16 @@ def check_runs(datasets: dict, runs: dict) -> None:
             raise ValueError(f"run '{name}': {error}") from error
 
 
-def images_of(name: str, dataset: dict) -> str:
-    """Return the name of the images that a data set is a view of; these are read only once."""
-    if dataset["source"] == "image_folder":  # each data set has a folder of its own
-        return f"image_folder-{name}"
+def images_of(name: str, datasets: dict) -> str:
+    """Return the name of the images that a data set is a view of; these are read only once.
+
+    The images of a folder are named after the first data set that reads them at that size.
+    """
+    dataset = datasets[name]
+    if dataset["source"] == "image_folder":
+        keys = ("source", "path", "size")
+        alike = (key for key, e in datasets.items() if _some(e, keys) == _some(dataset, keys))
+        return f"image_folder-{next(alike)}"
     if dataset["source"] == "cifar100":
         return f"cifar100-{dataset.get('labels', 'fine')}"
     return dataset["source"]
