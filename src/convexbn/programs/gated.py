@@ -41,8 +41,14 @@ def forward(U: Tensor, D: Tensor, W: Tensor) -> Tensor:
     C, columns = W.shape[2], blocks.reshape(len(blocks), -1)
     out = W.new_empty(len(U), C)
     for rows in _chunks(len(U), U.shape[1], D.shape[1], W):
-        projected = (_numbers(wide[rows], W) @ columns).unflatten(1, (-1, C))  # (rows, narrow, C)
-        out[rows] = torch.einsum("nk,nkc->nc", _numbers(narrow[rows], W), projected)
+        projected = (numbers(wide[rows], W) @ columns).unflatten(1, (-1, C))  # (rows, narrow, C)
+        factor = numbers(narrow[rows], W)
+        # Of one output, PyTorch sums a product of matrices much faster than the contraction.
+        out[rows] = (
+            (factor * projected[:, :, 0]).sum(dim=1, keepdim=True)
+            if C == 1
+            else torch.einsum("nk,nkc->nc", factor, projected)
+        )
     return out
 
 
@@ -63,8 +69,8 @@ def adjoint(U: Tensor, D: Tensor, V: Tensor) -> Tensor:
     C = V.shape[1]
     out = V.new_zeros(wide.shape[1], narrow.shape[1] * C)
     for rows in _chunks(len(U), U.shape[1], D.shape[1], V):
-        scaled = _numbers(narrow[rows], V)[:, :, None] * V[rows, None]  # (rows, narrow, C)
-        out.addmm_(_numbers(wide[rows], V).T, scaled.flatten(1))
+        scaled = numbers(narrow[rows], V)[:, :, None] * V[rows, None]  # (rows, narrow, C)
+        out.addmm_(numbers(wide[rows], V).T, scaled.flatten(1))
     out = out.unflatten(1, (-1, C))
     return out.transpose(0, 1).contiguous() if swapped else out
 
@@ -87,7 +93,7 @@ def design_gradient(D: Tensor, V: Tensor, W: Tensor) -> Tensor:
     if D.shape[1] == 0:
         return out
     for rows in _chunks(len(V), W.shape[0], D.shape[1], V):
-        scaled = _numbers(D[rows], V)[:, :, None] * V[rows, None]  # (rows, P, C)
+        scaled = numbers(D[rows], V)[:, :, None] * V[rows, None]  # (rows, P, C)
         out[rows] = scaled.flatten(1) @ columns
     return out
 
@@ -108,10 +114,13 @@ def _chunks(n: int, p: int, P: int, like: Tensor) -> Iterator[slice]:
         yield slice(start, start + step)
 
 
-def _numbers(block: Tensor, like: Tensor) -> Tensor:
-    """Return a block of U or D in the precision of another tensor."""
+def numbers(block: Tensor, like: Tensor) -> Tensor:
+    """Return a block of U or D (m, k) in the precision of another tensor."""
     # Booleans are bytes of 0 and 1, and PyTorch converts bytes several times faster.
-    return (block.view(torch.uint8) if block.dtype == torch.bool else block).to(like.dtype)
+    block = block.view(torch.uint8) if block.dtype == torch.bool else block
+    if block.stride(0) < block.stride(1):  # converted along its rows, it would be read in leaps
+        return block.T.to(like.dtype).T
+    return block.to(like.dtype)
 
 
 @dataclass(frozen=True)
@@ -153,7 +162,7 @@ class GatedProgram:
 
     def adjoint(self, V: Tensor) -> Tensor:
         """Return the blocks `sum_k U_k^T D_ik V`, shape (r + 1, P, C)."""
-        return adjoint(self.U, self.D, V.repeat(self.patches, 1))
+        return adjoint(self.U, self.D, V.repeat(self.patches, 1) if self.patches > 1 else V)
 
     def objective(self, W: Tensor, F: Tensor) -> float:
         """Return the objective at W, whose predictions are F."""
@@ -180,7 +189,7 @@ class GatedProgram:
 
 def pooled(F: Tensor, patches: int) -> Tensor:
     """Return the predictions (K n, C) of patches summed over each sample's patches, (n, C)."""
-    return F.reshape(patches, -1, F.shape[1]).sum(0)
+    return F.unflatten(0, (patches, -1)).sum(dim=0) if patches > 1 else F
 
 
 class DualProblem(Protocol):

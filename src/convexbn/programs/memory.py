@@ -39,7 +39,7 @@ from convexbn.programs import limits
 # Bytes that the intermediates of one pass over the design may take: in the cache of a CPU, while a
 # GPU wants few large products. With one thread 2 to 16 MiB are alike; with several, each product
 # waits for all threads, and where others use the cores too, 2 MiB take seven times as long as 16.
-PASS_BYTES, PASS_BYTES_ON_GPU = 16 * 2**20, 256 * 2**20
+PASS_BYTES, PASS_BYTES_ON_GPU = 4 * 2**20, 256 * 2**20
 # Least number of samples of a pass at once, as every product reads all blocks.
 PASS_ROWS = 512
 

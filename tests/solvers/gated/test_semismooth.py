@@ -133,8 +133,9 @@ def test_conjugate_gradients_solve(kind):
     def precondition(r):
         return (inverse @ r.flatten()).reshape(10, 3)
 
-    x, iterations = conjugate_gradients(apply, precondition, b, 1e-10, 300)
+    x, left, iterations = conjugate_gradients(apply, precondition, b, 1e-10, 300)
     assert iterations == len(calls) < 300
+    torch.testing.assert_close(left, b - apply(x), rtol=0, atol=1e-12 * float(b.norm()))  # rounding
     residual = apply(x) - b
     # The residual is updated rather than computed: rounding times the condition number.
     assert float(residual.norm()) <= 1.1e-10 * float(b.norm())
@@ -149,7 +150,7 @@ def test_conjugate_gradients_stop_early():
     errors = []
     exact = torch.linalg.solve(H, b)
     for limit in range(1, 12):
-        x, iterations = conjugate_gradients(lambda x: H @ x, lambda r: r, b, 1e-14, limit)
+        x, _, iterations = conjugate_gradients(lambda x: H @ x, lambda r: r, b, 1e-14, limit)
         assert iterations == limit
         errors.append(float(((x - exact) * (H @ (x - exact))).sum()))
     assert errors == sorted(errors, reverse=True)  # each minimizes the energy over more
@@ -409,7 +410,6 @@ def test_candidates_give_the_results_of_all_gates(loss, penalty, K):
         norms = program.penalty.block_norms(T)
         for part in system.parts:
             assert len(part.gates.unique()) == len(part.gates)
-            assert torch.equal(part.D, program.D[:, part.gates])
             largest = program.penalty.block_norms(T[:, :, part.columns]).amax(dim=1)
             assert (part.bounds >= largest * (1 - ROUNDING)).all()
             torch.testing.assert_close(part.T, T[:, part.gates, part.columns], rtol=0, atol=1e-11)
@@ -420,7 +420,7 @@ def test_candidates_give_the_results_of_all_gates(loss, penalty, K):
         torch.testing.assert_close(system.F, program.forward(blocks), rtol=0, atol=1e-9)
         assert norms.max() > 0
         value = program.objective(blocks, system.F)
-        assert system.objective() == pytest.approx(value, rel=1e-9)
+        assert system.primal().objective == pytest.approx(value, rel=1e-9)
 
 
 @pytest.mark.parametrize("idle", [0.0, 0.2, 1.0])
@@ -439,7 +439,7 @@ def test_candidates_leave_and_return(monkeypatch, idle):
     left = set().union(*(a - b for a, b in pairwise(history)))
     assert left  # some gates were let go of
     dual, _ = system.dual_bound(exact=True)
-    assert system.objective() - dual <= 1e-6 * system.objective()
+    assert system.primal().objective - dual <= 1e-6 * system.primal().objective
     if idle < 1:
         assert len(part.gates) < 60
 
@@ -489,7 +489,7 @@ def test_dual_bounds_are_below_the_optimum(loss, penalty, K):
         whole = program.dual_objective(point, program.adjoint(point))
         assert rough <= exact * (1 + ROUNDING)
         assert exact <= whole * (1 + ROUNDING) <= optimum.objective * (1 + 2 * ROUNDING)
-        assert system.objective() >= optimum.dual_objective
+        assert system.primal().objective >= optimum.dual_objective
         best = max(best, exact)
     assert best >= optimum.objective * 0.99
 

@@ -212,7 +212,7 @@ class Linearization:
         """Return `z = (H + I / sigma)^-1 residual`, nearly, and `H z` exactly, within the range."""
         first = [slope(self.sigma * b) for slope, b in zip(self.slopes, residual, strict=True)]
         right = self.loss_prox.project(self.forward(first))
-        back = self.adjoint(self._system.solve(right, _INNER, _INNER_LIMIT))
+        back = self.adjoint(self._system.solve(right, _INNER, _INNER_LIMIT)[0])
         inside = self._project([self.sigma * (b - t) for b, t in zip(residual, back, strict=True)])
         z = [slope(b) for slope, b in zip(self.slopes, inside, strict=True)]
         bent = self._project(self.adjoint(self.hessian(self.forward(z))))

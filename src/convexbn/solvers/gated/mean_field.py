@@ -132,8 +132,8 @@ def _varies(diagonal: Tensor) -> bool:
 
 def conjugate_gradients(
     apply: Map, precondition: Map, b: Tensor, tol: float, max_iterations: int
-) -> tuple[Tensor, int]:
-    """Solve `H x = b` until the residual is `tol` of b; return x and the number of iterations.
+) -> tuple[Tensor, Tensor, int]:
+    """Solve `H x = b` until the residual `b - H x` is `tol` of b.
 
     Parameters
     ----------
@@ -142,6 +142,11 @@ def conjugate_gradients(
     b : Tensor, shape (n, c)
     tol : float
     max_iterations : int
+
+    Returns
+    -------
+    x, residual : Tensor, shape (n, c)
+    iterations : int
     """
     x, r = torch.zeros_like(b), b
     direction, energy = torch.zeros_like(b), math.inf
@@ -153,9 +158,9 @@ def conjugate_gradients(
         image = apply(direction)
         curvature = float((direction * image).sum())
         if not curvature > 0:  # what is left is rounding
-            return x, iteration
+            return x, r, iteration
         length = energy / curvature
         x, r = x + length * direction, r - length * image
         if float(torch.linalg.vector_norm(r)) <= limit:
-            return x, iteration + 1
-    return x, max_iterations
+            return x, r, iteration + 1
+    return x, r, max_iterations

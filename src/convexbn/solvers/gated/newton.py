@@ -82,22 +82,23 @@ class NewtonSystem:
         pairs = zip(self.pieces, self._mean_fields, strict=True)
         return self._project(torch.cat([inverse(r[:, p.columns]) for p, inverse in pairs], dim=1))
 
-    def solve(self, right: Tensor, tol: float, max_iterations: int) -> Tensor:
-        """Return x (n, c) in float64 whose residual `K x - right` is at most `tol` of `right`.
+    def solve(self, right: Tensor, tol: float, max_iterations: int) -> tuple[Tensor, Tensor]:
+        """Return x (n, c) in the precision of `right`, and what is left, `right - K x`.
 
-        The residual is larger only where conjugate gradients end at their limit.
+        That is at most `tol` of `right`, and larger only where conjugate gradients end at their
+        limit.
         """
         size = float(torch.linalg.vector_norm(right))
         if size == 0:
-            return torch.zeros_like(right)
+            return torch.zeros_like(right), right
         # Scaled to length one, so that a right-hand side of any size is within float32.
         unit = (right / size).to(self.dtype)
-        x, _ = conjugate_gradients(self.apply, self.precondition, unit, tol, max_iterations)
-        return self._project(x.double() * size)
+        x, left, _ = conjugate_gradients(self.apply, self.precondition, unit, tol, max_iterations)
+        return self._project(x.to(right.dtype) * size), left.to(right.dtype) * size
 
     def _mean_field(self, piece: Piece) -> MeanField:
         left, right, gates = piece.slope.directions()
-        left = math.sqrt(self.sigma) * self.passes.single(piece.D[:, gates], left)
+        left = math.sqrt(self.sigma) * self.passes.single(piece.gates[gates], left)
         return MeanField(
             self.passes.spectrum,
             self._inverse_hessian.diagonal[:, piece.columns].to(self.dtype),

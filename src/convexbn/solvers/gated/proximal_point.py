@@ -8,6 +8,7 @@ and so a certified gap.
 """
 
 import math
+from dataclasses import replace
 
 import torch
 
@@ -21,12 +22,13 @@ from convexbn.solvers.snapshots import Callback, Snapshot, Stopwatch
 from convexbn.solvers.starts import scaled_start
 from convexbn.solvers.stopping import Result, Search, Stopping, run
 
-_FIRST = 20.0  # sigma, of a design of norm 1
-_WARMER = 10.0  # times that from weights other than zero, which are near the optimum
+_FIRST = 40.0  # sigma, of a design of norm 1
 _GROWTH = 4.0
 _LAST = {torch.float32: 1e7, torch.float64: 1e12}  # Newton systems become too stiff beyond
 _ACCURACY = 1.0  # residual of a subproblem, relative to V and to the gap
 _STEPS = 15  # Newton steps on one subproblem
+_ROUNDED = 1e-3  # gap below which iterates are in float64
+_STALE = 8  # rounds without progress after which they are
 _PATIENCE = 51  # rounds without progress that exhaust a precision
 _PROGRESS = 0.9  # share of the gap below which a round has made progress
 _ROOM = 0.9  # share of the tolerance to reach, as the referee's sums differ in their rounding
@@ -37,26 +39,39 @@ class Stage:
 
     def __init__(self, system: System):
         self.system, self.steps = system, 0
-        self.objective, self.dual = math.inf, -math.inf
+        self.best, self.dual = replace(system.primal(), objective=math.inf), -math.inf
         self.done, self.V = False, system.V
-        self.F, self.blocks = system.F, self._blocks()
+        self.mark, self.stale = math.inf, 0
 
     def take_stock(self, tol: float) -> None:
         """Compute gap and objective, and keep the best blocks."""
         if self.done:
             return
         system = self.system
-        objective = system.objective()
-        if objective < self.objective:
-            self.objective, self.F, self.blocks = objective, system.F, self._blocks()
+        self.best = min(self.best, system.primal(), key=lambda primal: primal.objective)
+        if system.linear is not None and system.linear.objective < self.best.objective:
+            linear = system.checked(system.linear)
+            self.best = min(self.best, linear, key=lambda primal: primal.objective)
         self._raise(*system.dual_bound(exact=False))
         if self._nearly(10 * tol):
             self._raise(*system.dual_bound(exact=True))
         self.done = self._nearly(tol)
+        self._watch_precision()
 
-    def _blocks(self) -> list[tuple[torch.Tensor, slice, torch.Tensor]]:
-        """Return the system's blocks that can be other than zero: gates, columns and values."""
-        return [(part.gates, part.columns, part.blocks) for part in self.system.parts]
+    @property
+    def objective(self) -> float:
+        """The least objective so far."""
+        return self.best.objective
+
+    def _watch_precision(self) -> None:
+        """Leave float32 where the gap is near its rounding, or does not close any more."""
+        gap = relative_gap(self.objective, self.dual)
+        progress = gap < _PROGRESS * self.mark
+        self.mark, self.stale = (gap, 0) if progress else (self.mark, self.stale + 1)
+        rounded = self.system.real != torch.float64
+        if rounded and not self.done and (gap < _ROUNDED or self.stale >= _STALE):
+            self.system.refine()
+            self.mark, self.stale = math.inf, 0
 
     def _raise(self, dual: float, V: torch.Tensor) -> None:
         if dual > self.dual:
@@ -139,8 +154,7 @@ class ProximalPoint(Search):
         C = program.Y.shape[1]
         alone = prox_of(program.loss).separable and program.penalty.by_column
         columns = [slice(c, c + 1) for c in range(C)] if alone else [slice(0, C)]
-        first = _FIRST * (_WARMER if bool(W.any()) else 1)
-        sigma = first / program.loss.lipschitz / _GROWTH / passes.norm**2
+        sigma = _FIRST / program.loss.lipschitz / _GROWTH / passes.norm**2
         self.stages = [Stage(System(program, passes, c, W, sigma)) for c in columns]
 
     @property
@@ -174,8 +188,8 @@ class ProximalPoint(Search):
         """Return the best weights so far, shape (r + 1, P, C)."""
         W = self.program.U.new_zeros(self.program.shape)
         for stage in self.stages:
-            for gates, columns, blocks in stage.blocks:
-                W[:, :, stage.system.columns][:, gates, columns] = blocks
+            for gates, columns, blocks in stage.best.blocks:
+                W[:, :, stage.system.columns][:, gates, columns] = blocks.double()
         return W
 
     def dual(self) -> torch.Tensor:
@@ -184,6 +198,6 @@ class ProximalPoint(Search):
 
     def snapshot(self, seconds: float) -> Snapshot:
         """Return the snapshot of the best weights and dual points so far."""
-        F = torch.cat([stage.F for stage in self.stages], dim=1)
+        F = torch.cat([stage.best.F.double() for stage in self.stages], dim=1)
         seen = self.program.beta, self.iterations, seconds, *self.bounds
         return Snapshot(*seen, self.weights, F)
