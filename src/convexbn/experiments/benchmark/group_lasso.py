@@ -1,6 +1,10 @@
 """Solvers of the group lasso, which the gated program with the group penalty is for each output.
 
-Each works in float64 with block coordinate descent, and on as few blocks as it can.
+    min_w  1/(2 n) ||A w - y||^2 + beta/n sum_i ||w_i||,      A = [D_1 U, ..., D_P U],
+
+in their units. All of them work in float64 with block coordinate descent, on as few blocks as they
+can. Each function takes a problem, and a tolerance that only this library uses, to the function
+that solves it.
 """
 
 import numpy as np
@@ -54,7 +58,7 @@ def celer(problem: RaceProblem, _: float) -> Run:
 def adelie(problem: RaceProblem, _: float) -> Run:
     """Return block coordinate descent with screening, in float64, along a path that ends at beta.
 
-    The design is adelie's own of gated ReLU networks, which is not formed. Its loss is ours over n.
+    The design is adelie's own matrix of gated ReLU networks, which is not formed.
     """
     import adelie
 

@@ -16,7 +16,15 @@ Fit = Callable[[np.ndarray, float], tuple[np.ndarray, dict[str, np.ndarray]]]
 
 
 def each_tolerance(solve_to: Callable[[float, Recorder], None], tolerances: Sequence[float]) -> Run:
-    """Return a function that solves again for each tolerance."""
+    """Return a function that solves again for each tolerance.
+
+    Parameters
+    ----------
+    solve_to : callable
+        Solves to a tolerance, and shows the end to a recorder.
+    tolerances : sequence of float
+        From rough to sharp, in the units of the solver's own stopping rule.
+    """
 
     def run(recorder):
         for tolerance in tolerances:
@@ -31,8 +39,12 @@ def each_output(problem: RaceProblem, fit: Fit, tolerances: Sequence[float]) -> 
 
     Parameters
     ----------
+    problem : RaceProblem
     fit : callable
-        Takes (y, tolerance) to weights (p, P, 1) or (2, p, P), and their dual variables by name.
+        Takes (y, tolerance), y of shape (n,), to weights (p, P, 1) or (2, p, P), and their dual
+        variables by name.
+    tolerances : sequence of float
+        As in :func:`each_tolerance`.
     """
 
     def solve_to(tolerance, recorder):
