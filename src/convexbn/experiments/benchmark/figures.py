@@ -25,6 +25,7 @@ STYLES = {
     "pyscnn": Style("pyscnn", "#d55e00", "s"),
     "skglm": Style("skglm", "#949494", "D"),
     "celer": Style("celer", "#555555", "v"),
+    "adelie": Style("adelie", "#de8f05", "X"),
     "clarabel": Style("CVXPY, Clarabel", "#029e73", "^"),
     "scs": Style("CVXPY, SCS", "#cc78bc", "P"),
 }

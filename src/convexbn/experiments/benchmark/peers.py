@@ -4,7 +4,7 @@
 and returns a function that solves it and shows points to a
 :class:`convexbn.experiments.benchmark.clocks.Recorder`. Peers are imported only there: none of them
 comes with the package. A solver with callbacks shows its iterates; one without them solves again
-for each of its tolerances, and each end is a point.
+for each of its tolerances (:mod:`convexbn.experiments.benchmark.repeats`).
 """
 
 import logging
@@ -15,8 +15,9 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from convexbn.experiments.benchmark.clocks import Recorder
+from convexbn.experiments.benchmark import group_lasso
 from convexbn.experiments.benchmark.problems import RaceProblem
+from convexbn.experiments.benchmark.repeats import Run, each_output, each_tolerance
 from convexbn.inputs import check_choice
 from convexbn.solvers import solve
 
@@ -24,12 +25,8 @@ from convexbn.solvers import solve
 # the units of its own stopping rule.
 _CLARABEL = (1e-2, 1e-4, 1e-6, 1e-8)
 _SCS = (1e-3, 1e-5, 1e-7)
-_GROUP_LASSO = (1e-2, 1e-4, 1e-6, 1e-8)
 _LAGRANGIAN = (1e-6, 1e-8, 1e-10)  # the first is its default, the next is lost in float32
 _FOREVER = 10**9  # iterations: the time limit ends a solve
-
-Run = Callable[[Recorder], None]
-Fit = Callable[[np.ndarray, float], tuple[np.ndarray, dict[str, np.ndarray]]]
 
 
 @dataclass(frozen=True)
@@ -67,7 +64,8 @@ def check_installed(names: Iterable[str]) -> None:
         if find_spec(SOLVERS[name].module) is None:
             raise ModuleNotFoundError(
                 f"solver {name!r} is {SOLVERS[name].package}, which is not installed: "
-                "pip install -r requirements-benchmark.lock, or take the solver out of the config"
+                "pip install --no-deps -r requirements-benchmark.lock, or take the solver out of "
+                "the config"
             )
 
 
@@ -114,7 +112,7 @@ def _pyscnn(problem: RaceProblem, tolerance: float) -> Run:
         done = procedure(logger, model, start, (U, Y), (U, Y), nothing, callback=show)
         recorder.show(lambda: _pyscnn_weights(done[1]), final=True)
 
-    return _each_tolerance(solve_to, (0.0,) if problem.model == "gated" else _LAGRANGIAN)
+    return each_tolerance(solve_to, (0.0,) if problem.model == "gated" else _LAGRANGIAN)
 
 
 def _pyscnn_procedure(problem: RaceProblem, tolerance: float) -> tuple:
@@ -142,38 +140,6 @@ def _pyscnn_weights(model) -> np.ndarray:
     return weights.transpose(2, 1, 0) if weights.ndim == 3 else weights[:, 0].transpose(0, 2, 1)
 
 
-def _each_tolerance(
-    solve_to: Callable[[float, Recorder], None], tolerances: Sequence[float]
-) -> Run:
-    """Return a function that solves again for each tolerance."""
-
-    def run(recorder):
-        for tolerance in tolerances:
-            recorder.restart()
-            solve_to(tolerance, recorder)
-
-    return run
-
-
-def _each_output(problem: RaceProblem, fit: Fit, tolerances: Sequence[float]) -> Run:
-    """Return a function that fits the outputs, each a problem of its own, in turn.
-
-    Parameters
-    ----------
-    fit : callable
-        Takes (y, tolerance) to weights (p, P, 1) or (2, p, P), and their dual variables by name.
-    """
-
-    def solve_to(tolerance, recorder):
-        found = [fit(y, tolerance) for y in problem.Y.T]
-        weights, witness = found[0]
-        if problem.model == "gated":
-            weights = np.concatenate([block for block, _ in found], axis=2)
-        recorder.show(lambda: weights, final=True, **witness)
-
-    return _each_tolerance(solve_to, tolerances)
-
-
 def _cvxpy(
     problem: RaceProblem,
     _: float,
@@ -191,7 +157,7 @@ def _cvxpy(
         settings = dict.fromkeys(options, tolerance)
         return fit(y, lambda program: program.solve(solver=solver, **settings))
 
-    return _each_output(problem, fit_to, tolerances)
+    return each_output(problem, fit_to, tolerances)
 
 
 def _cvxpy_gated(problem: RaceProblem) -> Callable:
@@ -226,41 +192,6 @@ def _cvxpy_relu(problem: RaceProblem) -> Callable:
     return fit
 
 
-def _skglm(problem: RaceProblem, _: float) -> Run:
-    """Return working sets with block coordinate descent on the formed design, in float64."""
-    from skglm.datafits import QuadraticGroup
-    from skglm.penalties import WeightedGroupL2
-    from skglm.solvers import GroupBCD
-    from skglm.utils.data import grp_converter
-
-    A, (n, p, P, _) = problem.design(), problem.shape
-    indices, pointers = grp_converter(p, P * p)
-    alpha = problem.beta / n
-    datafit = QuadraticGroup(pointers, indices)
-    penalty = WeightedGroupL2(alpha, np.ones(P), pointers, indices)
-
-    def fit(y, tolerance):
-        solver = GroupBCD(max_iter=_FOREVER, tol=tolerance * alpha)
-        weights, *_ = solver.solve(A, y, datafit, penalty, run_checks=False)
-        return weights.reshape(P, p).T[..., None], {}
-
-    return _each_output(problem, fit, _GROUP_LASSO)
-
-
-def _celer(problem: RaceProblem, _: float) -> Run:
-    """Return dual extrapolation with working sets on the formed design, in float64."""
-    from celer import GroupLasso
-
-    A, (n, p, P, _) = problem.design(), problem.shape
-
-    def fit(y, tolerance):
-        model = GroupLasso(p, problem.beta / n, tol=tolerance, fit_intercept=False)
-        weights = model.fit(A, y).coef_
-        return weights.reshape(P, p).T[..., None], {}
-
-    return _each_output(problem, fit, _GROUP_LASSO)
-
-
 _CLARABEL_OPTIONS = ("tol_gap_abs", "tol_gap_rel", "tol_feas")
 _clarabel = partial(_cvxpy, solver="CLARABEL", options=_CLARABEL_OPTIONS, tolerances=_CLARABEL)
 _scs = partial(_cvxpy, solver="SCS", options=("eps_abs", "eps_rel"), tolerances=_SCS)
@@ -268,8 +199,9 @@ _scs = partial(_cvxpy, solver="SCS", options=("eps_abs", "eps_rel"), tolerances=
 SOLVERS = {
     "convexbn": Solver(_ours, "convexbn", "convexbn"),
     "pyscnn": Solver(_pyscnn, "scnn", "pyscnn"),
-    "skglm": Solver(_skglm, "skglm", "skglm"),
-    "celer": Solver(_celer, "celer", "celer"),
+    "skglm": Solver(group_lasso.skglm, "skglm", "skglm"),
+    "celer": Solver(group_lasso.celer, "celer", "celer"),
+    "adelie": Solver(group_lasso.adelie, "adelie", "adelie"),
     "clarabel": Solver(_clarabel, "clarabel", "cvxpy with Clarabel"),
     "scs": Solver(_scs, "scs", "cvxpy with SCS"),
 }

@@ -9,7 +9,8 @@ import pandas as pd
 import torch
 from threadpoolctl import threadpool_info
 
-_PACKAGES = ("numpy", "scipy", "torch", "pyscnn", "skglm", "celer", "cvxpy", "clarabel", "scs")
+_PEERS = ("pyscnn", "skglm", "celer", "adelie", "cvxpy", "clarabel", "scs")
+_PACKAGES = ("numpy", "scipy", "torch", *_PEERS)
 
 
 def versions() -> pd.DataFrame:
