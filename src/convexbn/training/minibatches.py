@@ -229,7 +229,7 @@ class _Training:
 
     def _steps(self) -> list[float]:
         """Take steps until the epoch ends or the loss diverges; return the losses."""
-        b, losses, unread = self.settings.batch_size, [], []
+        b, unread, losses = self.settings.batch_size, list[torch.Tensor](), list[float]()
         order = torch.randperm(len(self.samples), generator=self.generator, device="cpu")
         batches = order[: len(order) // b * b].view(-1, b)
         for step, index in enumerate(batches.to(self.samples.X.device)):
