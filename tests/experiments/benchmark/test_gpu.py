@@ -1,9 +1,11 @@
 """The measurements on a GPU, at a tiny size: on the CPU, and on a device that is only pretended."""
 
+import math
 import subprocess
 from dataclasses import replace
 
 import pytest
+import torch
 from pretended_cuda import NAME, pretended_cuda
 
 from convexbn.experiments.benchmark import gpu, gpu_steps
@@ -23,7 +25,7 @@ TINY = Size(
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
     monkeypatch.setattr(gpu_steps, "_SECONDS", 0.0)
-    monkeypatch.setattr(gpu_steps, "operations_of", lambda work: work() and 1e9)
+    monkeypatch.setattr(gpu_steps, "operations_of", lambda work: 1e9)
 
 
 def measured(folder, size=TINY, limit=600.0):
@@ -58,16 +60,17 @@ def test_without_a_gpu_it_measures_the_cpu_and_says_so(tmp_path):
 def test_on_a_gpu_it_measures_both_and_names_the_card(tmp_path, monkeypatch):
     monkeypatch.setattr(gpu.Bench, "tests", lambda self: iter([{"words": "2 passed"}]))
     with pretended_cuda():
-        small = replace(TINY, ranks={2: 600.0}, gates=2, tolerances=(0.5, 0.2))
+        small = replace(TINY, ranks={2: 600.0}, gates=2, tolerances=(0.5,))
         went_well, table, page = measured(tmp_path, small)
     assert went_well
     parts = table[table["step"] == "solve"]
-    assert parts["device"].tolist() == ["cuda", "cuda", "cpu", "cpu", "cuda", "cuda"]
-    assert parts["relative_gap"].nunique() == 2  # the same problem everywhere
-    cost = parts["seconds"].to_numpy()
-    # The same size in all three parts, here.
-    assert parts["times_cpu"].iloc[[0, 1]].to_numpy() == pytest.approx(cost[2:4] / cost[:2])
-    assert parts["times_cpu"].iloc[[2, 3]].isna().all()
+    assert parts["device"].tolist() == ["cuda", "cpu", "cuda"]
+    # The same problem everywhere, and here of the same size; a rounding of its gap apart.
+    assert parts["relative_gap"].to_numpy() == pytest.approx(parts["relative_gap"].iloc[0])
+    there, here, again = parts["seconds"]
+    assert parts["times_cpu"].tolist() == pytest.approx(
+        [here / there, math.nan, here / again], nan_ok=True
+    )
     assert page.startswith(f"# convexbn on a GPU\n\n{NAME}; ")
 
 
@@ -107,7 +110,7 @@ def test_a_step_that_fails_is_written_down_and_the_next_one_begins(tmp_path, mon
 def test_the_tests_of_a_gpu_are_a_row(tmp_path, monkeypatch, status, output, words):
     def run(command, **options):
         assert command[1:] == ["-m", "pytest", "-q", "-m", "gpu", str(gpu.TESTS)]
-        assert 0 < options["timeout"] <= 90
+        assert options["timeout"] == pytest.approx(90, abs=1)
         return subprocess.CompletedProcess(command, status, output, "")
 
     monkeypatch.setattr(gpu.subprocess, "run", run)
@@ -121,5 +124,5 @@ def test_the_tests_of_a_gpu_are_a_row(tmp_path, monkeypatch, status, output, wor
 
 def test_operations_are_two_for_each_product_of_numbers(monkeypatch):
     monkeypatch.undo()
-    A, B = gpu_steps.torch.ones(3, 4), gpu_steps.torch.ones(4, 5)
+    A, B = torch.ones(3, 4), torch.ones(4, 5)
     assert gpu_steps.operations_of(lambda: A @ B) == 2 * 3 * 4 * 5

@@ -7,6 +7,7 @@ it has them, and ends by a time of the monotonic clock.
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -111,7 +112,7 @@ def solves(images: RandomImages, size: Size, rank: int, rate: float, end: float)
         if time.monotonic() < end:
             row |= _solved(U, D, Y, beta, tol, end)
         if not row["words"] and end - time.monotonic() > 2 * row["seconds"]:
-            operations = operations_of(lambda tol=tol: solve(U, D, Y, beta, tol=tol))
+            operations = operations_of(partial(solve, U, D, Y, beta, tol=tol))
             row["gigaflops"] = 1e-9 * operations / row["seconds"]
             row["share"] = row["gigaflops"] / rate
         yield row
