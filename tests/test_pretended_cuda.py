@@ -368,6 +368,16 @@ def test_a_round_of_the_solver_waits_for_its_scalars_alone(penalty):
     assert large.max() <= 200
 
 
+def test_an_iteration_of_the_exact_program_waits_for_its_scalars_alone():
+    U, D, y, beta = problem("relu", n=20, gates=8)
+    with pretended_cuda() as device:
+        found = solve(U, D, y, beta, model="relu", tol=1e-6, device="cuda")
+        # A Newton iteration evaluates the dual once or twice; each time a few sweeps of the
+        # projections say which blocks go on, and an iteration of a solve bears its share of the
+        # referee and of the numbers of the proximal steps.
+        assert device.waits.total() <= 60 * found.certificate.iterations
+
+
 def test_epochs_of_sgd_wait_at_evaluations_alone():
     features = make_features()
 
