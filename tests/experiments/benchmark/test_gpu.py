@@ -124,5 +124,6 @@ def test_the_tests_of_a_gpu_are_a_row(tmp_path, monkeypatch, status, output, wor
 
 def test_operations_are_two_for_each_product_of_numbers(monkeypatch):
     monkeypatch.undo()
-    A, B = torch.ones(3, 4), torch.ones(4, 5)
-    assert gpu_steps.operations_of(lambda: A @ B) == 2 * 3 * 4 * 5
+    A, B, C = torch.ones(3, 4), torch.ones(4, 5), torch.ones(3, 5)
+    for work in (lambda: A @ B, lambda: C.addmm_(A, B), lambda: torch.matmul(A, B, out=C)):
+        assert gpu_steps.operations_of(work) == 2 * 3 * 4 * 5
