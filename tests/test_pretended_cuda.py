@@ -71,14 +71,18 @@ def _on_the_host(values):
 
 
 def assert_same(here, there, tolerance=ROUNDING, name=""):
-    """Compare numbers, arrays, tables, and whatever holds them; clocks are left out."""
+    """Compare numbers, arrays, tables, and whatever holds them.
+
+    The tolerance is relative to the largest number of an array, list or column. Clocks are left
+    out, and gaps, which are small differences of large numbers that are compared themselves.
+    """
     if isinstance(here, pd.DataFrame):
         here, there = here.to_dict("list"), there.to_dict("list")
     if isinstance(here, dict):
         assert here.keys() == there.keys()
-        for key in here.keys() - {"seconds"}:
+        for key in here.keys() - {"seconds", "gap", "relative_gap"}:
             assert_same(here[key], there[key], tolerance, f"{name} {key}")
-    elif isinstance(here, list | tuple):
+    elif isinstance(here, list | tuple) and not all(isinstance(v, int | float) for v in here):
         assert len(here) == len(there), name
         for a, b in zip(here, there, strict=True):
             assert_same(a, b, tolerance, name)
@@ -182,8 +186,8 @@ def test_solvers_and_referee(kind, model, loss, penalty, patches):
         witness = {name: getattr(found, name) for name in ("dual", "multipliers")}
         witness = {name: value for name, value in witness.items() if value is not None}
         again = certify(*data, beta, found.weights, **terms, **witness)
-        assert again.objective == pytest.approx(found.certificate.objective, rel=1e-12)
-        numbers = ["objective"] if kind == "real" else ["objective", "gap", "iterations"]
+        assert again.objective == pytest.approx(found.certificate.objective, rel=1e-9)
+        numbers = ["objective"] if kind == "real" else ["objective", "dual_objective", "iterations"]
         assert kind == "pretended" or again.converged
         weights = found.weights if kind == "pretended" else []
         return [weights, *(asdict(found.certificate)[name] for name in numbers)]
@@ -299,10 +303,14 @@ def test_sweeps(kind, name):
 def test_bias_of_gradient_descent(kind):
     features = make_features(dtype=np.float64)
     descent = Descent(iterations=4, learning_rate=0.05, optimizer="gd", evaluations=2)
-    settings = descent, 6, [0]
-    work = lambda device: measure(features, whiten(features["X_train"]), *settings, device)  # noqa: E731
+    whitening = whiten(features["X_train"])
+
+    def measured(device):
+        cosines, history = measure(features, whitening, descent, 6, [0], device)
+        return [cosines, history.drop(columns="identity_error")]  # which is rounding alone
+
     # Float64, a few steps.
-    assert_same(*both(kind, work), tolerance=1e-9)
+    assert_same(*both(kind, measured), tolerance=1e-9)
 
 
 def _minibatches(device, rate, epochs=2, checkpoint=None):
