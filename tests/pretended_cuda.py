@@ -67,7 +67,7 @@ class Pretended(torch.Tensor):
         return memo.setdefault(id(self), copied)
 
     def __reduce_ex__(self, protocol: int) -> tuple:
-        return Pretended, (self.inner,)  # for files: the values alone
+        return self.inner.__reduce_ex__(protocol)  # in files, as read with map_location="cpu"
 
     def __repr__(self, **_: object) -> str:
         return f"{self.inner!r} on {NAME}"

@@ -34,10 +34,11 @@ from convexbn.experiments.headline.run import Run, Settings
 from convexbn.experiments.headline.stages import certify_run, evaluate_run, solve_run
 from convexbn.networks.residual import ResidualNetwork
 from convexbn.programs.penalties import PENALTIES
-from convexbn.training import minibatches
+from convexbn.training import checkpoints, minibatches
 from convexbn.training.descent import Descent
 from convexbn.training.engine import train
 from convexbn.training.samples import Samples, accuracy_of
+from convexbn.training.stacks import Stack
 
 # The pretended device computes the same sums in the same order, but for matrix products that NumPy
 # takes on the CPU: some roundings of float32, the precision of weights and networks.
@@ -298,6 +299,28 @@ def test_sweeps(kind, name):
 
     # Some steps of float32; on a real device its products are in another order.
     assert_same(*both(kind, trained), ROUNDING if kind == "pretended" else 1e-3)
+
+
+def test_a_killed_sweep_goes_on_from_its_file(kind, tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "EVERY", 0)
+    monkeypatch.setattr(checkpoints, "SHARE", math.inf)
+    features, sweep = make_features(), replace(SWEEP, betas=(0.1,), optimizer="adam")
+    take_epoch = Stack.train_epoch
+
+    def take_one_epoch(stack):
+        if stack.epoch == 1:
+            raise KeyboardInterrupt
+        take_epoch(stack)
+
+    with KINDS[kind]():
+        _, expected = train(features, sweep, device="cuda")
+        monkeypatch.setattr(Stack, "train_epoch", take_one_epoch)
+        with pytest.raises(KeyboardInterrupt):
+            train(features, sweep, device="cuda", checkpoint=tmp_path / "state")
+        monkeypatch.setattr(Stack, "train_epoch", take_epoch)
+        assert (tmp_path / "state").exists()
+        _, found = train(features, sweep, device="cuda", checkpoint=tmp_path / "state")
+    assert_same(expected, found)
 
 
 def test_bias_of_gradient_descent(kind):
