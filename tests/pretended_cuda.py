@@ -304,7 +304,9 @@ def _stand_ins() -> dict[str, object]:
 
 @contextmanager
 def pretended_cuda() -> Iterator[PretendedDevice]:
-    """Pretend that there is a CUDA device, on this thread; skip the test where there is one."""
+    """Pretend that there is a CUDA device, on this thread; skip the test where that cannot be."""
+    if not torch.backends.cuda.is_built():
+        pytest.skip("this PyTorch is built without CUDA, and knows no tensors of such a device")
     if torch.cuda.is_available():
         pytest.skip("there is a real device, which the pretended one would hide")
     torch._C._ensureCUDADeviceGuardSet()  # one that does nothing, where there is no device
