@@ -30,6 +30,7 @@ _WAITS = {
     *("linalg_lstsq", "linalg_eig"),
 }
 _INDEXING = {"index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_index"}
+_STRICT = {"cat", "stack", "equal"}  # operations that take no number of the CPU, either
 _MOVES = {"_to_copy", "copy_", "_copy_from"}
 
 
@@ -131,10 +132,13 @@ class PretendedDevice(TorchDispatchMode):
         """Refuse what PyTorch refuses: tensors of two devices, but for numbers and indices."""
         indices = _tensors(args[1]) if name in _INDEXING and isinstance(args[0], Pretended) else ()
         allowed = {id(index) for index in indices}
+        least = 0 if name in _STRICT else 1  # dimensions of what may not be of the CPU
         apart = [
             tensor
             for tensor in given
-            if not isinstance(tensor, Pretended) and tensor.ndim > 0 and id(tensor) not in allowed
+            if not isinstance(tensor, Pretended)
+            and tensor.ndim >= least
+            and id(tensor) not in allowed
         ]
         if here and apart:
             raise RuntimeError(

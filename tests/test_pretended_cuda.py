@@ -107,6 +107,8 @@ def test_it_refuses_what_a_device_refuses():
             there + here
         with pytest.raises(RuntimeError, match="same device"):
             torch.mm(there[None], here[:, None])
+        with pytest.raises(RuntimeError, match="same device"):
+            torch.stack([there.sum(), here.sum()])
         with pytest.raises(TypeError, match="can't convert cuda"):
             np.asarray(there)
         with pytest.raises(RuntimeError, match="generator"):
