@@ -14,7 +14,7 @@ SNAKEMAKE = $(RUN) snakemake --cores $(CORES) --configfile $(call quoted,CONFIG)
 export PYTHONPATH := $(CURDIR)/src
 unexport PYTHONHOME SNAKEMAKE_PROFILE
 
-.PHONY: reproduce report figures benchmark unlock test lint lock clean
+.PHONY: reproduce report figures benchmark gpu unlock test lint lock clean
 
 reproduce: $(VENV)/installed
 	$(SNAKEMAKE)
@@ -35,6 +35,12 @@ benchmark: CONFIG := config/benchmark.yaml
 benchmark: $(VENV)/benchmark
 	$(SNAKEMAKE)
 	@echo "Tables in results/comparison/benchmark, figures in results/comparison/figures/benchmark."
+
+# What a GPU is worth, in less than eight minutes: its tests, solves, a sweep of networks. Without .venv by PYTHON,
+# which needs PyTorch, pandas, scikit-learn, safetensors and pytest alone; without a GPU small, on the CPU.
+gpu:
+	$(if $(wildcard $(VENV)/installed),$(VENV)/bin/python,$(call quoted,PYTHON)) \
+	-m convexbn.experiments.benchmark.gpu results/gpu
 
 # After a power cut or kill -9: Snakemake's lock outlives it. Then `make reproduce` resumes.
 unlock: $(VENV)/installed

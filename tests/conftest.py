@@ -9,14 +9,19 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["MPLBACKEND"] = "agg"  # a notebook's terminal names one that is missing here
 
 import pytest
-from hypothesis import settings
+
+try:
+    from hypothesis import settings
+except ImportError:  # on a machine with a GPU and little else: `make gpu`
+    settings = None
 
 # The helpers' assertions fail with the values in them, as those of the tests do.
 pytest.register_assert_rewrite("footprints", "theory_cases", "workflow_runs")
 
 # The same examples every time; a busy machine is no failure.
-settings.register_profile("convexbn", deadline=None, derandomize=True)
-settings.load_profile("convexbn")
+if settings is not None:
+    settings.register_profile("convexbn", deadline=None, derandomize=True)
+    settings.load_profile("convexbn")
 
 
 def pytest_collection_modifyitems(config, items):

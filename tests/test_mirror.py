@@ -7,7 +7,9 @@ import pytest
 from convexbn.imports import PACKAGE
 
 TESTS = Path(__file__).parent
-OF_NO_MODULE = {Path(f"test_{name}.py") for name in ("defaults", "house", "mirror")}
+OF_NO_MODULE = {
+    Path(f"test_{name}.py") for name in ("defaults", "house", "mirror", "pretended_cuda")
+}
 FILES = [
     path
     for path in sorted(file.relative_to(TESTS) for file in TESTS.rglob("test_*.py"))

@@ -558,21 +558,6 @@ def test_two_solves_are_the_same_to_the_last_bit():
     assert first.certificate.iterations == second.certificate.iterations
 
 
-@pytest.mark.gpu
-def test_gpu_finds_the_same_optimum():
-    if not torch.cuda.is_available():
-        pytest.skip("PyTorch finds no CUDA device on this machine")
-    problem = instances.make(26, n=300, d=20, P=40)
-    here, there = solved(problem, tol=1e-9), solved(problem, tol=1e-9, device="cuda")
-    assert isinstance(there.weights, np.ndarray)
-    difference = predictions(problem, here) - predictions(problem, there)
-    assert np.linalg.norm(difference) <= instances.apart(here.certificate, there.certificate)
-    U, D, Y = (torch.as_tensor(a, device="cuda") for a in problem.data[:3])
-    stays = solve(U, D, Y, problem.beta)
-    assert stays.weights.is_cuda
-    assert stays.predict(U, D).is_cuda
-
-
 # --- inputs that do not fit -----------------------------------------------------------------------
 
 GOOD = instances.make(0)

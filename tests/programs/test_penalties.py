@@ -376,20 +376,6 @@ def test_precision_layout_and_inputs_are_kept(name, dtype, shape):
     assert torch.equal(W, before)
 
 
-@pytest.mark.gpu
-@pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_gpu_computes_the_same(name, dtype):
-    if not torch.cuda.is_available():
-        pytest.skip("needs a CUDA device")
-    W, penalty = normal(50, 40, 10).to(dtype), PENALTIES[name]
-    # Sums of 50 terms, in another order.
-    close = {"rtol": 100 * torch.finfo(dtype).eps, "atol": 100 * torch.finfo(dtype).eps}
-    for compute in (penalty.value, penalty.dual_norm, lambda W: penalty.prox(W, 5.0)):
-        torch.testing.assert_close(compute(W.cuda()).cpu(), compute(W), **close)
-    assert penalty.neurons(W.cuda()) == penalty.neurons(W)
-
-
 # --- weak duality ---------------------------------------------------------------------------------
 
 

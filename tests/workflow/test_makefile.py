@@ -51,9 +51,18 @@ def test_a_dollar_is_a_dollar(project):
     assert "[config/$x.yaml]" in make(project, "reproduce", CONFIG="config/$x.yaml")
 
 
-@pytest.mark.parametrize("goal", ["test", "lint", "figures", "report", "unlock"])
+@pytest.mark.parametrize("goal", ["test", "lint", "figures", "report", "unlock", "gpu"])
 def test_every_goal_runs_the_environment_s_python(goal, project):
     assert "asked: [-m]" in make(project, "--silent", goal)
+
+
+def test_gpu_takes_any_python_where_there_is_no_environment(project):
+    (project / ".venv" / "bin" / "python").rename(project / "other python")
+    shutil.rmtree(project / ".venv")
+    said = make(project, "--silent", "gpu", f"PYTHON={project}/other python")
+    assert "asked: [-m] [convexbn.experiments.benchmark.gpu] [results/gpu]" in said
+    assert f"PYTHONPATH={project}/src" in said
+    assert not (project / ".venv").exists()
 
 
 def test_variables_of_other_projects_stay_outside(project):

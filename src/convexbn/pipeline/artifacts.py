@@ -10,8 +10,9 @@ import platform
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,12 +48,19 @@ def provenance(
     return {
         **_commit(),
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in _VERSIONS},
+        "versions": {name: _version(name) for name in _VERSIONS},
         "machine": platform.machine(),
         "device": str(device),
         "seed": seed,
         "parameters": parameters,
     }
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:  # this package, from a folder on PYTHONPATH
+        return sys.modules[name].__version__
 
 
 def _commit() -> dict[str, Any]:

@@ -213,8 +213,8 @@ class ReLUProgram(ExactProgram):
         return 2 * self.D[self._bounding].T.to(self.U.dtype, copy=True) - 1
 
     def forward(self, x: Tensor) -> Tensor:
-        present = x.any(dim=-1).any(dim=0)
-        if not present.any():
+        present = x.any(dim=-1).any(dim=0).nonzero()[:, 0]
+        if len(present) == 0:
             return torch.zeros_like(self.Y)
         W = (x[0] - x[1])[present].T[:, :, None]
         return gated.pooled(gated.forward(self.U, self.D[:, present], W), self.patches)

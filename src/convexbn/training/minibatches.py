@@ -32,9 +32,8 @@ from convexbn.training.samples import Samples
 from convexbn.training.schedules import SCHEDULES, log_spaced
 
 DIVERGED = 1e3  # times the loss at the start (Bjorck et al. 2018)
-
+LOOKS = 64  # steps between two looks at the losses that a CUDA device holds: each waits for it
 _NUMBERS = "epoch", "seconds", "mean", "limit", "diverged", "history"
-
 _logger = logging.getLogger(__name__)
 
 
@@ -142,7 +141,8 @@ def train(
 
     Notes
     -----
-    What a network draws in training, as dropout does, comes from the seed and the epoch.
+    What a network draws in training, as dropout does, comes from the seed and the epoch. On a CUDA
+    device a network that diverges may be left up to :data:`LOOKS` steps later.
     """
     is_flat = any(isinstance(module, nn.BatchNorm1d) for module in network.modules())
     check_between("batch_size", settings.batch_size, 2 if is_flat else 1, len(samples))
@@ -223,14 +223,13 @@ class _Training:
     @contextmanager
     def _drawing(self) -> Iterator[None]:
         """Give PyTorch's own generators the seed of this epoch, and then their state back."""
-        X = self.samples.X
-        with torch.random.fork_rng([X.device] if X.is_cuda else []):
+        with torch.random.fork_rng([d] if (d := self.samples.X.device).type == "cuda" else []):
             torch.manual_seed(self.settings.seed + 2**32 * self.epoch)
             yield
 
     def _steps(self) -> list[float]:
         """Take steps until the epoch ends or the loss diverges; return the losses."""
-        b, losses = self.settings.batch_size, []
+        b, unread, losses = self.settings.batch_size, list[torch.Tensor](), list[float]()
         order = torch.randperm(len(self.samples), generator=self.generator, device="cpu")
         batches = order[: len(order) // b * b].view(-1, b)
         for step, index in enumerate(batches.to(self.samples.X.device)):
@@ -240,14 +239,24 @@ class _Training:
             value = self.loss(self.network(self._batch(index)), self.samples.labels[index])
             value.backward()
             self.optimizer.step()
-            losses.append(float(value.detach()))
-            if math.isinf(self.limit) and losses[0] > 0:
-                self.limit = DIVERGED * losses[0]
-            if not (math.isfinite(losses[-1]) and losses[-1] <= self.limit):
-                self.diverged = True
-                _logger.warning("diverged in epoch %d: loss %g", self.epoch + 1, losses[-1])
+            unread.append(value.detach())
+            if len(unread) == (LOOKS if index.is_cuda else 1) or step == len(batches) - 1:
+                self._take_in(torch.stack(unread).flatten().tolist(), losses)
+                unread = []
+            if self.diverged:
                 break
         return losses
+
+    def _take_in(self, found: list[float], losses: list[float]) -> None:
+        """Add the losses of some steps to those of the epoch, up to one that has diverged."""
+        for loss in found:
+            losses.append(loss)
+            if math.isinf(self.limit) and losses[0] > 0:
+                self.limit = DIVERGED * losses[0]
+            if not (math.isfinite(loss) and loss <= self.limit):
+                self.diverged = True
+                _logger.warning("diverged in epoch %d: loss %g", self.epoch + 1, loss)
+                break
 
     def _batch(self, index: torch.Tensor) -> torch.Tensor:
         X = self.samples.X[index]
@@ -280,16 +289,12 @@ def _augmentation(samples: Samples, settings: Settings) -> Augmentation | None:
             f"{tuple(samples.X.shape)}; give images, or leave flip and shift out"
         )
     channels, height, width = samples.X.shape[1:]
-    moves: dict[str, Any] = {
-        "flip": settings.flip,
-        "shift": settings.shift,
-        "device": samples.X.device,
-    }
-    return Augmentation(height, width, channels, **moves)
+    moves: dict[str, Any] = {"flip": settings.flip, "shift": settings.shift}
+    return Augmentation(height, width, channels, **moves, device=samples.X.device)
 
 
 def _code_of(parts: Iterable[Any]) -> str:
     """Return a digest of the code of some objects, as far as it is this package's."""
     names = {part.__module__ for part in parts if part is not None}
-    own = sorted(name for name in names if name.startswith("convexbn."))
+    own = (name for name in sorted(names) if name.startswith("convexbn."))
     return digest(*(str(sys.modules[name].__file__) for name in own))

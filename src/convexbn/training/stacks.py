@@ -97,16 +97,16 @@ class Stack:
     def _rows(self) -> list[dict]:
         """Return one row per member, all with the exact statistics of the training set."""
         self.network.measure(self.data.rows("train"))
-        scores = {split: self.data.scores(self.network, split) for split in SPLITS}
-        penalties = self.network.penalty()
+        # At once for all members, as each move from a device waits for its work.
+        scores = {split: self.data.scores(self.network, split).cpu() for split in SPLITS}
+        penalties, widths = self.network.penalty().tolist(), self.network.neurons().tolist()
         rows = []
         for e, member in enumerate(self.members):
-            own = {split: scores[split][e].cpu() for split in SPLITS}
+            own = {split: scores[split][e] for split in SPLITS}
             limit = DIVERGED * self.history[e]["objective"] if self.history else sys.float_info.max
-            measures = self._measures(own, member.beta / 2 * float(penalties[e]), limit)
+            measures = self._measures(own, member.beta / 2 * penalties[e], limit)
             when = {"epoch": self.epoch, "seconds": self.seconds[e]}
-            width = int(self.network.neurons()[e])
-            rows.append({**member._asdict(), "width": width, **when, **measures})
+            rows.append({**member._asdict(), "width": int(widths[e]), **when, **measures})
         return rows
 
     def final(self) -> Tensors:

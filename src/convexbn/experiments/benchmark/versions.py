@@ -18,7 +18,7 @@ def versions() -> pd.DataFrame:
     found = {
         "python": platform.python_version(),
         "system": platform.platform(),
-        "cpu": _cpu(),
+        "cpu": cpu_name(),
         "torch threads": torch.get_num_threads(),
     }
     for library in threadpool_info():
@@ -29,7 +29,7 @@ def versions() -> pd.DataFrame:
     )
 
 
-def _cpu() -> str:
+def cpu_name() -> str:
     """Return the system's name of the processor."""
     information = Path("/proc/cpuinfo")
     if information.exists():

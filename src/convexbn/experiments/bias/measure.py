@@ -139,26 +139,30 @@ def _follow(
     bar: progress,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Train one network; `q` takes its first layer to the coordinates that are compared."""
-    start, cosines, history = q(network.w), [], []
+    start, cosines, spearman, losses = q(network.w), [], {}, []
+    unread: list[torch.Tensor] = []  # to wait for a device at the evaluated iterations alone
     evaluated = descent.evaluated - {0}  # at the start all cosines are 1
     for iteration, value in descent.run(network, partial(mean_loss, X=X, Y=Y)):
-        _check_convergence(descent, iteration, loss := value.item())
-        row = {"iteration": iteration, "loss": loss}
+        unread.append(value)
         if iteration in evaluated:
+            losses += torch.stack(unread).tolist()
+            unread = []
+            _check_convergence(descent, losses)
             cosine = cosine_similarity(q(network.w), start, dim=1).cpu().numpy()  # (r,)
-            row["spearman"] = spearmanr(sigma, cosine).statistic
+            spearman[iteration] = spearmanr(sigma, cosine).statistic
             cosines.append(binned(sigma, cosine).assign(iteration=iteration))
-        history.append(row)
-        bar.step(f"iteration {iteration}, loss {loss:.4f}")
-    return pd.concat(cosines), pd.DataFrame(history)
+        bar.step(f"iteration {iteration}, loss {losses[-1]:.4f}" if losses else "")
+    history = pd.DataFrame({"iteration": range(len(losses)), "loss": losses})
+    return pd.concat(cosines), history.assign(spearman=history["iteration"].map(spearman))
 
 
-def _check_convergence(descent: Descent, iteration: int, loss: float) -> None:
-    if not math.isfinite(loss):
-        raise ValueError(
-            f"gradient descent has diverged by iteration {iteration}; choose a learning_rate "
-            f"smaller than {descent.learning_rate:g}"
-        )
+def _check_convergence(descent: Descent, losses: list[float]) -> None:
+    for iteration, loss in enumerate(losses):
+        if not math.isfinite(loss):
+            raise ValueError(
+                f"gradient descent has diverged by iteration {iteration}; choose a learning_rate "
+                f"smaller than {descent.learning_rate:g}"
+            )
 
 
 def _copy(q: torch.Tensor) -> torch.Tensor:

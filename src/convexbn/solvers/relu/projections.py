@@ -93,6 +93,7 @@ class _Batch:
         self.gram = gram(self.normals, self.used)
         self.newest = torch.full_like(which, -1)  # the entry that joined in the last iteration
         self.place = torch.arange(len(z), device=z.device)
+        self.counted = torch.arange(1, 1 + z.shape[1], device=z.device)
         self.done = torch.zeros_like(which, dtype=torch.bool)
 
     def run(self, limit: float) -> Tensor:
@@ -126,7 +127,7 @@ class _Batch:
 
     def _goal(self) -> Tensor:
         """Return the best multipliers (k, p) of the supports, whatever their signs."""
-        m = 1 + int(self.used.any(dim=0).nonzero().amax()) if self.used.any() else 1
+        m = max(1, int((self.used.any(dim=0) * self.counted).amax()))
         # Dependent normals can make a factor fail in spite of the ridge. An exception would end the
         # whole batch; NaN becomes a goal of zero, which makes that one block drop constraints.
         factor = torch.linalg.cholesky_ex(self.gram[:, :m, :m]).L
@@ -169,8 +170,9 @@ class _Batch:
         size = torch.maximum(torch.linalg.vector_norm(self.z[k], dim=1), self.lam[k].amax(dim=1))
         inside = worst >= -_INSIDE * size
         inside |= self.used[k].all(dim=1)
-        self.done[k[inside]] = True
-        k, row, arrangement = k[~inside], row[~inside], arrangement[~inside]
+        self.done[k] = inside  # as all of these were not
+        outside = (~inside).nonzero()[:, 0]
+        k, row, arrangement = k[outside], row[outside], arrangement[outside]
         entry = (~self.used[k]).to(torch.int8).argmax(dim=1)
         normal = cones.units[row] * cones.signs[arrangement, row][:, None]
         products = (self.normals[k] @ normal[..., None])[..., 0]
@@ -182,12 +184,14 @@ class _Batch:
     def _settle(self, out: Tensor, s: Tensor, done: Tensor) -> None:
         """Store the projections that are done and go on with the rest."""
         # A few blocks take many more iterations than most: without this, all would wait for them.
-        which = self.which[done]
-        out[self.place[done]] = s[done]
-        self.cones.rows[which], self.cones.used[which] = self.rows[done], self.used[done]
-        self.cones.lam[which] = self.lam[done]
-        self.cones.forces[which] = (s - self.z)[done]
+        # By their numbers: each use of a mask would wait for a device to say how many they are.
+        ended, rest = done.nonzero()[:, 0], (~done).nonzero()[:, 0]
+        which = self.which[ended]
+        out[self.place[ended]] = s[ended]
+        self.cones.rows[which], self.cones.used[which] = self.rows[ended], self.used[ended]
+        self.cones.lam[which] = self.lam[ended]
+        self.cones.forces[which] = (s - self.z)[ended]
         for name in ("z", "which", "arrangement", "rows", "used", "lam", "normals", "gram"):
-            setattr(self, name, getattr(self, name)[~done])
-        self.newest, self.place = self.newest[~done], self.place[~done]
-        self.done = self.done[~done]
+            setattr(self, name, getattr(self, name)[rest])
+        self.newest, self.place = self.newest[rest], self.place[rest]
+        self.done = self.done[rest]

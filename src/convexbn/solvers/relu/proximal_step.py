@@ -159,15 +159,17 @@ class ProximalStep:
         which = ((bounds > beta) | anchor.any(dim=1)).nonzero()[:, 0]
         s = self.cones(T[which] + anchor[which] / sigma, which, beta)
         lengths = torch.linalg.vector_norm(s, dim=1)
-        present = lengths > beta
-        active, s, excess = which[present], s[present], lengths[present] - beta
+        present = (lengths > beta).nonzero()[:, 0]
+        active, s, lengths = which[present], s[present], lengths[present]
+        excess = lengths - beta
         x = torch.zeros_like(anchor)
-        x[active] = sigma * (excess / lengths[present])[:, None] * s
+        x[active] = sigma * (excess / lengths)[:, None] * s
         x = x.view_as(self.anchor)
         conjugate = -(F.high * V).sum() - program.loss.value(F.high, program.Y)
-        value = float(conjugate + sigma / 2 * excess.square().sum())
+        reached = conjugate + sigma / 2 * excess.square().sum()
         residual = F.high - program.forward(x) + F.low
-        norms = [float(torch.linalg.vector_norm(a)) for a in (residual, V, F.high, x)]
+        norms = [torch.linalg.vector_norm(a) for a in (residual, V, F.high, x)]
+        value, *norms = torch.stack([reached, *norms]).tolist()  # at once from a device
         error, noise, rounding = self._errors(*norms)
         faces = self.cones.used[active], self.cones.normals(active)
         return Trial(F, value, rounding, residual, error, noise, active, s, *faces, x)
@@ -220,7 +222,7 @@ class ProximalStep:
 def _factor(M) -> Tensor:
     """Return the Cholesky factor of I + M; M is overwritten."""
     # Rounding, which grows with the trace, could make the matrix indefinite: it gets as much more.
-    M.diagonal().add_(1 + _EPS * float(M.trace()))
+    M.diagonal().add_(1 + _EPS * M.trace())
     return torch.linalg.cholesky(M)
 
 
@@ -237,4 +239,5 @@ def _roots(beta: float, trial: Trial) -> tuple[Tensor, Tensor]:
     root = (1 - beta / lengths).sqrt()[..., None]  # (k, 1, 1)
     unit = (trial.s / lengths)[..., None]
     roots = root * basis + (1 - root) * unit * (basis.mT @ unit).mT
-    return roots.mT[~used], (~used).nonzero()[:, 0]
+    owner, place = (~used).nonzero(as_tuple=True)
+    return roots.mT[owner, place], owner
