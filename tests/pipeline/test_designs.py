@@ -61,6 +61,10 @@ def test_clocks_start_after_whitening_and_sampling():
             {"filter": {"kind": "ridge", "value": 0.5}},
             {"rank": 5, "filter_kind": "ridge", "filter_value": 0.5},
         ),
+        (
+            {"rank": 2, "filter": {"kind": "ridge", "value": 0.5}},
+            {"rank": 2, "filter_kind": "ridge", "filter_value": 0.5},
+        ),
     ],
 )
 def test_a_run_is_reduced_as_its_entry_says(entry, sizes):

@@ -63,7 +63,7 @@ def theorem(config) -> dict:
         (lambda c: c["convex"]["full"].update(dataset="mnist"), "names the dataset 'mnist'"),
         (lambda c: c["convex"]["full"].update(betas=[0.0]), "0.0 is less than or equal to"),
         (lambda c: c["convex"]["full"].update(rank=3, energy=0.5), "should not be valid"),
-        (lambda c: c["convex"]["filtered"].update(rank=3), "should not be valid"),
+        (lambda c: c["convex"]["filtered"].update(rank=3, energy=0.5), "should not be valid"),
         (lambda c: c["convex"]["filtered"]["filter"].pop("value"), "'value' is a required"),
         (lambda c: c["convex"]["filtered"]["filter"].update(kind="cut"), "'cut' is not one of"),
         (lambda c: c["datasets"]["patches"]["patches"].pop("size"), "'size' is a required"),

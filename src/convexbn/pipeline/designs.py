@@ -1,7 +1,7 @@
 """Designs of the config's runs: stored whitenings, truncated or filtered as an entry says.
 
-A run's entry may have one of `rank`, `energy` and `filter` (:mod:`convexbn.whitening`); without any
-the design keeps the full rank.
+A run's entry may have `rank` or `energy`, and a `filter` on the directions that are left
+(:mod:`convexbn.whitening`); without any the design keeps the full rank.
 """
 
 import time
@@ -14,7 +14,7 @@ from convexbn.whitening import Whitening
 
 
 def truncated(tensors: dict, entry: dict) -> Whitening:
-    """Return a stored whitening, with the `rank`, `energy` or `filter` of a run's entry."""
+    """Return a stored whitening, with the `rank` or `energy`, and the `filter`, of an entry."""
     whitening = Whitening.from_tensors(tensors).truncate(entry.get("rank"), entry.get("energy"))
     return whitening.filtered(**entry["filter"]) if "filter" in entry else whitening
 
@@ -78,7 +78,7 @@ def whitened_run(
     features, tensors : dict of ndarray
         The features and the whitening artifact.
     entry : dict
-        The run's entry in the config: `gates`, and optionally `rank`, `energy` or `filter`.
+        The run's entry in the config: `gates`, and optionally `rank` or `energy`, and `filter`.
     seeds : sequence of int
 
     Returns

@@ -391,7 +391,9 @@ def test_spectrum_of_known_energies():
 )
 def test_effective_ranks_of_known_filters(kind, strength, values, expected):
     table = spectrum.table(np.array(values), {})
-    assert filters.effective_rank(kind, strength, table) == pytest.approx(expected)
+    assert filters.effective_rank(kind, strength, table, len(table)) == pytest.approx(expected)
+    leading = filters.effective_rank(kind, strength, table, 1)
+    assert leading == pytest.approx(FILTERS[kind](np.ones(1), strength)[0])
 
 
 def test_filters_are_set_against_truncations(drawn, shown, runs):

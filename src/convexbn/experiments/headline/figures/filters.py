@@ -56,17 +56,21 @@ def table(runs: pd.DataFrame, spectrum: pd.DataFrame, dataset: str) -> pd.DataFr
     ranks = [
         row.rank
         if row.filter_kind == HARD
-        else effective_rank(row.filter_kind, row.filter_value, spectrum)
+        else effective_rank(row.filter_kind, row.filter_value, spectrum, row.rank)
         for row in best.itertuples()
     ]
     best["effective_rank"] = ranks
     return best.sort_values(["filter_kind", "effective_rank"], ignore_index=True)[COLUMNS]
 
 
-def effective_rank(kind: str, value: float, spectrum: pd.DataFrame) -> float:
-    """Return the sum of a filter's gains; an unknown kind raises a ValueError."""
+def effective_rank(kind: str, value: float, spectrum: pd.DataFrame, rank: float) -> float:
+    """Return the sum of a filter's gains on the leading directions, as many as the rank.
+
+    An unknown kind raises a ValueError.
+    """
     check_choice("filter_kind", kind, FILTERS)
-    ratios = spectrum["singular_value"] / spectrum["singular_value"].max()
+    values = spectrum["singular_value"].nlargest(int(rank))
+    ratios = values / values.max()
     return float(np.sum(FILTERS[kind](ratios, value)))
 
 
