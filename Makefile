@@ -7,8 +7,9 @@ RUN := $(VENV)/bin/python -m
 INSTALL := $(VENV)/bin/python -I -m pip install --quiet --disable-pip-version-check
 # A variable as one word of the shell, whatever characters are in it.
 quoted = '$(subst ','\'',$(value $(1)))'
+# MEMORY=12000 holds the jobs that run side by side below 12 GB: each states its own.
 SNAKEMAKE = $(RUN) snakemake --cores $(CORES) --configfile $(call quoted,CONFIG) \
-	--workflow-profile workflow/profiles/local
+	--workflow-profile workflow/profiles/local $(if $(MEMORY),--resources gpu=1 mem_mb=$(MEMORY))
 
 # This project's package, also after the project was moved, and not what is set for other projects.
 export PYTHONPATH := $(CURDIR)/src

@@ -4,6 +4,8 @@ from convexbn.pipeline import logs
 
 logs.start(snakemake.log[0])
 
+from pathlib import Path
+
 import pandas as pd
 import torch
 
@@ -17,8 +19,10 @@ entry = snakemake.params.run
 device = pick_device(snakemake.params.device)
 data = (snakemake.input[key] for key in ("features", "whitening", "gates"))
 run = Run.read(*data, entry, device)
+# Beside the outputs, which Snakemake removes when a job is killed.
+checkpoint = Path(snakemake.output.solutions).with_suffix(".checkpoint")
 
-solutions, history = solve_run(run)
+solutions, history = solve_run(run, checkpoint)
 
 table = pd.DataFrame({**snakemake.params.labels, **pd.DataFrame(history)})
 record = provenance(run.seeds, device, **entry)

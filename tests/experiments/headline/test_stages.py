@@ -1,6 +1,7 @@
 """Runs: solve, certify and evaluate agree with each other and with the definitions."""
 
 import logging
+import math
 from dataclasses import replace
 
 import cvxpy as cp
@@ -21,6 +22,8 @@ from convexbn.pipeline.designs import filter_columns, truncated
 from convexbn.programs.certificates import certify
 from convexbn.programs.penalties import PENALTIES
 from convexbn.programs.solutions import Solution, UncertifiedError
+from convexbn.training import checkpoints
+from convexbn.training.checkpoints import Checkpoint
 from convexbn.whitening import whiten
 
 n, d, C, P = 60, 5, 3, 8
@@ -218,6 +221,58 @@ def test_seeds_do_not_touch_each_other(run, solutions):
     again, _ = solve_run(alone)
     for b in range(3):
         np.testing.assert_array_equal(again[f"weights.0.{b}"], solutions[f"weights.1.{b}"])
+
+
+class KilledError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("tuning_seeds", [None, 1])
+def test_a_killed_run_solves_nothing_twice_and_gives_the_same(tuning_seeds, monkeypatch, tmp_path):
+    """It is killed after each solve in turn: every solve is made once, and all are bit-equal."""
+    monkeypatch.setattr(checkpoints, "EVERY", 0.0)
+    monkeypatch.setattr(checkpoints, "SHARE", math.inf)
+    run, path = make_run(tuning_seeds=tuning_seeds), tmp_path / "run.checkpoint"
+    expected, history = solve_run(run)
+    made, require = [], Settings.require
+
+    def killed(settings, certificate, where):
+        require(settings, certificate, where)
+        # The solve before this one is in the file.
+        if made and made[-1] != where and where not in made:
+            made.append(where)
+            raise KilledError
+        made.append(where)
+
+    monkeypatch.setattr(Settings, "require", killed)
+    solves = sum(name.startswith("weights") for name in expected)
+    for _ in range(solves - 1):
+        with pytest.raises(KilledError):
+            solve_run(run, path)
+        assert path.exists()
+    found, rows = solve_run(run, path)
+    assert not path.exists()
+    assert found.keys() == expected.keys()
+    for name in found.keys() - {"seconds"}:
+        np.testing.assert_array_equal(found[name], expected[name])
+    clocks = {"seconds"}
+    for row, other in zip(rows, history, strict=True):
+        assert {k: v for k, v in row.items() if k not in clocks} == pytest.approx(
+            {k: v for k, v in other.items() if k not in clocks}, rel=1e-14, nan_ok=True
+        )
+    assert np.isfinite(found["seconds"]).sum() == solves
+
+
+def test_a_checkpoint_of_another_run_is_not_taken(monkeypatch, tmp_path, caplog):
+    monkeypatch.setattr(checkpoints, "EVERY", 0.0)
+    monkeypatch.setattr(Checkpoint, "remove", lambda store: None)
+    path = tmp_path / "run.checkpoint"
+    solve_run(make_run(betas=(1.0,)), path)
+    assert path.exists()
+    found, _ = solve_run(make_run(betas=(1.0,), tolerance=1e-4), path)
+    assert "of other settings" in caplog.text
+    expected, _ = solve_run(make_run(betas=(1.0,), tolerance=1e-4))
+    np.testing.assert_array_equal(found["weights.0.0"], expected["weights.0.0"])
 
 
 def test_truncated_run():

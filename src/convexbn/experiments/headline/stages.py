@@ -10,6 +10,7 @@ chosen beta, solved from zero, and every solve has a clock of its own.
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from convexbn.programs.penalties import PENALTIES
 from convexbn.programs.solutions import Solution
 from convexbn.progress import progress
 from convexbn.solvers import solve_path
+from convexbn.training.checkpoints import Checkpoint, fingerprint
 from convexbn.training.tuning import best_setting, check_tuning
 
 SPLITS = "train", "validation", "test"
@@ -30,8 +32,15 @@ SPLITS = "train", "validation", "test"
 logger = logging.getLogger(__name__)
 
 
-def solve_run(run: Run) -> tuple[dict, list[dict]]:
+def solve_run(run: Run, checkpoint: str | Path | None = None) -> tuple[dict, list[dict]]:
     """Solve the paths of all seeds.
+
+    Parameters
+    ----------
+    run : Run
+    checkpoint : str or Path, optional
+        A file for the solutions so far, written after a solve if the last writing is half a minute
+        ago, and removed at the end. If it exists and is of this run, its solves are not repeated.
 
     Returns
     -------
@@ -48,28 +57,40 @@ def solve_run(run: Run) -> tuple[dict, list[dict]]:
     UncertifiedError
         If a solution misses the tolerance and the run does not allow that.
     ValueError
-        If there are tuning seeds, and no validation samples or fewer seeds than these.
+        If there are tuning seeds, and no validation samples or fewer seeds than these; if the
+        checkpoint is not one.
     """
     tuning_seeds, betas = run.settings.tuning_seeds, run.settings.descending
     check_tuning(tuning_seeds, len(run.seeds), len(run.features["labels_validation"]))
-    solutions: dict[str, Any] = {}
-    history: list[dict] = []
-    seconds = np.full((len(run.seeds), len(betas)), np.nan)
-    iterations = np.zeros(seconds.shape, dtype=np.int64)
+    store = Checkpoint(checkpoint, "" if checkpoint is None else _fingerprint(run))
+    empty = {"solutions": {}, "history": [], "seconds": {}, "iterations": {}}
+    done: dict[str, Any] = store.load() or empty
+    solutions: dict[str, Any] = done["solutions"]
     _warm_up(run)
     with progress(total=None, desc="convex solves, snapshots") as bar:
         for s, seed in enumerate(run.seeds):
             if s == tuning_seeds:
                 betas = [_best_beta(run, solutions, s)]
                 logger.info("the other seeds take beta %g", *betas)
-            for solution, clock in _solve_seed(run, s, betas, history, bar):
+            for solution, clock in _solve_seed(run, s, betas, done, bar):
                 run.settings.require(solution.certificate, f"seed {seed}, beta {solution.beta:g}")
                 b = run.settings.descending.index(solution.beta)
                 solutions[f"weights.{s}.{b}"] = solution.weights
                 solutions[f"dual.{s}.{b}"] = solution.dual
-                seconds[s, b] = clock
-                iterations[s, b] = solution.certificate.iterations
-    return solutions | {"seconds": seconds, "iterations": iterations}, history
+                done["seconds"][s, b] = clock
+                done["iterations"][s, b] = solution.certificate.iterations
+                store.save(lambda: done)
+    store.remove()
+    seconds = np.full((len(run.seeds), len(run.settings.betas)), np.nan)
+    iterations = np.zeros(seconds.shape, dtype=np.int64)
+    for place in done["seconds"]:
+        seconds[place], iterations[place] = done["seconds"][place], done["iterations"][place]
+    return solutions | {"seconds": seconds, "iterations": iterations}, done["history"]
+
+
+def _fingerprint(run: Run) -> str:
+    arrays = {**run.features, "U": run.whitening.U, "gates": run.gates}
+    return fingerprint(f"{run.settings} {run.seeds} {run.device}", arrays, __file__)
 
 
 def _best_beta(run: Run, solutions: dict, tuning_seeds: int) -> float:
@@ -100,13 +121,23 @@ def _warm_up(run: Run) -> None:
 
 
 def _solve_seed(
-    run: Run, s: int, betas: list, history: list, bar
+    run: Run, s: int, betas: list, done: dict, bar
 ) -> Iterator[tuple[Solution, float]]:
-    """Yield each solution of a path with the clock; append a row per snapshot to the history."""
+    """Yield each solution of a path that is not done yet, with the clock.
+
+    A row per snapshot is appended to the history of what is done.
+    """
+    before = [(b, beta) for b, beta in _solved(run, done["solutions"], s) if beta in betas]
+    betas = betas[len(before) :]
+    if not betas:
+        return
     train, test = run.samples("train", s), run.samples("test", s)
     test = replace(test, U=test.U.float())  # precise enough for the curves
     start, loss = float(run.setup_seconds[s]), run.settings.loss
-    elapsed = start
+    elapsed, initial = start, None
+    if before:
+        initial = done["solutions"][f"weights.{s}.{before[-1][0]}"].to(run.device)
+        elapsed = start if run.is_tuned else done["seconds"][s, before[-1][0]]
 
     def callback(snapshot):
         bar.step(f"beta {snapshot.beta:.3g}, relative gap {snapshot.relative_gap:.1e}")
@@ -126,12 +157,12 @@ def _solve_seed(
             "train_loss": mean_loss(fitted, train.targets, loss),
             "test_loss": mean_loss(scores, test.targets, loss),
         }
-        history.append(row)
+        done["history"].append(row)
 
     data = train.U, train.D, run.features["Y_train"], betas
     limit = run.settings.max_iterations
     for solution in solve_path(
-        *data, max_iterations=limit, callback=callback, **run.settings.terms
+        *data, max_iterations=limit, initial=initial, callback=callback, **run.settings.terms
     ):
         elapsed += solution.certificate.seconds
         assert solution.dual is not None  # as the program is gated
