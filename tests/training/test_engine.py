@@ -18,6 +18,7 @@ from convexbn.networks.objectives import network_objective
 from convexbn.networks.two_layer import BNNetwork, PlainNetwork
 from convexbn.training import stacks
 from convexbn.training.augmentation import Augmentation
+from convexbn.training.data import TrainingData
 from convexbn.training.engine import train
 from convexbn.training.sweeps import Sweep
 
@@ -325,6 +326,19 @@ def test_a_diverged_member_is_recorded_and_poisons_no_other(caplog):
     _, alone = train(features, replace(sweep, learning_rates=(0.05,)))
     torch.testing.assert_close(parameters["w"][0], alone["w"][0], rtol=1e-4, atol=1e-5)
     assert math.isfinite(sound["objective"])
+
+
+@pytest.mark.parametrize(("rates", "epochs"), [((1e20,), 1), ((0.05, 1e20), 5)])
+def test_networks_that_are_all_lost_take_no_more_steps(rates, epochs, monkeypatch):
+    """One that is not lost goes on beside them."""
+    sweep, steps = replace(SWEEP, network="plain", learning_rates=rates, epochs=5), []
+    sweep = replace(sweep, betas=(0.1,), seeds=(0,), batch_size=n // 2)
+    batch = TrainingData.batch
+    monkeypatch.setattr(TrainingData, "batch", lambda *rows: steps.append(1) or batch(*rows))
+    history, _ = train(make_features(), sweep)
+    assert len(steps) == 1 + 2 * epochs  # one to warm up
+    assert math.isnan(history[-1]["objective"])
+    assert history[-1]["epoch"] == 5
 
 
 def test_scores_that_overflow_are_a_divergence_too():

@@ -80,13 +80,23 @@ class Stack:
         self.gradient(*self.data.batch(index[None]), zeros_like(self.parameters))
 
     def train_epoch(self) -> None:
-        """Take the steps of one epoch."""
+        """Take the steps of one epoch, unless no network can come back from where it is."""
+        if self._is_lost():
+            return
         draws, b = self._draws(), self.sweep.batch_size
         steps = draws[0].shape[1] // b
         for step in range(steps):
             batch = self.data.batch(*(draw[:, step * b : (step + 1) * b] for draw in draws))
             done = (self.epoch + step / steps) / self.sweep.epochs
             self.optimizer.step(partial(self.gradient, *batch), self.sweep.factor(done))
+
+    def _is_lost(self) -> bool:
+        """Return whether every network has a parameter that is not finite, as it will have."""
+        last = self.history[-len(self.members) :]
+        if any(math.isfinite(row["objective"]) for row in last):  # do not wait for a device
+            return False
+        finite = [p.isfinite().flatten(1).all(dim=1) for p in _detached(self.parameters).values()]
+        return not bool(torch.stack(finite).all(dim=0).any())
 
     def evaluate(self) -> None:
         """Add the networks' evaluation to the history, if this epoch's is due and missing."""
