@@ -24,7 +24,7 @@ INSTALLED = [
 @pytest.mark.parametrize(("model", "C"), [("gated", 1), ("gated", 3), ("relu", 1)])
 def test_every_solver_solves_the_same_problem(name, model, C):
     """Weights come back in our order, and beta goes out in the solver's units."""
-    if model == "relu" and name in ("skglm", "celer", "adelie"):
+    if model == "relu" and name in ("fista", "skglm", "celer", "adelie"):
         pytest.skip("a group lasso has no cones")
     problem = small(model, C)
     optimum = solve(problem.U, problem.D, problem.Y, problem.beta, model=model).certificate
@@ -39,6 +39,11 @@ def test_every_solver_solves_the_same_problem(name, model, C):
     # least accurate.
     assert min(errors) <= (1e-3 if (name, model) == ("pyscnn", "relu") else 1e-5)
     assert all(c.objective >= optimum.dual_objective * (1 - 1e-9) for c in found if not c.violation)
+
+
+def test_plain_proximal_gradient_is_for_the_gated_program():
+    with pytest.raises(ValueError, match="fista is for model 'gated', got 'relu'"):
+        peers.SOLVERS["fista"].prepare(small("relu", 1), 1e-6)
 
 
 def test_multipliers_of_cvxpy_certify_its_weights():

@@ -1,6 +1,6 @@
 """Cases of the benchmark's section of the config. Imports nothing heavy: Snakemake reads it."""
 
-CONTESTANTS = ["convexbn", "pyscnn", "skglm", "celer", "adelie", "clarabel", "scs"]
+CONTESTANTS = ["convexbn", "fista", "pyscnn", "skglm", "celer", "adelie", "clarabel", "scs"]
 _FIGURES = {
     "curves": "convexbn.experiments.benchmark.figures.curves",
     "times": "convexbn.experiments.benchmark.figures.times",

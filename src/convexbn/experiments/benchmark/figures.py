@@ -22,6 +22,7 @@ COLUMNS = 4  # panels side by side
 
 STYLES = {
     OURS: Style("this library", "#0173b2", "o"),
+    "fista": Style("plain FISTA", "#56b4e9", "h"),
     "pyscnn": Style("pyscnn", "#d55e00", "s"),
     "skglm": Style("skglm", "#949494", "D"),
     "celer": Style("celer", "#555555", "v"),

@@ -17,6 +17,7 @@ import numpy as np
 
 from convexbn.experiments.benchmark import group_lasso
 from convexbn.experiments.benchmark.problems import RaceProblem
+from convexbn.experiments.benchmark.proximal_gradient import fista
 from convexbn.experiments.benchmark.repeats import Run, each_output, each_tolerance
 from convexbn.inputs import check_choice
 from convexbn.solvers import solve
@@ -198,6 +199,7 @@ _scs = partial(_cvxpy, solver="SCS", options=("eps_abs", "eps_rel"), tolerances=
 
 SOLVERS = {
     "convexbn": Solver(_ours, "convexbn", "convexbn"),
+    "fista": Solver(fista, "convexbn", "convexbn"),
     "pyscnn": Solver(_pyscnn, "scnn", "pyscnn"),
     "skglm": Solver(group_lasso.skglm, "skglm", "skglm"),
     "celer": Solver(group_lasso.celer, "celer", "celer"),
