@@ -20,7 +20,7 @@ from convexbn.whitening import whiten
 
 CONFIGS = {
     name: yaml.safe_load((ROOT / f"config/{name}.yaml").read_text())
-    for name in ("cifar-small", "paper")
+    for name in ("cifar-small", "cifar10", "cifar100", "paper")
 }
 KINDS = "convex", "sgd", "bias", "learned_filters"
 RUNS = [
