@@ -75,6 +75,54 @@ def adjoint(U: Tensor, D: Tensor, V: Tensor) -> Tensor:
     return out.transpose(0, 1).contiguous() if swapped else out
 
 
+def forward_pairs(U: Tensor, masks: Tensor, W: Tensor, owners: Tensor) -> Tensor:
+    """Return the predictions of blocks of which each belongs to one output.
+
+    Parameters
+    ----------
+    U : Tensor, shape (n, r + 1)
+    masks : Tensor of bool or numbers, shape (m, n)
+        D_i of the gate of each block.
+    W : Tensor, shape (r + 1, m)
+    owners : Tensor, shape (C, m)
+        1 where a block belongs to an output, otherwise 0.
+
+    Returns
+    -------
+    Tensor, shape (n, C)
+    """
+    # Sums of rows would be added in any order on a GPU: as a product they are the same every time.
+    out = [
+        owners @ (W.T @ U[rows].T).mul_(numbers(masks[:, rows], W))
+        for rows in _chunks(len(U), *W.shape, W[:, :, None])
+    ]
+    return (out[0] if len(out) == 1 else torch.cat(out, dim=1)).T
+
+
+def adjoint_pairs(U: Tensor, masks: Tensor, V: Tensor, columns: Tensor) -> Tensor:
+    """Return the blocks `U^T D_i v_c` of pairs of a gate and an output.
+
+    Parameters
+    ----------
+    U : Tensor, shape (n, r + 1)
+    masks : Tensor of bool or numbers, shape (m, n)
+        D_i of the gate of each block.
+    V : Tensor, shape (n, C)
+    columns : Tensor of int, shape (m,)
+        The output c of each block.
+
+    Returns
+    -------
+    Tensor, shape (r + 1, m)
+    """
+    rows_of_V, out = V.T, None
+    for rows in _chunks(len(U), U.shape[1], len(masks), V[:, :1]):
+        scaled = rows_of_V[:, rows].index_select(0, columns).mul_(numbers(masks[:, rows], V))
+        out = scaled @ U[rows] if out is None else out.addmm_(scaled, U[rows])
+    assert out is not None  # n > 0
+    return out.T
+
+
 def design_gradient(D: Tensor, V: Tensor, W: Tensor) -> Tensor:
     """Return the derivative of `<V, sum_i D_i U W_i>` with respect to the design U.
 
@@ -220,8 +268,14 @@ def scaled_dual(
         Share of beta to stay below it. By default one unit of rounding, so that the scaled point
         is feasible as computed.
     """
-    info = torch.finfo(V.dtype)
-    room = problem.beta * (1 - (info.eps if margin is None else margin))
-    limit = room / norms.clamp_min(info.tiny)
-    scaled = V * problem.loss.best_scale(V, problem.Y, limit)
-    return float(problem.loss.dual_value(scaled, problem.Y))
+    margin = torch.finfo(V.dtype).eps if margin is None else margin
+    return float(problem.loss.dual_value(feasible(problem, V, norms, margin), problem.Y))
+
+
+def feasible(problem: DualProblem, V: Tensor, norms: Tensor, margin: float) -> Tensor:
+    """Return the multiple of a dual variable (n, C) with the best dual value that is feasible.
+
+    The arguments are those of :func:`scaled_dual`.
+    """
+    limit = problem.beta * (1 - margin) / norms.clamp_min(torch.finfo(V.dtype).tiny)
+    return V * problem.loss.best_scale(V, problem.Y, limit)

@@ -43,6 +43,9 @@ PASS_BYTES, PASS_BYTES_ON_GPU = 4 * 2**20, 256 * 2**20
 # Least number of samples of a pass at once, as every product reads all blocks.
 PASS_ROWS = 512
 
+# Entries of the masks of outputs that are solved side by side.
+SIDE_BY_SIDE, SIDE_BY_SIDE_ON_GPU = 2**22, 2**30
+
 # The constants of the formulas, measured by tests/programs/test_memory.py.
 OVERHEAD = 32 * 2**20
 WEIGHT_BYTES = {"group": 96, "nuclear": 160}  # w
@@ -107,6 +110,19 @@ def gated_bytes(
         weights += 8 * LAYER_WEIGHTS * p * P * C
         newton *= 2
     return OVERHEAD + held + weights + newton + pass_bytes(rows, p, P, C, device=device)
+
+
+def columns_at_once(
+    n: int, p: int, P: int, C: int, patches: int = 1, *, device: object = None
+) -> int:
+    """Return how many outputs of a gated program that do not depend on each other go side by side.
+
+    On a CPU small problems, whose time is that of starting operations; of large ones none, as each
+    iteration would go on until the slowest output is done.
+    """
+    each = patches * n * P
+    limit = SIDE_BY_SIDE if str(device or "cpu") == "cpu" else SIDE_BY_SIDE_ON_GPU
+    return max(1, min(C, limit // each)) if each else C
 
 
 def exact_bytes(n: int, p: int, P: int, patches: int = 1, *, model: str = "relu") -> int:
