@@ -93,6 +93,7 @@ class MeanField:
         weights = mean[:, None] * spectrum.values.to(left)  # (c or 1, p)
         if right is None and basis.shape[1] <= LARGEST and _varies(diagonal):
             own = weights.sqrt()[:, :, None] * basis.T  # (c or 1, p, n)
+            left = left.expand(len(own), -1, -1) if len(left) < len(own) else left
             left = torch.cat([own.expand(len(left), -1, -1), left], dim=1)
             basis, weights = basis[:, :0], weights[:, :0]
         # Otherwise C counts as a multiple of the identity where it meets the mean field.

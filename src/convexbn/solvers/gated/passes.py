@@ -149,9 +149,11 @@ class Passes:
 
     def _mean_field(self, diagonal: Tensor, s: Tensor) -> MeanField:
         """Return the inverse of `C + s sum_i A_i A_i^T`, s (c,) or (1,) summed over the gates."""
-        share, none = self.open_share, diagonal.new_zeros(1, 0, len(self.program.Y))
+        share, left = self.open_share, diagonal.new_zeros(1, 0, len(self.program.Y))
         mean, rest = share.square().mean(), (share * (1 - share)).mean()
-        return MeanField(self.spectrum, diagonal, s * mean, s * rest, none)
+        shared = not self.program.penalty.by_column
+        right = diagonal.new_zeros(diagonal.shape[1], 0) if shared else None
+        return MeanField(self.spectrum, diagonal, s * mean, s * rest, left, right)
 
     def bounds(self, V: Tensor) -> Tensor:
         """Return upper bounds of the dual norms of all blocks of `A^T V`, found in float32.

@@ -106,7 +106,8 @@ class System:
         self.rho = _DAMPING / self.scaled_sigma if self.loss_prox.damped else 0.0
         if not bool(self.near.all()):
             self._approach()
-        self.residual = torch.zeros_like(self.sigma)  # W minimizes the subproblem of no length
+        # W minimizes the subproblem of a step of no length.
+        self.gradient, self.residual = torch.zeros_like(self.V), torch.zeros_like(self.sigma)
         width = W.shape[2] // self.parts
         active = W.any(dim=0).T if width == 1 else W.any(dim=0).any(dim=1)[None]  # (parts, P)
         index = (active | (self.bounds > self.beta)).flatten().nonzero()[:, 0]
