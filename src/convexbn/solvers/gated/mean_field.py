@@ -106,8 +106,10 @@ class MeanField:
     def _factor(self) -> Tensor:
         """Return the factor of Woodbury's identity for the directions, shape (c or 1, m, m)."""
         if self.right is None:
-            self.across = self._base(self.left, self.root, self.damping)
-            gram = (self.left @ self.across.mT).double()
+            self.left = self.left / self.root
+            self.inner = self.left @ self.basis  # (c, m, p)
+            gram = (self.left @ self.left.mT).double()
+            gram -= (self.damping * self.inner) @ self.inner.mT
         else:
             m = self.left.shape[1]
             gram = torch.zeros(1, m, m, dtype=torch.float64, device=self.left.device)
@@ -127,14 +129,22 @@ class MeanField:
         r = rows / root
         return (r - (damping * (r @ self.basis)) @ self.basis.T) / root
 
+    def _apart(self, rows: Tensor) -> Tensor:
+        """Return the preconditioned rows (c, 1, n) of columns with directions of their own."""
+        rows = rows / self.root
+        inner = self.damping * (rows @ self.basis)  # (c, 1, p)
+        along = self.left @ rows.mT - self.inner @ inner.mT  # (c, m, 1)
+        share = torch.cholesky_solve(along, self.factor).mT
+        inner = inner - self.damping * (share @ self.inner)
+        return (rows - share @ self.left - inner @ self.basis.T) / self.root
+
     def __call__(self, r: Tensor) -> Tensor:
         """Return the preconditioned residual of r (n, c)."""
+        if self.right is None and self.factor is not None:
+            return self._apart(r.T[:, None])[:, 0].T
         z = self._base(r.T[:, None], self.root, self.damping)  # (c, 1, n)
-        if self.factor is None:
+        if self.right is None or self.factor is None:
             return z[:, 0].T
-        if self.right is None:
-            share = torch.cholesky_solve(self.across @ r.T[:, :, None], self.factor)  # (c, m, 1)
-            return (z - share.mT @ self.across)[:, 0].T
         along = ((z[:, 0] @ self.left[0].T) * self.right).sum(dim=0)  # (m,)
         share = torch.cholesky_solve(along[:, None], self.factor[0])[:, 0]
         back = ((share * self.right) @ self.left[0])[:, None]  # (c, 1, n)
