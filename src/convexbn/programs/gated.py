@@ -94,7 +94,7 @@ def forward_pairs(U: Tensor, masks: Tensor, W: Tensor, owners: Tensor) -> Tensor
     # Sums of rows would be added in any order on a GPU: as a product they are the same every time.
     out = [
         owners @ (W.T @ U[rows].T).mul_(numbers(masks[:, rows], W))
-        for rows in _chunks(len(U), *W.shape, W[:, :, None])
+        for rows in _chunks(len(U), len(masks), len(masks), W[:, :1])
     ]
     return (out[0] if len(out) == 1 else torch.cat(out, dim=1)).T
 
@@ -116,7 +116,7 @@ def adjoint_pairs(U: Tensor, masks: Tensor, V: Tensor, columns: Tensor) -> Tenso
     Tensor, shape (r + 1, m)
     """
     rows_of_V, out = V.T, None
-    for rows in _chunks(len(U), U.shape[1], len(masks), V[:, :1]):
+    for rows in _chunks(len(U), len(masks), len(masks), V[:, :1]):
         scaled = rows_of_V[:, rows].index_select(0, columns).mul_(numbers(masks[:, rows], V))
         out = scaled @ U[rows] if out is None else out.addmm_(scaled, U[rows])
     assert out is not None  # n > 0

@@ -202,7 +202,7 @@ def preconditioner(spectrum, inverse_hessian, shares, open_share, left, right):
     """Return the preconditioner for gates of these shares; left (n, m) and right (c, m)."""
     sums = (shares * open_share * share for share in (open_share, 1 - open_share))
     mean, rest = (x.sum().reshape(1).to(left) for x in sums)
-    return MeanField(spectrum, inverse_hessian, mean, rest, left.T[None], right)
+    return MeanField(spectrum, inverse_hessian, mean, rest, left.T[None].clone(), right)
 
 
 def expected_hessian(program, inverse_hessian, shares, open_share, left, right):

@@ -72,7 +72,7 @@ class MeanField:
         of the samples on which the gate is open.
     left : Tensor, shape (c, m, n), or (1, m, n) with `right`
         The directions `A_i q_i` of each column, times the square roots of sigma and b_i; filled up
-        with zeros.
+        with zeros. It may be overwritten.
     right : Tensor, shape (c, m), optional
         What each column takes of the directions, where all share them.
     """
@@ -106,7 +106,7 @@ class MeanField:
     def _factor(self) -> Tensor:
         """Return the factor of Woodbury's identity for the directions, shape (c or 1, m, m)."""
         if self.right is None:
-            self.left = self.left / self.root
+            self.left = self.left.div_(self.root)
             self.inner = self.left @ self.basis  # (c, m, p)
             gram = (self.left @ self.left.mT).double()
             gram -= (self.damping * self.inner) @ self.inner.mT

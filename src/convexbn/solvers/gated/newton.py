@@ -84,7 +84,7 @@ class NewtonSystem:
         left, right, index = self.slope.directions()
         owners = pairs if len(right) == 1 and len(index) == len(pairs) else pairs.take(index)
         sigma = self._sigma if len(self._sigma) == 1 else self._sigma.index_select(0, index)
-        rows = passes.single(owners, sigma.sqrt()[:, 0] * left)
+        scaled = sigma.sqrt()[:, 0] * left
         shares = self._sigma[:, 0] * self.slope.shares()
         share = passes.open_share.index_select(0, pairs.gates).to(self.dtype)
         opened = shares * share
@@ -93,6 +93,6 @@ class NewtonSystem:
             self._inverse_hessian.diagonal.to(self.dtype),
             pairs.totals(opened * share),
             pairs.totals(opened * (1 - share)),
-            rows[None] if pairs.parts == 1 else owners.padded(rows),
+            owners.padded(passes.single(owners, scaled)),
             right if pairs.parts == 1 else None,
         )

@@ -66,6 +66,8 @@ class Pairs:
 
     def padded(self, rows: Tensor) -> Tensor:
         """Return rows (m, n) by part, filled up with zeros, shape (parts, most, n)."""
+        if self.parts == 1:
+            return rows[None]
         counts = self.owners.sum(dim=1).long()
         first = counts.cumsum(0) - counts
         places = torch.arange(len(self), device=rows.device) - first.index_select(0, self.columns)

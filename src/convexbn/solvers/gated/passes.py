@@ -19,13 +19,13 @@ from convexbn.programs.gated import (
     numbers,
     pooled,
 )
+from convexbn.programs.memory import FEW
 from convexbn.programs.relu import ReLUProgram
 from convexbn.solvers.gated.loss_prox import Diagonal, Shares
 from convexbn.solvers.gated.mean_field import LARGEST, MeanField, Spectrum, lengths
 from convexbn.solvers.gated.pairs import Pairs
 
 _ROUNDING = 1e-5  # what float32 can be wrong by in the norm of a block
-_FEW = 2**20  # entries of the masks up to which they are kept as numbers
 _GATES = 32  # masks that are numbers at once
 _EDGE = 1.1  # largest dual norm to start from, in units of beta
 _PULL = 40.0  # first guess of s, relative to what is to be gained, of a design of norm 1
@@ -49,7 +49,7 @@ class Passes:
 
     def __init__(self, program: GatedProgram):
         self.program, self.norm = program, norm_bound(program)
-        small = program.D.numel() <= _FEW
+        small = program.D.numel() <= FEW
         D = program.D.float() if small else program.D  # converted once, not in every pass
         self.rounded = replace(program, U=program.U.float(), D=D)
         # Some of the gates are picked at every step: rows are copied ten times as fast as columns.

@@ -282,4 +282,5 @@ def _together(program: GatedProgram) -> int:
     C = program.Y.shape[1]
     if not uncoupled(program):
         return C
-    return columns_at_once(len(program.Y), *program.shape, program.patches, device=program.U.device)
+    sizes, terms = (len(program.Y), *program.shape, program.patches), {"loss": program.loss.name}
+    return columns_at_once(*sizes, device=program.U.device, **terms)

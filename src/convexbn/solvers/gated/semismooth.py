@@ -140,7 +140,6 @@ class System:
     def _have(self, blocks: Tensor) -> None:
         self.blocks = blocks
         self.active = blocks.any(dim=2).any(dim=0).nonzero()[:, 0]
-        self.active_pairs = self.pairs.take(self.active)
 
     def _know_norms(self) -> None:
         """Replace the bounds by the norms of the candidates, which are known."""
@@ -165,7 +164,7 @@ class System:
         self._have(self.penalty.prox(self.center + step * self.T, step * self.beta))
         self._know_norms()
         active = self.blocks.index_select(1, self.active)
-        self.F = self.passes.forward(self.active_pairs, active)
+        self.F = self.passes.forward(self.pairs.take(self.active), active)
         self.start = self.predictions = self._predicted(self.V, self.start)
         self.gradient = self.loss_prox.project(self.F - self.predictions)
         self.residual = lengths(self.gradient, self.apart).double()
@@ -243,9 +242,10 @@ class System:
         """
         inverse_hessian, step = self._inverse_hessian(), self._step()
         Z = (self.center + step * self.T).index_select(1, self.active)
-        threshold = self.active_pairs.spread(self.sigma.to(self.real)) * self.beta
+        pairs = self.pairs.take(self.active)
+        threshold = pairs.spread(self.sigma.to(self.real)) * self.beta
         slope = self.penalty.slope(Z, threshold, self.dtype)
-        terms = self.loss_prox, inverse_hessian, self.sigma, self.active_pairs, slope, self.dtype
+        terms = self.loss_prox, inverse_hessian, self.sigma, pairs, slope, self.dtype
         direction, left = NewtonSystem(self.passes, *terms).solve(
             -self.gradient, _FORCING, _CG_LIMIT
         )
