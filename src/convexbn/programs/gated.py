@@ -12,7 +12,7 @@ R* being the dual norm of the penalty: per class, `||U^T D_i v_c|| <= beta`; nuc
 norm of `U^T D_i V`. So any residual, scaled until it is feasible, bounds the optimum from below.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -92,9 +92,10 @@ def forward_pairs(U: Tensor, masks: Tensor, W: Tensor, owners: Tensor) -> Tensor
     Tensor, shape (n, C)
     """
     # Sums of rows would be added in any order on a GPU: as a product they are the same every time.
+    m, W = len(masks), W.T
     out = [
-        owners @ (W.T @ U[rows].T).mul_(numbers(masks[:, rows], W))
-        for rows in _chunks(len(U), len(masks), len(masks), W[:, :1])
+        owners @ (W @ part.T).mul_(numbers(mask, W))
+        for part, mask in zip(_cut(U, m, W), _cut(masks, m, W, dim=1), strict=True)
     ]
     return (out[0] if len(out) == 1 else torch.cat(out, dim=1)).T
 
@@ -115,12 +116,19 @@ def adjoint_pairs(U: Tensor, masks: Tensor, V: Tensor, columns: Tensor) -> Tenso
     -------
     Tensor, shape (r + 1, m)
     """
-    rows_of_V, out = V.T, None
-    for rows in _chunks(len(U), len(masks), len(masks), V[:, :1]):
-        scaled = rows_of_V[:, rows].index_select(0, columns).mul_(numbers(masks[:, rows], V))
-        out = scaled @ U[rows] if out is None else out.addmm_(scaled, U[rows])
+    m, out = len(masks), None
+    parts = _cut(U, m, V), _cut(masks, m, V, dim=1), _cut(V.T, m, V, dim=1)
+    for part, mask, rows in zip(*parts, strict=True):
+        scaled = rows.index_select(0, columns).mul_(numbers(mask, V))
+        out = scaled @ part if out is None else out.addmm_(scaled, part)
     assert out is not None  # n > 0
     return out.T
+
+
+def _cut(x: Tensor, m: int, like: Tensor, dim: int = 0) -> Sequence[Tensor]:
+    """Return x cut along its samples into what a pass over m blocks takes at once."""
+    step = pass_rows(m, m, 1, like.element_size(), like.device.type)
+    return x.split(step, dim) if x.shape[dim] > step else (x,)
 
 
 def design_gradient(D: Tensor, V: Tensor, W: Tensor) -> Tensor:

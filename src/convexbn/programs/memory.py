@@ -11,7 +11,7 @@ the Newton system in use; V vectors like the predictions; w bytes per weight for
 solver and the referee; and the intermediates of passes (:func:`pass_bytes`). The preconditioner
 has m directions, with their Gram matrix, in each of k parts (the columns that are solved side by
 side, :func:`columns_at_once`, or that the cross-entropy couples while their norms are apart; else
-1), and some copies of them while it is made. Small problems keep masks as numbers, of four bytes.
+1), and some copies of them while it is made. Small problems keep masks as numbers.
 Near the optimum m
 is far below the number of gates. But at first every block can be active, so the bound counts all of
 them: P, or P min(p, C) singular values, plus p eigenvectors of the design where the loss is not
@@ -109,7 +109,7 @@ def gated_bytes(
     least = side_by_side(n, P, C, patches) if device == "cpu" else 1
     together = C if loss == "cross_entropy" else together or least
     parts = together if group else 1  # k
-    few = 3 if rows * P <= FEW else 0
+    few = 11 if rows * P <= FEW else 0
     directions = P * (1 if group else min(p, C)) + (0 if loss == "squared" else p)  # m
     masks = (1 + few) * (1 + selections + parts) * P
     held = rows * (16 * p + masks) + 8 * PREDICTION_VECTORS * n * C + 24 * parts**2 * P

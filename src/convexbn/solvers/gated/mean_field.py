@@ -107,9 +107,9 @@ class MeanField:
         """Return the factor of Woodbury's identity for the directions, shape (c or 1, m, m)."""
         if self.right is None:
             self.left = self.left.div_(self.root)
-            self.inner = self.left @ self.basis  # (c, m, p)
-            gram = (self.left @ self.left.mT).double()
-            gram -= (self.damping * self.inner) @ self.inner.mT
+            inner = self.left @ self.basis
+            self.inner = self.damping * inner  # (c, m, p)
+            gram = torch.baddbmm(self.left @ self.left.mT, self.inner, inner.mT, alpha=-1).double()
         else:
             m = self.left.shape[1]
             gram = torch.zeros(1, m, m, dtype=torch.float64, device=self.left.device)
@@ -132,11 +132,12 @@ class MeanField:
     def _apart(self, rows: Tensor) -> Tensor:
         """Return the preconditioned rows (c, 1, n) of columns with directions of their own."""
         rows = rows / self.root
-        inner = self.damping * (rows @ self.basis)  # (c, 1, p)
-        along = self.left @ rows.mT - self.inner @ inner.mT  # (c, m, 1)
-        share = torch.cholesky_solve(along, self.factor).mT
-        inner = inner - self.damping * (share @ self.inner)
-        return (rows - share @ self.left - inner @ self.basis.T) / self.root
+        inner = rows @ self.basis  # (c, 1, p)
+        along = torch.baddbmm(torch.bmm(self.left, rows.mT), self.inner, inner.mT, alpha=-1)
+        share = torch.cholesky_solve(along, self.factor).mT  # (c, 1, m)
+        inner = torch.baddbmm(self.damping * inner, share, self.inner, alpha=-1)
+        rows = torch.baddbmm(rows, share, self.left, alpha=-1)
+        return torch.addmm(rows[:, 0], inner[:, 0], self.basis.T, alpha=-1)[:, None] / self.root
 
     def __call__(self, r: Tensor) -> Tensor:
         """Return the preconditioned residual of r (n, c)."""

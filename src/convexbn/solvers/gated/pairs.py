@@ -36,6 +36,15 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.gates)
 
+    def numbers(self, like: Tensor) -> Tensor:
+        """Return the masks in the precision of another tensor, if they are numbers."""
+        double = like.dtype == torch.float64 and self.masks.dtype == torch.float32
+        return self._doubled if double else self.masks
+
+    @cached_property
+    def _doubled(self) -> Tensor:
+        return self.masks.double()
+
     def take(self, index: Tensor) -> "Pairs":
         """Return some of them, in the order of their indices."""
         gates, columns = self.gates.index_select(0, index), self.columns.index_select(0, index)

@@ -74,9 +74,9 @@ class Passes:
             return W.new_zeros(len(self.program.Y), pairs.parts * W.shape[2])
         U = self._design(W.dtype)
         if pairs.parts == 1:
-            F = forward(U, pairs.masks.T, W)
+            F = forward(U, pairs.numbers(W).T, W)
         else:
-            F = forward_pairs(U, pairs.masks, W[:, :, 0], pairs.owners_like(W))
+            F = forward_pairs(U, pairs.numbers(W), W[:, :, 0], pairs.owners_like(W))
         return pooled(F, self.program.patches)
 
     def adjoint(self, pairs: Pairs, V: Tensor) -> Tensor:
@@ -86,8 +86,9 @@ class Passes:
             return V.new_zeros(self.program.U.shape[1], 0, V.shape[1] // pairs.parts)
         V = V.repeat(patches, 1) if patches > 1 else V
         if pairs.parts == 1:
-            return adjoint(self._design(V.dtype), pairs.masks.T, V)
-        return adjoint_pairs(self._design(V.dtype), pairs.masks, V, pairs.columns)[:, :, None]
+            return adjoint(self._design(V.dtype), pairs.numbers(V).T, V)
+        U, masks = self._design(V.dtype), pairs.numbers(V)
+        return adjoint_pairs(U, masks, V, pairs.columns)[:, :, None]
 
     def single(self, pairs: Pairs, directions: Tensor) -> Tensor:
         """Return each block's own predictions (m, n) of its direction (r + 1, m)."""
