@@ -156,6 +156,28 @@ def test_conjugate_gradients_stop_early():
     assert errors == sorted(errors, reverse=True)  # each minimizes the energy over more
 
 
+def test_systems_side_by_side_stop_one_by_one():
+    """Each is solved as it is alone, whatever the others need; of no right-hand side is nothing."""
+    weights = [0.0, 1.0, 10.0, 10.0]
+    H = torch.stack([positive(30, seed=c, weight=w) for c, w in enumerate(weights)])
+    b = normal(30, 4)
+    b[:, 3] = 0
+
+    def solved(columns):
+        terms = (lambda x: torch.einsum("cij,jc->ic", H[columns], x)), lambda r: r
+        return conjugate_gradients(*terms, b[:, columns], 1e-3, 100, apart=True)
+
+    x, left, iterations = solved([0, 1, 2, 3])
+    alone = [solved([c]) for c in range(4)]
+    assert len({count for _, _, count in alone}) == 3
+    assert iterations == max(count for _, _, count in alone)
+    for found, i in ((x, 0), (left, 1)):
+        # Roundings grow from iteration to iteration.
+        expected = torch.cat([a[i] for a in alone], dim=1)
+        torch.testing.assert_close(found, expected, rtol=0, atol=1000 * ROUNDING)
+    assert not x[:, 3].any()
+
+
 # --- the preconditioner ---------------------------------------------------------------------------
 
 

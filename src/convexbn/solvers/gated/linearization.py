@@ -138,7 +138,9 @@ class Linearization:
     def forward(self, blocks: Blocks) -> Tensor:
         """Return the predictions `A x`, shape (n, c)."""
         pairs = zip(self._active, blocks, strict=True)
-        return torch.cat([self.passes.forward(active.pairs, block) for active, block in pairs], dim=1)
+        return torch.cat(
+            [self.passes.forward(active.pairs, block) for active, block in pairs], dim=1
+        )
 
     def adjoint(self, V: Tensor) -> Blocks:
         """Return the blocks `A^T V`."""

@@ -49,7 +49,9 @@ class LossProx(ABC):
         """Return the part of V that dual variables can have: all of it by default."""
         return V
 
-    def inverse_hessian(self, loss: Loss, F: Tensor, Y: Tensor, rho: float | Tensor) -> "Diagonal | Shares":
+    def inverse_hessian(
+        self, loss: Loss, F: Tensor, Y: Tensor, rho: float | Tensor
+    ) -> "Diagonal | Shares":
         """Return `(L''(F) + rho I)^{-1}`."""
         return Diagonal(1 / (cast(NewtonLoss, loss).hessian(F, Y) + rho))
 

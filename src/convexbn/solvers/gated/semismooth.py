@@ -80,7 +80,9 @@ class System:
         self.penalty, self.loss = program.penalty, program.loss
         self.loss_prox = prox_of(self.loss)
         self.dtype = torch.float32
-        self.real = torch.float32 if math.prod(program.shape[:2]) * len(self.Y) > _LARGE else W.dtype
+        self.real = (
+            torch.float32 if math.prod(program.shape[:2]) * len(self.Y) > _LARGE else W.dtype
+        )
         self.linear: Primal | None = None
         self._begin(W.index_select(2, columns).to(self.real), sigma)
 
@@ -170,9 +172,7 @@ class System:
         self.residual = lengths(self.gradient, self.apart).double()
 
     def _predicted(self, V: Tensor, start: Tensor) -> Tensor:
-        return self.loss_prox.predictions(
-            V, self.Y.to(V.dtype), self.center_F, self._rho(), start
-        )
+        return self.loss_prox.predictions(V, self.Y.to(V.dtype), self.center_F, self._rho(), start)
 
     def refine(self) -> None:
         """Go on in float64."""
