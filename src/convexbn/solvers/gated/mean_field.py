@@ -129,12 +129,12 @@ class MeanField:
         r = rows / root
         return (r - (damping * (r @ self.basis)) @ self.basis.T) / root
 
-    def _apart(self, rows: Tensor) -> Tensor:
+    def _apart(self, rows: Tensor, factor: Tensor) -> Tensor:
         """Return the preconditioned rows (c, 1, n) of columns with directions of their own."""
         rows = rows / self.root
         inner = rows @ self.basis  # (c, 1, p)
         along = torch.baddbmm(torch.bmm(self.left, rows.mT), self.inner, inner.mT, alpha=-1)
-        share = torch.cholesky_solve(along, self.factor).mT  # (c, 1, m)
+        share = torch.cholesky_solve(along, factor).mT  # (c, 1, m)
         inner = torch.baddbmm(self.damping * inner, share, self.inner, alpha=-1)
         rows = torch.baddbmm(rows, share, self.left, alpha=-1)
         return torch.addmm(rows[:, 0], inner[:, 0], self.basis.T, alpha=-1)[:, None] / self.root
@@ -142,7 +142,7 @@ class MeanField:
     def __call__(self, r: Tensor) -> Tensor:
         """Return the preconditioned residual of r (n, c)."""
         if self.right is None and self.factor is not None:
-            return self._apart(r.T[:, None])[:, 0].T
+            return self._apart(r.T[:, None], self.factor)[:, 0].T
         z = self._base(r.T[:, None], self.root, self.damping)  # (c, 1, n)
         if self.right is None or self.factor is None:
             return z[:, 0].T

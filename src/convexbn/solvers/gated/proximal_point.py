@@ -282,5 +282,5 @@ def _together(program: GatedProgram) -> int:
     C = program.Y.shape[1]
     if not uncoupled(program):
         return C
-    sizes, terms = (len(program.Y), *program.shape, program.patches), {"loss": program.loss.name}
-    return columns_at_once(*sizes, device=program.U.device, **terms)
+    sizes = len(program.Y), *program.shape, program.patches
+    return columns_at_once(*sizes, device=program.U.device, loss=program.loss.name)

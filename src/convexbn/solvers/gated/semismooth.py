@@ -15,11 +15,13 @@ own: they go side by side, and all scalars (sigma, residual, length of a step) a
 """
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from convexbn.programs.gated import GatedProgram, feasible
+from convexbn.programs.terms import SeparableLoss
 from convexbn.solvers.gated.line_search import search
 from convexbn.solvers.gated.loss_prox import prox_of
 from convexbn.solvers.gated.mean_field import lengths, sums
@@ -323,7 +325,7 @@ class System:
     def _primal(self, F: Tensor, blocks: Tensor, pairs: Pairs) -> Primal:
         values, F64 = self.penalty.sizes(blocks.double()).sum(dim=1), F.double()
         if self.apart:
-            losses, penalties = self.loss.values(F64, self.Y), pairs.totals(values)
+            losses, penalties = cast(SeparableLoss, self.loss).values(F64, self.Y), pairs.totals(values)
         else:
             losses, penalties = self.loss.value(F64, self.Y).reshape(1), values.sum()
         objective = losses + self.beta * penalties
@@ -348,7 +350,7 @@ class System:
         # No margin for rounding: this bound only steers the solver, and the referee takes its own.
         scaled = feasible(self, V, norms.amax(dim=1), margin=0.0)
         if self.apart:
-            return self.loss.dual_values(scaled, self.Y), V
+            return cast(SeparableLoss, self.loss).dual_values(scaled, self.Y), V
         return self.loss.dual_value(scaled, self.Y).reshape(1), V
 
 
