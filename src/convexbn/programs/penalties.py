@@ -140,7 +140,7 @@ class GroupSlope:
     def __call__(self, S: Tensor) -> Tensor:
         """Return the derivative applied to S (r+1, P, C)."""
         along = self._weight * (self._q * S).sum(dim=0)
-        return self._share * S + along * self._q
+        return torch.addcmul(self._share * S, along, self._q)
 
     def project(self, S: Tensor) -> Tensor:
         """Return the part of S (r+1, P, C) in the range of the derivative."""
@@ -152,10 +152,11 @@ class GroupSlope:
 
     def directions(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return the rest of the derivative: `sqrt(t) q` (r+1, m), columns (C, m), gates (m,)."""
-        gates, columns = self._on.nonzero(as_tuple=True)
-        left = (self._ratio.sqrt() * self._q)[:, gates, columns]
-        right = torch.nn.functional.one_hot(columns, self._q.shape[2]).T.to(left)
-        return left, right, gates
+        index, C = self._on.flatten().nonzero()[:, 0], self._q.shape[2]
+        left = (self._ratio.sqrt() * self._q).flatten(1).index_select(1, index)
+        if C == 1:
+            return left, left.new_ones(1, len(index)), index
+        return left, torch.nn.functional.one_hot(index % C, C).T.to(left), index // C
 
 
 class NuclearSlope:

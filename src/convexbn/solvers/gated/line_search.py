@@ -5,12 +5,41 @@ rounding long before slopes are.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
 _SLOPE = 0.1  # share of the slope that the line search may leave
 _HALVINGS = 25
+
+
+@dataclass
+class _Line:
+    """A line, what is known of it, and the length at which its slope is asked for next."""
+
+    at_low: float
+    enough: float
+    at_high: float = field(default=0.0, init=False)
+    low: float = field(default=0.0, init=False)
+    high: float = field(default=1.0, init=False)
+    length: float = field(default=1.0, init=False)
+    found: bool = field(default=False, init=False)
+
+    def see(self, slope: float) -> None:
+        """Take in the slope at the length."""
+        if self.found:
+            return
+        self.found = abs(slope) <= self.enough or (slope < 0 and self.length == 1)
+        if slope < 0:
+            self.low, self.at_low = self.length, slope
+        else:
+            self.high, self.at_high = self.length, slope
+        if not self.found:
+            # The slope is piecewise smooth: a secant through a kink can crawl along one end, which
+            # the limits prevent.
+            rise = self.at_high - self.at_low
+            share = -self.at_low / rise if rise > 0 else 0.5
+            self.length = self.low + (self.high - self.low) * min(0.9, max(0.1, share))
 
 
 def search(slope: Callable[[Tensor], Tensor], first: Tensor) -> Tensor:
@@ -25,20 +54,13 @@ def search(slope: Callable[[Tensor], Tensor], first: Tensor) -> Tensor:
     """
     # If no length will do, the longest one with a falling slope is taken, for up to there the value
     # falls. A line whose length is found stays there while the others go on.
-    low, length = torch.zeros_like(first), torch.ones_like(first)
-    high, at_low, at_high = length, first, slope(length)
-    enough = _SLOPE * first.abs()
-    found = at_high <= enough
-    for _ in range(_HALVINGS):
-        if bool(found.all()):
-            return length
-        # The slope is piecewise smooth: a secant through a kink can crawl along one end, which
-        # the limits prevent.
-        share = torch.where(at_high > at_low, at_low / (at_low - at_high), 0.5).clamp(0.1, 0.9)
-        length = torch.where(found, length, low + (high - low) * share)
-        here = slope(length)
-        falls = here < 0
-        low, at_low = torch.where(falls, length, low), torch.where(falls, here, at_low)
-        high, at_high = torch.where(falls, high, length), torch.where(falls, at_high, here)
-        found = found | (here.abs() <= enough)
-    return torch.where(found, length, torch.where(low > 0, low, high))
+    lines = [_Line(at, _SLOPE * abs(at)) for at in first.tolist()]
+    lengths = first.new_ones(len(first))
+    for _ in range(_HALVINGS + 1):
+        for line, here in zip(lines, slope(lengths).tolist(), strict=True):
+            line.see(here)
+        if all(line.found for line in lines):
+            return lengths
+        lengths = first.new_tensor([line.length for line in lines])
+    ends = [line.length if line.found else line.low or line.high for line in lines]
+    return first.new_tensor(ends)

@@ -93,8 +93,7 @@ class MeanField:
         weights = mean[:, None] * spectrum.values.to(left)  # (c or 1, p)
         if right is None and basis.shape[1] <= LARGEST and _varies(diagonal):
             own = weights.sqrt()[:, :, None] * basis.T  # (c or 1, p, n)
-            left = left.expand(len(own), -1, -1) if len(left) < len(own) else left
-            left = torch.cat([own.expand(len(left), -1, -1), left], dim=1)
+            left = torch.cat([x.expand(diagonal.shape[1], -1, -1) for x in (own, left)], dim=1)
             basis, weights = basis[:, :0], weights[:, :0]
         # Otherwise C counts as a multiple of the identity where it meets the mean field.
         weights = weights / diagonal.mean(dim=0)[:, None]
@@ -192,21 +191,19 @@ def conjugate_gradients(
     x, residual : Tensor, shape (n, c)
     iterations : int
     """
-    x, r, direction = torch.zeros_like(b), b, None
+    x, r, direction = torch.zeros_like(b), b, torch.zeros_like(b)
     size = lengths(b, apart)
-    limit, live, energy = tol * size, size > 0, size
+    limit, live = tol * size, size > 0
+    energy, none = size + 1, torch.zeros_like(size)
     for iteration in range(max_iterations):
         z = precondition(r)
         previous, energy = energy, sums(r * z, apart)
-        if direction is None:
-            direction = z
-        else:
-            direction = z + torch.where(live, energy / previous, 0) * direction
+        direction = torch.addcmul(z, direction, torch.where(live, energy / previous, none))
         image = apply(direction)
         curvature = sums(direction * image, apart)
         live = live & (curvature > 0)  # otherwise what is left is rounding
-        length = torch.where(live, energy / curvature, 0)
-        x, r = x + length * direction, r - length * image
+        length = torch.where(live, energy / curvature, none)
+        x, r = torch.addcmul(x, direction, length), torch.addcmul(r, image, length, value=-1)
         live = live & (lengths(r, apart) > limit)
         if not bool(live.any()):
             return x, r, iteration + 1
