@@ -53,8 +53,8 @@ class Pairs:
     @cached_property
     def owners(self) -> Tensor:
         """1 where a block belongs to a part, otherwise 0; float64, shape (parts, m)."""
-        each = torch.arange(self.parts, device=self.columns.device)[:, None]
-        return (self.columns == each).double()
+        each = torch.eye(self.parts, dtype=torch.float64, device=self.columns.device)
+        return each.index_select(1, self.columns)
 
     @cached_property
     def rounded_owners(self) -> Tensor:

@@ -26,6 +26,7 @@ from convexbn.solvers.gated.mean_field import LARGEST, MeanField, Spectrum, leng
 from convexbn.solvers.gated.pairs import Pairs
 
 _ROUNDING = 1e-5  # what float32 can be wrong by in the norm of a block
+_TINY = 2**16  # entries of masks up to which starting an operation takes longer than it does
 _GATES = 32  # masks that are numbers at once
 _EDGE = 1.1  # largest dual norm to start from, in units of beta
 _PULL = 40.0  # first guess of s, relative to what is to be gained, of a design of norm 1
@@ -68,15 +69,20 @@ class Passes:
     def _design(self, dtype: torch.dtype) -> Tensor:
         return self.whole(dtype).U
 
+    def _flat(self, pairs: Pairs, width: int) -> bool:
+        """Return whether blocks are the columns of one product: all, if more than one per gate."""
+        # A single class has a smaller intermediate with the other order; few numbers have none.
+        return pairs.parts > 1 or (width == 1 and pairs.masks.numel() <= _TINY)
+
     def forward(self, pairs: Pairs, W: Tensor) -> Tensor:
         """Return the predictions (n, c) of blocks W (r + 1, m, width)."""
         if len(pairs) == 0:
             return W.new_zeros(len(self.program.Y), pairs.parts * W.shape[2])
         U = self._design(W.dtype)
-        if pairs.parts == 1:
-            F = forward(U, pairs.numbers(W).T, W)
-        else:
+        if self._flat(pairs, W.shape[2]):
             F = forward_pairs(U, pairs.numbers(W), W[:, :, 0], pairs.owners_like(W))
+        else:
+            F = forward(U, pairs.numbers(W).T, W)
         return pooled(F, self.program.patches)
 
     def adjoint(self, pairs: Pairs, V: Tensor) -> Tensor:
@@ -85,10 +91,10 @@ class Passes:
         if len(pairs) == 0:
             return V.new_zeros(self.program.U.shape[1], 0, V.shape[1] // pairs.parts)
         V = V.repeat(patches, 1) if patches > 1 else V
-        if pairs.parts == 1:
-            return adjoint(self._design(V.dtype), pairs.numbers(V).T, V)
         U, masks = self._design(V.dtype), pairs.numbers(V)
-        return adjoint_pairs(U, masks, V, pairs.columns)[:, :, None]
+        if self._flat(pairs, V.shape[1] // pairs.parts):
+            return adjoint_pairs(U, masks, V, pairs.columns)[:, :, None]
+        return adjoint(U, masks.T, V)
 
     def single(self, pairs: Pairs, directions: Tensor) -> Tensor:
         """Return each block's own predictions (m, n) of its direction (r + 1, m)."""
