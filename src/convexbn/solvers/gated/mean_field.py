@@ -108,7 +108,9 @@ class MeanField:
             self.left = self.left.div_(self.root)
             inner = self.left @ self.basis
             self.inner = self.damping * inner  # (c, m, p)
-            gram = torch.baddbmm(self.left @ self.left.mT, self.inner, inner.mT, alpha=-1).double()
+            gram = torch.baddbmm(
+                torch.bmm(self.left, self.left.mT), self.inner, inner.mT, alpha=-1
+            ).double()
         else:
             m = self.left.shape[1]
             gram = torch.zeros(1, m, m, dtype=torch.float64, device=self.left.device)

@@ -220,11 +220,9 @@ class ProximalPoint(Search):
     @property
     def bounds(self) -> tuple[float, float]:
         """Objective and dual bound, summed over the columns."""
-        pairs = torch.stack(
-            [torch.stack([f.primal.objective.sum(), f.dual.sum()]) for f in self._found]
-        )
-        objective, dual = pairs.sum(dim=0).tolist()
-        return objective, dual
+        found = self._found
+        objectives = torch.cat([f.primal.objective for f in found])
+        return float(objectives.sum()), float(torch.cat([f.dual for f in found]).sum())
 
     @property
     def _found(self) -> list[Found]:

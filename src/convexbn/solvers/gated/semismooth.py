@@ -325,7 +325,10 @@ class System:
     def _primal(self, F: Tensor, blocks: Tensor, pairs: Pairs) -> Primal:
         values, F64 = self.penalty.sizes(blocks.double()).sum(dim=1), F.double()
         if self.apart:
-            losses, penalties = cast(SeparableLoss, self.loss).values(F64, self.Y), pairs.totals(values)
+            losses, penalties = (
+                cast(SeparableLoss, self.loss).values(F64, self.Y),
+                pairs.totals(values),
+            )
         else:
             losses, penalties = self.loss.value(F64, self.Y).reshape(1), values.sum()
         objective = losses + self.beta * penalties
