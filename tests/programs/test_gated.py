@@ -10,7 +10,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from convexbn.programs import memory
 from convexbn.programs.certificates import certify
-from convexbn.programs.gated import adjoint, design_gradient, forward
+from convexbn.programs.gated import (
+    adjoint,
+    adjoint_pairs,
+    design_gradient,
+    forward,
+    forward_pairs,
+)
 from convexbn.programs.instances import make_program
 
 ROUNDING = 1e-12  # float64, sums of up to some hundred terms of size one
@@ -186,3 +192,24 @@ def test_design_gradient_is_that_of_autograd(monkeypatch, rows, C):
     U.requires_grad_()
     (V * torch.einsum("na,ni,aic->nc", U, D.double(), W)).sum().backward()
     torch.testing.assert_close(design_gradient(D, V, W), U.grad, rtol=0, atol=ROUNDING)
+
+
+@pytest.mark.parametrize("rows", [512, 3])
+@pytest.mark.parametrize("numbers", [False, True])
+def test_passes_of_pairs_are_those_of_whole_weights(monkeypatch, rows, numbers):
+    """Of blocks that are zero but for some pairs of a gate and an output; also in pieces."""
+    monkeypatch.setattr("convexbn.programs.memory.PASS_ROWS", rows)
+    monkeypatch.setattr("convexbn.programs.memory.PASS_BYTES", 1)
+    rng = np.random.default_rng(0)
+    U, V = (torch.as_tensor(rng.standard_normal((10, k))) for k in (4, 3))
+    D = torch.as_tensor(rng.random((10, 5)) < 0.5)
+    gates, columns = torch.tensor([0, 3, 3, 4]), torch.tensor([0, 0, 2, 2])
+    masks = D.T[gates].float() if numbers else D.T[gates]
+    blocks, W = torch.as_tensor(rng.standard_normal((4, 4))), torch.zeros(4, 5, 3).double()
+    W[:, gates, columns] = blocks
+    owners = (columns == torch.arange(3)[:, None]).double()
+    # Sums of up to 20 products of numbers of size one.
+    within = {"rtol": 0, "atol": 1e-13}
+    torch.testing.assert_close(forward_pairs(U, masks, blocks, owners), forward(U, D, W), **within)
+    found, expected = adjoint_pairs(U, masks, V, columns), adjoint(U, D, V)[:, gates, columns]
+    torch.testing.assert_close(found, expected, **within)

@@ -40,6 +40,16 @@ def test_values_are_those_of_torch():
     torch.testing.assert_close(LOSSES["cross_entropy"].value(F, Y), expected, rtol=ROUNDING, atol=0)
 
 
+@pytest.mark.parametrize("name", SEPARABLE)
+def test_values_of_columns_are_those_of_each_alone(name):
+    loss, (F, Y) = LOSSES[name], draw(name, 0)
+    V = loss.negative_gradient(F, Y)
+    for values, value, x in ((loss.values, loss.value, F), (loss.dual_values, loss.dual_value, V)):
+        alone = torch.stack([value(x[:, [c]], Y[:, [c]]) for c in range(Y.shape[1])])
+        torch.testing.assert_close(values(x, Y), alone, rtol=ROUNDING, atol=0)
+        torch.testing.assert_close(value(x, Y), alone.sum(), rtol=ROUNDING, atol=0)
+
+
 def test_squared_hinge_has_no_one_half():
     F, Y = torch.tensor([[-2.0], [0.5], [3.0]]), torch.tensor([[1.0], [-1.0], [1.0]])
     assert float(LOSSES["squared_hinge"].value(F, Y)) == 3**2 + 1.5**2

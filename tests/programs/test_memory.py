@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from convexbn import activation, solve
 from convexbn.programs import memory
-from convexbn.programs.memory import available, check, exact_bytes, gated_bytes
+from convexbn.programs.memory import available, check, columns_at_once, exact_bytes, gated_bytes
 
 GROUP = {"model": "gated", "loss": "squared", "penalty": "group"}
 
@@ -42,7 +42,14 @@ taken, reason = 1e6 * (mb() - before), solution.certificate.reason
     [
         # With these weight decays all blocks, or most, are active at first.
         (GROUP, (3000, 257, 300, 1, 1, 1.0, 1e-9, 12)),
+        # The last two have outputs side by side.
         pytest.param(GROUP, (300, 257, 100, 20, 1, 1.0, 1e-9, 8), marks=pytest.mark.slow),
+        pytest.param(GROUP, (1000, 65, 400, 10, 1, 1.0, 1e-9, 8), marks=pytest.mark.slow),
+        pytest.param(
+            GROUP | {"loss": "logistic"},
+            (1000, 65, 400, 10, 1, 0.1, 1e-9, 8),
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             GROUP | {"loss": "logistic"},
             (1500, 129, 600, 1, 2, 0.1, 1e-9, 8),
@@ -97,6 +104,21 @@ def test_sizes_named_as_fitting_are_the_largest_that_fit(sizes, share, model):
         assert fits(*one_more, budget) is not True
     if "P =" not in advice:
         assert fits(n, 1, budget) is not True
+
+
+def test_small_problems_have_their_outputs_side_by_side_on_a_cpu():
+    assert columns_at_once(300, 21, 30, 10) == 10
+    assert columns_at_once(4000, 257, 500, 10) == 1
+
+
+@pytest.mark.parametrize("fitting", [1, 3, 10])
+def test_outputs_are_side_by_side_on_a_gpu_as_far_as_they_fit(monkeypatch, fitting):
+    sizes = 4000, 257, 500, 10
+    free = gated_bytes(*sizes, device="cuda", together=fitting)
+    monkeypatch.setattr(memory, "available", lambda device: free)
+    assert columns_at_once(*sizes, device="cuda") == fitting
+    monkeypatch.setattr(memory, "available", lambda device: None)
+    assert columns_at_once(*sizes, device="cuda") == 10
 
 
 def _needed(n, p, P, C, patches, model, **terms):

@@ -12,7 +12,7 @@ R* being the dual norm of the penalty: per class, `||U^T D_i v_c|| <= beta`; nuc
 norm of `U^T D_i V`. So any residual, scaled until it is feasible, bounds the optimum from below.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -73,6 +73,62 @@ def adjoint(U: Tensor, D: Tensor, V: Tensor) -> Tensor:
         out.addmm_(numbers(wide[rows], V).T, scaled.flatten(1))
     out = out.unflatten(1, (-1, C))
     return out.transpose(0, 1).contiguous() if swapped else out
+
+
+def forward_pairs(U: Tensor, masks: Tensor, W: Tensor, owners: Tensor) -> Tensor:
+    """Return the predictions of blocks of which each belongs to one output.
+
+    Parameters
+    ----------
+    U : Tensor, shape (n, r + 1)
+    masks : Tensor of bool or numbers, shape (m, n)
+        D_i of the gate of each block.
+    W : Tensor, shape (r + 1, m)
+    owners : Tensor, shape (C, m)
+        1 where a block belongs to an output, otherwise 0.
+
+    Returns
+    -------
+    Tensor, shape (n, C)
+    """
+    # Sums of rows would be added in any order on a GPU: as a product they are the same every time.
+    m, W = len(masks), W.T
+    out = [
+        owners @ (W @ part.T).mul_(numbers(mask, W))
+        for part, mask in zip(_cut(U, m, W), _cut(masks, m, W, dim=1), strict=True)
+    ]
+    return (out[0] if len(out) == 1 else torch.cat(out, dim=1)).T
+
+
+def adjoint_pairs(U: Tensor, masks: Tensor, V: Tensor, columns: Tensor) -> Tensor:
+    """Return the blocks `U^T D_i v_c` of pairs of a gate and an output.
+
+    Parameters
+    ----------
+    U : Tensor, shape (n, r + 1)
+    masks : Tensor of bool or numbers, shape (m, n)
+        D_i of the gate of each block.
+    V : Tensor, shape (n, C)
+    columns : Tensor of int, shape (m,)
+        The output c of each block.
+
+    Returns
+    -------
+    Tensor, shape (r + 1, m)
+    """
+    m, out = len(masks), None
+    parts = _cut(U, m, V), _cut(masks, m, V, dim=1), _cut(V.T, m, V, dim=1)
+    for part, mask, rows in zip(*parts, strict=True):
+        scaled = rows.index_select(0, columns).mul_(numbers(mask, V))
+        out = scaled @ part if out is None else out.addmm_(scaled, part)
+    assert out is not None  # n > 0
+    return out.T
+
+
+def _cut(x: Tensor, m: int, like: Tensor, dim: int = 0) -> Sequence[Tensor]:
+    """Return x cut along its samples into what a pass over m blocks takes at once."""
+    step = pass_rows(m, m, 1, like.element_size(), like.device.type)
+    return x.split(step, dim) if x.shape[dim] > step else (x,)
 
 
 def design_gradient(D: Tensor, V: Tensor, W: Tensor) -> Tensor:
@@ -220,8 +276,14 @@ def scaled_dual(
         Share of beta to stay below it. By default one unit of rounding, so that the scaled point
         is feasible as computed.
     """
-    info = torch.finfo(V.dtype)
-    room = problem.beta * (1 - (info.eps if margin is None else margin))
-    limit = room / norms.clamp_min(info.tiny)
-    scaled = V * problem.loss.best_scale(V, problem.Y, limit)
-    return float(problem.loss.dual_value(scaled, problem.Y))
+    margin = torch.finfo(V.dtype).eps if margin is None else margin
+    return float(problem.loss.dual_value(feasible(problem, V, norms, margin), problem.Y))
+
+
+def feasible(problem: DualProblem, V: Tensor, norms: Tensor, margin: float) -> Tensor:
+    """Return the multiple of a dual variable (n, C) with the best dual value that is feasible.
+
+    The arguments are those of :func:`scaled_dual`.
+    """
+    limit = problem.beta * (1 - margin) / norms.clamp_min(torch.finfo(V.dtype).tiny)
+    return V * problem.loss.best_scale(V, problem.Y, limit)

@@ -33,6 +33,22 @@ class Separable(ABC):
     """A loss of samples and columns that do not depend on each other."""
 
     @abstractmethod
+    def values(self, F: Tensor, Y: Tensor) -> Tensor:
+        """Return L(F) of each column, shape (C,)."""
+
+    def value(self, F: Tensor, Y: Tensor) -> Tensor:
+        """Return L(F), a scalar."""
+        return self.values(F, Y).sum()
+
+    @abstractmethod
+    def dual_values(self, V: Tensor, Y: Tensor) -> Tensor:
+        """Return the dual value of each column, shape (C,); -inf outside the domain."""
+
+    def dual_value(self, V: Tensor, Y: Tensor) -> Tensor:
+        """Return `-L*(-V)`, a scalar; -inf outside the domain of the dual."""
+        return self.dual_values(V, Y).sum()
+
+    @abstractmethod
     def negative_gradient(self, F: Tensor, Y: Tensor) -> Tensor:
         """Return V = -grad L(F), shape (n, C)."""
 
@@ -51,9 +67,9 @@ class Squared(Separable):
     name = "squared"
     lipschitz = 1.0
 
-    def value(self, F: Tensor, Y: Tensor) -> Tensor:
-        """Return L(F), a scalar."""
-        return 0.5 * (F - Y).square().sum()
+    def values(self, F: Tensor, Y: Tensor) -> Tensor:
+        """Return `1/2 ||f - y||^2` of each column, shape (C,)."""
+        return 0.5 * (F - Y).square().sum(dim=0)
 
     def negative_gradient(self, F: Tensor, Y: Tensor) -> Tensor:
         """Return V = Y - F, shape (n, C)."""
@@ -63,9 +79,9 @@ class Squared(Separable):
         """Return the diagonal of the Hessian, shape (n, C): ones."""
         return torch.ones_like(F)
 
-    def dual_value(self, V: Tensor, Y: Tensor) -> Tensor:
-        """Return `-L*(-V) = sum(V * Y) - 1/2 ||V||^2`, a scalar."""
-        return (V * Y).sum() - 0.5 * V.square().sum()
+    def dual_values(self, V: Tensor, Y: Tensor) -> Tensor:
+        """Return `<v, y> - 1/2 ||v||^2` of each column, shape (C,)."""
+        return (V * Y).sum(dim=0) - 0.5 * V.square().sum(dim=0)
 
     def best_scale(self, V: Tensor, Y: Tensor, limit: Tensor) -> Tensor:
         """Return per column of V the scale in [0, limit] with the largest dual value, shape (C,).
@@ -99,9 +115,9 @@ class Logistic(SignLoss):
     name = "logistic"
     lipschitz = 0.25
 
-    def value(self, F: Tensor, Y: Tensor) -> Tensor:
-        """Return L(F), a scalar."""
-        return -logsigmoid(Y * F).sum()
+    def values(self, F: Tensor, Y: Tensor) -> Tensor:
+        """Return `sum log(1 + exp(-y f))` of each column, shape (C,)."""
+        return -logsigmoid(Y * F).sum(dim=0)
 
     def negative_gradient(self, F: Tensor, Y: Tensor) -> Tensor:
         """Return V = y / (1 + exp(y f)), shape (n, C)."""
@@ -111,10 +127,10 @@ class Logistic(SignLoss):
         """Return the diagonal of the Hessian, shape (n, C)."""
         return torch.sigmoid(F) * torch.sigmoid(-F)
 
-    def dual_value(self, V: Tensor, Y: Tensor) -> Tensor:
-        """Return `-L*(-V) = sum H(a) + H(1 - a)`, a = y v; -inf unless all a are in [0, 1]."""
+    def dual_values(self, V: Tensor, Y: Tensor) -> Tensor:
+        """Return `sum H(a) + H(1 - a)` of each column, a = y v; -inf unless all are in [0, 1]."""
         share = Y * V
-        return (torch.special.entr(share) + _entropy_of_rest(share)).sum()
+        return (torch.special.entr(share) + _entropy_of_rest(share)).sum(dim=0)
 
     def best_scale(self, V: Tensor, Y: Tensor, limit: Tensor) -> Tensor:
         """Return per column of V the scale in [0, limit] with the largest dual value, shape (C,).
@@ -132,9 +148,9 @@ class SquaredHinge(SignLoss):
     name = "squared_hinge"
     lipschitz = 2.0
 
-    def value(self, F: Tensor, Y: Tensor) -> Tensor:
-        """Return L(F), a scalar."""
-        return (1 - Y * F).clamp_min(0).square().sum()
+    def values(self, F: Tensor, Y: Tensor) -> Tensor:
+        """Return `sum max(0, 1 - y f)^2` of each column, shape (C,)."""
+        return (1 - Y * F).clamp_min(0).square().sum(dim=0)
 
     def negative_gradient(self, F: Tensor, Y: Tensor) -> Tensor:
         """Return V = 2 y max(0, 1 - y f), shape (n, C)."""
@@ -144,10 +160,10 @@ class SquaredHinge(SignLoss):
         """Return the diagonal of a generalized Hessian, shape (n, C): 2 within the margin, or 0."""
         return 2 * (Y * F < 1).to(F.dtype)
 
-    def dual_value(self, V: Tensor, Y: Tensor) -> Tensor:
-        """Return `-L*(-V) = sum a - a^2/4`, a = y v; -inf unless all a are >= 0."""
+    def dual_values(self, V: Tensor, Y: Tensor) -> Tensor:
+        """Return `sum a - a^2/4` of each column, a = y v; -inf unless all a are >= 0."""
         share = Y * V
-        return torch.where(share >= 0, share - share.square() / 4, -torch.inf).sum()
+        return torch.where(share >= 0, share - share.square() / 4, -torch.inf).sum(dim=0)
 
     def best_scale(self, V: Tensor, Y: Tensor, limit: Tensor) -> Tensor:
         """Return per column of V the scale in [0, limit] with the largest dual value, shape (C,).

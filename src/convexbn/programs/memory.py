@@ -3,14 +3,16 @@
 The formulas are upper bounds of the bytes that are held at once besides the inputs, for n samples,
 blocks of p = r + 1 weights, P gates, C outputs and K patches. The gated program takes
 
-    K n (16 p + (1 + c + k) P) + 8 V n C + w p P C + pass + (4 k + 9) K n m + (4 k + 40) m^2:
+    K n (16 p + (1 + c + k) P) + 8 V n C + w p P C + pass + (8 k + 5) K n m + (28 k + 16) m^2:
 
 its design in float64, float32 and summed over patches; masks as bytes, once on the device, once for
 each class that selects its own candidates (c = C; with the nuclear norm 1), once for each part of
 the Newton system in use; V vectors like the predictions; w bytes per weight for the iterates of the
-solver and the referee; and the intermediate of one pass (:func:`pass_bytes`). The preconditioner
-has m directions, with their Gram matrix, in each of k parts (C where the cross-entropy couples
-columns whose norms are apart, else 1), and some copies of them while it is made. Near the optimum m
+solver and the referee; and the intermediates of passes (:func:`pass_bytes`). The preconditioner
+has m directions, with their Gram matrix, in each of k parts (the columns that are solved side by
+side, :func:`columns_at_once`, or that the cross-entropy couples while their norms are apart; else
+1), and some copies of them while it is made. Small problems keep masks as numbers.
+Near the optimum m
 is far below the number of gates. But at first every block can be active, so the bound counts all of
 them: P, or P min(p, C) singular values, plus p eigenvectors of the design where the loss is not
 quadratic.
@@ -42,6 +44,10 @@ from convexbn.programs import limits
 PASS_BYTES, PASS_BYTES_ON_GPU = 4 * 2**20, 256 * 2**20
 # Least number of samples of a pass at once, as every product reads all blocks.
 PASS_ROWS = 512
+
+# Entries of the masks, of all outputs together, up to which these are solved side by side.
+SIDE_BY_SIDE = 2**22
+FEW = 2**20  # entries of the masks up to which the solver keeps them as numbers
 
 # The constants of the formulas, measured by tests/programs/test_memory.py.
 OVERHEAD = 32 * 2**20
@@ -82,6 +88,7 @@ def gated_bytes(
     penalty: str = "group",
     device: str = "cpu",
     differentiable: bool = False,
+    together: int | None = None,
 ) -> int:
     """Return an upper bound of the bytes of a gated solve, besides the inputs.
 
@@ -94,19 +101,56 @@ def gated_bytes(
     device : {"cpu", "cuda"}
     differentiable : bool
         Whether its derivative is computed too, as by :class:`convexbn.ConvexLayer`.
+    together : int, optional
+        Outputs side by side where they do not depend on each other; by default the fewest that are.
     """
     rows, group = patches * n, penalty == "group"
     selections = C if group else 1  # c
-    parts = C if group and loss == "cross_entropy" else 1  # k
+    least = side_by_side(n, P, C, patches) if device == "cpu" else 1
+    together = C if loss == "cross_entropy" else together or least
+    parts = together if group else 1  # k
+    few = 11 if rows * P <= FEW else 0
     directions = P * (1 if group else min(p, C)) + (0 if loss == "squared" else p)  # m
-    held = rows * (16 * p + (1 + selections + parts) * P) + 8 * PREDICTION_VECTORS * n * C
+    masks = (1 + few) * (1 + selections + parts) * P
+    held = rows * (16 * p + masks) + 8 * PREDICTION_VECTORS * n * C + 24 * parts**2 * P
     weights = WEIGHT_BYTES[penalty] * p * P * C
-    newton = (4 * parts + 9) * rows * directions + (4 * parts + 40) * directions**2
+    newton = (8 * parts + 5) * rows * directions + (28 * parts + 16) * directions**2
     if differentiable:
         held += 8 * LAYER_DESIGNS * rows * p
         weights += 8 * LAYER_WEIGHTS * p * P * C
         newton *= 2
-    return OVERHEAD + held + weights + newton + pass_bytes(rows, p, P, C, device=device)
+    flat = pass_bytes(rows, P * parts, P * parts, 1, device=device) if parts > 1 else 0
+    passes = max(flat, pass_bytes(rows, p, P, C, device=device))
+    return OVERHEAD + held + weights + newton + passes
+
+
+def side_by_side(n: int, P: int, C: int, patches: int = 1) -> int:
+    """Return how many outputs are solved side by side on a CPU, if they are independent.
+
+    All of a small problem, whose time is that of starting operations. Of a large one none, as each
+    iteration would go on until the slowest output is done.
+    """
+    return C if patches * n * P * C <= SIDE_BY_SIDE else 1
+
+
+def columns_at_once(
+    n: int, p: int, P: int, C: int, patches: int = 1, *, device: object = None, **terms: str
+) -> int:
+    """Return how many independent outputs of a gated program are solved side by side.
+
+    On a GPU as many as fit, as each operation has to be started; on a CPU see :func:`side_by_side`.
+    The parameters are those of :func:`gated_bytes`.
+    """
+    kind = str(device or "cpu")
+    if kind == "cpu":
+        return side_by_side(n, P, C, patches)
+    free = available(kind)
+
+    def fits(k):
+        needed = gated_bytes(n, p, P, C, patches, device=kind, together=k, **terms)
+        return free is None or needed <= free
+
+    return max(1, _largest(fits, C + 1))
 
 
 def exact_bytes(n: int, p: int, P: int, patches: int = 1, *, model: str = "relu") -> int:

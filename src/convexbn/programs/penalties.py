@@ -10,7 +10,7 @@ column, or the largest spectral norm of a block. Methods as in :mod:`convexbn.pr
 import torch
 from torch import Tensor
 
-from convexbn.programs.terms import ProximalPenalty
+from convexbn.programs.terms import ProximalPenalty, Threshold
 
 
 class Group:
@@ -22,7 +22,7 @@ class Group:
         """Return the penalty, a scalar."""
         return torch.linalg.vector_norm(W, dim=0).sum()
 
-    def prox(self, W: Tensor, threshold: float) -> Tensor:
+    def prox(self, W: Tensor, threshold: Threshold) -> Tensor:
         """Return `argmin_Z 1/2 ||Z - W||^2 + threshold * penalty(Z)`: each block shrunk."""
         norms = torch.linalg.vector_norm(W, dim=0)  # (P, C)
         tiny = torch.finfo(W.dtype).tiny
@@ -40,7 +40,7 @@ class Group:
         """Return the dual norm of T (r+1, P, C) for each class by itself, shape (C,)."""
         return self.block_norms(T).amax(dim=0)
 
-    def slope(self, Z: Tensor, threshold: float, dtype: torch.dtype) -> "GroupSlope":
+    def slope(self, Z: Tensor, threshold: Threshold, dtype: torch.dtype) -> "GroupSlope":
         """Return the derivative of :meth:`prox` at Z, to be applied in another precision."""
         return GroupSlope(Z, threshold, dtype)
 
@@ -74,7 +74,7 @@ class Nuclear:
         """
         return _spectra(_tall(W))[0].sum().to(W.dtype)
 
-    def prox(self, W: Tensor, threshold: float) -> Tensor:
+    def prox(self, W: Tensor, threshold: Threshold) -> Tensor:
         """Return `argmin_Z 1/2 ||Z - W||^2 + threshold * penalty(Z)`: singular values shrunk."""
         M = _tall(W)
         values, vectors = _spectra(M)
@@ -95,7 +95,7 @@ class Nuclear:
         """Return the largest spectral norm of the blocks of T (r+1, P, C), shape (1,)."""
         return self.block_norms(T).amax(dim=0)
 
-    def slope(self, Z: Tensor, threshold: float, dtype: torch.dtype) -> "NuclearSlope":
+    def slope(self, Z: Tensor, threshold: Threshold, dtype: torch.dtype) -> "NuclearSlope":
         """Return the derivative of :meth:`prox` at Z, to be applied in another precision."""
         return NuclearSlope(Z, threshold, dtype)
 
@@ -129,17 +129,18 @@ class GroupSlope:
     `(1 - t) S + t q <q, S>`; for the others to zero.
     """
 
-    def __init__(self, Z: Tensor, threshold: float, dtype: torch.dtype):
+    def __init__(self, Z: Tensor, threshold: Threshold, dtype: torch.dtype):
         norms = torch.linalg.vector_norm(Z, dim=0)
-        ratio = threshold / norms.clamp_min(threshold)
+        longer = norms.clamp_min(threshold)
         self._on = (norms > threshold).to(dtype)
-        self._ratio = ratio.to(dtype)
-        self._q = (Z / norms.clamp_min(threshold)).to(dtype)
+        self._ratio = (threshold / longer).to(dtype)
+        self._q = (Z / longer).to(dtype)
+        self._share, self._weight = self._on * (1 - self._ratio), self._on * self._ratio
 
     def __call__(self, S: Tensor) -> Tensor:
         """Return the derivative applied to S (r+1, P, C)."""
-        along = self._ratio * (self._q * S).sum(dim=0)
-        return self._on * ((1 - self._ratio) * S + along * self._q)
+        along = self._weight * (self._q * S).sum(dim=0)
+        return torch.addcmul(self._share * S, along, self._q)
 
     def project(self, S: Tensor) -> Tensor:
         """Return the part of S (r+1, P, C) in the range of the derivative."""
@@ -147,14 +148,15 @@ class GroupSlope:
 
     def shares(self) -> Tensor:
         """Return the mean share of the identity in each gate's derivative, shape (P,)."""
-        return (self._on * (1 - self._ratio)).mean(dim=1)
+        return self._share.mean(dim=1)
 
     def directions(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return the rest of the derivative: `sqrt(t) q` (r+1, m), columns (C, m), gates (m,)."""
-        gates, columns = self._on.nonzero(as_tuple=True)
-        left = (self._ratio.sqrt() * self._q)[:, gates, columns]
-        right = torch.nn.functional.one_hot(columns, self._q.shape[2]).T.to(left)
-        return left, right, gates
+        index, C = self._on.flatten().nonzero()[:, 0], self._q.shape[2]
+        left = (self._ratio.sqrt() * self._q).flatten(1).index_select(1, index)
+        if C == 1:
+            return left, left.new_ones(1, len(index)), index
+        return left, torch.nn.functional.one_hot(index % C, C).T.to(left), index // C
 
 
 class NuclearSlope:
@@ -166,7 +168,7 @@ class NuclearSlope:
     direction is added.
     """
 
-    def __init__(self, Z: Tensor, threshold: float, dtype: torch.dtype):
+    def __init__(self, Z: Tensor, threshold: Threshold, dtype: torch.dtype):
         M = _tall(Z)  # (P, long, short)
         left, values, right = torch.linalg.svd(M, full_matrices=False)
         shrunk = (values - threshold).clamp_min(0)

@@ -6,7 +6,8 @@ and blocks T shape (r + 1, P, C); see :mod:`convexbn.programs.losses` and
 :mod:`convexbn.programs.penalties` for the formulas.
 
     Loss             the referee, and every solver
-    NewtonLoss       models "gated" (separable losses) and "relu", and `train_exact`
+    NewtonLoss       model "relu", and `train_exact`
+    SeparableLoss    model "gated", but for cross-entropy, which couples the classes
     Penalty          the referee of model "gated"
     ProximalPenalty  the solver of model "gated"
 
@@ -19,6 +20,8 @@ import inspect
 from typing import Protocol
 
 import torch
+
+Threshold = float | torch.Tensor
 
 
 class Loss(Protocol):
@@ -56,6 +59,16 @@ class NewtonLoss(Loss, Protocol):
 
     def hessian(self, F: torch.Tensor, Y: torch.Tensor) -> torch.Tensor:
         """Return the diagonal of the Hessian, shape (n, C)."""
+
+
+class SeparableLoss(NewtonLoss, Protocol):
+    """A loss whose columns do not depend on each other."""
+
+    def values(self, F: torch.Tensor, Y: torch.Tensor) -> torch.Tensor:
+        """Return L(F) of each column, shape (C,)."""
+
+    def dual_values(self, V: torch.Tensor, Y: torch.Tensor) -> torch.Tensor:
+        """Return the dual value of each column, shape (C,); -inf outside the domain."""
 
 
 class Penalty(Protocol):
@@ -98,10 +111,14 @@ class ProximalPenalty(Penalty, Protocol):
 
     by_column: bool
 
-    def prox(self, W: torch.Tensor, threshold: float) -> torch.Tensor:
-        """Return `argmin_Z 1/2 ||Z - W||^2 + threshold * penalty(Z)`."""
+    def prox(self, W: torch.Tensor, threshold: Threshold) -> torch.Tensor:
+        """Return `argmin_Z 1/2 ||Z - W||^2 + threshold * penalty(Z)`.
 
-    def slope(self, Z: torch.Tensor, threshold: float, dtype: torch.dtype) -> Slope:
+        The threshold of a penalty by column is a number, or one per block (P, C); of another, a
+        number or a tensor of one.
+        """
+
+    def slope(self, Z: torch.Tensor, threshold: Threshold, dtype: torch.dtype) -> Slope:
         """Return the derivative of :meth:`prox` at Z, to be applied in another precision."""
 
     def sizes(self, W: torch.Tensor) -> torch.Tensor:

@@ -28,7 +28,8 @@ from torch import Tensor
 from convexbn.programs.gated import GatedProgram, design_gradient
 from convexbn.programs.terms import Slope
 from convexbn.solvers.gated.loss_prox import prox_of
-from convexbn.solvers.gated.newton import NewtonSystem, Piece
+from convexbn.solvers.gated.newton import NewtonSystem
+from convexbn.solvers.gated.pairs import Pairs
 from convexbn.solvers.gated.passes import Passes
 
 _SIGMA = 1e2  # of a design of norm 1: larger ones need fewer rounds, but longer ones
@@ -56,11 +57,10 @@ def linearized(program: GatedProgram, passes: Passes, W: Tensor) -> Iterator["Li
 
 @dataclass(frozen=True)
 class _Active:
-    """Active gates of columns that share a norm, and their masks (K n, a)."""
+    """Active gates of columns that share a norm."""
 
     columns: slice
-    gates: Tensor
-    D: Tensor
+    pairs: Pairs
 
 
 class Linearization:
@@ -97,53 +97,60 @@ class Linearization:
         # With T as it is at an optimum of these weights: H is their Hessian, however near W is.
         pairs, beta = zip(self.blocks, self.T, strict=True), program.beta
         self._centers = [W + self.sigma * program.penalty.aligned(W, T, beta) for W, T in pairs]
-        self.slopes, self._system = self._slopes(torch.float64), self._newton_system(Y)
+        self.slopes, self._system = self._slopes(), self._newton_system(Y)
 
     def _active_of(self, W: Tensor, columns: slice) -> _Active:
         gates = W[:, :, columns].any(dim=2).any(dim=0).nonzero()[:, 0]
-        return _Active(columns, gates, self.passes.masks(gates))
+        return _Active(columns, self.passes.pairs(gates, torch.zeros_like(gates), 1))
 
-    def _slopes(self, dtype: torch.dtype) -> list[Slope]:
+    def _slopes(self) -> list[Slope]:
         """Return the Pi of each set of columns that share a norm."""
         penalty, threshold = self.program.penalty, self.sigma * self.program.beta
-        return [penalty.slope(Z, threshold, dtype) for Z in self._centers]
+        return [penalty.slope(Z, threshold, torch.float64) for Z in self._centers]
 
     def _newton_system(self, Y: Tensor) -> NewtonSystem:
         """Return K, in float32: it only preconditions."""
         rho, dtype = 1 / _SIGMA if self.loss_prox.damped else 0.0, torch.float32
         inverse_hessian = self.loss_prox.inverse_hessian(self.program.loss, self.F, Y, rho)
-        pieces = [
-            Piece(active.columns, active.gates, active.D, slope)
-            for active, slope in zip(self._active, self._slopes(dtype), strict=True)
-        ]
-        terms = self.loss_prox, inverse_hessian, self.sigma, pieces, dtype
+        Z, pairs = torch.cat(self._centers, dim=1), self._joined()
+        slope = self.program.penalty.slope(Z, self.sigma * self.program.beta, dtype)
+        terms = self.loss_prox, inverse_hessian, Z.new_tensor([self.sigma]), pairs, slope, dtype
         return NewtonSystem(self.passes, *terms)
+
+    def _joined(self) -> Pairs:
+        """Return the active blocks of all columns."""
+        pairs = [active.pairs for active in self._active]
+        gates, masks = torch.cat([p.gates for p in pairs]), torch.cat([p.masks for p in pairs])
+        columns = torch.cat([torch.full_like(p.gates, j) for j, p in enumerate(pairs)])
+        return Pairs(gates, columns, masks, len(pairs))
 
     def gather(self, W: Tensor) -> Blocks:
         """Return the active blocks of W (r + 1, P, C)."""
         mine = W[:, :, self.columns]
-        return [mine[:, active.gates, active.columns] for active in self._active]
+        return [mine[:, active.pairs.gates, active.columns] for active in self._active]
 
     def add(self, W: Tensor, blocks: Blocks) -> None:
         """Add to the active blocks of W (r + 1, P, C)."""
         mine = W[:, :, self.columns]
         for active, block in zip(self._active, blocks, strict=True):
-            mine[:, active.gates, active.columns] += block
+            mine[:, active.pairs.gates, active.columns] += block
 
     def forward(self, blocks: Blocks) -> Tensor:
         """Return the predictions `A x`, shape (n, c)."""
         pairs = zip(self._active, blocks, strict=True)
-        return torch.cat([self.passes.forward(active.D, block) for active, block in pairs], dim=1)
+        return torch.cat(
+            [self.passes.forward(active.pairs, block) for active, block in pairs], dim=1
+        )
 
     def adjoint(self, V: Tensor) -> Blocks:
         """Return the blocks `A^T V`."""
-        return [self.passes.adjoint(active.D, V[:, active.columns]) for active in self._active]
+        return [self.passes.adjoint(active.pairs, V[:, active.columns]) for active in self._active]
 
     def design_gradient(self, V: Tensor, blocks: Blocks) -> Tensor:
         """Return the derivative of `<V, A x>` with respect to the design, shape (K n, r + 1)."""
         rows = V.repeat(self.program.patches, 1)
         pairs = zip(self._active, blocks, strict=True)
-        parts = [design_gradient(a.D, rows[:, a.columns], block) for a, block in pairs]
+        parts = [design_gradient(a.pairs.masks.T, rows[:, a.columns], block) for a, block in pairs]
         return torch.stack(parts).sum(dim=0)
 
     def targets_gradient(self, image: Tensor) -> Tensor:

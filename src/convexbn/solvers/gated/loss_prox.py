@@ -17,7 +17,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from convexbn.programs.terms import Loss, NewtonLoss, require
+from convexbn.programs.terms import Loss, NewtonLoss, SeparableLoss, require
 
 _NEWTON_STEPS = 60  # most steps for the logistic losses; three to eight are usual
 
@@ -37,11 +37,11 @@ class LossProx(ABC):
 
     separable = True
     damped = True
-    needs: type = NewtonLoss
+    needs: type = SeparableLoss
 
     @abstractmethod
     def predictions(
-        self, V: Tensor, Y: Tensor, center: Tensor, rho: float, start: Tensor
+        self, V: Tensor, Y: Tensor, center: Tensor, rho: float | Tensor, start: Tensor
     ) -> Tensor:
         """Return F(V), shape (n, C); iterative methods begin at `start`."""
 
@@ -49,7 +49,9 @@ class LossProx(ABC):
         """Return the part of V that dual variables can have: all of it by default."""
         return V
 
-    def inverse_hessian(self, loss: Loss, F: Tensor, Y: Tensor, rho: float) -> "Diagonal | Shares":
+    def inverse_hessian(
+        self, loss: Loss, F: Tensor, Y: Tensor, rho: float | Tensor
+    ) -> "Diagonal | Shares":
         """Return `(L''(F) + rho I)^{-1}`."""
         return Diagonal(1 / (cast(NewtonLoss, loss).hessian(F, Y) + rho))
 
@@ -64,17 +66,25 @@ class SquaredProx(LossProx):
     damped = False
 
     def predictions(
-        self, V: Tensor, Y: Tensor, center: Tensor, rho: float, start: Tensor
+        self, V: Tensor, Y: Tensor, center: Tensor, rho: float | Tensor, start: Tensor
     ) -> Tensor:
         """Return F(V), shape (n, C)."""
+        if isinstance(rho, float) and rho == 0:
+            return Y - V
         return (Y - V + rho * center) / (1 + rho)
+
+    def inverse_hessian(
+        self, loss: Loss, F: Tensor, Y: Tensor, rho: float | Tensor
+    ) -> "Diagonal | Shares":
+        """Return `1 / (1 + rho)`, the same for all samples."""
+        return Diagonal(F.new_ones(1, F.shape[1]) / (1 + rho))
 
 
 class HingeProx(LossProx):
     """A parabola on either side of the kink; the margin `z = y f` tells which one applies."""
 
     def predictions(
-        self, V: Tensor, Y: Tensor, center: Tensor, rho: float, start: Tensor
+        self, V: Tensor, Y: Tensor, center: Tensor, rho: float | Tensor, start: Tensor
     ) -> Tensor:
         """Return F(V), shape (n, C)."""
         pull = rho * Y * center - Y * V
@@ -85,7 +95,7 @@ class LogisticProx(LossProx):
     """Newton's method on the margin, kept between bounds that close in."""
 
     def predictions(
-        self, V: Tensor, Y: Tensor, center: Tensor, rho: float, start: Tensor
+        self, V: Tensor, Y: Tensor, center: Tensor, rho: float | Tensor, start: Tensor
     ) -> Tensor:
         """Return F(V), shape (n, C), found from `start`."""
         a, middle = Y * V, Y * center
@@ -120,7 +130,7 @@ class EntropyProx(LossProx):
         return V - V.mean(dim=1, keepdim=True)
 
     def predictions(
-        self, V: Tensor, Y: Tensor, center: Tensor, rho: float, start: Tensor
+        self, V: Tensor, Y: Tensor, center: Tensor, rho: float | Tensor, start: Tensor
     ) -> Tensor:
         """Return F(V), shape (n, C), found from `start`."""
         center, F = self.project(center), self.project(start)
@@ -136,7 +146,7 @@ class EntropyProx(LossProx):
                 break
         return F
 
-    def inverse_hessian(self, loss: Loss, F: Tensor, Y: Tensor, rho: float) -> "Shares":
+    def inverse_hessian(self, loss: Loss, F: Tensor, Y: Tensor, rho: float | Tensor) -> "Shares":
         """Return `(L''(F) + rho I)^{-1}`, for x with rows that sum to zero."""
         return Shares(F.softmax(dim=1), rho)
 
@@ -147,9 +157,9 @@ class EntropyProx(LossProx):
 
 @dataclass(frozen=True)
 class Diagonal:
-    """A diagonal matrix, applied to x (n, C)."""
+    """A diagonal matrix, applied to x (n, C); of one row if it is the same for all samples."""
 
-    diagonal: Tensor  # (n, C)
+    diagonal: Tensor  # (n, C) or (1, C)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return the product with x (n, C)."""
@@ -173,7 +183,7 @@ class Shares:
     `diagonal` is its mean over vectors that sum to zero, for a preconditioner.
     """
 
-    def __init__(self, share: Tensor, rho: float):
+    def __init__(self, share: Tensor, rho: float | Tensor):
         self._inverse = 1 / (share + rho)  # (n, C)
         spread = 1 - share.square().sum(dim=1, keepdim=True)
         self.diagonal = (1 / (spread / (share.shape[1] - 1) + rho)).expand_as(share)

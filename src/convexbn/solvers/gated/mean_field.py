@@ -11,7 +11,6 @@ has the eigenvectors of the design. The directions q_i, whose weight grows with 
 they are. Conjugate gradients then need a handful of iterations, whatever sigma.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -61,77 +60,121 @@ def _is_orthonormal(U: Tensor) -> bool:
 
 
 class MeanField:
-    """The preconditioner of one part, applied to columns (n, c).
+    """The preconditioner of columns (n, c): of each by itself, or of all with shared directions.
 
     Parameters
     ----------
     spectrum : Spectrum
-    inverse_hessian : Tensor, shape (n, c)
-        Diagonal of C.
-    shares : Tensor, shape (a,)
-        The a_i of the active gates, times sigma.
-    open_share : Tensor, shape (a,)
-        Share of the samples on which each gate is open, p_i.
-    left, right : Tensor, shape (n, m) and (c, m)
-        The factors of the directions `A_i q_i`, times the square roots of sigma and b_i.
+    inverse_hessian : Tensor, shape (n, c) or (1, c)
+        Diagonal of C; one row if it is the same for all samples.
+    mean, rest : Tensor, shape (c,) or (1,)
+        Sums over the gates of the a_i times sigma and `p_i^2`, and `p_i (1 - p_i)`, p_i the share
+        of the samples on which the gate is open.
+    left : Tensor, shape (c, m, n), or (1, m, n) with `right`
+        The directions `A_i q_i` of each column, times the square roots of sigma and b_i; filled up
+        with zeros. It may be overwritten.
+    right : Tensor, shape (c, m), optional
+        What each column takes of the directions, where all share them.
     """
 
     def __init__(
         self,
         spectrum: Spectrum,
         inverse_hessian: Tensor,
-        shares: Tensor,
-        open_share: Tensor,
+        mean: Tensor,
+        rest: Tensor,
         left: Tensor,
-        right: Tensor,
+        right: Tensor | None = None,
     ):
-        self.left, self.right = left, right
-        mean = float((shares * open_share.square()).sum())
-        rest = float((shares * open_share * (1 - open_share)).sum()) * spectrum.leverage
-        diagonal = inverse_hessian + rest
-        self.root = diagonal.sqrt()
-        basis, weights = spectrum.basis.to(left), mean * spectrum.values.to(left)
-        if diagonal.shape[1] == 1 and basis.shape[1] <= LARGEST and _varies(diagonal):
-            self.left = torch.cat([basis * weights.sqrt(), left], dim=1)
-            self.right = torch.cat([torch.ones_like(weights)[None], right], dim=1)
-            basis, weights = basis[:, :0], weights[:0]
+        if right is not None and len(right) == 1:
+            left, right = left * right[:, :, None], None
+        diagonal = inverse_hessian + rest * spectrum.leverage
+        basis = spectrum.basis.to(left)
+        weights = mean[:, None] * spectrum.values.to(left)  # (c or 1, p)
+        if right is None and basis.shape[1] <= LARGEST and _varies(diagonal):
+            own = weights.sqrt()[:, :, None] * basis.T  # (c or 1, p, n)
+            left = torch.cat([x.expand(diagonal.shape[1], -1, -1) for x in (own, left)], dim=1)
+            basis, weights = basis[:, :0], weights[:, :0]
         # Otherwise C counts as a multiple of the identity where it meets the mean field.
-        self.basis, weights = basis, weights[:, None] / diagonal.mean(dim=0)  # (p, c)
-        self.damping = weights / (1 + weights)
-        self._factor()
+        weights = weights / diagonal.mean(dim=0)[:, None]
+        self.basis, self.damping = basis, (weights / (1 + weights))[:, None]  # (c, 1, p)
+        self.root = diagonal.sqrt().T[:, None]  # (c, 1, n or 1)
+        self.left, self.right = left, right
+        self.factor = self._factor() if left.shape[1] > 0 else None
 
-    def _factor(self) -> None:
-        """Prepare Woodbury's identity for the directions, column by column of the predictions."""
-        m = self.left.shape[1]
-        gram = torch.zeros(m, m, dtype=torch.float64, device=self.left.device)
-        for root, damping, right in zip(self.root.T, self.damping.T, self.right, strict=True):
-            scaled = self.left * (right / root[:, None])
-            inner = self.basis.T @ scaled  # (p, m)
-            gram += scaled.T @ scaled - inner.T @ (damping[:, None] * inner)
+    def _factor(self) -> Tensor:
+        """Return the factor of Woodbury's identity for the directions, shape (c or 1, m, m)."""
+        if self.right is None:
+            self.left = self.left.div_(self.root)
+            inner = self.left @ self.basis
+            self.inner = self.damping * inner  # (c, m, p)
+            gram = torch.baddbmm(
+                torch.bmm(self.left, self.left.mT), self.inner, inner.mT, alpha=-1
+            ).double()
+        else:
+            m = self.left.shape[1]
+            gram = torch.zeros(1, m, m, dtype=torch.float64, device=self.left.device)
+            for root, damping, right in zip(self.root, self.damping, self.right, strict=True):
+                scaled = right[:, None] * self.left[0]
+                gram += scaled @ self._base(scaled, root, damping).T
         # In float64, because its entries grow with sigma and 1 must remain visible beside them. The
         # rounding of the directions, which grows with the trace, could make the matrix indefinite:
         # as much is added to its diagonal.
-        gram.diagonal().add_(1 + torch.finfo(self.left.dtype).eps * float(gram.trace()))
-        self.factor = torch.linalg.cholesky(gram).to(self.left.dtype)
+        diagonal = gram.diagonal(dim1=1, dim2=2)
+        eps = torch.finfo(self.left.dtype).eps
+        diagonal.add_(1 + eps * diagonal.sum(dim=1, keepdim=True))
+        return torch.linalg.cholesky(gram).to(self.left.dtype)
 
-    def _base(self, r: Tensor) -> Tensor:
-        r = r / self.root
-        return (r - self.basis @ (self.damping * (self.basis.T @ r))) / self.root
+    def _base(self, rows: Tensor, root: Tensor, damping: Tensor) -> Tensor:
+        """Return what the mean field alone makes of the rows (c, k, n) of each column."""
+        r = rows / root
+        return (r - (damping * (r @ self.basis)) @ self.basis.T) / root
+
+    def _apart(self, rows: Tensor, factor: Tensor) -> Tensor:
+        """Return the preconditioned rows (c, 1, n) of columns with directions of their own."""
+        rows = rows / self.root
+        inner = rows @ self.basis  # (c, 1, p)
+        along = torch.baddbmm(torch.bmm(self.left, rows.mT), self.inner, inner.mT, alpha=-1)
+        share = torch.cholesky_solve(along, factor).mT  # (c, 1, m)
+        inner = torch.baddbmm(self.damping * inner, share, self.inner, alpha=-1)
+        rows = torch.baddbmm(rows, share, self.left, alpha=-1)
+        return torch.addmm(rows[:, 0], inner[:, 0], self.basis.T, alpha=-1)[:, None] / self.root
 
     def __call__(self, r: Tensor) -> Tensor:
         """Return the preconditioned residual of r (n, c)."""
-        z = self._base(r)
-        along = ((self.left.T @ z) * self.right.T).sum(dim=1, keepdim=True)  # (m, 1)
-        share = torch.cholesky_solve(along, self.factor)
-        return z - self._base(self.left @ (share * self.right.T))
+        if self.right is None and self.factor is not None:
+            return self._apart(r.T[:, None], self.factor)[:, 0].T
+        z = self._base(r.T[:, None], self.root, self.damping)  # (c, 1, n)
+        if self.right is None or self.factor is None:
+            return z[:, 0].T
+        along = ((z[:, 0] @ self.left[0].T) * self.right).sum(dim=0)  # (m,)
+        share = torch.cholesky_solve(along[:, None], self.factor[0])[:, 0]
+        back = ((share * self.right) @ self.left[0])[:, None]  # (c, 1, n)
+        return (z - self._base(back, self.root, self.damping))[:, 0].T
 
 
 def _varies(diagonal: Tensor) -> bool:
-    return bool(diagonal.amax() > 1.01 * diagonal.amin())
+    return len(diagonal) > 1 and bool((diagonal.amax(dim=0) > 1.01 * diagonal.amin(dim=0)).any())
+
+
+def sums(x: Tensor, apart: bool) -> Tensor:
+    """Return the sum (c,) of each column of x (n, c), or that of all columns (1,)."""
+    return x.sum(dim=0) if apart else x.sum().reshape(1)
+
+
+def lengths(x: Tensor, apart: bool) -> Tensor:
+    """Return the length (c,) of each column of x (n, c), or that of all columns (1,)."""
+    norm = torch.linalg.vector_norm
+    return norm(x, dim=0) if apart else norm(x).reshape(1)
 
 
 def conjugate_gradients(
-    apply: Map, precondition: Map, b: Tensor, tol: float, max_iterations: int
+    apply: Map,
+    precondition: Map,
+    b: Tensor,
+    tol: float,
+    max_iterations: int,
+    apart: bool = False,
 ) -> tuple[Tensor, Tensor, int]:
     """Solve `H x = b` until the residual `b - H x` is `tol` of b.
 
@@ -142,25 +185,28 @@ def conjugate_gradients(
     b : Tensor, shape (n, c)
     tol : float
     max_iterations : int
+    apart : bool
+        Whether the columns are systems of their own, each of which stays as it is once solved.
 
     Returns
     -------
     x, residual : Tensor, shape (n, c)
     iterations : int
     """
-    x, r = torch.zeros_like(b), b
-    direction, energy = torch.zeros_like(b), math.inf
-    limit = tol * float(torch.linalg.vector_norm(b))
+    x, r, direction = torch.zeros_like(b), b, torch.zeros_like(b)
+    size = lengths(b, apart)
+    limit, live = tol * size, size > 0
+    energy, none = size + 1, torch.zeros_like(size)
     for iteration in range(max_iterations):
         z = precondition(r)
-        previous, energy = energy, float((r * z).sum())
-        direction = z + (energy / previous) * direction
+        previous, energy = energy, sums(r * z, apart)
+        direction = torch.addcmul(z, direction, torch.where(live, energy / previous, none))
         image = apply(direction)
-        curvature = float((direction * image).sum())
-        if not curvature > 0:  # what is left is rounding
-            return x, r, iteration
-        length = energy / curvature
-        x, r = x + length * direction, r - length * image
-        if float(torch.linalg.vector_norm(r)) <= limit:
+        curvature = sums(direction * image, apart)
+        live = live & (curvature > 0)  # otherwise what is left is rounding
+        length = torch.where(live, energy / curvature, none)
+        x, r = torch.addcmul(x, direction, length), torch.addcmul(r, image, length, value=-1)
+        live = live & (lengths(r, apart) > limit)
+        if not bool(live.any()):
             return x, r, iteration + 1
     return x, r, max_iterations

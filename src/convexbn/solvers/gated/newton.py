@@ -6,39 +6,18 @@ Hessian is
     K = C + sigma sum_i A_i Pi_i A_i^T,
 
 C the inverse Hessian of the damped loss and Pi_i the derivative of the proximal map of the penalty
-at block i. It is never formed. Only blocks in the range of Pi, the active ones, take part.
+at block i. It is never formed. Only blocks in the range of Pi, the active ones, take part. Where
+neither loss nor penalty couples the columns, each has a K of its own, and a sigma.
 """
-
-import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from convexbn.programs.terms import Slope
 from convexbn.solvers.gated.loss_prox import Diagonal, LossProx, Shares
-from convexbn.solvers.gated.mean_field import MeanField, conjugate_gradients
+from convexbn.solvers.gated.mean_field import MeanField, conjugate_gradients, lengths
+from convexbn.solvers.gated.pairs import Pairs
 from convexbn.solvers.gated.passes import Passes
-
-
-@dataclass(frozen=True)
-class Piece:
-    """The active blocks of columns that share a norm.
-
-    Attributes
-    ----------
-    columns : slice
-        Columns among those of the system.
-    gates : Tensor of int, shape (a,)
-    D : Tensor of bool, shape (K n, a)
-    slope : Slope
-        Their Pi_i, in the precision of the system.
-    """
-
-    columns: slice
-    gates: Tensor
-    D: Tensor
-    slope: Slope
 
 
 class NewtonSystem:
@@ -50,8 +29,12 @@ class NewtonSystem:
     loss_prox : LossProx
     inverse_hessian : Diagonal or Shares
         C.
-    sigma : float
-    pieces : list of Piece
+    sigma : Tensor, shape (c,) or (1,)
+        Of each column, if they are systems of their own.
+    pairs : Pairs
+        The active blocks.
+    slope : Slope
+        Their Pi_i, in the precision of the system.
     dtype : torch.dtype
         Precision of the preconditioner, and of what the system is applied to.
     """
@@ -61,49 +44,55 @@ class NewtonSystem:
         passes: Passes,
         loss_prox: LossProx,
         inverse_hessian: Diagonal | Shares,
-        sigma: float,
-        pieces: list[Piece],
+        sigma: Tensor,
+        pairs: Pairs,
+        slope: Slope,
         dtype: torch.dtype,
     ):
-        self.passes, self.sigma, self.pieces, self.dtype = passes, sigma, pieces, dtype
+        self.passes, self.pairs, self.slope, self.dtype = passes, pairs, slope, dtype
         self._project, self._inverse_hessian = loss_prox.project, inverse_hessian
-        self._mean_fields = [self._mean_field(piece) for piece in pieces]
+        self._apart = len(sigma) == inverse_hessian.diagonal.shape[1]
+        self._sigma = pairs.spread(sigma.to(dtype))  # (m, 1) or (1, 1)
+        self._mean_field = self._inverse()
 
     def apply(self, x: Tensor) -> Tensor:
         """Return K x, shape (n, c)."""
-        out = self._inverse_hessian(x)
-        for piece in self.pieces:
-            blocks = piece.slope(self.passes.adjoint(piece.D, x[:, piece.columns]))
-            out[:, piece.columns] += self.sigma * self.passes.forward(piece.D, blocks)
-        return self._project(out)
+        blocks = self._sigma * self.slope(self.passes.adjoint(self.pairs, x))
+        return self._project(self._inverse_hessian(x) + self.passes.forward(self.pairs, blocks))
 
     def precondition(self, r: Tensor) -> Tensor:
         """Return approximately `K^-1 r`, shape (n, c)."""
-        pairs = zip(self.pieces, self._mean_fields, strict=True)
-        return self._project(torch.cat([inverse(r[:, p.columns]) for p, inverse in pairs], dim=1))
+        return self._project(self._mean_field(r))
 
     def solve(self, right: Tensor, tol: float, max_iterations: int) -> tuple[Tensor, Tensor]:
         """Return x (n, c) in the precision of `right`, and what is left, `right - K x`.
 
         That is at most `tol` of `right`, and larger only where conjugate gradients end at their
-        limit.
+        limit; of each column, if they are systems of their own.
         """
-        size = float(torch.linalg.vector_norm(right))
-        if size == 0:
-            return torch.zeros_like(right), right
         # Scaled to length one, so that a right-hand side of any size is within float32.
-        unit = (right / size).to(self.dtype)
-        x, left, _ = conjugate_gradients(self.apply, self.precondition, unit, tol, max_iterations)
+        size = lengths(right, self._apart)
+        unit = (right / size.clamp_min(torch.finfo(size.dtype).tiny)).to(self.dtype)
+        x, left, _ = conjugate_gradients(
+            self.apply, self.precondition, unit, tol, max_iterations, self._apart
+        )
         return self._project(x.to(right.dtype) * size), left.to(right.dtype) * size
 
-    def _mean_field(self, piece: Piece) -> MeanField:
-        left, right, gates = piece.slope.directions()
-        left = math.sqrt(self.sigma) * self.passes.single(piece.gates[gates], left)
+    def _inverse(self) -> MeanField:
+        """Return the preconditioner."""
+        pairs, passes = self.pairs, self.passes
+        left, right, index = self.slope.directions()
+        owners = pairs if len(right) == 1 and len(index) == len(pairs) else pairs.take(index)
+        sigma = self._sigma if len(self._sigma) == 1 else self._sigma.index_select(0, index)
+        scaled = sigma.sqrt()[:, 0] * left
+        shares = self._sigma[:, 0] * self.slope.shares()
+        share = passes.open_share.index_select(0, pairs.gates).to(self.dtype)
+        opened = shares * share
         return MeanField(
-            self.passes.spectrum,
-            self._inverse_hessian.diagonal[:, piece.columns].to(self.dtype),
-            self.sigma * piece.slope.shares(),
-            self.passes.open_share[piece.gates].to(self.dtype),
-            left,
-            right,
+            passes.spectrum,
+            self._inverse_hessian.diagonal.to(self.dtype),
+            pairs.totals(opened * share),
+            pairs.totals(opened * (1 - share)),
+            owners.padded(passes.single(owners, scaled)),
+            right if pairs.parts == 1 else None,
         )

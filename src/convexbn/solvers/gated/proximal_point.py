@@ -8,16 +8,18 @@ and so a certified gap.
 """
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 
 from convexbn.programs.certificates import relative_gap
 from convexbn.programs.gated import GatedProgram
+from convexbn.programs.memory import columns_at_once
 from convexbn.programs.terms import ProximalPenalty, require
-from convexbn.solvers.gated.loss_prox import prox_of
+from convexbn.solvers.gated.mean_field import lengths
 from convexbn.solvers.gated.passes import Passes
-from convexbn.solvers.gated.semismooth import System
+from convexbn.solvers.gated.primal import Primal
+from convexbn.solvers.gated.semismooth import System, uncoupled
 from convexbn.solvers.snapshots import Callback, Snapshot, Stopwatch
 from convexbn.solvers.starts import scaled_start
 from convexbn.solvers.stopping import Result, Search, Stopping, run
@@ -34,51 +36,104 @@ _PROGRESS = 0.9  # share of the gap below which a round has made progress
 _ROOM = 0.9  # share of the tolerance to reach, as the referee's sums differ in their rounding
 
 
+@dataclass(frozen=True)
+class Found:
+    """The best that is known of some columns of the program.
+
+    Attributes
+    ----------
+    columns : Tensor of int, shape (c,)
+    primal : Primal
+        Weights, with the least objective of each column, or of all where they are coupled.
+    dual : Tensor, shape (s,)
+        Largest dual bounds.
+    V : Tensor, shape (n, c)
+        Their dual points, before they are scaled.
+    """
+
+    columns: torch.Tensor
+    primal: Primal
+    dual: torch.Tensor
+    V: torch.Tensor
+
+    def of(self, index: torch.Tensor) -> "Found":
+        """Return that of some of the columns, which are not coupled with the others."""
+        columns, dual = self.columns.index_select(0, index), self.dual.index_select(0, index)
+        return Found(columns, self.primal.of(index), dual, self.V.index_select(1, index))
+
+    def nearly(self, tol: float) -> torch.Tensor:
+        """Return which gaps are within the tolerance, shape (s,)."""
+        return self.primal.objective - self.dual <= _ROOM * tol * self.primal.objective
+
+
 class Stage:
-    """One System under way: its proximal steps, and the best that it has seen."""
+    """One System under way: its proximal steps, and the best that it has seen.
+
+    Columns that do not depend on the others leave the System as soon as they are solved.
+    """
 
     def __init__(self, system: System):
-        self.system, self.steps = system, 0
-        self.best, self.dual = replace(system.primal(), objective=math.inf), -math.inf
-        self.done, self.V = False, system.V
-        self.mark, self.stale = math.inf, 0
-
-    def take_stock(self, tol: float) -> None:
-        """Compute gap and objective, and keep the best blocks."""
-        if self.done:
-            return
-        system = self.system
-        self.best = min(self.best, system.primal(), key=lambda primal: primal.objective)
-        if system.linear is not None and system.linear.objective < self.best.objective:
-            linear = system.checked(system.linear)
-            self.best = min(self.best, linear, key=lambda primal: primal.objective)
-        self._raise(*system.dual_bound(exact=False))
-        if self._nearly(10 * tol):
-            self._raise(*system.dual_bound(exact=True))
-        self.done = self._nearly(tol)
-        self._watch_precision()
+        self.system, self.done = system, False
+        primal, count = system.primal(), torch.zeros_like(system.sigma)
+        never = torch.full_like(count, math.inf)
+        self.best = Found(system.columns, replace(primal, objective=never), -never, system.V)
+        self.solved: list[Found] = []
+        self.steps, self.mark, self.stale = count, never, count
 
     @property
-    def objective(self) -> float:
-        """The least objective so far."""
-        return self.best.objective
+    def found(self) -> list[Found]:
+        """The best of all columns."""
+        return self.solved if self.done else [*self.solved, self.best]
+
+    def take_stock(self, tol: float) -> None:
+        """Compute gaps and objectives, keep the best blocks, and let go of what is solved."""
+        if self.done:
+            return
+        system, best = self.system, self.best.primal.best(self.system.primal())
+        if system.linear is not None and bool((system.linear.objective < best.objective).any()):
+            best = best.best(system.checked(system.linear))
+        self.best = replace(self.best, primal=best)
+        self._raise(*system.dual_bound(exact=False))
+        if system.loss_prox.damped and bool(self.best.nearly(10 * tol).any()):
+            self._raise(*system.dual_bound(exact=True))
+        self._part(self.best.nearly(tol).tolist())
+        if not self.done:
+            self._watch_precision()
+
+    def _raise(self, dual: torch.Tensor, V: torch.Tensor) -> None:
+        better = dual > self.best.dual
+        dual, V = (torch.where(better, a, b) for a, b in ((dual, self.best.dual), (V, self.best.V)))
+        self.best = replace(self.best, dual=dual, V=V)
+
+    def _part(self, solved: list[bool]) -> None:
+        """Let go of the columns that are solved."""
+        self.done = all(solved)
+        if self.done:
+            self.solved.append(self.best)
+        elif any(solved):
+            order = torch.tensor([*_where(solved, True), *_where(solved, False)])
+            left, kept = order.to(self.steps.device).tensor_split([sum(solved)])
+            self.solved.append(self.best.of(left))
+            self.best = self.best.of(kept)
+            self.system.keep(kept)
+            for name in ("steps", "mark", "stale"):
+                setattr(self, name, getattr(self, name).index_select(0, kept))
 
     def _watch_precision(self) -> None:
-        """Leave float32 where the gap is near its rounding, or does not close any more."""
-        gap = relative_gap(self.objective, self.dual)
+        """Leave float32 where a gap is near its rounding, or does not close any more."""
+        if self.system.real == torch.float64:
+            return
+        gap = self._gaps()
         progress = gap < _PROGRESS * self.mark
-        self.mark, self.stale = (gap, 0) if progress else (self.mark, self.stale + 1)
-        rounded = self.system.real != torch.float64
-        if rounded and not self.done and (gap < _ROUNDED or self.stale >= _STALE):
+        self.mark = torch.where(progress, gap, self.mark)
+        self.stale = torch.where(progress, 0, self.stale + 1)
+        if bool(((gap < _ROUNDED) | (self.stale >= _STALE)).any()):
             self.system.refine()
-            self.mark, self.stale = math.inf, 0
 
-    def _raise(self, dual: float, V: torch.Tensor) -> None:
-        if dual > self.dual:
-            self.dual, self.V = dual, V
-
-    def _nearly(self, tol) -> bool:
-        return self.objective - self.dual <= _ROOM * tol * self.objective
+    def _gaps(self) -> torch.Tensor:
+        """Return the relative gaps, shape (s,)."""
+        objective = self.best.primal.objective
+        return (objective - self.best.dual) / objective
 
     def advance(self) -> None:
         """Make a Newton step, after a proximal step where the subproblem is solved."""
@@ -86,13 +141,18 @@ class Stage:
             return
         system = self.system
         # No subproblem needs to be solved better than its optimum is worth.
-        gap = (self.objective - self.dual) / self.objective
-        limit = _ACCURACY * gap * float(torch.linalg.vector_norm(system.V))
-        if system.residual <= limit or self.steps >= _STEPS:
-            self.steps = 0
-            system.recentre(_GROWTH if system.scaled_sigma < _LAST[system.dtype] else 1.0)
+        limit = _ACCURACY * self._gaps() * lengths(system.V, system.apart)
+        solved = (system.residual <= limit) | (self.steps >= _STEPS)
+        if bool(solved.any()):
+            self.steps = torch.where(solved, 0, self.steps)
+            grows = system.scaled_sigma < _LAST[system.dtype]
+            system.recentre(torch.where(grows, _GROWTH, 1.0), solved)
         system.newton_step()
-        self.steps += 1
+        self.steps = self.steps + 1
+
+
+def _where(flags: list[bool], value: bool) -> list[int]:
+    return [i for i, flag in enumerate(flags) if flag == value]
 
 
 def minimize(
@@ -146,21 +206,27 @@ def minimize(
 class ProximalPoint(Search):
     """The method on one program in float64, from weights W (r + 1, P, C), to a relative gap.
 
-    Where loss and penalty do not couple the classes, each class is a System of its own.
+    Where loss and penalty do not couple the classes, they are solved by themselves: side by side,
+    or one after the other (:func:`convexbn.programs.memory.columns_at_once`).
     """
 
     def __init__(self, program: GatedProgram, W: torch.Tensor, passes: Passes, tol: float):
         self.program, self.tol = program, tol
         C = program.Y.shape[1]
-        alone = prox_of(program.loss).separable and program.penalty.by_column
-        columns = [slice(c, c + 1) for c in range(C)] if alone else [slice(0, C)]
         sigma = _FIRST / program.loss.lipschitz / _GROWTH / passes.norm**2
+        columns = torch.arange(C, device=W.device).split(_together(program))
         self.stages = [Stage(System(program, passes, c, W, sigma)) for c in columns]
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """Objective and dual bound, summed over the Systems."""
-        return sum(s.objective for s in self.stages), sum(s.dual for s in self.stages)
+        """Objective and dual bound, summed over the columns."""
+        found = self._found
+        objectives = torch.cat([f.primal.objective for f in found])
+        return float(objectives.sum()), float(torch.cat([f.dual for f in found]).sum())
+
+    @property
+    def _found(self) -> list[Found]:
+        return [found for stage in self.stages for found in stage.found]
 
     def observe(self) -> float:
         """Take stock of every System; return the relative gap."""
@@ -187,17 +253,32 @@ class ProximalPoint(Search):
     def weights(self) -> torch.Tensor:
         """Return the best weights so far, shape (r + 1, P, C)."""
         W = self.program.U.new_zeros(self.program.shape)
-        for stage in self.stages:
-            for gates, columns, blocks in stage.best.blocks:
-                W[:, :, stage.system.columns][:, gates, columns] = blocks.double()
+        for found in self._found:
+            found.primal.put(W, found.columns)
         return W
 
     def dual(self) -> torch.Tensor:
         """Return the best dual point so far, before it is scaled, shape (n, C)."""
-        return torch.cat([stage.V for stage in self.stages], dim=1)
+        return self._joined([found.V for found in self._found])
+
+    def _joined(self, pieces: list[torch.Tensor]) -> torch.Tensor:
+        """Return what all columns found (n, c), in the order of the program's columns (n, C)."""
+        out = torch.empty_like(self.program.Y)
+        for found, piece in zip(self._found, pieces, strict=True):
+            out[:, found.columns] = piece.double()
+        return out
 
     def snapshot(self, seconds: float) -> Snapshot:
         """Return the snapshot of the best weights and dual points so far."""
-        F = torch.cat([stage.best.F.double() for stage in self.stages], dim=1)
+        F = self._joined([found.primal.F for found in self._found])
         seen = self.program.beta, self.iterations, seconds, *self.bounds
         return Snapshot(*seen, self.weights, F)
+
+
+def _together(program: GatedProgram) -> int:
+    """Return how many columns are solved side by side: all that are coupled."""
+    C = program.Y.shape[1]
+    if not uncoupled(program):
+        return C
+    sizes = len(program.Y), *program.shape, program.patches
+    return columns_at_once(*sizes, device=program.U.device, loss=program.loss.name)

@@ -10,338 +10,360 @@ Hessian `C + sigma A prox'(Z) A^T`; the optimum V gives the next centre prox(Z) 
 Li, Sun and Toh 2018 for the lasso). Only blocks with a dual norm above beta, or in the centre, take
 part: a System keeps those that can.
 
-Where loss and penalty do not couple the classes, each class is a System of its own.
+Where loss and penalty do not couple the classes, each column of a System is a subproblem of its
+own: they go side by side, and all scalars (sigma, residual, length of a step) are one per column.
 """
 
 import math
-from dataclasses import dataclass
+from typing import cast
 
 import torch
+from torch import Tensor
 
-from convexbn.programs.gated import GatedProgram, scaled_dual
+from convexbn.programs.gated import GatedProgram, feasible
+from convexbn.programs.terms import SeparableLoss
+from convexbn.solvers.gated.line_search import search
 from convexbn.solvers.gated.loss_prox import prox_of
-from convexbn.solvers.gated.newton import NewtonSystem, Piece
+from convexbn.solvers.gated.mean_field import lengths, sums
+from convexbn.solvers.gated.newton import NewtonSystem
+from convexbn.solvers.gated.pairs import Pairs
 from convexbn.solvers.gated.passes import Passes
+from convexbn.solvers.gated.primal import Primal, places_of
 
 _IDLE = 0.2  # share of blocks that may be carried along idly before all norms are recomputed
 _FORCING = 0.05  # relative residual of a Newton system
 _CG_LIMIT = 60
-_SLOPE = 0.1  # share of the slope that the line search may leave
-_HALVINGS = 25
 _NEARER = 10.0  # times sigma for weights that are nearly optimal
 _LARGE = 2**24  # products of a pass over the design from which on float32 pays
 _DAMPING = 1.0  # rho times sigma, of a design of norm 1
 
 
-@dataclass(frozen=True)
-class Primal:
-    """Weights that a System proposes.
-
-    Attributes
-    ----------
-    objective : float
-    F : Tensor, shape (n, c)
-        Their predictions.
-    blocks : list of (Tensor of int, slice, Tensor)
-        Gates, columns and values of the blocks that can be other than zero.
-    """
-
-    objective: float
-    F: torch.Tensor
-    blocks: list[tuple[torch.Tensor, slice, torch.Tensor]]
-
-
-@dataclass
-class Part:
-    """The candidate blocks of columns that share a norm: one column, or all of a System.
-
-    Attributes
-    ----------
-    columns : slice
-        Columns among those of the System.
-    bounds, ends : Tensor, shape (P,)
-        Bounds of the dual norms of all blocks of `A^T V`, here and at the end of the Newton
-        direction.
-    gates : Tensor of int, shape (a,)
-        The candidates.
-    center : Tensor, shape (r + 1, a, c)
-        W^k.
-    T : Tensor, shape (r + 1, a, c)
-        `A^T V`.
-    blocks : Tensor, shape (r + 1, a, c)
-        `prox(W^k + sigma T)`.
-    active : Tensor of bool, shape (a,)
-        Whether each block is other than zero.
-    """
-
-    columns: slice
-    bounds: torch.Tensor
-    gates: torch.Tensor
-    center: torch.Tensor
-    T: torch.Tensor
-    blocks: torch.Tensor
-    active: torch.Tensor
-    ends: torch.Tensor
+def uncoupled(program: GatedProgram) -> bool:
+    """Return whether the columns of a program do not depend on each other."""
+    return prox_of(program.loss).separable and program.penalty.by_column
 
 
 class System:
-    """A subproblem and the current point of Newton's method on it.
+    """A subproblem, or one for each column, and the current point of Newton's method.
 
     Attributes
     ----------
+    columns : Tensor of int, shape (c,)
+        Columns among those of the program.
+    apart : bool
+        Whether each is a subproblem of its own: there are s = c of them, otherwise s = 1.
     V, F : Tensor, shape (n, c)
         Dual variable and predictions of the blocks prox(Z).
+    sigma, residual : Tensor, shape (s,)
+        Step, and norm of the gradient.
+    near : Tensor of bool, shape (s,)
+        Whether the weights that it began with are nearly optimal: their V is nearly feasible.
+    pairs : Pairs
+        The m candidate blocks.
+    center, T, blocks : Tensor, shape (r + 1, m, width)
+        W^k, `A^T V` and `prox(W^k + sigma T)` of the candidates.
+    active : Tensor of int, shape (a,)
+        Which of the candidates have blocks other than zero.
+    bounds, ends : Tensor, shape (c, P) or (1, P)
+        Bounds of the dual norms of all blocks of `A^T V`, here and at the end of the Newton
+        direction.
     linear : Primal or None
         Where the last Newton system has the blocks, with predictions that fit its dual variable,
         as exact as conjugate gradients leave them.
-    residual : float
-        Norm of the gradient.
-    near : bool
-        Whether the weights that it began with are nearly optimal: their V is nearly feasible.
     real, dtype : torch.dtype
         Precision of the iterates and of the Newton systems: float32 until that is not enough.
     """
 
     def __init__(
-        self, program: GatedProgram, passes: Passes, columns: slice, W: torch.Tensor, sigma: float
+        self, program: GatedProgram, passes: Passes, columns: Tensor, W: Tensor, sigma: float
     ):
-        self.passes, self.columns = passes, columns
-        self.Y, self.beta = program.Y[:, columns], program.beta
+        self.passes, self.columns, self.apart = passes, columns, uncoupled(program)
+        self.Y, self.beta = _columns_of(program.Y, columns), program.beta
         self.penalty, self.loss = program.penalty, program.loss
         self.loss_prox = prox_of(self.loss)
         self.dtype = torch.float32
-        self.real = torch.float32 if math.prod(program.shape[:2]) * len(self.Y) > _LARGE else W.dtype
+        self.real = (
+            torch.float32 if math.prod(program.shape[:2]) * len(self.Y) > _LARGE else W.dtype
+        )
         self.linear: Primal | None = None
-        self._begin(W[:, :, columns], sigma)
+        self._begin(W.index_select(2, columns).to(self.real), sigma)
 
     @property
-    def scaled_sigma(self) -> float:
-        """Sigma for a design of norm 1."""
+    def scaled_sigma(self) -> Tensor:
+        """Sigma for a design of norm 1, shape (s,)."""
         return self.sigma * self.passes.norm**2
 
-    def _begin(self, W: torch.Tensor, sigma: float) -> None:
-        W, Y = W.to(self.real), self.Y.to(self.real)
-        F = self.passes.forward(None, W) if bool(W.any()) else torch.zeros_like(Y)
-        self.F = self.center = self.start = self.predictions = F
-        self.V = self.loss.negative_gradient(F, Y)
-        self.near = bool(W.any()) and self.passes.excess(self.V, self.beta) <= 1
-        self.sigma = sigma * _NEARER if self.near else sigma
-        self.rho = _DAMPING / self.scaled_sigma if self.loss_prox.damped else 0.0
-        if not self.near:
-            # The residual of weights for a larger beta, as of zero weights, violates nearly every
-            # constraint: all blocks would take part in the first Newton systems, which would lead
-            # far away. A dual point nearer to the optimum comes first.
-            terms = self.loss_prox.inverse_hessian(self.loss, F, Y, self.rho), self.beta
-            V = self.passes.mean_field_dual(self.V, *terms).to(self.real)
-            self.V = self.loss_prox.project(V)
-            self.predictions = self._predicted(self.V, self.start)
-        self.residual = 0.0  # W minimizes the subproblem of a step of no length
-        c = W.shape[2]
-        width = 1 if self.penalty.by_column else c
-        self.parts = [self._part(W, slice(j, j + width)) for j in range(0, c, width)]
+    @property
+    def parts(self) -> int:
+        """Blocks of each gate: one for each column, or one for all."""
+        return len(self.columns) if self.penalty.by_column else 1
 
-    def _part(self, W: torch.Tensor, columns: slice) -> Part:
-        W, V = W[:, :, columns], self.V[:, columns]
-        bounds = self.passes.bounds(V)
-        active = (W != 0).any(dim=2).any(dim=0)
-        gates = (active | (bounds > self.beta)).nonzero()[:, 0]
-        T = self.passes.adjoint(self.passes.masks(gates), V)
-        bounds[gates] = self.penalty.block_norms(T).amax(dim=1).double()
-        center, on = W[:, gates], active[gates]
-        return Part(columns, bounds, gates, center, T, center, on, bounds)
+    def _begin(self, W: Tensor, sigma: float) -> None:
+        Y, zero = self.Y.to(self.real), not bool(W.any())
+        F = torch.zeros_like(Y) if zero else self.passes.whole(W.dtype).forward(W)
+        self.F = self.center_F = self.start = self.predictions = F
+        self.V = self.loss.negative_gradient(F, Y)
+        self.bounds = self.passes.bounds(self.V)
+        some = W.any(dim=0).any(dim=0) if self.apart else W.any().reshape(1)
+        self.near = some & (self.passes.excess(self.bounds, self.beta, self.apart) <= 1)
+        self.sigma = torch.where(self.near, sigma * _NEARER, sigma).double()
+        self.rho = _DAMPING / self.scaled_sigma if self.loss_prox.damped else 0.0
+        if not bool(self.near.all()):
+            self._approach()
+        # W minimizes the subproblem of a step of no length.
+        self.gradient, self.residual = torch.zeros_like(self.V), torch.zeros_like(self.sigma)
+        width = W.shape[2] // self.parts
+        active = W.any(dim=0).T if width == 1 else W.any(dim=0).any(dim=1)[None]  # (parts, P)
+        index = (active | (self.bounds > self.beta)).flatten().nonzero()[:, 0]
+        self._take(index)
+        self.center = _blocks_of(W, self.pairs, width)
+        self.T = self.passes.adjoint(self.pairs, self.V)
+        self._know_norms()
+        self._have(self.center)
+        self.ends = self.bounds
+
+    def _approach(self) -> None:
+        """Take a dual point nearer to the optimum, where the weights are far from optimal."""
+        # The residual of weights for a larger beta, as of zero weights, violates nearly every
+        # constraint: all blocks would take part in the first Newton systems, which would lead
+        # far away.
+        inverse_hessian = self._inverse_hessian()
+        V = self.passes.mean_field_dual(self.V, inverse_hessian, self.beta, self.apart)
+        V = self.loss_prox.project(V.to(self.real))
+        self.V = torch.where(self.near, self.V, V)
+        self.bounds = self.passes.bounds(self.V)
+        predictions = self._predicted(self.V, self.start)
+        self.predictions = torch.where(self.near, self.predictions, predictions)
+
+    def _take(self, index: Tensor) -> None:
+        """Make candidates of the blocks at some places of the flat (parts, P)."""
+        P = self.bounds.shape[1]
+        self._flat = index
+        self.pairs = self.passes.pairs(index % P, index // P, self.parts)
+
+    def _have(self, blocks: Tensor) -> None:
+        self.blocks = blocks
+        self.active = blocks.any(dim=2).any(dim=0).nonzero()[:, 0]
+
+    def _know_norms(self) -> None:
+        """Replace the bounds by the norms of the candidates, which are known."""
+        norms = self.penalty.block_norms(self.T)[:, 0].to(self.bounds.dtype)
+        self.bounds.view(-1)[self._flat] = norms
+
+    def _inverse_hessian(self):
+        return self.loss_prox.inverse_hessian(
+            self.loss, self.predictions, self.Y.to(self.real), self._rho()
+        )
+
+    def _rho(self) -> float | Tensor:
+        return self.rho.to(self.real) if isinstance(self.rho, Tensor) else self.rho
+
+    def _step(self) -> Tensor:
+        """Return sigma of each candidate, shape (m, 1) or (1, 1)."""
+        return self.pairs.spread(self.sigma.to(self.real))
 
     def _evaluate(self) -> None:
         """Compute the blocks prox(Z), their predictions, and the gradient."""
-        F = torch.zeros_like(self.V)
-        for part in self.parts:
-            Z = part.center + self.sigma * part.T
-            part.blocks = self.penalty.prox(Z, self.sigma * self.beta)
-            part.active = (part.blocks != 0).any(dim=2).any(dim=0)
-            part.bounds[part.gates] = self.penalty.block_norms(part.T).amax(dim=1).double()
-            D = self.passes.masks(part.gates[part.active])
-            F[:, part.columns] = self.passes.forward(D, part.blocks[:, part.active])
-        self.F = F
+        step = self._step()
+        self._have(self.penalty.prox(self.center + step * self.T, step * self.beta))
+        self._know_norms()
+        active = self.blocks.index_select(1, self.active)
+        self.F = self.passes.forward(self.pairs.take(self.active), active)
         self.start = self.predictions = self._predicted(self.V, self.start)
-        self.gradient = self.loss_prox.project(F - self.predictions)
-        self.residual = float(torch.linalg.vector_norm(self.gradient))
+        self.gradient = self.loss_prox.project(self.F - self.predictions)
+        self.residual = lengths(self.gradient, self.apart).double()
 
-    def _predicted(self, V, start) -> torch.Tensor:
-        return self.loss_prox.predictions(V, self.Y.to(V.dtype), self.center, self.rho, start)
+    def _predicted(self, V: Tensor, start: Tensor) -> Tensor:
+        return self.loss_prox.predictions(V, self.Y.to(V.dtype), self.center_F, self._rho(), start)
 
     def refine(self) -> None:
         """Go on in float64."""
         self.real, self.linear = torch.float64, None
         self.V = self.loss_prox.project(self.V.double())
-        self.center, self.start = self.center.double(), self.start.double()
-        for part in self.parts:
-            part.center = part.center.double()
-            part.T = self._adjoint(part, self.V)
+        self.center_F, self.start = self.center_F.double(), self.start.double()
+        self.center = self.center.double()
+        self.T = self.passes.adjoint(self.pairs, self.V)
         self._evaluate()
 
-    def _adjoint(self, part: Part, V: torch.Tensor) -> torch.Tensor:
-        """Return the blocks `A_i^T V` of a part's candidates."""
-        return self.passes.adjoint(self.passes.masks(part.gates), V[:, part.columns])
+    def recentre(self, growth: float | Tensor, which: Tensor | None = None) -> None:
+        """Take the subproblem's solution as the next centre; make the next step longer.
 
-    def recentre(self, growth: float) -> None:
-        """Take the subproblem's solution as the next centre; make the next step longer."""
-        self.center = self.F
-        for part in self.parts:
-            part.center = part.blocks
-        self.sigma, self.rho = self.sigma * growth, self.rho / growth
+        `which` (s,) says of which subproblems; by default of all.
+        """
+        which = torch.ones_like(self.sigma, dtype=torch.bool) if which is None else which
+        self.center_F = torch.where(which, self.F, self.center_F)
+        self.center = torch.where(self.pairs.spread(which), self.blocks, self.center)
+        growth = torch.where(which, growth, 1.0)
+        self.sigma = self.sigma * growth
+        self.rho = self.rho / growth if self.loss_prox.damped else 0.0
         self._evaluate()
+
+    def keep(self, index: Tensor) -> None:
+        """Go on with some of the columns, which are not coupled with the others."""
+        places = places_of(index, len(self.columns))
+        for name in ("Y", "V", "F", "center_F", "start", "predictions", "gradient"):
+            setattr(self, name, _columns_of(getattr(self, name), index))
+        for name in ("columns", "sigma", "residual", "near", "bounds"):
+            setattr(self, name, getattr(self, name).index_select(0, index))
+        if isinstance(self.rho, Tensor):
+            self.rho = self.rho.index_select(0, index)
+        columns = places.index_select(0, self.pairs.columns)
+        kept = (columns >= 0).nonzero()[:, 0]
+        gates, P = self.pairs.gates.index_select(0, kept), self.bounds.shape[1]
+        self._take(columns.index_select(0, kept) * P + gates)
+        self.center, self.T = (x.index_select(1, kept) for x in (self.center, self.T))
+        self._have(self.blocks.index_select(1, kept))
 
     def newton_step(self) -> None:
         """Make a Newton step, as long as a line search on the subproblem's slope allows."""
-        if self.residual == 0:
+        if not bool(self.residual.any()):
             return
         direction, predictions = self._direction()
-        self._ends(direction)
-        images = [self._adjoint(part, direction) for part in self.parts]
+        self._reach(direction)
+        image, step = self.passes.adjoint(self.pairs, direction), self._step()
+        Z, change = self.center + step * self.T, step * image
         # Linearized blocks keep zeros, but not low ranks.
-        self.linear = self._linear(images, predictions) if self.penalty.by_column else None
-        length = self._search(direction, images)
+        if self.penalty.by_column:
+            self.linear = self._linear(Z, change, step * self.beta, predictions)
+
+        def slope(length: Tensor) -> Tensor:
+            return self._slope(direction, image, Z, change, step * self.beta, length)
+
+        first = sums((self.gradient * direction).double(), self.apart)
+        length = search(slope, first).to(self.real)
         self.V = self.V + length * direction
-        for part, image in zip(self.parts, images, strict=True):
-            part.T = part.T + length * image
-            part.bounds = part.bounds + length * (part.ends - part.bounds)
+        self.T = self.T + self.pairs.spread(length) * image
+        share = length.double()[:, None]
+        self.bounds = self.bounds + share * (self.ends - self.bounds)
         self._evaluate()
 
-    def _direction(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def _direction(self) -> tuple[Tensor, Tensor]:
         """Solve the Newton system by conjugate gradients, in the precision `dtype`.
 
         Also returns the predictions (n, c) of the blocks as they are linear in the direction.
         """
-        inverse_hessian = self.loss_prox.inverse_hessian(
-            self.loss, self.predictions, self.Y.to(self.real), self.rho
+        inverse_hessian, step = self._inverse_hessian(), self._step()
+        Z = (self.center + step * self.T).index_select(1, self.active)
+        pairs = self.pairs.take(self.active)
+        threshold = pairs.spread(self.sigma.to(self.real)) * self.beta
+        slope = self.penalty.slope(Z, threshold, self.dtype)
+        terms = self.loss_prox, inverse_hessian, self.sigma, pairs, slope, self.dtype
+        direction, left = NewtonSystem(self.passes, *terms).solve(
+            -self.gradient, _FORCING, _CG_LIMIT
         )
-        pieces = [self._piece(part) for part in self.parts]
-        system = NewtonSystem(
-            *(self.passes, self.loss_prox, inverse_hessian, self.sigma, pieces, self.dtype)
-        )
-        direction, left = system.solve(-self.gradient, _FORCING, _CG_LIMIT)
         # What the system does not leave to the blocks is the change of F(V).
         return direction, self.F - self.gradient - left - inverse_hessian(direction)
 
-    def _linear(self, images: list[torch.Tensor], F: torch.Tensor) -> "Primal":
+    def _linear(self, Z: Tensor, change: Tensor, threshold: Tensor, F: Tensor) -> Primal:
         """Return the blocks at the end of a Newton direction, linearized there; F are theirs.
 
         Their predictions fit the dual variable at the end, where those of prox(Z) do so only once
         the subproblem is solved.
         """
-        blocks, threshold = [], self.sigma * self.beta
-        for part, image in zip(self.parts, images, strict=True):
-            Z = part.center + self.sigma * part.T
-            change = self.penalty.slope(Z, threshold, self.real)(self.sigma * image)
-            blocks.append(self.penalty.prox(Z, threshold) + change)
-        return self._primal(F, blocks)
+        turned = self.penalty.slope(Z, threshold, self.real)(change)
+        return self._primal(F, self.penalty.prox(Z, threshold) + turned, self.pairs)
 
-    def _piece(self, part: Part) -> Piece:
-        """Return the active blocks of a part."""
-        Z = (part.center + self.sigma * part.T)[:, part.active]
-        slope = self.penalty.slope(Z, self.sigma * self.beta, self.dtype)
-        gates = part.gates[part.active]
-        return Piece(part.columns, gates, self.passes.masks(gates), slope)
-
-    def _ends(self, direction: torch.Tensor) -> None:
+    def _reach(self, direction: Tensor) -> None:
         """Bound the norms at the end of a direction, and take in the blocks that it can reach.
 
         Norms are convex: between two points they are at most as large as at the worse of the two.
         """
-        for part in self.parts:
-            step = direction[:, part.columns]
-            # A block left out here would be missing from the slopes all along the line, and the
-            # step would solve another problem. The Lipschitz bound costs nothing; only where it
-            # lets in too many idle blocks does a pass over the whole design pay.
-            part.ends = part.bounds + self.passes.norm * torch.linalg.vector_norm(step)
-            idle = int((part.ends > self.beta).sum()) - int(part.active.sum())
-            if idle > _IDLE * len(part.bounds):
-                part.ends = self.passes.bounds(self.V[:, part.columns] + step)
-            self._select(part)
+        # A block left out here would be missing from the slopes all along the line, and the
+        # step would solve another problem. The Lipschitz bound costs nothing; only where it
+        # lets in too many idle blocks does a pass over the whole design pay.
+        reached = lengths(direction, self.penalty.by_column).double()[:, None]
+        self.ends = self.bounds + self.passes.norm * reached
+        idle = int((self.ends > self.beta).sum()) - len(self.active)
+        if idle > _IDLE * self.bounds.numel():
+            self.ends = self.passes.bounds(self.V + direction)
+        self._select()
 
-    def _select(self, part: Part) -> None:
+    def _select(self) -> None:
         """Keep the blocks with a dual norm above beta, here or there, and let go of the others."""
-        held = torch.zeros_like(part.bounds, dtype=torch.bool)
-        held[part.gates] = (part.center != 0).any(dim=2).any(dim=0) | part.active
-        wanted = held | (torch.maximum(part.bounds, part.ends) > self.beta)
-        kept = wanted[part.gates]
-        known = torch.zeros_like(wanted)
-        known[part.gates] = True
-        new = (wanted & ~known).nonzero()[:, 0]
-        T = self.passes.adjoint(self.passes.masks(new), self.V[:, part.columns])
-        part.gates = torch.cat([part.gates[kept], new])
-        part.T = torch.cat([part.T[:, kept], T], dim=1)
-        part.center = torch.cat([part.center[:, kept], torch.zeros_like(T)], dim=1)
+        held = self.center.any(dim=2).any(dim=0) | self.blocks.any(dim=2).any(dim=0)
+        wanted = (torch.maximum(self.bounds, self.ends) > self.beta).flatten()
+        wanted[self._flat] |= held
+        index = wanted.nonzero()[:, 0]
+        at = places_of(self._flat, len(wanted)).index_select(0, index)
+        new = (at < 0).nonzero()[:, 0]
+        if len(new) == 0 and len(index) == len(self._flat):
+            return
+        self._take(index)
+        at = at.clamp_min(0)
+        if len(new) < len(index):
+            self.T, self.center = self.T.index_select(1, at), self.center.index_select(1, at)
+        else:
+            self.T = self.center = self.T.new_zeros(len(self.T), len(new), self.T.shape[2])
+        if len(new) > 0:
+            T = self.passes.adjoint(self.pairs.take(new), self.V)
+            self.T = self.T.index_copy(1, new, T)
+            self.center = self.center.index_fill(1, new, 0)
 
-    def _slope(self, direction, images, length) -> float:
-        """Return the derivative of the subproblem along a direction."""
-        F = self._predicted(self.V + length * direction, self.start)
-        slope = -float((F * direction).sum(dtype=torch.float64))
-        for part, image in zip(self.parts, images, strict=True):
-            Z = part.center + self.sigma * (part.T + length * image)
-            blocks = self.penalty.prox(Z, self.sigma * self.beta)
-            slope += float((blocks * image).sum(dtype=torch.float64))
-        return slope
+    def _slope(self, direction, image, Z, change, threshold, length) -> Tensor:
+        """Return the derivatives of the subproblems along their directions, shape (s,)."""
+        short = length.to(self.real)
+        F = self._predicted(self.V + short * direction, self.start)
+        blocks = self.penalty.prox(Z + self.pairs.spread(short) * change, threshold)
+        rise = self._grouped((blocks * image).sum(dim=(0, 2), dtype=torch.float64))
+        return rise - sums((F * direction).double(), self.apart)
 
-    def _search(self, direction, images) -> float:
-        """Return a length in (0, 1] at which the slope is small, or not yet positive."""
-        # It asks for the slope, not for the value: near the optimum differences of values are lost
-        # to rounding long before slopes are. If no length will do, the longest one with a falling
-        # slope is taken, for up to there the value falls.
-        first = float((self.gradient * direction).sum(dtype=torch.float64))
-        low, high, at_low, at_high = 0.0, 1.0, first, self._slope(direction, images, 1.0)
-        if at_high <= -_SLOPE * first:
-            return 1.0
-        for _ in range(_HALVINGS):
-            # The slope is piecewise smooth: a secant through a kink can crawl along one end, which
-            # the limits prevent.
-            share = at_low / (at_low - at_high) if at_high > at_low else 0.5
-            middle = low + (high - low) * min(0.9, max(0.1, share))
-            slope = self._slope(direction, images, middle)
-            if abs(slope) <= _SLOPE * abs(first):
-                return middle
-            if slope < 0:
-                low, at_low = middle, slope
-            else:
-                high, at_high = middle, slope
-        return low or high
+    def _grouped(self, x: Tensor) -> Tensor:
+        """Return the sums (s,) over the candidates of each subproblem, of numbers x (m,)."""
+        return self.pairs.totals(x) if self.apart else x.sum().reshape(1)
 
-    def primal(self) -> "Primal":
+    def primal(self) -> Primal:
         """Return the blocks prox(Z)."""
-        return self._primal(self.F, [part.blocks for part in self.parts])
+        return self._primal(self.F, self.blocks, self.pairs)
 
-    def checked(self, primal: "Primal") -> "Primal":
-        """Return blocks with the predictions that a pass over the design gives."""
-        F = torch.zeros_like(self.V)
-        for gates, columns, values in primal.blocks:
-            on = values.any(dim=2).any(dim=0)
-            F[:, columns] = self.passes.forward(self.passes.masks(gates[on]), values[:, on])
-        return self._primal(F, [values for _, _, values in primal.blocks])
+    def checked(self, primal: Primal) -> Primal:
+        """Return weights with the predictions that a pass over the design gives."""
+        on = primal.blocks.any(dim=2).any(dim=0).nonzero()[:, 0]
+        gates, columns = (x.index_select(0, on) for x in (primal.gates, primal.columns))
+        pairs, blocks = self.passes.pairs(gates, columns, self.parts), primal.blocks[:, on]
+        return self._primal(self.passes.forward(pairs, blocks), blocks, pairs)
 
-    def _primal(self, F: torch.Tensor, blocks: list[torch.Tensor]) -> "Primal":
-        penalties = sum(float(self.penalty.value(values.double())) for values in blocks)
-        objective = float(self.loss.value(F.double(), self.Y)) + self.beta * penalties
-        parts = zip(self.parts, blocks, strict=True)
-        return Primal(objective, F, [(part.gates, part.columns, values) for part, values in parts])
+    def _primal(self, F: Tensor, blocks: Tensor, pairs: Pairs) -> Primal:
+        values, F64 = self.penalty.sizes(blocks.double()).sum(dim=1), F.double()
+        if self.apart:
+            losses, penalties = (
+                cast(SeparableLoss, self.loss).values(F64, self.Y),
+                pairs.totals(values),
+            )
+        else:
+            losses, penalties = self.loss.value(F64, self.Y).reshape(1), values.sum()
+        objective = losses + self.beta * penalties
+        return Primal(objective, F, pairs.gates, pairs.columns, blocks)
 
-    def dual_bound(self, exact: bool) -> tuple[float, torch.Tensor]:
-        """Return the dual objective at a point near V, scaled until it is feasible, and the point.
+    def dual_bound(self, exact: bool) -> tuple[Tensor, Tensor]:
+        """Return dual objectives (s,) at a point near V, scaled until it is feasible, and it.
 
         The point is the negative gradient at F(V): unlike V it is always in the domain of the dual.
         The norms of its blocks are bounded by those at V plus the distance from V, or computed for
         the candidates if they are to be `exact`.
         """
         # Without damping it is V itself.
-        V = self.V.double()
+        V, norms = self.V.double(), self.bounds
         if self.loss_prox.damped:
             V = self.loss.negative_gradient(self.predictions.double(), self.Y)
-        norms = torch.stack([self._dual_norm(part, V, exact) for part in self.parts])
+            distance = lengths(V - self.V, self.penalty.by_column)
+            norms = norms + self.passes.norm * distance[:, None]
+            if exact:
+                T = self.passes.adjoint(self.pairs, V.to(self.real))
+                norms.view(-1)[self._flat] = self.penalty.block_norms(T)[:, 0].double()
         # No margin for rounding: this bound only steers the solver, and the referee takes its own.
-        return scaled_dual(self, V, norms, margin=0.0), V
+        scaled = feasible(self, V, norms.amax(dim=1), margin=0.0)
+        if self.apart:
+            return cast(SeparableLoss, self.loss).dual_values(scaled, self.Y), V
+        return self.loss.dual_value(scaled, self.Y).reshape(1), V
 
-    def _dual_norm(self, part: Part, V: torch.Tensor, exact: bool) -> torch.Tensor:
-        distance = torch.linalg.vector_norm((V - self.V)[:, part.columns])
-        norms = part.bounds + self.passes.norm * distance
-        if exact and self.loss_prox.damped:
-            T = self._adjoint(part, V.to(self.real))
-            norms[part.gates] = self.penalty.block_norms(T).amax(dim=1).double()
-        return norms.amax()
+
+def _columns_of(x: Tensor, columns: Tensor) -> Tensor:
+    """Return some columns of x (n, C), each in one piece of memory."""
+    return x.T.index_select(0, columns).T
+
+
+def _blocks_of(W: Tensor, pairs: Pairs, width: int) -> Tensor:
+    """Return the blocks of some pairs of W (r + 1, P, c), shape (r + 1, m, width)."""
+    if width == W.shape[2]:
+        return W.index_select(1, pairs.gates)
+    return W[:, pairs.gates, pairs.columns][:, :, None]
