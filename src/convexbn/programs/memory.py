@@ -11,10 +11,9 @@ the Newton system in use; V vectors like the predictions; w bytes per weight for
 solver and the referee; and the intermediates of passes (:func:`pass_bytes`). The preconditioner
 has m directions, with their Gram matrix, in each of k parts (the columns that are solved side by
 side, :func:`columns_at_once`, or that the cross-entropy couples while their norms are apart; else
-1), and some copies of them while it is made. Small problems keep masks as numbers.
-Near the optimum m
-is far below the number of gates. But at first every block can be active, so the bound counts all of
-them: P, or P min(p, C) singular values, plus p eigenvectors of the design where the loss is not
+1), and some copies of them while it is made. Small problems keep masks as numbers. Near the optimum
+m is far below the number of gates. But at first every block can be active, so the bound counts all
+of them: P, or P min(p, C) singular values, plus p eigenvectors of the design where the loss is not
 quadratic.
 
 The derivative of a solution has Newton systems in float64, twice as large, and with its gradients
@@ -39,8 +38,9 @@ Each includes the memory of the libraries themselves, `OVERHEAD`. Imports nothin
 from convexbn.programs import limits
 
 # Bytes that the intermediates of one pass over the design may take: in the cache of a CPU, while a
-# GPU wants few large products. With one thread 2 to 16 MiB are alike; with several, each product
-# waits for all threads, and where others use the cores too, 2 MiB take seven times as long as 16.
+# GPU wants few large products. With one thread 16 MiB take up to 1.4 times as long as 4, and 2 as
+# long as 4; with several, each product waits for all threads, and where others use the cores too, 2
+# MiB take seven times as long as 16.
 PASS_BYTES, PASS_BYTES_ON_GPU = 4 * 2**20, 256 * 2**20
 # Least number of samples of a pass at once, as every product reads all blocks.
 PASS_ROWS = 512

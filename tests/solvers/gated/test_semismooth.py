@@ -1,5 +1,6 @@
 """The proximal point method's parts against dense matrices, differences and theorems."""
 
+import math
 from dataclasses import replace
 from itertools import pairwise
 
@@ -17,7 +18,7 @@ from convexbn.programs.instances import make_program
 from convexbn.programs.losses import LOSSES
 from convexbn.programs.penalties import PENALTIES
 from convexbn.solvers import solve
-from convexbn.solvers.gated import mean_field
+from convexbn.solvers.gated import mean_field, proximal_point, semismooth
 from convexbn.solvers.gated.loss_prox import LOSS_PROX
 from convexbn.solvers.gated.mean_field import MeanField, Spectrum, conjugate_gradients
 from convexbn.solvers.gated.passes import Passes
@@ -464,7 +465,7 @@ def test_candidates_give_the_results_of_all_gates(loss, penalty, K):
 @pytest.mark.parametrize("idle", [0.0, 0.2, 1.0])
 def test_candidates_leave_and_return(monkeypatch, idle):
     """A run that lets gates go and takes them in again ends where a run with all gates does."""
-    monkeypatch.setattr("convexbn.solvers.gated.semismooth._IDLE", idle)
+    monkeypatch.setattr("convexbn.solvers.gated.candidates._IDLE", idle)
     program = make(6, n=60, d=5, P=60, C=1, share=0.4)
     system = begin(program, 0.3 * normal(program.shape[0], 60, 1), sigma=1.0)
     history = [set(system.pairs.gates.tolist())]
@@ -598,3 +599,86 @@ def test_a_design_of_zeros_has_zero_weights(loss):
     solution = solve(U, D, np.array([1.0, -1, 1, -1]), 0.1, loss=loss)
     assert solution.certificate.converged
     assert not solution.weights.any()
+
+
+# --- precision, starts, and weights from a Newton system ------------------------------------------
+
+
+@pytest.fixture
+def in_float32(monkeypatch):
+    """Iterates of every program begin in float32, as those of large ones do."""
+    monkeypatch.setattr(semismooth, "_LARGE", 0)
+
+
+def refinements(monkeypatch) -> list:
+    """Return a list that grows with every System that goes on in float64."""
+    found, refine = [], System.refine
+    monkeypatch.setattr(System, "refine", lambda system: found.append(1) or refine(system))
+    return found
+
+
+@cases
+def test_iterates_in_float32_end_at_the_same_optimum(loss, penalty, K, in_float32, monkeypatch):
+    """At a rough tolerance they stay there; at a fine one they go on in float64."""
+    program = make(9, n=40, P=15, loss=loss, penalty=penalty, K=K)
+    U, D = (a.unflatten(0, (K, -1)).numpy() for a in (program.U, program.D))
+    data, terms = (U, D, program.Y.numpy(), program.beta), {"loss": loss, "penalty": penalty}
+    refined = refinements(monkeypatch)
+    rough = solve(*data, tol=1e-2, **terms).certificate
+    assert rough.converged
+    assert not refined
+    fine = solve(*data, tol=1e-8, **terms).certificate
+    assert fine.converged
+    assert refined
+    monkeypatch.setattr(semismooth, "_LARGE", math.inf)
+    expected = solve(*data, tol=1e-8, **terms).certificate
+    # Both are within 1e-8 of the optimum, the rough one within 1e-2.
+    assert fine.objective == pytest.approx(expected.objective, rel=2e-8)
+    assert expected.dual_objective <= rough.objective <= expected.objective * (1 + 1e-2)
+
+
+def test_float32_is_left_where_it_does_not_help(in_float32, monkeypatch):
+    """Rounds without progress end it, also far from the gap at which it ends anyway."""
+    monkeypatch.setattr(proximal_point, "_ROUNDED", 0.0)
+    refined = refinements(monkeypatch)
+    program = make(10, C=1)
+    data = program.U.numpy(), program.D.numpy(), program.Y.numpy(), program.beta
+    assert solve(*data, tol=1e-10).certificate.converged
+    assert refined
+
+
+@pytest.mark.parametrize("loss", ALL)
+@pytest.mark.parametrize("K", [1, 2])
+def test_linearized_weights_have_the_predictions_they_say(loss, K):
+    program = make(11, loss=loss, K=K)
+    system, checked = begin(program, 0.1 * normal(*program.shape)), 0
+    for _ in steps(system, 6, every=3):
+        linear, residual = system.linear, float(system.residual.amax())
+        if linear is None or residual < 1e-9:
+            continue
+        exact = system.checked(linear)
+        apart = system.loss_prox.project(exact.F - linear.F)
+        # The Newton systems are in float64, where only sums are in another order.
+        assert float(apart.abs().max()) <= 1e-9 * float(exact.F.abs().max())
+        torch.testing.assert_close(exact.objective, linear.objective, rtol=1e-9, atol=0)
+        checked += 1
+    assert checked >= 2
+
+
+@pytest.mark.parametrize("loss", ["squared", "logistic", "cross_entropy"])
+def test_warm_starts_begin_at_a_dual_point_that_is_nearly_feasible(loss):
+    """Weights for a larger beta are far from optimal, those for this one are not."""
+    program = make(12, n=60, P=20, loss=loss, share=0.2)
+    data = program.U.numpy(), program.D.numpy(), program.Y.numpy()
+    weights = torch.as_tensor(solve(*data, program.beta, loss=loss, tol=1e-6).weights).double()
+    lower = replace(program, beta=program.beta / 4)
+    near, far = begin(program, weights), begin(lower, weights)
+    assert near.near.all()
+    assert not far.near.any()
+    own = program.loss.negative_gradient(program.forward(weights), program.Y)
+    assert torch.equal(near.V, own)
+    # The largest dual norm is 4 beta at the weights; the start is sought at 1.1 beta, roughly.
+    norms = program.penalty.block_norms(program.adjoint(own)).amax(dim=0)
+    reached = program.penalty.block_norms(program.adjoint(far.V)).amax(dim=0)
+    assert (norms > 3.5 * lower.beta).all()
+    assert (reached < 1.5 * lower.beta).all()

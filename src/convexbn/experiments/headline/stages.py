@@ -120,9 +120,7 @@ def _warm_up(run: Run) -> None:
     train.scores(adjoint(train.U[0].float(), train.D[0], Y))
 
 
-def _solve_seed(
-    run: Run, s: int, betas: list, done: dict, bar
-) -> Iterator[tuple[Solution, float]]:
+def _solve_seed(run: Run, s: int, betas: list, done: dict, bar) -> Iterator[tuple[Solution, float]]:
     """Yield each solution of a path that is not done yet, with the clock.
 
     A row per snapshot is appended to the history of what is done.

@@ -22,6 +22,11 @@ from convexbn.programs.terms import Loss, NewtonLoss, SeparableLoss, require
 _NEWTON_STEPS = 60  # most steps for the logistic losses; three to eight are usual
 
 
+def _settled(z: Tensor) -> float:
+    """Return the relative step that counts as none, 1e-13 in float64."""
+    return 450 * torch.finfo(z.dtype).eps if z.dtype == torch.float64 else 1e-6
+
+
 class LossProx(ABC):
     """The proximal map of a loss whose samples and columns do not depend on each other.
 
@@ -106,7 +111,7 @@ class LogisticProx(LossProx):
             error = a - active + rho * (z - middle)  # rises with z
             low, high = torch.where(error < 0, z, low), torch.where(error > 0, z, high)
             step = error / (active * torch.sigmoid(z) + rho)
-            found = step.abs() <= 1e-13 * (1 + z.abs())
+            found = step.abs() <= _settled(z) * (1 + z.abs())
             if found.all():
                 break
             # Entries already found lie at a bound, up to rounding: bisection would move them off.
@@ -142,7 +147,7 @@ class EntropyProx(LossProx):
             # this length is the longest for which the objective surely falls.
             width = (step.amax(dim=1) - step.amin(dim=1)).clamp_min(1e-30)[:, None]
             F = F + step * torch.log1p(width) / width
-            if (width <= 1e-12 * (1 + F.abs().amax(dim=1, keepdim=True))).all():
+            if (width <= 8 * _settled(F) * (1 + F.abs().amax(dim=1, keepdim=True))).all():
                 break
         return F
 

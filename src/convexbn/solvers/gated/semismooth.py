@@ -22,6 +22,7 @@ from torch import Tensor
 
 from convexbn.programs.gated import GatedProgram, feasible
 from convexbn.programs.terms import SeparableLoss
+from convexbn.solvers.gated.candidates import Candidates, blocks_of, columns_of
 from convexbn.solvers.gated.line_search import search
 from convexbn.solvers.gated.loss_prox import prox_of
 from convexbn.solvers.gated.mean_field import lengths, sums
@@ -30,7 +31,6 @@ from convexbn.solvers.gated.pairs import Pairs
 from convexbn.solvers.gated.passes import Passes
 from convexbn.solvers.gated.primal import Primal, places_of
 
-_IDLE = 0.2  # share of blocks that may be carried along idly before all norms are recomputed
 _FORCING = 0.05  # relative residual of a Newton system
 _CG_LIMIT = 60
 _NEARER = 10.0  # times sigma for weights that are nearly optimal
@@ -43,30 +43,21 @@ def uncoupled(program: GatedProgram) -> bool:
     return prox_of(program.loss).separable and program.penalty.by_column
 
 
-class System:
+class System(Candidates):
     """A subproblem, or one for each column, and the current point of Newton's method.
+
+    Its candidates are those of V.
 
     Attributes
     ----------
-    columns : Tensor of int, shape (c,)
-        Columns among those of the program.
     apart : bool
-        Whether each is a subproblem of its own: there are s = c of them, otherwise s = 1.
-    V, F : Tensor, shape (n, c)
-        Dual variable and predictions of the blocks prox(Z).
+        Whether each column is a subproblem of its own: there are s = c of them, otherwise s = 1.
+    F : Tensor, shape (n, c)
+        Predictions of the blocks prox(Z).
     sigma, residual : Tensor, shape (s,)
         Step, and norm of the gradient.
     near : Tensor of bool, shape (s,)
         Whether the weights that it began with are nearly optimal: their V is nearly feasible.
-    pairs : Pairs
-        The m candidate blocks.
-    center, T, blocks : Tensor, shape (r + 1, m, width)
-        W^k, `A^T V` and `prox(W^k + sigma T)` of the candidates.
-    active : Tensor of int, shape (a,)
-        Which of the candidates have blocks other than zero.
-    bounds, ends : Tensor, shape (c, P) or (1, P)
-        Bounds of the dual norms of all blocks of `A^T V`, here and at the end of the Newton
-        direction.
     linear : Primal or None
         Where the last Newton system has the blocks, with predictions that fit its dual variable,
         as exact as conjugate gradients leave them.
@@ -77,14 +68,12 @@ class System:
     def __init__(
         self, program: GatedProgram, passes: Passes, columns: Tensor, W: Tensor, sigma: float
     ):
-        self.passes, self.columns, self.apart = passes, columns, uncoupled(program)
-        self.Y, self.beta = _columns_of(program.Y, columns), program.beta
-        self.penalty, self.loss = program.penalty, program.loss
-        self.loss_prox = prox_of(self.loss)
+        super().__init__(program, passes, columns)
+        self.apart, self.Y = uncoupled(program), columns_of(program.Y, columns)
+        self.loss, self.loss_prox = program.loss, prox_of(program.loss)
         self.dtype = torch.float32
-        self.real = (
-            torch.float32 if math.prod(program.shape[:2]) * len(self.Y) > _LARGE else W.dtype
-        )
+        is_large = math.prod(program.shape[:2]) * len(program.U) > _LARGE
+        self.real = torch.float32 if is_large else W.dtype
         self.linear: Primal | None = None
         self._begin(W.index_select(2, columns).to(self.real), sigma)
 
@@ -92,11 +81,6 @@ class System:
     def scaled_sigma(self) -> Tensor:
         """Sigma for a design of norm 1, shape (s,)."""
         return self.sigma * self.passes.norm**2
-
-    @property
-    def parts(self) -> int:
-        """Blocks of each gate: one for each column, or one for all."""
-        return len(self.columns) if self.penalty.by_column else 1
 
     def _begin(self, W: Tensor, sigma: float) -> None:
         Y, zero = self.Y.to(self.real), not bool(W.any())
@@ -116,7 +100,7 @@ class System:
         active = W.any(dim=0).T if width == 1 else W.any(dim=0).any(dim=1)[None]  # (parts, P)
         index = (active | (self.bounds > self.beta)).flatten().nonzero()[:, 0]
         self._take(index)
-        self.center = _blocks_of(W, self.pairs, width)
+        self.center = blocks_of(W, self.pairs, width)
         self.T = self.passes.adjoint(self.pairs, self.V)
         self._know_norms()
         self._have(self.center)
@@ -134,21 +118,6 @@ class System:
         self.bounds = self.passes.bounds(self.V)
         predictions = self._predicted(self.V, self.start)
         self.predictions = torch.where(self.near, self.predictions, predictions)
-
-    def _take(self, index: Tensor) -> None:
-        """Make candidates of the blocks at some places of the flat (parts, P)."""
-        P = self.bounds.shape[1]
-        self._flat = index
-        self.pairs = self.passes.pairs(index % P, index // P, self.parts)
-
-    def _have(self, blocks: Tensor) -> None:
-        self.blocks = blocks
-        self.active = blocks.any(dim=2).any(dim=0).nonzero()[:, 0]
-
-    def _know_norms(self) -> None:
-        """Replace the bounds by the norms of the candidates, which are known."""
-        norms = self.penalty.block_norms(self.T)[:, 0].to(self.bounds.dtype)
-        self.bounds.view(-1)[self._flat] = norms
 
     def _inverse_hessian(self):
         return self.loss_prox.inverse_hessian(
@@ -202,7 +171,7 @@ class System:
         """Go on with some of the columns, which are not coupled with the others."""
         places = places_of(index, len(self.columns))
         for name in ("Y", "V", "F", "center_F", "start", "predictions", "gradient"):
-            setattr(self, name, _columns_of(getattr(self, name), index))
+            setattr(self, name, columns_of(getattr(self, name), index))
         for name in ("columns", "sigma", "residual", "near", "bounds"):
             setattr(self, name, getattr(self, name).index_select(0, index))
         if isinstance(self.rho, Tensor):
@@ -263,42 +232,6 @@ class System:
         turned = self.penalty.slope(Z, threshold, self.real)(change)
         return self._primal(F, self.penalty.prox(Z, threshold) + turned, self.pairs)
 
-    def _reach(self, direction: Tensor) -> None:
-        """Bound the norms at the end of a direction, and take in the blocks that it can reach.
-
-        Norms are convex: between two points they are at most as large as at the worse of the two.
-        """
-        # A block left out here would be missing from the slopes all along the line, and the
-        # step would solve another problem. The Lipschitz bound costs nothing; only where it
-        # lets in too many idle blocks does a pass over the whole design pay.
-        reached = lengths(direction, self.penalty.by_column).double()[:, None]
-        self.ends = self.bounds + self.passes.norm * reached
-        idle = int((self.ends > self.beta).sum()) - len(self.active)
-        if idle > _IDLE * self.bounds.numel():
-            self.ends = self.passes.bounds(self.V + direction)
-        self._select()
-
-    def _select(self) -> None:
-        """Keep the blocks with a dual norm above beta, here or there, and let go of the others."""
-        held = self.center.any(dim=2).any(dim=0) | self.blocks.any(dim=2).any(dim=0)
-        wanted = (torch.maximum(self.bounds, self.ends) > self.beta).flatten()
-        wanted[self._flat] |= held
-        index = wanted.nonzero()[:, 0]
-        at = places_of(self._flat, len(wanted)).index_select(0, index)
-        new = (at < 0).nonzero()[:, 0]
-        if len(new) == 0 and len(index) == len(self._flat):
-            return
-        self._take(index)
-        at = at.clamp_min(0)
-        if len(new) < len(index):
-            self.T, self.center = self.T.index_select(1, at), self.center.index_select(1, at)
-        else:
-            self.T = self.center = self.T.new_zeros(len(self.T), len(new), self.T.shape[2])
-        if len(new) > 0:
-            T = self.passes.adjoint(self.pairs.take(new), self.V)
-            self.T = self.T.index_copy(1, new, T)
-            self.center = self.center.index_fill(1, new, 0)
-
     def _slope(self, direction, image, Z, change, threshold, length) -> Tensor:
         """Return the derivatives of the subproblems along their directions, shape (s,)."""
         short = length.to(self.real)
@@ -355,15 +288,3 @@ class System:
         if self.apart:
             return cast(SeparableLoss, self.loss).dual_values(scaled, self.Y), V
         return self.loss.dual_value(scaled, self.Y).reshape(1), V
-
-
-def _columns_of(x: Tensor, columns: Tensor) -> Tensor:
-    """Return some columns of x (n, C), each in one piece of memory."""
-    return x.T.index_select(0, columns).T
-
-
-def _blocks_of(W: Tensor, pairs: Pairs, width: int) -> Tensor:
-    """Return the blocks of some pairs of W (r + 1, P, c), shape (r + 1, m, width)."""
-    if width == W.shape[2]:
-        return W.index_select(1, pairs.gates)
-    return W[:, pairs.gates, pairs.columns][:, :, None]
