@@ -8,6 +8,7 @@ beyond them.
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 
@@ -20,7 +21,7 @@ _POWER_ITERATIONS = 30
 _ROOM = 1.02  # above the norm that power iterations find, which is a lower bound
 
 
-def fista(problem: RaceProblem, _: float):
+def fista(problem: RaceProblem, _: float) -> Callable[[Recorder], None]:
     """Return the function that solves the gated program and shows its points.
 
     Raises

@@ -63,7 +63,7 @@ def solve_run(run: Run, checkpoint: str | Path | None = None) -> tuple[dict, lis
     tuning_seeds, betas = run.settings.tuning_seeds, run.settings.descending
     check_tuning(tuning_seeds, len(run.seeds), len(run.features["labels_validation"]))
     store = Checkpoint(checkpoint, "" if checkpoint is None else _fingerprint(run))
-    empty = {"solutions": {}, "history": [], "seconds": {}, "iterations": {}}
+    empty: dict[str, Any] = {"solutions": {}, "history": [], "seconds": {}, "iterations": {}}
     done: dict[str, Any] = store.load() or empty
     solutions: dict[str, Any] = done["solutions"]
     _warm_up(run)
