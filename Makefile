@@ -31,7 +31,7 @@ PLOTS = $(shell $(SNAKEMAKE) --list-rules 2>/dev/null | grep '^plot_')
 figures: $(VENV)/installed
 	$(SNAKEMAKE) figures --forceall --allowed-rules figures $(PLOTS)
 
-# This library against its peers, in about 35 minutes on two cores. Leave the machine alone meanwhile.
+# This library against its peers, in well over half an hour on two cores. Leave the machine alone meanwhile.
 benchmark: CONFIG := config/benchmark.yaml
 benchmark: $(VENV)/benchmark
 	$(SNAKEMAKE)
