@@ -66,9 +66,6 @@ class Passes:
         """Return the program of all gates, with its design in float64 or float32."""
         return self.program if dtype == torch.float64 else self.rounded
 
-    def _design(self, dtype: torch.dtype) -> Tensor:
-        return self.whole(dtype).U
-
     def _flat(self, pairs: Pairs, width: int) -> bool:
         """Return whether blocks are the columns of one product: all, if more than one per gate."""
         # A single class has a smaller intermediate with the other order; few numbers have none.
@@ -78,7 +75,7 @@ class Passes:
         """Return the predictions (n, c) of blocks W (r + 1, m, width)."""
         if len(pairs) == 0:
             return W.new_zeros(len(self.program.Y), pairs.parts * W.shape[2])
-        U = self._design(W.dtype)
+        U = self.whole(W.dtype).U
         if self._flat(pairs, W.shape[2]):
             F = forward_pairs(U, pairs.numbers(W), W[:, :, 0], pairs.owners_like(W))
         else:
@@ -91,21 +88,26 @@ class Passes:
         if len(pairs) == 0:
             return V.new_zeros(self.program.U.shape[1], 0, V.shape[1] // pairs.parts)
         V = V.repeat(patches, 1) if patches > 1 else V
-        U, masks = self._design(V.dtype), pairs.numbers(V)
+        U, masks = self.whole(V.dtype).U, pairs.numbers(V)
         if self._flat(pairs, V.shape[1] // pairs.parts):
             return adjoint_pairs(U, masks, V, pairs.columns)[:, :, None]
         return adjoint(U, masks.T, V)
 
     def single(self, pairs: Pairs, directions: Tensor) -> Tensor:
         """Return each block's own predictions (m, n) of its direction (r + 1, m)."""
-        single = directions.T @ self._design(directions.dtype).T  # (m, K n)
+        single = directions.T @ self.whole(directions.dtype).U.T  # (m, K n)
         for out, some in zip(single.split(_GATES), pairs.masks.split(_GATES), strict=True):
             out.mul_(numbers(some, out))
         patches = self.program.patches
         return single.unflatten(1, (patches, -1)).sum(dim=1) if patches > 1 else single
 
     def mean_field_dual(
-        self, V: Tensor, inverse_hessian: Diagonal | Shares, beta: float, apart: bool = False
+        self,
+        V: Tensor,
+        bounds: Tensor,
+        inverse_hessian: Diagonal | Shares,
+        beta: float,
+        apart: bool = False,
     ) -> Tensor:
         """Return a dual variable nearer to the optimum than V, the dual variable of zero weights.
 
@@ -116,13 +118,15 @@ class Passes:
         Parameters
         ----------
         V : Tensor, shape (n, c)
+        bounds : Tensor
+            Those of V (:meth:`bounds`).
         inverse_hessian : Diagonal or Shares of :mod:`convexbn.solvers.gated.loss_prox`
             C.
         beta : float
         apart : bool
             Whether each column has an s of its own. One that needs none stays as it is.
         """
-        size = self.excess(self.bounds(V), beta, apart)
+        size = self.excess(bounds, beta, apart)
         settled, found = size <= 1, V.double()
         if bool(settled.all()):
             return V

@@ -82,6 +82,11 @@ class System(Candidates):
         """Sigma for a design of norm 1, shape (s,)."""
         return self.sigma * self.passes.norm**2
 
+    @property
+    def rho(self) -> float | Tensor:
+        """Damping of the loss in the subproblems, shape (s,); 0 for a loss that needs none."""
+        return (_DAMPING / self.scaled_sigma).to(self.real) if self.loss_prox.damped else 0.0
+
     def _begin(self, W: Tensor, sigma: float) -> None:
         Y, zero = self.Y.to(self.real), not bool(W.any())
         F = torch.zeros_like(Y) if zero else self.passes.whole(W.dtype).forward(W)
@@ -91,7 +96,6 @@ class System(Candidates):
         some = W.any(dim=0).any(dim=0) if self.apart else W.any().reshape(1)
         self.near = some & (self.passes.excess(self.bounds, self.beta, self.apart) <= 1)
         self.sigma = torch.where(self.near, sigma * _NEARER, sigma).double()
-        self.rho = _DAMPING / self.scaled_sigma if self.loss_prox.damped else 0.0
         if not bool(self.near.all()):
             self._approach()
         # W minimizes the subproblem of a step of no length.
@@ -111,8 +115,8 @@ class System(Candidates):
         # The residual of weights for a larger beta, as of zero weights, violates nearly every
         # constraint: all blocks would take part in the first Newton systems, which would lead
         # far away.
-        inverse_hessian = self._inverse_hessian()
-        V = self.passes.mean_field_dual(self.V, inverse_hessian, self.beta, self.apart)
+        terms = self.bounds, self._inverse_hessian(), self.beta, self.apart
+        V = self.passes.mean_field_dual(self.V, *terms)
         V = self.loss_prox.project(V.to(self.real))
         self.V = torch.where(self.near, self.V, V)
         self.bounds = self.passes.bounds(self.V)
@@ -121,11 +125,8 @@ class System(Candidates):
 
     def _inverse_hessian(self):
         return self.loss_prox.inverse_hessian(
-            self.loss, self.predictions, self.Y.to(self.real), self._rho()
+            self.loss, self.predictions, self.Y.to(self.real), self.rho
         )
-
-    def _rho(self) -> float | Tensor:
-        return self.rho.to(self.real) if isinstance(self.rho, Tensor) else self.rho
 
     def _step(self) -> Tensor:
         """Return sigma of each candidate, shape (m, 1) or (1, 1)."""
@@ -143,7 +144,7 @@ class System(Candidates):
         self.residual = lengths(self.gradient, self.apart).double()
 
     def _predicted(self, V: Tensor, start: Tensor) -> Tensor:
-        return self.loss_prox.predictions(V, self.Y.to(V.dtype), self.center_F, self._rho(), start)
+        return self.loss_prox.predictions(V, self.Y.to(V.dtype), self.center_F, self.rho, start)
 
     def refine(self) -> None:
         """Go on in float64."""
@@ -162,9 +163,7 @@ class System(Candidates):
         which = torch.ones_like(self.sigma, dtype=torch.bool) if which is None else which
         self.center_F = torch.where(which, self.F, self.center_F)
         self.center = torch.where(self.pairs.spread(which), self.blocks, self.center)
-        growth = torch.where(which, growth, 1.0)
-        self.sigma = self.sigma * growth
-        self.rho = self.rho / growth if self.loss_prox.damped else 0.0
+        self.sigma = self.sigma * torch.where(which, growth, 1.0)
         self._evaluate()
 
     def keep(self, index: Tensor) -> None:
@@ -174,8 +173,6 @@ class System(Candidates):
             setattr(self, name, columns_of(getattr(self, name), index))
         for name in ("columns", "sigma", "residual", "near", "bounds"):
             setattr(self, name, getattr(self, name).index_select(0, index))
-        if isinstance(self.rho, Tensor):
-            self.rho = self.rho.index_select(0, index)
         columns = places.index_select(0, self.pairs.columns)
         kept = (columns >= 0).nonzero()[:, 0]
         gates, P = self.pairs.gates.index_select(0, kept), self.bounds.shape[1]
@@ -258,10 +255,8 @@ class System(Candidates):
     def _primal(self, F: Tensor, blocks: Tensor, pairs: Pairs) -> Primal:
         values, F64 = self.penalty.sizes(blocks.double()).sum(dim=1), F.double()
         if self.apart:
-            losses, penalties = (
-                cast(SeparableLoss, self.loss).values(F64, self.Y),
-                pairs.totals(values),
-            )
+            losses = cast(SeparableLoss, self.loss).values(F64, self.Y)
+            penalties = pairs.totals(values)
         else:
             losses, penalties = self.loss.value(F64, self.Y).reshape(1), values.sum()
         objective = losses + self.beta * penalties
