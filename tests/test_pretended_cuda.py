@@ -430,5 +430,5 @@ def test_minibatches_wait_once_in_many_steps(monkeypatch):
 
     evaluated = 4  # numbers of an evaluation: the accuracy is of scores and labels
     assert waits(2) - waits(1) <= 1 + evaluated  # 6 steps, at whose end the losses are read
-    monkeypatch.setattr(minibatches, "LOOKS", 1)
+    monkeypatch.setattr(minibatches, "UNREAD", 1)
     assert waits(2) - waits(1) >= 6

@@ -184,7 +184,7 @@ def setting_words(rows: pd.DataFrame) -> str:
 
 def chosen_of(runs: pd.DataFrame, methods: Iterable[str]) -> tuple[list[pd.DataFrame], str]:
     """Return the rows of each method's chosen setting, and in words the methods that have none."""
-    chosen = dict(list(selection.select(runs).groupby("method")))
+    chosen = selection.chosen(runs)
     missing = " and ".join(method for method in methods if method not in chosen)
     found = [chosen[method] for method in methods if method in chosen]
     return found, missing and f"no run of {missing}, or only diverged ones"

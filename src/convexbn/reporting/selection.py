@@ -174,6 +174,11 @@ def _check_validation(runs: pd.DataFrame) -> None:
             )
 
 
+def chosen(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return the rows at each method's chosen setting, by the method; see :func:`select`."""
+    return dict(list(select(runs).groupby("method")))
+
+
 def summarize(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Return mean and standard deviation (ddof 1, NaN for one seed) of `MEASURES` in each group.
 

@@ -32,7 +32,7 @@ from convexbn.training.samples import Samples
 from convexbn.training.schedules import SCHEDULES, log_spaced
 
 DIVERGED = 1e3  # times the loss at the start (Bjorck et al. 2018)
-LOOKS = 64  # steps between two looks at the losses that a CUDA device holds: each waits for it
+UNREAD = 64  # losses of steps that a CUDA device may hold unread: reading waits for it
 _NUMBERS = "epoch", "seconds", "mean", "limit", "diverged", "history"
 _logger = logging.getLogger(__name__)
 
@@ -142,7 +142,7 @@ def train(
     Notes
     -----
     What a network draws in training, as dropout does, comes from the seed and the epoch. On a CUDA
-    device a network that diverges may be left up to :data:`LOOKS` steps later.
+    device a network that diverges may be left up to `UNREAD` steps later.
     """
     is_flat = any(isinstance(module, nn.BatchNorm1d) for module in network.modules())
     check_between("batch_size", settings.batch_size, 2 if is_flat else 1, len(samples))
@@ -223,7 +223,8 @@ class _Training:
     @contextmanager
     def _drawing(self) -> Iterator[None]:
         """Give PyTorch's own generators the seed of this epoch, and then their state back."""
-        with torch.random.fork_rng([d] if (d := self.samples.X.device).type == "cuda" else []):
+        X = self.samples.X
+        with torch.random.fork_rng([X.device] if X.is_cuda else []):
             torch.manual_seed(self.settings.seed + 2**32 * self.epoch)
             yield
 
@@ -240,7 +241,7 @@ class _Training:
             value.backward()
             self.optimizer.step()
             unread.append(value.detach())
-            if len(unread) == (LOOKS if index.is_cuda else 1) or step == len(batches) - 1:
+            if len(unread) == (UNREAD if index.is_cuda else 1) or step == len(batches) - 1:
                 self._take_in(torch.stack(unread).flatten().tolist(), losses)
                 unread = []
             if self.diverged:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from convexbn.arrangements.gates import activation
 from convexbn.experiments.benchmark.clocks import peak_memory
 from convexbn.experiments.benchmark.random_images import RandomImages
 from convexbn.programs.gated import GatedProgram
@@ -101,7 +102,7 @@ def solves(images: RandomImages, size: Size, rank: int, rate: float, end: float)
     """
     U, Y = images.whitened(rank), images.targets
     G = torch.randn(rank + 1, size.gates, generator=torch.Generator().manual_seed(rank))
-    D = U @ G.to(U) >= 0
+    D = activation(U, G.to(U))
     terms = {"model": "gated", "loss": "squared", "penalty": "group"}
     program = make_program(U, D, Y, 1.0, **terms)
     assert isinstance(program, GatedProgram)

@@ -43,8 +43,7 @@ def table(runs: pd.DataFrame, values: dict[str, int]) -> pd.DataFrame:
     }
     rows: list[dict] = []
     for draw, some in sorted(parts.items()):
-        chosen = dict(list(selection.select(some).groupby("method")))
-        rows += [row | {"draw": draw} for row in _of_draw(chosen)]
+        rows += [row | {"draw": draw} for row in _of_draw(selection.chosen(some))]
     rows += [_over(comparison, parts) for comparison in COMPARISONS]
     return pd.DataFrame([row for row in rows if row], columns=COLUMNS)
 

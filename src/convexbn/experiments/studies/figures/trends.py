@@ -48,7 +48,7 @@ def table(runs: pd.DataFrame, values: dict[str, float], kind: str) -> pd.DataFra
     """
     rows = []
     for dataset, x in values.items():
-        chosen = dict(list(selection.select(runs[runs["dataset"] == dataset]).groupby("method")))
+        chosen = selection.chosen(runs[runs["dataset"] == dataset])
         rows += [row | {"x": x} for row in _rows({m: chosen[m] for m in COMPARED if m in chosen})]
     found = pd.DataFrame(rows, columns=COLUMNS).sort_values("x", kind="stable", ignore_index=True)
     return found[found["panel"].isin(KINDS[kind][2])]
