@@ -11,5 +11,5 @@ def test_a_name_gives_its_function():
 
 
 def test_an_unknown_name_is_refused():
-    with pytest.raises(AttributeError, match="chosen"):
-        named("convexbn.reporting.selection.chosen")
+    with pytest.raises(AttributeError, match="selected"):
+        named("convexbn.reporting.selection.selected")
