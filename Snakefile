@@ -1,5 +1,5 @@
 # Batch normalization as a convex program: from images to figures. Start with README.md.
-from snakemake.utils import min_version, validate
+from snakemake.utils import min_version
 
 min_version("9.20")
 

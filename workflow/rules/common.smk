@@ -2,9 +2,11 @@
 # read, the code that a script rests on, and what the report shows.
 from convexbn.pipeline import footprint, sheet
 from convexbn.pipeline.parameters import Unordered
+from convexbn.pipeline.schemas import Schemas
 from convexbn.reporting.methods import method_of
 
-validate(config, "../schemas/config.schema.yaml")
+SCHEMAS = Schemas(f"{workflow.basedir}/workflow/schemas")
+checked(SCHEMAS.validate, "config", config)
 for KEY in ("seed", "threads"):
     config[KEY] = int(config[KEY])  # also where it was written as 1.0
 if config["data_dir"]:
@@ -23,7 +25,7 @@ LONG = 1  # priority of long jobs: short ones fill the gaps beside the last of t
 
 def section(name):
     """Validate a section of the config and set its defaults; return it, {} where it is absent."""
-    validate(config, f"../schemas/{name}.schema.yaml")
+    checked(SCHEMAS.validate, name, config)
     SECTIONS.append(name)
     if name in config:
         config[name] = checked(configs.standard, name, config[name])

@@ -1,11 +1,16 @@
 # The convex programs: gates, solutions, certificates, accuracies.
+from convexbn.pipeline import grids
+
+section("sweep")
+config.update(checked(grids.expanded, config))
 CONVEX = section("convex")
 checked(sheet.check_runs, DATASETS, CONVEX)
 checked(configs.check_names, "convex runs", CONVEX)
 
 
 wildcard_constraints:
-    run="|".join([*CONVEX, *config.get("sgd", {})]),
+    # Not the names: of thousands, each path would be searched for all.
+    run=configs.NAME,
 
 
 rule sample_gates:

@@ -33,6 +33,7 @@ _IMPLIED: dict[str, dict[str, Any]] = {
         **{"stride": 1, "pooling": "sum", "depth": 2},
     },
 }
+NAME = "[A-Za-z][A-Za-z0-9_-]*"  # of data sets, runs and other entries, as a regular expression
 # Names that some file system takes for a device.
 _DEVICES = {"con", "prn", "aux", "nul"} | {
     f"{port}{i}" for port in ("com", "lpt") for i in range(10)
