@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # for editors and type checkers
     from convexbn.networks.recovery import recover_network as recover_network
     from convexbn.programs.certificates import Certificate as Certificate
     from convexbn.programs.certificates import certify as certify
+    from convexbn.programs.instances import beta_max as beta_max
     from convexbn.programs.solutions import Solution as Solution
     from convexbn.solvers import solve as solve
     from convexbn.solvers import solve_path as solve_path
@@ -49,6 +50,7 @@ _HOME = {
     "Whitening": "whitening",
     "activation": "arrangements.gates",
     "arrangement_gates": "arrangements.enumeration",
+    "beta_max": "programs.instances",
     "certify": "programs.certificates",
     "closed_form": "networks.closed_form",
     "enumerate_arrangements": "arrangements.enumeration",

@@ -195,3 +195,15 @@ def test_designs_and_gates_that_do_not_fit_are_refused(U, G, message):
 def test_no_gates_are_sampled_for_what_is_no_design(U):
     with pytest.raises(ValueError, match="U must be"):
         sample_gates(U, 1, 0)
+
+
+def test_few_gates_are_enough_where_more_are_not_to_be_had():
+    U = whiten(np.array([[0.0], [1.0], [3.0]])).U
+    few = sample_gates(U, 1000, 0, at_most=True)
+    assert few.shape == (2, 6)  # three points in the plane, all patterns that there are
+    assert len(np.unique(activation(U, few), axis=1).T) == 6
+    repeated = np.vstack([U, U])  # its bound is higher than what there is
+    assert sample_gates(repeated, 1000, 0, at_most=True).shape == (2, 6)
+    np.testing.assert_array_equal(sample_gates(U, 4, 3, at_most=True), sample_gates(U, 4, 3))
+    with pytest.raises(ValueError, match="ask for fewer gates or at_most=True"):
+        sample_gates(repeated, 8, 0)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from convexbn.programs.certificates import certify
+from convexbn.programs.instances import beta_max
 
 GOOD = instances.make(0)
 NAN = np.where(np.arange(48).reshape(24, 2) == 5, np.nan, 1.0)
@@ -50,3 +51,17 @@ def test_inputs_that_do_not_fit(change, message):
     }
     with pytest.raises(ValueError, match=message):
         certify(**good | change)
+
+
+@pytest.mark.parametrize("loss", ["squared", "logistic"])
+def test_the_optimum_is_zero_from_beta_max_on_and_not_below(loss):
+    problem = instances.make(0, C=1)
+    U, D, Y = problem.U, problem.D, problem.Y
+    Y = np.sign(Y) if loss == "logistic" else Y
+    top = beta_max(U, D, Y, loss=loss)
+    zero = np.zeros((U.shape[1], D.shape[1], 1))
+    at, below = (certify(U, D, Y, share * top, zero, loss=loss) for share in (1 + 1e-9, 0.9))
+    assert at.relative_gap < 1e-12  # rounding
+    assert below.relative_gap > 1e-3
+    if loss == "squared":
+        assert top == pytest.approx(instances.beta_max(U, D, Y), rel=1e-12)

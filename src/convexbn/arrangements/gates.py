@@ -4,9 +4,9 @@ A gate g in R^(r+1) makes the arrangement `D = diag(1[U g >= 0])` (Ergen et al. 
 Pilanci and Ergen 2020).
 """
 
+import math
 from collections.abc import Iterator
 from itertools import pairwise
-from math import comb
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -103,10 +103,12 @@ def number_of_arrangements(n: int, p: int) -> int:
 
     `2 sum_{k<p} binom(n-1, k)` (Cover 1965); for other data it is an upper bound.
     """
-    return 2 * sum(comb(n - 1, k) for k in range(min(p, n)))
+    return 2 * sum(math.comb(n - 1, k) for k in range(min(p, n)))
 
 
-def sample_gates(U: ArrayLike, P: int, seed: int | np.random.SeedSequence) -> np.ndarray:
+def sample_gates(
+    U: ArrayLike, P: int, seed: int | np.random.SeedSequence, *, at_most: bool = False
+) -> np.ndarray:
     """Draw P standard normal gates whose activation patterns on U all differ.
 
     Parameters
@@ -116,6 +118,8 @@ def sample_gates(U: ArrayLike, P: int, seed: int | np.random.SeedSequence) -> np
     P : int
         Number of gates.
     seed : int or numpy.random.SeedSequence
+    at_most : bool
+        Whether to be content with those that 200 rounds find, where there are fewer than P.
 
     Returns
     -------
@@ -124,12 +128,13 @@ def sample_gates(U: ArrayLike, P: int, seed: int | np.random.SeedSequence) -> np
     Raises
     ------
     ValueError
-        If U is not a finite matrix or has fewer than P different patterns, or 200 rounds of
-        redrawing do not find P.
+        If U is not a finite matrix, or, unless `at_most`, has fewer than P different patterns or
+        200 rounds of redrawing do not find P.
     """
     U = as_matrix("U", U)
-    n, p = U.shape
-    check_between("P", P, 1, number_of_arrangements(n, p))
+    most = number_of_arrangements(*U.shape)
+    check_between("P", P, 1, math.inf if at_most else most)
+    P = min(P, most)
     generator = np.random.default_rng(seed)
     patterns: set[bytes] = set()
     gates: list[np.ndarray] = []
@@ -139,10 +144,13 @@ def sample_gates(U: ArrayLike, P: int, seed: int | np.random.SeedSequence) -> np
                 patterns.add(pattern)
                 gates.append(gate)
         if len(gates) >= P:
-            return np.stack(gates[:P], axis=1)
+            break
+    if at_most or len(gates) >= P:
+        return np.stack(gates[:P], axis=1)
     raise ValueError(
         f"found {len(gates)} different activation patterns in {_ROUNDS} rounds of sampling, "
-        f"not the P = {P} asked for; ask for fewer gates, or remove repeated rows from the data"
+        f"not the P = {P} asked for; ask for fewer gates or at_most=True, or remove repeated rows "
+        "from the data"
     )
 
 

@@ -66,6 +66,35 @@ def make_program(
     return build(U, D, Y, float(beta), cast(NewtonLoss, LOSSES[loss]))
 
 
+def beta_max(
+    U: ArrayLike,
+    D: ArrayLike,
+    Y: ArrayLike,
+    *,
+    loss: str = "squared",
+    penalty: str = "group",
+    device: str | torch.device | None = None,
+) -> float:
+    """Return the smallest weight decay at which the gated program's optimum is zero.
+
+    It is where a path over `beta` begins; a hundredth of it is where most paths end. The zero
+    weights of model "relu" are optimal there too, and perhaps somewhat below it.
+
+    Parameters
+    ----------
+    U, D, Y, loss, penalty, device
+        As for :func:`convexbn.solve`.
+
+    Raises
+    ------
+    ValueError
+        As :func:`convexbn.solve`.
+    """
+    terms = {"loss": loss, "penalty": penalty}
+    program = make_program(U, D, Y, 1.0, model="gated", device=device, **terms)
+    return cast(GatedProgram, program).beta_max()
+
+
 def checked(
     program: GatedProgram | ExactProgram, name: str, values: ArrayLike, shape: tuple[int, ...]
 ) -> torch.Tensor:

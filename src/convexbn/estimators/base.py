@@ -1,0 +1,196 @@
+"""What the estimators share: from samples to a certified solution, and to scores of new samples."""
+
+import sys
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from convexbn.arrangements.enumeration import arrangement_gates
+from convexbn.arrangements.gates import activation, sample_gates
+from convexbn.inputs import ArrayLike, check_choice
+from convexbn.networks.interface import Network
+from convexbn.networks.recovery import recover_network
+from convexbn.programs.certificates import Certificate
+from convexbn.programs.instances import beta_max
+from convexbn.programs.solutions import Solution
+from convexbn.solvers import solve_path
+from convexbn.solvers.columns.column_generation import train_exact
+from convexbn.solvers.snapshots import Snapshot
+from convexbn.whitening import Whitening, whiten
+
+GATES = "sampled", "all", "columns"
+
+
+class ConvexBN(BaseEstimator):
+    """A two-layer BN-ReLU network; see :class:`convexbn.estimators.ConvexBNRegressor`."""
+
+    whitening_: Whitening
+    solution_: Solution
+
+    def __init__(
+        self,
+        beta: float = 1.0,
+        *,
+        rank: int | None = None,
+        energy: float | None = None,
+        filter: Mapping[str, Any] | None = None,
+        n_gates: int = 256,
+        gates: str = "sampled",
+        loss: str = "auto",
+        penalty: str = "group",
+        tol: float = 1e-4,
+        max_iter: int = 10_000,
+        random_state: int | np.random.RandomState | None = None,
+        device: str | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.beta = beta
+        self.rank = rank
+        self.energy = energy
+        self.filter = filter
+        self.n_gates = n_gates
+        self.gates = gates
+        self.loss = loss
+        self.penalty = penalty
+        self.tol = tol
+        self.max_iter = max_iter
+        self.random_state = random_state
+        self.device = device
+        self.verbose = verbose
+
+    def targets(self, X: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray, str]:
+        """Check samples and targets; return X (n, d), Y (n,) or (n, C) and the loss."""
+        raise NotImplementedError
+
+    def design(self, X: np.ndarray) -> None:
+        """Whiten the samples and draw the gates."""
+        check_choice("gates", self.gates, GATES)
+        seed = check_random_state(self.random_state).randint(2**31)
+        whitening = whiten(X).truncate(self.rank, self.energy)
+        self.whitening_ = whitening if self.filter is None else whitening.filtered(**self.filter)
+        U, self._seed = self.whitening_.U, seed
+        if self.gates == "all":
+            self.gates_ = arrangement_gates(U)
+        else:
+            few = self.n_gates if self.gates == "sampled" else 1
+            self.gates_ = sample_gates(U, few, seed, at_most=True)
+
+    def largest_beta(self, Y: np.ndarray, loss: str) -> float:
+        """Return the smallest beta at which the network is zero, as far as these gates tell."""
+        U = self.whitening_.U
+        terms = {"loss": loss, "penalty": self.penalty}
+        return beta_max(U, activation(U, self.gates_), Y, device=self.device, **terms)
+
+    def solutions(self, Y: np.ndarray, betas: Iterable[float], loss: str) -> Iterator[Solution]:
+        """Yield a solution for each beta, in descending order."""
+        U, report = self.whitening_.U, _print_gap if self.verbose else None
+        if self.gates == "columns":
+            for beta in sorted(betas, reverse=True):
+                yield train_exact(
+                    *(U, Y, beta),
+                    loss=loss,
+                    tol=self.tol,
+                    seed=self._seed,
+                    device=self.device,
+                    callback=report,
+                )
+            return
+        yield from solve_path(
+            *(U, activation(U, self.gates_), Y, betas),
+            model="relu" if self.gates == "all" else "gated",
+            loss=loss,
+            penalty=self.penalty,
+            tol=self.tol,
+            max_iterations=self.max_iter,
+            device=self.device,
+            callback=report,
+        )
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+        """Train the network.
+
+        Parameters
+        ----------
+        X : array-like, shape (n, d)
+        y : array-like, shape (n,), or (n, C) for a regressor
+            Targets, or labels of any kind.
+
+        Raises
+        ------
+        ValueError
+            If samples or targets are not finite, do not fit together, or do not suit the loss.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the certificate misses `tol`.
+        """
+        X, Y, loss = self.targets(X, y)
+        self.design(X)
+        self.beta_max_ = self.largest_beta(Y, loss)
+        (solution,) = self.solutions(Y, [self.beta], loss)
+        return self.take(solution)
+
+    def take(self, solution: Solution) -> Self:
+        """Take a solution as this network's, and warn where it misses the tolerance."""
+        self.solution_, certificate = solution, solution.certificate
+        if not certificate.converged:
+            warnings.warn(
+                f"beta {solution.beta:g} is not certified to tol={self.tol:g}: "
+                f"{certificate.reason}; raise max_iter, tol or beta",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+        self.n_iter_ = max(1, certificate.iterations)
+        return self
+
+    def scores(self, X: ArrayLike) -> np.ndarray:
+        """Return the network's outputs (m, C) for samples (m, d)."""
+        check_is_fitted(self)
+        U = self.whitening_.transform(validate_data(self, X, reset=False, dtype=np.float64))
+        return np.asarray(self.solution_.predict(U, self._gates(U)))
+
+    def _gates(self, U: np.ndarray | None = None) -> np.ndarray | None:
+        """Return the gates, or their patterns; None for a ReLU network, which needs none."""
+        if self.solution_.model == "relu":
+            return None
+        return self.gates_ if U is None else activation(U, self.gates_)
+
+    @property
+    def certificate_(self) -> Certificate:
+        """The referee's certificate of the optimum."""
+        check_is_fitted(self)
+        return self.solution_.certificate
+
+    @property
+    def n_neurons_(self) -> int:
+        """Number of neurons of the network."""
+        check_is_fitted(self)
+        return self.solution_.neurons
+
+    @property
+    def network_(self) -> Network:
+        """The BN network as a torch module, in float64 on the CPU.
+
+        Raises
+        ------
+        AttributeError
+            With a `filter`: that program has no BN network.
+        """
+        check_is_fitted(self)
+        if self.filter is not None:
+            raise AttributeError(
+                "a filtered program has no BN network; fit without a filter, or use solution_"
+            )
+        return recover_network(self.solution_, self.whitening_, gates=self._gates())
+
+
+def _print_gap(snapshot: Snapshot) -> None:
+    words = f"beta {snapshot.beta:.3g}, round {snapshot.iteration}, {snapshot.seconds:.1f} s"
+    print(f"{words}: relative gap {snapshot.relative_gap:.1e}", file=sys.stderr)

@@ -1,0 +1,167 @@
+"""Estimators that choose their weight decay by cross-validation, with one path per fold.
+
+Folds have fewer samples than all data. In coordinates of unit variance the program of n samples has
+the weight decay `beta / sqrt(n)` beside the mean loss (:mod:`convexbn.networks.gated_program`), so
+that a fold of m samples is solved for `beta sqrt(m / n)`.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
+
+import numpy as np
+from joblib import Parallel, delayed
+from sklearn.base import clone, is_classifier
+from sklearn.model_selection import check_cv
+from sklearn.utils import check_random_state
+
+from convexbn.estimators.base import ConvexBN
+from convexbn.estimators.networks import ConvexBNClassifier, ConvexBNRegressor
+from convexbn.estimators.paths import network_path
+from convexbn.inputs import ArrayLike
+
+
+class _Chosen(ConvexBN):
+    """What the two estimators share."""
+
+    _single: type[ConvexBN]
+
+    def __init__(
+        self,
+        betas: Iterable[float] | None = None,
+        *,
+        n_betas: int = 20,
+        eps: float = 1e-2,
+        cv: Any = None,
+        n_jobs: int | None = None,
+        rank: int | None = None,
+        energy: float | None = None,
+        filter: Mapping[str, Any] | None = None,
+        n_gates: int = 256,
+        gates: str = "sampled",
+        loss: str = "auto",
+        penalty: str = "group",
+        tol: float = 1e-4,
+        max_iter: int = 10_000,
+        random_state: int | np.random.RandomState | None = None,
+        device: str | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.betas = betas
+        self.n_betas = n_betas
+        self.eps = eps
+        self.cv = cv
+        self.n_jobs = n_jobs
+        self.rank = rank
+        self.energy = energy
+        self.filter = filter
+        self.n_gates = n_gates
+        self.gates = gates
+        self.loss = loss
+        self.penalty = penalty
+        self.tol = tol
+        self.max_iter = max_iter
+        self.random_state = random_state
+        self.device = device
+        self.verbose = verbose
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+        """Choose the weight decay by cross-validation, and train the network on all samples.
+
+        Parameters
+        ----------
+        X : array-like, shape (n, d)
+        y : array-like, shape (n,), or (n, C) for a regressor
+
+        Raises
+        ------
+        ValueError
+            As :meth:`ConvexBNRegressor.fit`, and if a fold has fewer classes than the data.
+
+        Warns
+        -----
+        ConvergenceWarning
+            For each certificate that misses `tol`.
+        """
+        X, Y, loss = self.targets(X, y)
+        y = self.classes_[_labels(Y)] if is_classifier(self) else Y
+        seed = int(check_random_state(self.random_state).randint(2**31))
+        path = {name: value for name, value in self.get_params().items() if name not in _OF_CV}
+        single = self._single(**(path | {"random_state": seed}))
+        probe = clone(single)
+        probe.targets(X, y)
+        probe.design(X)
+        self.beta_max_ = probe.largest_beta(Y, loss)
+        grid = self.beta_max_ * np.geomspace(1, self.eps, self.n_betas)
+        self.betas_ = grid if self.betas is None else np.sort(np.array(list(self.betas)))[::-1]
+        folds = check_cv(self.cv, y, classifier=is_classifier(self)).split(X, y)
+        columns = Parallel(n_jobs=self.n_jobs)(
+            delayed(_scores)(single, X, y, self.betas_, *fold) for fold in folds
+        )
+        self.scores_ = np.transpose(columns)
+        self.beta_ = float(self.betas_[self.scores_.mean(axis=1).argmax()])
+        probe.set_params(beta=self.beta_)
+        self.whitening_, self.gates_, self._seed = probe.whitening_, probe.gates_, probe._seed
+        # The path down to it: each solution is a good start for the next.
+        *_, solution = self.solutions(Y, self.betas_[self.betas_ >= self.beta_], loss)
+        return self.take(solution)
+
+
+_OF_CV = "betas", "n_betas", "eps", "cv", "n_jobs"
+
+
+def _labels(Y: np.ndarray) -> np.ndarray:
+    """Return the index of the class of each row of targets (n, 1) or (n, C)."""
+    return (Y[:, 0] > 0).astype(int) if Y.shape[1] == 1 else Y.argmax(axis=1)
+
+
+def _scores(
+    single: ConvexBN,
+    X: np.ndarray,
+    y: np.ndarray,
+    betas: np.ndarray,
+    train: np.ndarray,
+    held: np.ndarray,
+) -> list[float]:
+    """Return the scores on a fold's held out samples, by descending beta."""
+    smaller = betas * np.sqrt(len(train) / len(X))
+    networks = network_path(single, X[train], y[train], betas=smaller)
+    return [network.score(X[held], y[held]) for network in networks]
+
+
+class ConvexBNRegressorCV(_Chosen, ConvexBNRegressor):
+    """:class:`ConvexBNRegressor` with the weight decay that does best in cross-validation.
+
+    Its parameters are those of :class:`ConvexBNRegressor` but `beta`, and these.
+
+    Parameters
+    ----------
+    betas : iterable of float, optional
+        By default `n_betas` of them, from `beta_max_` to `eps` of it, evenly spaced in their
+        logarithm.
+    n_betas : int
+    eps : float
+    cv : int, splitter or iterable, optional
+        Folds, as in :class:`sklearn.model_selection.GridSearchCV`; five by default.
+    n_jobs : int, optional
+        Folds that are solved at once.
+
+    Attributes
+    ----------
+    beta_ : float
+        The chosen weight decay.
+    betas_ : ndarray, shape (B,)
+        Those that were tried, in descending order.
+    scores_ : ndarray, shape (B, F)
+        R^2 on the held out samples of each fold.
+    """
+
+    _single = ConvexBNRegressor
+
+
+class ConvexBNClassifierCV(_Chosen, ConvexBNClassifier):
+    """:class:`ConvexBNClassifier` with the weight decay that does best in cross-validation.
+
+    Parameters and attributes are those of :class:`ConvexBNRegressorCV`; scores are accuracies.
+    """
+
+    _single = ConvexBNClassifier

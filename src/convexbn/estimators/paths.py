@@ -1,0 +1,61 @@
+"""Networks for several weight decays, each from the solution for the next larger one."""
+
+import copy
+from collections.abc import Iterable
+
+import numpy as np
+from sklearn.base import clone
+
+from convexbn.estimators.base import ConvexBN
+from convexbn.inputs import ArrayLike, as_betas
+
+
+def network_path(
+    estimator: ConvexBN,
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    betas: Iterable[float] | None = None,
+    n_betas: int = 20,
+    eps: float = 1e-2,
+) -> list[ConvexBN]:
+    """Fit an estimator for several weight decays, on one whitened design with the same gates.
+
+    Parameters
+    ----------
+    estimator : ConvexBNRegressor or ConvexBNClassifier
+        It is cloned; its `beta` does not matter.
+    X : array-like, shape (n, d)
+    y : array-like, shape (n,), or (n, C) for a regressor
+    betas : iterable of float, optional
+        By default `n_betas` of them, from `beta_max_` to `eps` of it, evenly spaced in their
+        logarithm.
+    n_betas : int
+    eps : float
+
+    Returns
+    -------
+    list of estimators
+        Fitted ones, by descending `beta`; each has a `certificate_` of its own.
+
+    Raises
+    ------
+    ValueError
+        As :meth:`ConvexBNRegressor.fit`.
+
+    Warns
+    -----
+    ConvergenceWarning
+        For each certificate that misses `tol`.
+    """
+    first = clone(estimator)
+    X, Y, loss = first.targets(X, y)
+    first.design(X)
+    first.beta_max_ = first.largest_beta(Y, loss)
+    if betas is None:
+        betas = first.beta_max_ * np.geomspace(1, eps, n_betas)
+    fitted = []
+    for solution in first.solutions(Y, as_betas(betas), loss):
+        network = copy.copy(first).set_params(beta=solution.beta)
+        fitted.append(network.take(solution))
+    return fitted

@@ -1,0 +1,119 @@
+"""Estimators: scikit-learn's own checks, and the network that the certificate is of."""
+
+import numpy as np
+import pytest
+from scipy.special import expit
+from sklearn.datasets import load_iris
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from convexbn import network_objective
+from convexbn.estimators import ConvexBNClassifier, ConvexBNRegressor
+
+rng = np.random.default_rng(0)
+X = rng.standard_normal((8, 2))
+y = np.abs(X[:, 0]) - 1
+IRIS = load_iris(return_X_y=True)
+
+
+@parametrize_with_checks([ConvexBNRegressor(n_gates=4), ConvexBNClassifier(n_gates=4)])
+def test_it_is_an_estimator_as_scikit_learn_defines_them(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.parametrize("gates", ["sampled", "all"])
+def test_the_certificate_is_that_of_the_network(gates):
+    model = ConvexBNRegressor(0.1, gates=gates, n_gates=8, tol=1e-7, random_state=0).fit(X, y)
+    found = network_objective(model.network_, X, y, 0.1)
+    # Both are sums in float64; the network is built from weights that may be of float32.
+    assert found == pytest.approx(model.certificate_.objective, rel=1e-6)
+    assert model.n_neurons_ == model.network_.gamma.numel()
+    assert model.predict(X) == pytest.approx(model.network_.predict(X)[:, 0], abs=1e-6)
+
+
+def test_all_patterns_and_columns_find_the_same_optimum():
+    every, found = (
+        ConvexBNRegressor(0.5, gates=gates, tol=1e-5).fit(X, y) for gates in ("all", "columns")
+    )
+    # Each is within its tolerance of the optimum.
+    assert found.certificate_.objective == pytest.approx(every.certificate_.objective, rel=2e-5)
+    assert network_objective(found.network_, X, y, 0.5) == pytest.approx(
+        found.certificate_.objective, rel=1e-6
+    )
+
+
+def test_the_network_is_zero_from_beta_max_on_and_not_below():
+    model = ConvexBNRegressor(n_gates=8, random_state=0)
+    top = model.fit(X, y).beta_max_
+    assert model.set_params(beta=1.001 * top).fit(X, y).n_neurons_ == 0
+    assert model.set_params(beta=0.99 * top, tol=1e-8).fit(X, y).n_neurons_ > 0
+
+
+def test_probabilities_are_those_of_the_scores():
+    pair = IRIS[1] < 2
+    binary = ConvexBNClassifier(n_gates=8, random_state=0).fit(IRIS[0][pair], IRIS[1][pair])
+    assert binary.loss_ == "logistic"
+    scores = binary.decision_function(IRIS[0])
+    assert scores.shape == (150,)
+    assert binary.predict_proba(IRIS[0])[:, 1] == pytest.approx(expit(scores))
+    for loss in ("auto", "logistic"):
+        several = ConvexBNClassifier(0.5, n_gates=8, loss=loss, random_state=0).fit(*IRIS)
+        found = several.predict_proba(IRIS[0])
+        assert found.sum(axis=1) == pytest.approx(1)
+        assert (found.argmax(axis=1) == several.predict(IRIS[0])).all()
+        assert several.score(*IRIS) > 0.9
+    assert not hasattr(ConvexBNClassifier(loss="squared"), "predict_proba")
+
+
+@pytest.mark.parametrize("loss", ["squared", "squared_hinge"])
+def test_losses_without_probabilities_tell_classes_apart(loss):
+    model = ConvexBNClassifier(0.5, n_gates=8, loss=loss, random_state=0).fit(*IRIS)
+    assert model.score(*IRIS) > 0.8
+    assert model.decision_function(IRIS[0]).shape == (150, 3)
+
+
+def test_a_filter_acts_and_has_no_network():
+    filtered = ConvexBNRegressor(
+        0.1, n_gates=8, filter={"kind": "ridge", "value": 0.1}, random_state=0
+    ).fit(X, y)
+    assert (filtered.whitening_.gains < 1).all()
+    assert filtered.certificate_.converged
+    with pytest.raises(AttributeError, match="no BN network"):
+        _ = filtered.network_
+
+
+def test_rank_and_energy_truncate():
+    assert ConvexBNRegressor(rank=1, n_gates=4).fit(X, y).whitening_.rank == 1
+    assert ConvexBNRegressor(energy=0.5, n_gates=4).fit(X, y).whitening_.rank == 1
+
+
+def test_several_targets_have_several_outputs():
+    both = np.column_stack([y, -y])
+    model = ConvexBNRegressor(0.1, n_gates=8, penalty="nuclear", random_state=0).fit(X, both)
+    assert model.predict(X).shape == (8, 2)
+
+
+def test_a_missed_tolerance_warns():
+    with pytest.warns(ConvergenceWarning, match=r"beta 0.1 is not certified to tol=1e-09"):
+        ConvexBNRegressor(0.1, n_gates=8, tol=1e-9, max_iter=1).fit(X, y)
+
+
+def test_unknown_gates_and_one_class_are_refused():
+    with pytest.raises(ValueError, match="gates must be one of 'sampled'"):
+        ConvexBNRegressor(gates="some").fit(X, y)
+    with pytest.raises(ValueError, match="at least two classes, got one"):
+        ConvexBNClassifier().fit(X, np.full(8, 3))
+
+
+def test_it_speaks_while_it_solves(capsys):
+    ConvexBNRegressor(0.1, n_gates=4, verbose=1).fit(X, y)
+    assert "beta 0.1, round 0" in capsys.readouterr().err
+
+
+def test_a_grid_over_a_pipeline_finds_a_setting():
+    pipe = make_pipeline(StandardScaler(), ConvexBNClassifier(n_gates=8, random_state=0))
+    grid = GridSearchCV(pipe, {"convexbnclassifier__beta": [50.0, 1.0]}, cv=2).fit(*IRIS)
+    assert grid.best_params_ == {"convexbnclassifier__beta": 1.0}

@@ -1,0 +1,38 @@
+"""Paths of networks: each is the one that a fit of its own would give."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_iris
+from sklearn.exceptions import NotFittedError
+
+from convexbn.estimators import ConvexBNClassifier, ConvexBNRegressor, network_path
+
+rng = np.random.default_rng(0)
+X = rng.standard_normal((30, 3))
+y = np.abs(X[:, 0]) + X[:, 1] - 1
+
+
+def test_each_network_of_a_path_is_that_of_its_beta():
+    single = ConvexBNRegressor(n_gates=8, tol=1e-8, random_state=0)
+    path = network_path(single, X, y, betas=[0.1, 1.0])
+    assert [network.beta for network in path] == [1.0, 0.1]
+    for network in path:
+        alone = ConvexBNRegressor(network.beta, n_gates=8, tol=1e-8, random_state=0).fit(X, y)
+        # Each is within its tolerance of the same optimum.
+        assert network.certificate_.objective == pytest.approx(
+            alone.certificate_.objective, rel=2e-8
+        )
+        assert network.predict(X) == pytest.approx(alone.predict(X), abs=1e-3)
+    with pytest.raises(NotFittedError):
+        single.predict(X)
+
+
+def test_the_default_path_begins_at_the_zero_network():
+    labels = load_iris().target
+    path = network_path(
+        ConvexBNClassifier(n_gates=4, random_state=0), load_iris().data, labels, n_betas=3, eps=0.1
+    )
+    top = path[0].beta_max_
+    assert [network.beta / top for network in path] == pytest.approx([1, 0.1**0.5, 0.1])
+    assert path[0].n_neurons_ == 0
+    assert path[2].n_neurons_ > 0
