@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import SafetensorError
 
+from convexbn.files import partial_of
 from convexbn.imports import PACKAGE
 from convexbn.pipeline import artifacts
 
@@ -243,7 +244,7 @@ def test_everyone_who_may_read_a_table_may_read_tensors(tmp_path):
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
 @pytest.mark.parametrize("name", ["a.csv", "a.json"])
 def test_a_disk_that_is_really_full(tmp_path, name):
-    (tmp_path / f".{name}.part").symlink_to("/dev/full")
+    partial_of(tmp_path / name, os.getpid()).symlink_to("/dev/full")
     with pytest.raises(OSError, match=f"no space left to write .*{name}"):
         WRITERS[name](tmp_path / name)
     assert not list(tmp_path.iterdir())
