@@ -17,4 +17,5 @@ tables = {
 figure = named(function)(**tables, **settings)
 
 provenance = artifacts.provenance(figure=function, **settings)
+provenance["unchecked"] = artifacts.unchecked(snakemake.input)
 plotting.save(figure, snakemake.output.pdf, snakemake.output.png, provenance)
