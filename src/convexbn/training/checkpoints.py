@@ -169,11 +169,13 @@ def fingerprint(settings: str, arrays: Mapping[str, ArrayLike], code: str | Path
     ----------
     settings : str
     arrays : dict of arrays
+        Single numbers among them count as arrays of one.
     code : str or Path
         The module that does the work; the modules it imports count too (:mod:`convexbn.imports`).
     """
     found = hashlib.blake2b(f"{settings} {digest(code)}".encode(), digest_size=16)
     for name, values in sorted(arrays.items()):
+        values = values if getattr(values, "ndim", 1) else [values]
         array = as_array(name, values, None, finite=False, copy=False)
         found.update(f"{name} {array.dtype} {array.shape}".encode())
         found.update(array.reshape(-1).view(np.uint8).data)

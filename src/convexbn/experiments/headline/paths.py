@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 
 from convexbn.evaluation import accuracy, mean_loss
@@ -67,9 +66,8 @@ class Paths:
         self._history: list[dict] = []  # of the solve under way
         if parts.folder is not None:
             terms = {**run.settings.terms, "device": str(run.device)}
-            tensors = run.whitening.tensors().items()
-            whitening = {f"whitening {name}": np.atleast_1d(a) for name, a in tensors}
-            self._work = fingerprint(f"{terms}", run.features | whitening, __file__)
+            data = run.features | run.whitening.tensors()
+            self._work = fingerprint(f"{terms}", data, __file__)
 
     def solve(self, s: int, betas: Sequence[float]) -> Iterator[Solved]:
         """Yield the solutions of the s-th seed, from the first of some descending betas on.
