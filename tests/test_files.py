@@ -1,11 +1,16 @@
 """Writing a file: it is there whole or not at all, and a full disk is named."""
 
 import errno
+import multiprocessing
 import os
 
+import numpy as np
 import pytest
+import torch
 
-from convexbn.files import atomic
+from convexbn.files import atomic, partial_of
+from convexbn.pipeline.artifacts import load_tensors, save_tensors
+from convexbn.training.checkpoints import Checkpoint, Parts
 
 
 def break_off(path, error):
@@ -45,3 +50,64 @@ def test_a_full_disk_is_named(tmp_path, number):
 def test_other_system_errors_keep_their_words(tmp_path):
     with pytest.raises(PermissionError, match="not yours"), atomic(tmp_path / "a"):
         raise PermissionError(errno.EACCES, "not yours")
+
+
+# Twins: a job is started again while its first process still runs, as after a SIGKILL of Snakemake.
+
+SIZE, TIMES = 10_000, 40
+
+
+def _artifact(folder, mine):
+    save_tensors(folder / "x.safetensors", {"x": np.full(SIZE, mine)}, {})
+    return load_tensors(folder / "x.safetensors")["x"]
+
+
+def _part(folder, mine):
+    parts = Parts(folder / "x.parts")
+    parts.save("work", {"x": torch.full((SIZE,), mine)})
+    found = parts.load("work")
+    parts.remove()
+    return [mine] if found is None else found["x"].numpy()
+
+
+def _checkpoint(folder, mine):
+    store = Checkpoint(folder / "x.checkpoint", "work")
+    store._due = 0.0
+    store.save(lambda: {"x": torch.full((SIZE,), mine)})
+    found = store.load()
+    store.remove()
+    return [mine] if found is None else found["x"].numpy()
+
+
+def _twin(write, folder, mine, start):
+    torch.set_num_threads(1)
+    start.wait()
+    for _ in range(TIMES):
+        assert len(set(np.asarray(write(folder, mine)).tolist())) == 1
+
+
+@pytest.mark.parametrize("write", [_artifact, _part, _checkpoint])
+def test_twins_write_the_same_file_and_neither_fails_nor_mixes(write, tmp_path):
+    context = multiprocessing.get_context("fork")
+    start = context.Barrier(2)
+    twins = [context.Process(target=_twin, args=(write, tmp_path, x, start)) for x in (1.0, 2.0)]
+    for twin in twins:
+        twin.start()
+    for twin in twins:
+        twin.join()
+    assert [twin.exitcode for twin in twins] == [0, 0]
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
+    path, gone = tmp_path / "a[1].txt", multiprocessing.get_context("fork").Process()
+    gone.start()
+    gone.join()
+    left = partial_of(path, gone.pid)
+    others = [partial_of(path, os.getppid()), tmp_path / ".a[1].txt.elsewhere.1.part"]
+    others.append(partial_of(tmp_path / "a1.txt", gone.pid))
+    for file in (left, *others):
+        file.write_text("half of it")
+    with atomic(path) as partial:
+        partial.write_text("newer")
+    assert sorted(tmp_path.iterdir()) == sorted([path, *others])

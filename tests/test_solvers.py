@@ -446,6 +446,21 @@ def test_a_bad_start_ends_at_the_same_optimum():
     assert second.certificate.objective == pytest.approx(first.certificate.objective, rel=2e-9)
 
 
+@pytest.mark.parametrize("penalty", ["group", "nuclear"])
+def test_a_path_goes_on_from_a_solution_to_the_same_numbers(penalty):
+    """Bit for bit, also over a wide step, before which weights from elsewhere would be scaled."""
+    problem = instances.make(21, share=0.5)
+    data, terms = problem.data[:3], {"penalty": penalty, "tol": 1e-8}
+    betas = [problem.beta, problem.beta / 200]
+    large, expected = solve_path(*data, betas, **terms)
+    (found,) = solve_path(*data, betas[1:], initial=large, **terms)
+    np.testing.assert_array_equal(found.weights, expected.weights)
+    np.testing.assert_array_equal(found.dual, expected.dual)
+    assert found.certificate.iterations == expected.certificate.iterations
+    (scaled,) = solve_path(*data, betas[1:], initial=large.weights, **terms)
+    assert (scaled.weights != expected.weights).any()
+
+
 # --- what is seen on the way ----------------------------------------------------------------------
 
 

@@ -1,7 +1,12 @@
-"""Files that are whole: written to a temporary neighbour first, and then renamed."""
+"""Files that are whole: written to a temporary neighbour first, and then renamed.
+
+Each process has neighbours of its own, so that two of them may write one file: the later one stays.
+"""
 
 import errno
+import glob
 import os
+import platform
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +20,8 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`, renamed to it on success and removed on failure.
 
+    Those that processes of this machine left when they were killed are removed, too.
+
     Raises
     ------
     OSError
@@ -22,7 +29,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.part")
+    _clear(path)
+    partial = partial_of(path, os.getpid())
     try:
         partial.touch()
         mode = partial.stat().st_mode
@@ -39,3 +47,27 @@ def atomic(path: str | Path) -> Iterator[Path]:
         raise OSError(error.errno, message) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def partial_of(path: Path, pid: int | str) -> Path:
+    """Return the temporary neighbour of a file to which a process of this machine writes."""
+    return path.with_name(f".{path.name}.{platform.node()}.{pid}.part")
+
+
+def _clear(path: Path) -> None:
+    """Remove the temporary neighbours of processes of this machine that are no more."""
+    folder, pattern = glob.escape(str(path.parent)), partial_of(Path(glob.escape(path.name)), "*")
+    for left in map(Path, glob.glob(f"{folder}/{pattern}")):
+        pid = left.suffixes[-2].removeprefix(".")
+        if pid.isdecimal() and not _is_alive(int(pid)):
+            left.unlink(missing_ok=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)  # asks only
+    except ProcessLookupError:
+        return False
+    except OSError:  # someone else's
+        return True
+    return True

@@ -261,6 +261,19 @@ def test_broken_downloads_are_tried_again(fake, server, tmp_path, caplog):
     assert sum("Retrying" in record.message for record in caplog.records) == 2
 
 
+def test_archive_that_would_write_elsewhere_is_not_unpacked(fake, server, tmp_path):
+    """Only the official archive is, by its MD5."""
+    folder, buffer = tmp_path / "raw", io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        for name in ("../escaped", f"{BATCHES}/batches.meta"):
+            tar.addfile(tarfile.TarInfo(name))
+    server.bodies, server.size = [buffer.getvalue()], len(buffer.getvalue())
+    with pytest.raises(ConnectionError, match="expected an archive with MD5"):
+        load_images("cifar10", download_to=folder)
+    assert not (tmp_path / "escaped").exists()
+    assert not (folder / BATCHES).exists()
+
+
 def test_half_archive_of_an_earlier_run_is_replaced(fake, server, tmp_path):
     (tmp_path / CIFAR10.filename).write_bytes(fake.archive[:500])
     fake.assert_equal(load_images("cifar10", download_to=tmp_path))

@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import SafetensorError
+from safetensors.numpy import save_file
 
+from convexbn.files import partial_of
 from convexbn.imports import PACKAGE
 from convexbn.pipeline import artifacts
 
@@ -110,7 +113,7 @@ def test_documents_come_back(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["d.json"]
 
 
-FRAME = pd.DataFrame({"a": [1.0]})
+FRAME = pd.DataFrame({"a": [0.125]})
 WRITERS = {
     "a.safetensors": lambda path: artifacts.save_tensors(path, {"a": np.ones(3)}, ORIGIN),
     "a.csv": lambda path: artifacts.write_table(path, FRAME, ORIGIN),
@@ -230,6 +233,43 @@ def test_a_repository_of_someone_else_is_no_crash(tmp_path):
     assert said_by(tmp_path / "src", PATH=str(tools)) == NOTHING
 
 
+# What is not whole
+
+READERS = {
+    "a.safetensors": [artifacts.load_tensors, artifacts.read_provenance],
+    "a.csv": [artifacts.read_table],
+    "a.json": [artifacts.read_document, artifacts.read_provenance],
+}
+BROKEN = {
+    "truncated": lambda content: content[:-2],
+    "cut to half": lambda content: content[: len(content) // 2],
+    "empty": lambda content: b"",
+    "foreign": lambda content: b"PK\x03\x04 of something else\0" * 9,
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+@pytest.mark.parametrize(
+    ("name", "read"), [(name, read) for name, readers in READERS.items() for read in readers]
+)
+def test_a_file_that_is_not_whole_is_named_with_what_to_do(tmp_path, name, read, kind):
+    path = tmp_path / name
+    WRITERS[name](path)
+    path.write_bytes(BROKEN[kind](path.read_bytes()))
+    words = "remove|delete|empty|UTF-8"
+    with pytest.raises(ValueError, match=rf"{re.escape(str(path))}.*({words})") as caught:
+        read(path)
+    assert kind not in ("truncated", "cut to half") or "the file and run again" in str(caught.value)
+
+
+def test_documents_and_tensors_of_others_are_named(tmp_path):
+    (tmp_path / "a.json").write_text('{"seed": 1}')
+    save_file({"a": np.zeros(2)}, tmp_path / "a.safetensors")
+    for name in ("a.json", "a.safetensors"):
+        with pytest.raises(ValueError, match=rf"{name} is truncated, or no artifact .*; remove"):
+            artifacts.read_provenance(tmp_path / name)
+
+
 # All or nothing
 
 
@@ -243,7 +283,7 @@ def test_everyone_who_may_read_a_table_may_read_tensors(tmp_path):
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
 @pytest.mark.parametrize("name", ["a.csv", "a.json"])
 def test_a_disk_that_is_really_full(tmp_path, name):
-    (tmp_path / f".{name}.part").symlink_to("/dev/full")
+    partial_of(tmp_path / name, os.getpid()).symlink_to("/dev/full")
     with pytest.raises(OSError, match=f"no space left to write .*{name}"):
         WRITERS[name](tmp_path / name)
     assert not list(tmp_path.iterdir())

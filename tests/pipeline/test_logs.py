@@ -1,17 +1,21 @@
 """The log of a script: it takes everything that is said, and keeps it in a crash."""
 
 import os
+import platform
 import pty
 import re
 import signal
 import subprocess
 import sys
 
+import pytest
+
+FIRST, END = "--- attempt 1: ", "--- ended well, "
 START = """
 import ctypes, logging, os, subprocess, sys, time
 from convexbn.pipeline import logs
 from convexbn.progress import progress
-logs.start(sys.argv[1])
+logs.start(sys.argv[1], threads=3)
 """
 
 
@@ -19,6 +23,14 @@ def script(log, words, **options):
     """Run `words` after logs.start in a process of its own."""
     command = [sys.executable, "-c", START + words, str(log)]
     return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+
+def said(log) -> list[str]:
+    """Return the lines between the first and the last, of a script that ended well."""
+    first, *lines, last = log.read_text(encoding="utf-8").splitlines()
+    assert first.startswith(FIRST)
+    assert last.startswith(END)
+    return lines
 
 
 def test_log_takes_every_way_to_speak(tmp_path):
@@ -52,7 +64,7 @@ logging.getLogger().info("gr\\u00f6\\u00dfe")
 """
     run = script(tmp_path / "log", words, env=os.environ | old)
     assert run.returncode == 0
-    first, second = (tmp_path / "log").read_text(encoding="utf-8").splitlines()
+    first, second = said(tmp_path / "log")
     assert first == "größe \\udcff.png"
     assert second.endswith("größe")
 
@@ -64,6 +76,7 @@ def test_log_keeps_the_traceback_of_a_crash(tmp_path):
     assert "before" in log
     assert "Traceback (most recent call last)" in log
     assert log.rstrip().endswith("ZeroDivisionError: division by zero")
+    assert END not in log
 
 
 def test_log_keeps_a_fault(tmp_path):
@@ -74,11 +87,37 @@ def test_log_keeps_a_fault(tmp_path):
     assert "in culprit" in log
 
 
-def test_log_replaces_that_of_the_last_run(tmp_path):
+@pytest.mark.parametrize("job", [None, "147"])
+def test_first_line_says_at_once_where_an_attempt_is(tmp_path, monkeypatch, job):
+    """Of a process that is torn before it says anything itself."""
+    if job:
+        monkeypatch.setenv("SLURM_JOB_ID", job)
+    assert script(tmp_path / "log", "os.kill(os.getpid(), 9)").returncode == -signal.SIGKILL
+    where = rf"host {platform.node()}, {f'Slurm job {job}' if job else r'process [0-9]+'}"
+    line = rf"--- attempt 1: {where}, 3 threads, \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d\n"
+    assert re.fullmatch(line, (tmp_path / "log").read_text())
+
+
+def test_log_goes_on_after_attempts_that_failed_and_replaces_that_of_a_result(tmp_path):
     log = tmp_path / "log"
-    log.write_text("from an older run\n" * 100)
+    log.write_text("from an older version\n" * 100)
+    script(log, "print('first')\n1 / 0")
+    script(log, "print('second', flush=True)\nos.kill(os.getpid(), 9)")
+    script(log, "print('third')")
+    lines = log.read_text().splitlines()
+    begun = [line.split(":")[0] for line in lines if line.startswith("--- attempt")]
+    assert begun == ["--- attempt 1", "--- attempt 2", "--- attempt 3"]
+    assert [w for w in lines if w in ("first", "second", "third")] == ["first", "second", "third"]
+    assert lines[0].startswith(FIRST)
     script(log, "print('new')")
-    assert log.read_text() == "new\n"
+    assert said(log) == ["new"]
+
+
+def test_log_that_has_grown_large_is_replaced(tmp_path):
+    log = tmp_path / "log"
+    log.write_text(f"{FIRST}host a\n" + "from an attempt that failed\n" * 50_000)
+    script(log, "print('new')")
+    assert said(log) == ["new"]
 
 
 def test_log_of_a_torn_process_has_what_was_logged(tmp_path):
@@ -99,8 +138,7 @@ with progress(total=3, desc="solve", every=0) as bar:
 def test_progress_without_a_terminal_is_lines_in_the_log(tmp_path):
     run = script(tmp_path / "log", STEPS.replace("PAUSE", "0"))
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
-    lines = (tmp_path / "log").read_text().splitlines()
-    assert [line.split(": ", 1)[1] for line in lines] == [
+    assert [line.split(": ", 1)[1] for line in said(tmp_path / "log")] == [
         "solve 1/3 gap 1e-01",
         "solve 2/3 gap 1e-02",
         "solve 3/3 gap 1e-03",
@@ -120,7 +158,7 @@ def test_progress_on_a_terminal_is_a_bar_there(tmp_path):
     assert run.returncode == 0
     for words in ("solve", "2/3", "gap 1e-02", "\r"):
         assert words in shown
-    assert (tmp_path / "log").read_text() == ""
+    assert said(tmp_path / "log") == []
 
 
 def test_the_end_of_a_script_does_not_search_what_was_imported(tmp_path):

@@ -77,6 +77,37 @@ def test_a_table_of_ours_comes_back_from_a_spreadsheet(tmp_path, separator, deci
         artifacts.read_table(write(tmp_path, lost))
 
 
+EDITS = {
+    "a number": lambda text: text.replace("0.85", "0.95"),
+    "a word": lambda text: text.replace("SGD", "SDG"),
+    "a row lost": lambda text: text[: text.rindex("größe")],
+    "two rows swapped": lambda text: text.replace("convex", "_").replace("SGD", "convex"),
+    "a column more": lambda text: text.replace(",True", ",True,1").replace("\nm", "\nx,m"),
+}
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_a_table_of_ours_that_was_edited_is_refused(tmp_path, name):
+    artifacts.write_table(tmp_path / "t.csv", FRAME, {"commit": None})
+    path = write(tmp_path, EDITS[name]((tmp_path / "t.csv").read_text("utf-8")))
+    with pytest.raises(ValueError, match=r"edited\.csv.*(is not as it was written|expected)"):
+        artifacts.read_table(path)
+
+
+def test_tables_without_a_checksum_are_read_and_named(tmp_path, caplog):
+    """Those of older versions, and those of the user."""
+    artifacts.write_table(tmp_path / "t.csv", FRAME, {"commit": None})
+    ours = (tmp_path / "t.csv").read_text("utf-8").splitlines(keepends=True)
+    older = re.sub(r', "checksum": "\w+"', "", ours[0])
+    assert older != ours[0]
+    for note in (older, ""):
+        path = write(tmp_path, "".join([note, *ours[1:]]).replace("0.85", "0.95"))
+        assert artifacts.read_table(path)["accuracy"][0] == 0.95
+        assert artifacts.unchecked([tmp_path / "t.csv", path]) == [str(path)]
+        assert "edited.csv carries no checksum" in caplog.text
+        caplog.clear()
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -1,6 +1,7 @@
 """A killed training goes on to the same numbers, wherever it was killed."""
 
 import logging
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,10 +12,11 @@ import pytest
 import torch
 from sweep_features import SWEEP, make_features, make_images, make_patches, whitened_features
 
+from convexbn.files import partial_of
 from convexbn.networks import two_layer as networks_module
 from convexbn.training import checkpoints
 from convexbn.training import engine as training
-from convexbn.training.checkpoints import Checkpoint, fingerprint
+from convexbn.training.checkpoints import Checkpoint, Parts, fingerprint
 
 # Two groups of three members and one of two, some of them with two seeds; three epochs each.
 GROUPS = replace(SWEEP, max_members=3)
@@ -130,9 +132,10 @@ def test_a_kill_while_a_checkpoint_is_written_leaves_the_one_before(tmp_path):
     path, tests = tmp_path / "run.checkpoint", Path(__file__).parents[1]
     run = subprocess.run([sys.executable, "-c", DYING, path, tests], check=False)
     assert run.returncode == -9
-    assert (tmp_path / ".run.checkpoint.part").exists()
+    (left,) = tmp_path.glob(".run.checkpoint.*.part")
     features = make_features()
     resumed = training.train(features, SWEEP, checkpoint=path)
+    assert not left.exists()
     assert_same(resumed, training.train(features, SWEEP))
 
 
@@ -229,3 +232,13 @@ def test_array_in_a_state_is_refused_when_it_is_saved(tmp_path, monkeypatch):
     store = Checkpoint(tmp_path / "state", "work")
     with pytest.raises(TypeError, match=r"holds an array of shape \(2,\); keep numbers"):
         store.save(lambda: {"found": [np.zeros(2)]})
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+def test_a_full_disk_is_named_and_leaves_no_part(tmp_path):
+    parts = Parts(tmp_path)
+    file = parts._path(tmp_path, "work")
+    partial_of(file, os.getpid()).symlink_to("/dev/full")
+    with pytest.raises(OSError, match=f"no space left to write {file}"):
+        parts.save("work", {"x": torch.zeros(10**6)})
+    assert not list(tmp_path.iterdir())

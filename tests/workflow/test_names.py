@@ -25,6 +25,8 @@ def renamed(config, section, old, new):
         (lambda c: renamed(c, "datasets", "small", "Studies"), "'Studies' cannot be the name of"),
         (lambda c: renamed(c, "datasets", "small", "raw"), "'raw' cannot be the name of one"),
         (lambda c: renamed(c, "datasets", "small", "a/b"), "'a/b' does not match"),
+        (lambda c: renamed(c, "convex", "full", "../../x"), "'../../x' does not match"),
+        (lambda c: c["pathvars"].update(logs="../x"), "'logs' was unexpected"),
         (lambda c: renamed(c, "convex", "full", "a b"), "'a b' does not match"),
         (lambda c: renamed(c, "convex", "full", "-n"), "'-n' does not match"),
         (lambda c: renamed(c, "convex", "full", "a.b"), "'a.b' does not match"),
@@ -58,6 +60,14 @@ def test_a_name_twice_in_the_text_is_refused(tmp_path):
     text = text.replace("  gates08:", "  filtered:")
     (tmp_path / "config.yaml").write_text(text)
     assert "the key 'filtered' is given twice, first in line" in refusal(tmp_path / "config.yaml")
+
+
+def test_yaml_that_would_run_something_is_refused(tmp_path):
+    text = (ROOT / "config" / "test.yaml").read_text()
+    text += f"\nx: !!python/object/apply:os.mkdir [{tmp_path}/sprung]\n"
+    (tmp_path / "config.yaml").write_text(text)
+    assert "not valid JSON or YAML" in refusal(tmp_path / "config.yaml")
+    assert not (tmp_path / "sprung").exists()
 
 
 def test_a_problem_of_the_benchmark_cannot_hide_one_of_its_scaling(tmp_path):

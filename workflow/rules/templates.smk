@@ -22,7 +22,7 @@ wildcard_constraints:
     seed=r"\d+",  # of a job for each
 
 
-# A function of features, settings, seed, device and a file for what is finished: one table, with
+# A function of features, settings, seed, device and the parts that are finished: one table, with
 # labels in front. A killed job goes on from there.
 rule train_networks:
     log:

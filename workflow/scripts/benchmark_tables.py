@@ -2,7 +2,7 @@
 
 from convexbn.pipeline import logs
 
-logs.start(snakemake.log[0])
+logs.start(snakemake.log[0], snakemake.threads)
 
 from convexbn.experiments.benchmark import cases, tables
 from convexbn.pipeline.artifacts import provenance, read_all, write_table

@@ -2,7 +2,7 @@
 
 from convexbn.pipeline import logs
 
-logs.start(snakemake.log[0])
+logs.start(snakemake.log[0], snakemake.threads)
 
 from convexbn.pipeline import artifacts
 from convexbn.pipeline.names import named
@@ -17,4 +17,5 @@ tables = {
 figure = named(function)(**tables, **settings)
 
 provenance = artifacts.provenance(figure=function, **settings)
+provenance["unchecked"] = artifacts.unchecked(snakemake.input)
 plotting.save(figure, snakemake.output.pdf, snakemake.output.png, provenance)

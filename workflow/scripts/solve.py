@@ -2,7 +2,7 @@
 
 from convexbn.pipeline import logs
 
-logs.start(snakemake.log[0])
+logs.start(snakemake.log[0], snakemake.threads)
 
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from convexbn.experiments.headline.run import Run
 from convexbn.experiments.headline.stages import solve_run
 from convexbn.pipeline.artifacts import provenance, save_tensors, write_table
 from convexbn.pipeline.devices import pick_device
+from convexbn.training.checkpoints import Parts
 
 torch.set_num_threads(snakemake.threads)
 entry = snakemake.params.run
@@ -20,11 +21,12 @@ device = pick_device(snakemake.params.device)
 data = (snakemake.input[key] for key in ("features", "whitening", "gates"))
 run = Run.read(*data, entry, device)
 # Beside the outputs, which Snakemake removes when a job is killed.
-checkpoint = Path(snakemake.output.solutions).with_suffix(".checkpoint")
+parts = Parts(Path(snakemake.output.solutions).with_suffix(".parts"))
 
-solutions, history = solve_run(run, checkpoint)
+solutions, history = solve_run(run, parts)
 
 table = pd.DataFrame({**snakemake.params.labels, **pd.DataFrame(history)})
 record = provenance(run.seeds, device, **entry)
 save_tensors(snakemake.output.solutions, solutions, record)
 write_table(snakemake.output.history, table, record)
+parts.remove()

@@ -2,7 +2,7 @@
 
 from convexbn.pipeline import logs
 
-logs.start(snakemake.log[0])
+logs.start(snakemake.log[0], snakemake.threads)
 
 from pathlib import Path
 

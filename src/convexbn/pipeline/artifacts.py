@@ -5,13 +5,15 @@ Each artifact carries its provenance inside the file, and is written whole or no
 """
 
 import json
+import logging
 import os
 import platform
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +27,9 @@ from convexbn.pipeline import tables
 if TYPE_CHECKING:
     import pandas as pd
 
+_logger = logging.getLogger(__name__)
+
+_OF_THE_TABLE = ("columns", "checksum")  # in the line of provenance, beside the provenance
 _VERSIONS = ("convexbn", "numpy", "torch")
 # This file in a checkout of the project. A copy in an environment lies elsewhere, or is not tracked
 # by the repository that it lies in.
@@ -100,36 +105,61 @@ def save_tensors(path: str | Path, tensors: dict[str, ArrayLike], provenance: di
 
 
 def load_tensors(path: str | Path) -> dict[str, np.ndarray]:
-    """Read the arrays of a .safetensors file as numpy arrays."""
+    """Read the arrays of a .safetensors file as numpy arrays.
+
+    Raises
+    ------
+    ValueError
+        If the file is truncated, or no such file.
+    """
     from safetensors.numpy import load_file
 
-    return load_file(path)
+    with _whole(path):
+        return load_file(path)
 
 
 def read_provenance(path: str | Path) -> dict[str, Any]:
-    """Return the provenance that an artifact (.safetensors, .csv or .json) carries."""
-    suffix = Path(path).suffix
-    if suffix == ".safetensors":
-        from safetensors import safe_open
+    """Return the provenance that an artifact (.safetensors, .csv or .json) carries.
 
-        with safe_open(path, framework="numpy") as file:
-            return json.loads(file.metadata()["provenance"])
-    with open(path, encoding="utf-8") as file:
-        if suffix == ".json":
-            return json.load(file)["provenance"]
-        record = json.loads(file.readline().removeprefix(tables.NOTE))
-        return {key: value for key, value in record.items() if key != "columns"}
+    Raises
+    ------
+    ValueError
+        If the file is truncated, or no artifact.
+    """
+    suffix = Path(path).suffix
+    if suffix == ".json":
+        return read_document(path)["provenance"]
+    with _whole(path):
+        if suffix == ".safetensors":
+            from safetensors import safe_open
+
+            with safe_open(path, framework="numpy") as file:
+                return json.loads(file.metadata()["provenance"])
+        with open(path, encoding="utf-8") as file:
+            record = json.loads(file.readline().removeprefix(tables.NOTE))
+        return {key: value for key, value in record.items() if key not in _OF_THE_TABLE}
 
 
 def write_table(path: str | Path, frame: "pd.DataFrame", provenance: dict) -> None:
     """Write a pandas DataFrame as .csv, its provenance in a comment on the first line.
 
-    The names of the columns stand there too, so that one which gets lost is missed.
+    The names of the columns stand there too, so that one which gets lost is missed, and a checksum
+    of what will be read, so that an edited or truncated table is.
     """
-    record = provenance | {"columns": list(map(str, frame.columns))}
-    with atomic(path) as partial, open(partial, "w", encoding="utf-8", newline="") as file:
-        file.write(f"{tables.NOTE}{json.dumps(record)}\n")
-        frame.to_csv(file, index=False)
+    record, text = (
+        provenance | {"columns": list(map(str, frame.columns))},
+        frame.to_csv(index=False),
+    )
+    with atomic(path) as partial:
+        _write_noted(partial, record, text)
+        if len(frame.columns):
+            record["checksum"] = tables.checksum(tables.parse(partial))
+        _write_noted(partial, record, text)
+
+
+def _write_noted(path: Path, record: dict, text: str) -> None:
+    note = f"{tables.NOTE}{json.dumps(record)}\n"
+    path.write_text(note + text, encoding="utf-8", newline="")
 
 
 def read_table(path: str | Path) -> "pd.DataFrame":
@@ -137,6 +167,17 @@ def read_table(path: str | Path) -> "pd.DataFrame":
     table = tables.parse(path)
     # Without a filter its kind is "", which pandas takes for a missing value.
     return _without_missing(table, "filter_kind") if "filter_kind" in table else table
+
+
+def unchecked(paths: Iterable[str | Path]) -> list[str]:
+    """Return those of some tables that carry no checksum, and log them: they may be edited.
+
+    Tables that an older version wrote have none, nor has one without a line of provenance.
+    """
+    found = [str(path) for path in paths if not tables.is_checked(path)]
+    for path in found:
+        _logger.warning("%s carries no checksum: it may have been edited since it was made", path)
+    return found
 
 
 def _without_missing(table: "pd.DataFrame", column: str) -> "pd.DataFrame":
@@ -178,8 +219,31 @@ def write_document(path: str | Path, content: dict, provenance: dict) -> None:
 
 
 def read_document(path: str | Path) -> dict[str, Any]:
-    """Read a JSON document of :func:`write_document`, provenance included."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    """Read a JSON document of :func:`write_document`, provenance included.
+
+    Raises
+    ------
+    ValueError
+        If the file is truncated, or no such document.
+    """
+    with _whole(path):
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content["provenance"]
+        return content
+
+
+@contextmanager
+def _whole(path: str | Path) -> Iterator[None]:
+    """Name a file that cannot be read as an artifact, and what to do."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} is truncated, or no artifact of this project ({error}); remove the file and "
+            "run again, and it is made anew"
+        ) from error
 
 
 def _system_error(error: Exception) -> Exception:

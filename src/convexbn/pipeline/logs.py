@@ -1,6 +1,8 @@
 """Log of a workflow script: it takes all output, and leaves progress bars to the terminal.
 
-Snakemake's `script:` does not fill `log:`, and a crash would leave it empty.
+Snakemake's `script:` does not fill `log:`, and a crash would leave it empty. The log of an attempt
+that failed, or was killed, is gone on with by the next one; that of one which ended well is
+replaced: so it says all that was tried since the last result, and does not grow from run to run.
 """
 
 import atexit
@@ -9,14 +11,24 @@ import gc
 import io
 import logging
 import os
+import platform
+import re
 import sys
+import time
 from pathlib import Path
 
 from convexbn import progress
 
+_LARGEST = 2**20  # bytes of a log that is gone on with
+_BEGUN = re.compile(rb"^--- attempt (\d+):", re.MULTILINE)
+_ENDED = b"--- ended well"
 
-def start(path: str | Path) -> None:
+
+def start(path: str | Path, threads: int | None = None) -> None:
     """Send stdout, stderr and logging of this process to `path`, from the file descriptors up.
+
+    Its first line says at once which attempt this is, and where and when: Snakemake shows the log
+    of a job that failed only if there is something in it.
 
     Duplicating the descriptors also catches what compiled libraries print, and faults. The
     terminal, if there is one, is kept for the bars of :mod:`convexbn.progress`.
@@ -32,7 +44,10 @@ def start(path: str | Path) -> None:
     os.environ |= {"MPLBACKEND": "agg", "LC_ALL": "C.UTF-8"}
     if sys.stderr.isatty():
         progress.terminal = os.fdopen(os.dup(2), "w", buffering=1)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    attempt = 1 + _failed(Path(path))
+    replace = os.O_TRUNC if attempt == 1 else 0
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | replace, 0o644)
+    os.write(descriptor, _first_line(attempt, threads).encode())
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.close(descriptor)
@@ -40,9 +55,34 @@ def start(path: str | Path) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     faulthandler.enable()
+    atexit.register(_end)
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr
     )
     # The plotting libraries speak of themselves at INFO.
     for talkative in ("matplotlib", "fontTools"):
         logging.getLogger(talkative).setLevel(logging.WARNING)
+
+
+def _failed(path: Path) -> int:
+    """Return how many attempts are in a log that did not end well; 0 for one to replace."""
+    if not path.exists() or path.stat().st_size > _LARGEST:
+        return 0
+    content = path.read_bytes()
+    attempts = list(_BEGUN.finditer(content))
+    over = not attempts or _ENDED in content[attempts[-1].start() :]
+    return 0 if over else int(attempts[-1][1])
+
+
+def _first_line(attempt: int, threads: int | None) -> str:
+    job = os.environ.get("SLURM_JOB_ID")
+    where = [f"host {platform.node()}", f"Slurm job {job}" if job else f"process {os.getpid()}"]
+    where += [f"{threads} threads"] if threads else []
+    return f"--- attempt {attempt}: {', '.join(where)}, {time.strftime('%Y-%m-%d %H:%M:%S')}\n"
+
+
+def _end() -> None:
+    """Say that the script has ended, unless an error ended it."""
+    sys.stdout.flush()
+    if not hasattr(sys, "last_value"):
+        os.write(2, b"%b, %b\n" % (_ENDED, time.strftime("%Y-%m-%d %H:%M:%S").encode()))

@@ -2,11 +2,13 @@
 
 Spreadsheets put a mark of the encoding in front, separate by semicolons or tabs where a comma is
 the decimal mark, and quote and pad as they like. All of that is read. What could be read in two
-ways is refused, with the line as an editor counts it.
+ways is refused, with the line as an editor counts it; and so is a table of ours whose content is
+not the one that it was written with.
 """
 
 import codecs
 import csv
+import hashlib
 import io
 import json
 import re
@@ -35,23 +37,54 @@ def parse(path: str | Path) -> "pd.DataFrame":
     ------
     ValueError
         For a file that is no UTF-8 (or UTF-16), that lacks a column or has one twice, a row with
-        too few or too many values, or a column with both decimal commas and points.
+        too few or too many values, or a column with both decimal commas and points; for a table of
+        ours that was cut off, or edited since it was written.
     """
     note, lines = _lines(Path(path))
     separator, lines = _separator(path, lines)
     rows = list(_rows(path, lines, separator, keep_empty=bool(note)))
     if not rows:
-        raise ValueError(f"{path} is empty; expected a first line with the names of its columns")
+        remedy = "; delete the file and run again" if note else ""
+        raise ValueError(
+            f"{path} is empty; expected a first line with the names of its columns{remedy}"
+        )
     header = _header(path, *rows[0])
-    recorded = _recorded(note, separator)
-    if lacking := [name for name in recorded if name not in header]:
+    record = _record(note, separator)
+    if lacking := [name for name in record.get("columns", []) if name not in header]:
         raise ValueError(
             f"{path} lacks the column {', '.join(lacking)} that it was written with, it has "
             f"{', '.join(header)}; put it back, or delete the file and run again"
         )
-    body = [(line, _fitted(path, line, cells, header)) for line, cells in rows[1:]]
+    body = [(line, _fitted(path, line, cells, header, record)) for line, cells in rows[1:]]
     frame = _with_points(path, _frame(header, body), body, separator)
-    return frame if recorded else _placed(frame, path, body)
+    if not record:
+        return _placed(frame, path, body)
+    if "checksum" in record and checksum(frame) != record["checksum"]:
+        raise ValueError(
+            f"{path} is not as it was written: it was edited, or cut off; delete the file and run "
+            "again. To have an edited table read, delete its first line: what is drawn from it "
+            "then says that it is unchecked"
+        )
+    return frame
+
+
+def checksum(frame: "pd.DataFrame") -> str:
+    """Return a text that changes with the content of a table that was read.
+
+    It does not with what a spreadsheet may do to numbers: they count to 12 digits, and 1.0 is 1.
+    """
+    found = hashlib.blake2b(digest_size=16)
+    for name, column in frame.items():
+        is_number = column.dtype.kind in "iuf"
+        values = [f"{value:.12g}" if is_number else str(value) for value in column]
+        found.update("\0".join([str(name), *values, ""]).encode())
+    return found.hexdigest()
+
+
+def is_checked(path: str | Path) -> bool:
+    """Return whether a table carries the checksum of its content."""
+    note, lines = _lines(Path(path))
+    return "checksum" in _record(note, _separator(path, lines)[0])
 
 
 def place(frame: "pd.DataFrame", row: int) -> str:
@@ -129,21 +162,23 @@ def _header(path: str | Path, line: int, cells: list[str]) -> list[str]:
     return header
 
 
-def _recorded(note: str, separator: str) -> list[str]:
-    """Return the columns that a table was written with, [] if that is not known (any more).
+def _record(note: str, separator: str) -> dict:
+    """Return the line of provenance; {} where it cannot be read (any more).
 
-    A spreadsheet splits the line of provenance at its commas, and quotes the pieces.
+    A spreadsheet splits it at its commas, and quotes the pieces.
     """
     pieces = next(csv.reader([note], delimiter=separator), [])
     for text in (note, ",".join(pieces).rstrip(",")):
         try:
-            return json.loads(text.removeprefix(NOTE)).get("columns", [])
+            return json.loads(text.removeprefix(NOTE))
         except ValueError:
             continue
-    return []
+    return {}
 
 
-def _fitted(path: str | Path, line: int, cells: list[str], header: list[str]) -> list[str]:
+def _fitted(
+    path: str | Path, line: int, cells: list[str], header: list[str], record: dict
+) -> list[str]:
     """Return as many cells as there are columns: more may be there if they are empty."""
     width = len(header)
     if len(cells) < width or any(cells[width:]):
@@ -151,6 +186,7 @@ def _fitted(path: str | Path, line: int, cells: list[str], header: list[str]) ->
             f"{path}, line {line}: expected {width} values, for {', '.join(header)}, got "
             f"{len(cells)}: {', '.join(map(repr, cells))}; a value that holds the separator, as a "
             "number with a decimal comma may, needs quotation marks or a point"
+            + ("; if it was cut off, delete the file and run again" if record else "")
         )
     return cells[:width]
 

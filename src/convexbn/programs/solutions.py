@@ -15,6 +15,10 @@ class UncertifiedError(RuntimeError):
     """A solution's certificate misses the tolerance."""
 
 
+class NotFiniteError(RuntimeError):
+    """A solver returned NaN or infinities."""
+
+
 @dataclass(frozen=True)
 class Solution:
     """Weights with the referee's certificate.

@@ -149,7 +149,7 @@ def solve_path(
     penalty: str = "group",
     tol: float = 1e-6,
     max_iterations: int = 100_000,
-    initial: ArrayLike | None = None,
+    initial: ArrayLike | Solution | None = None,
     device: str | torch.device | None = None,
     callback: Callback | None = None,
 ) -> Iterator[Solution]:
@@ -163,7 +163,8 @@ def solve_path(
         Weight decays, solved from the largest to the smallest.
     model, loss, penalty, tol, max_iterations, initial, device, callback
         As for :func:`solve`; `max_iterations` is the limit for each beta, and `initial` are the
-        weights from which the largest beta is solved.
+        weights from which the largest beta is solved, or the solution before it: a path of model
+        "gated" that was interrupted goes on from it to the same numbers.
 
     Yields
     ------
@@ -183,9 +184,13 @@ def solve_path(
     check_between("max_iterations", max_iterations, 1, 10**9)
     terms = {"model": model, "loss": loss, "penalty": penalty}
     program = make_program(U, D, Y, betas[0], device=device, **terms)
-    units, initial = Units.of(program), _initial_weights(program, initial)
+    stopped, start = "", initial
+    if isinstance(initial, Solution):
+        stopped, start = initial.certificate.stopped, initial.weights
+    units, W = Units.of(program), _initial_weights(program, start)
     program = units.taken_off(program)
-    minimize, result = _METHODS[type(program)], Result(units.taken_off_weights(initial), {})
+    minimize, W = _METHODS[type(program)], units.taken_off_weights(W)
+    result = Result(W, {}, stopped=stopped)
     for beta in betas:
         watch, program = Stopwatch(), replace(program, beta=units.taken_off_beta(beta))
         limits = {"tol": tol, "max_iterations": max_iterations, "watch": watch}

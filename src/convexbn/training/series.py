@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from convexbn.progress import progress
-from convexbn.training.checkpoints import Checkpoint
+from convexbn.training.checkpoints import Parts
 
 Result = TypeVar("Result")
 
@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 def run_each(
     trainings: Mapping[str, Callable[[Path | None], Result]],
     work: str,
-    checkpoint: str | Path | None = None,
+    parts: Parts | None = None,
 ) -> dict[str, Result]:
     """Run trainings in turn; return their results by name.
 
@@ -24,24 +24,23 @@ def run_each(
         texts, tensors, and lists and dicts of these.
     work : str
         What the results depend on, see :func:`convexbn.training.checkpoints.fingerprint`.
-    checkpoint : str or Path, optional
-        A file for the results so far, written about every half minute and removed at the end. If it
-        exists and is of this work, the trainings in it are not run again. The one that runs has the
-        file with `.training` after its name beside it.
+    parts : Parts, optional
+        Where each result is kept once it is there: the trainings that are found in it are not run
+        again.
 
     Raises
     ------
     ValueError
-        If the file is not a checkpoint.
+        If a file of the parts is truncated.
     """
-    store = Checkpoint(checkpoint, work)
-    inner = None if checkpoint is None else Path(f"{checkpoint}.training")
-    finished: dict[str, Result] = store.load() or {}
+    parts = parts or Parts()
+    results = {}
     with progress(len(trainings), "trainings") as bar:
         for name, training in trainings.items():
-            if name not in finished:
-                finished[name] = training(inner)
-                store.save(lambda: finished)
+            result = parts.load(f"{work} {name}")
+            if result is None:
+                result = training(parts.running)
+                parts.save(f"{work} {name}", result)
+            results[name] = result
             bar.step(name)
-    store.remove()
-    return {name: finished[name] for name in trainings}
+    return results

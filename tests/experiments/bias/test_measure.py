@@ -14,6 +14,7 @@ from scipy.stats import rankdata
 from sklearn.datasets import load_digits
 from workflow_runs import edited, refusal
 
+from convexbn.experiments.bias import measure as measure_module
 from convexbn.experiments.bias import statements as bias_claims
 from convexbn.experiments.bias.coordinates import Coordinates, mean_loss
 from convexbn.experiments.bias.measure import (
@@ -29,6 +30,7 @@ from convexbn.networks.two_layer import BNNetwork
 from convexbn.pipeline import footprint
 from convexbn.pipeline.footprint import size_of
 from convexbn.reporting import claims
+from convexbn.training.checkpoints import Parts
 from convexbn.whitening import whiten
 
 n, d, m, C = 60, 8, 6, 3
@@ -222,6 +224,25 @@ def test_tables_are_complete():
     judged = history[history["identity_error"].notna()]
     assert set(judged["model"]) == {"bn"}
     assert sorted(judged["iteration"]) == [0, 0, 9, 9]
+
+
+def test_a_killed_job_trains_no_network_twice_and_gives_the_same(tmp_path, monkeypatch):
+    features, parts, left = data(), Parts(tmp_path / "parts"), [3]
+    expected, follow = measured(features), measure_module._follow
+
+    def mortal(*arguments):
+        left[0] -= 1
+        if left[0] == 0:
+            raise KeyboardInterrupt
+        return follow(*arguments)
+
+    monkeypatch.setattr(measure_module, "_follow", mortal)
+    arguments = features, whiten(features["X_train"]), SETTINGS, m, (0, 1), "cpu", parts
+    with pytest.raises(KeyboardInterrupt):
+        measure(*arguments)
+    for found, table in zip(measure(*arguments), expected, strict=True):
+        pd.testing.assert_frame_equal(found, table, check_exact=True)
+    assert left[0] == -2  # two before, two after
 
 
 def test_both_models_start_at_the_same_loss_and_a_seed_does_not_depend_on_others():

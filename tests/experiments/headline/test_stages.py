@@ -1,13 +1,13 @@
 """Runs: solve, certify and evaluate agree with each other and with the definitions."""
 
 import logging
-import math
 from dataclasses import replace
 
 import cvxpy as cp
 import numpy as np
 import pytest
 import torch
+from headline_runs import SEEDS, SETUP, C, P, d, make_features, make_run, n
 from sklearn.metrics import log_loss
 
 from convexbn.arrangements.gates import activation, sample_gates
@@ -18,39 +18,12 @@ from convexbn.experiments.headline.stages import certify_run, evaluate_run, solv
 from convexbn.networks.objectives import network_objective
 from convexbn.networks.recovery import recover_network
 from convexbn.pipeline.artifacts import load_tensors, save_tensors
-from convexbn.pipeline.designs import filter_columns, truncated
 from convexbn.programs.certificates import certify
 from convexbn.programs.penalties import PENALTIES
 from convexbn.programs.solutions import Solution, UncertifiedError
-from convexbn.training import checkpoints
-from convexbn.training.checkpoints import Checkpoint
 from convexbn.whitening import whiten
 
-n, d, C, P = 60, 5, 3, 8
-BETAS, SEEDS = (0.5, 2.0, 1.0), [7, 3]
-SETUP = np.array([10.0, 20.0])
 JUDGED = "test", "validation"
-
-
-def make_features(validation=15):
-    """The label is the largest of the first features."""
-    rng, features = np.random.default_rng(0), {}
-    for split, rows in (("train", n), ("validation", validation), ("test", 25)):
-        X = rng.standard_normal((rows, d)).astype(np.float32)
-        features[f"X_{split}"] = X
-        features[f"labels_{split}"] = X[:, :C].argmax(axis=1)
-    features["Y_train"] = np.eye(C, dtype=np.float32)[features["labels_train"]]
-    return features
-
-
-def make_run(features=None, filtered=None, **settings) -> Run:
-    features = features or make_features()
-    whitening = whiten(features["X_train"].reshape(-1, features["X_train"].shape[-1]))
-    entry = {"rank": settings.pop("rank", None)} | ({"filter": filtered} if filtered else {})
-    whitening = truncated(whitening.tensors(), entry)
-    gates = np.stack([sample_gates(whitening.U, P, seed) for seed in SEEDS])
-    settings = Settings(**{"betas": BETAS, "tolerance": 1e-6} | settings)
-    return Run(settings, features, whitening, SEEDS, gates, SETUP, **filter_columns(entry))
 
 
 @pytest.fixture(scope="module")
@@ -223,58 +196,6 @@ def test_seeds_do_not_touch_each_other(run, solutions):
         np.testing.assert_array_equal(again[f"weights.0.{b}"], solutions[f"weights.1.{b}"])
 
 
-class KilledError(Exception):
-    pass
-
-
-@pytest.mark.parametrize("tuning_seeds", [None, 1])
-def test_a_killed_run_solves_nothing_twice_and_gives_the_same(tuning_seeds, monkeypatch, tmp_path):
-    """It is killed after each solve in turn: every solve is made once, and all are bit-equal."""
-    monkeypatch.setattr(checkpoints, "EVERY", 0.0)
-    monkeypatch.setattr(checkpoints, "SHARE", math.inf)
-    run, path = make_run(tuning_seeds=tuning_seeds), tmp_path / "run.checkpoint"
-    expected, history = solve_run(run)
-    made, require = [], Settings.require
-
-    def killed(settings, certificate, where):
-        require(settings, certificate, where)
-        # The solve before this one is in the file.
-        if made and made[-1] != where and where not in made:
-            made.append(where)
-            raise KilledError
-        made.append(where)
-
-    monkeypatch.setattr(Settings, "require", killed)
-    solves = sum(name.startswith("weights") for name in expected)
-    for _ in range(solves - 1):
-        with pytest.raises(KilledError):
-            solve_run(run, path)
-        assert path.exists()
-    found, rows = solve_run(run, path)
-    assert not path.exists()
-    assert found.keys() == expected.keys()
-    for name in found.keys() - {"seconds"}:
-        np.testing.assert_array_equal(found[name], expected[name])
-    clocks = {"seconds"}
-    for row, other in zip(rows, history, strict=True):
-        assert {k: v for k, v in row.items() if k not in clocks} == pytest.approx(
-            {k: v for k, v in other.items() if k not in clocks}, rel=1e-14, nan_ok=True
-        )
-    assert np.isfinite(found["seconds"]).sum() == solves
-
-
-def test_a_checkpoint_of_another_run_is_not_taken(monkeypatch, tmp_path, caplog):
-    monkeypatch.setattr(checkpoints, "EVERY", 0.0)
-    monkeypatch.setattr(Checkpoint, "remove", lambda store: None)
-    path = tmp_path / "run.checkpoint"
-    solve_run(make_run(betas=(1.0,)), path)
-    assert path.exists()
-    found, _ = solve_run(make_run(betas=(1.0,), tolerance=1e-4), path)
-    assert "of other settings" in caplog.text
-    expected, _ = solve_run(make_run(betas=(1.0,), tolerance=1e-4))
-    np.testing.assert_array_equal(found["weights.0.0"], expected["weights.0.0"])
-
-
 def test_truncated_run():
     run = make_run(rank=2)
     solutions, history = solve_run(run)
@@ -301,12 +222,6 @@ def test_no_test_samples_give_no_accuracy():
     solutions, history = solve_run(make_run(features, betas=(1.0,)))
     assert solutions["iterations"].any()
     assert all(np.isnan(row["test_accuracy"]) for row in history)
-
-
-def test_missed_tolerance_is_an_error_that_names_seed_and_beta():
-    hasty = make_run(tolerance=1e-9, max_iterations=2)
-    with pytest.raises(UncertifiedError, match=r"seed 7, beta 2: relative gap .* at most 1e-09"):
-        solve_run(hasty)
 
 
 def test_missed_tolerance_may_be_allowed(caplog):

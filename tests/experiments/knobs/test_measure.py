@@ -13,7 +13,7 @@ from convexbn.experiments.knobs.settings import (
     Knob,
     knobs,
 )
-from convexbn.training import checkpoints
+from convexbn.training.checkpoints import Parts
 
 SETTINGS = {
     **{"width": 6, "epochs": 2, "momentum": 0.9, "beta": 0.5, "window": 3, "burn_in": 0},
@@ -73,10 +73,8 @@ def test_window_of_one_iteration_is_bn(features):
 
 
 def test_killed_job_goes_on(features, tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoints, "EVERY", 0)
-    monkeypatch.setattr(checkpoints, "SHARE", float("inf"))
     few = SETTINGS | {"batch_sizes": [20], "learning_rates": [0.1]}
-    path, expected = tmp_path / "0.checkpoint", measure(features, few, 0)
+    parts, expected = Parts(tmp_path / "0.parts"), measure(features, few, 0)
 
     class Killed(Exception):
         pass
@@ -87,13 +85,12 @@ def test_killed_job_goes_on(features, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("convexbn.experiments.knobs.measure.WeightRescaling", killed)
         with pytest.raises(Killed):
-            measure(features, few, 0, checkpoint=path)
-    assert path.exists()
-    resumed = measure(features, few, 0, checkpoint=path)
+            measure(features, few, 0, parts=parts)
+    assert any(parts.folder.iterdir())
+    resumed = measure(features, few, 0, parts=parts)
     columns = [name for name in COLUMNS if name != "seconds"]
     assert resumed[columns].equals(expected[columns])
     # The networks that were finished were not trained again: they have the seconds of that time.
-    assert not path.exists()
 
 
 def test_burn_in_of_the_whole_training_is_bn(features):

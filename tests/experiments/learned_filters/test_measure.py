@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from learned_cases import SETTINGS, features
 
+from convexbn.experiments.learned_filters import measure as measure_module
 from convexbn.experiments.learned_filters.choice import chosen
 from convexbn.experiments.learned_filters.measure import GAINS, SOLVES, measure
 from convexbn.experiments.learned_filters.settings import (
@@ -15,6 +16,7 @@ from convexbn.experiments.learned_filters.settings import (
     SOFT_STEP,
     TRUNCATED,
 )
+from convexbn.training.checkpoints import Parts
 from convexbn.whitening import FILTERS, whiten
 
 
@@ -93,3 +95,18 @@ def test_without_validation_images_nothing_can_be_learned():
     empty = {key: data[key][:0] for key in ("X_validation", "labels_validation")}
     with pytest.raises(ValueError, match="chosen on validation images"):
         measured(data | empty)
+
+
+def test_a_killed_job_does_not_solve_the_grid_twice(tables, tmp_path, monkeypatch):
+    parts, data = Parts(tmp_path / "parts"), features()
+    arguments = data, whiten(data["X_train"]), SETTINGS, 0, "cpu", parts
+    with monkeypatch.context() as patch:
+        patch.setattr(measure_module, "learn", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            measure(*arguments)
+    monkeypatch.setattr(measure_module, "grid", lambda *_: 1 / 0)
+    for found, table in zip(measure(*arguments), tables, strict=True):
+        timeless = [
+            t.drop(columns=["seconds", "backward_seconds"], errors="ignore") for t in (found, table)
+        ]
+        pd.testing.assert_frame_equal(*timeless, check_exact=True)

@@ -7,7 +7,7 @@ import torch
 from small_images import features
 
 from convexbn.experiments.learning_rates.networks import Case, of_each, overflowed
-from convexbn.training import checkpoints
+from convexbn.training.checkpoints import Parts
 
 
 def test_a_seed_draws_the_same_weights_with_bn_and_without():
@@ -40,13 +40,11 @@ def interrupted(case, settings, path):
 
 
 def test_what_is_done_is_not_done_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoints, "EVERY", 0)
-    monkeypatch.setattr(checkpoints, "SHARE", math.inf)
-    path, rates = tmp_path / "x.checkpoint", [{"rate": 0.1}, {"rate": 1.0}]
-    arguments = [8], features(), {"width": 2, "killed": "plain"}, 5, "cpu", path, rates
+    parts, rates = Parts(tmp_path / "x.parts"), [{"rate": 0.1}, {"rate": 1.0}]
+    arguments = [8], features(), {"width": 2, "killed": "plain"}, 5, "cpu", parts, rates
     with pytest.raises(KeyboardInterrupt):
         of_each(interrupted, *arguments)
-    assert path.exists()
+    assert any(parts.folder.iterdir())
     ran = []
 
     def measurement(case, settings, path):

@@ -7,6 +7,7 @@ import torch
 
 from convexbn.experiments.rescaling import measure
 from convexbn.experiments.rescaling.settings import DECAY, METHODS, RESCALING
+from convexbn.training.checkpoints import Parts
 
 RUN = {
     "dataset": "digits",  # not one of the fields
@@ -72,8 +73,7 @@ def test_a_vgg_needs_three_channels():
 
 
 def test_an_interrupted_job_goes_on_to_the_same_numbers(dense, tmp_path, monkeypatch):
-    monkeypatch.setattr("convexbn.training.checkpoints.EVERY", 0)
-    train, path = measure.minibatches.train, tmp_path / "0.checkpoint"
+    train, parts = measure.minibatches.train, Parts(tmp_path / "0.parts")
 
     def interrupted(*args, **options):
         interrupted.left -= 1
@@ -84,13 +84,12 @@ def test_an_interrupted_job_goes_on_to_the_same_numbers(dense, tmp_path, monkeyp
     interrupted.left = 3
     monkeypatch.setattr(measure.minibatches, "train", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        measure.runs(features(), DENSE, seed=3, checkpoint=path)
-    assert path.exists()
+        measure.runs(features(), DENSE, seed=3, parts=parts)
+    assert any(parts.folder.iterdir())
     interrupted.left = 100
-    table = measure.runs(features(), DENSE, seed=3, checkpoint=path)
+    table = measure.runs(features(), DENSE, seed=3, parts=parts)
     assert interrupted.left == 100 - 3  # of five trainings two were finished
     pd.testing.assert_frame_equal(table.drop(columns="seconds"), dense.drop(columns="seconds"))
-    assert not path.exists()
 
 
 def test_identities_are_measured_at_every_rate_with_decay_and_without():

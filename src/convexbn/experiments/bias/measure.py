@@ -9,6 +9,7 @@ say how far each direction has turned away from the start.
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,9 @@ from convexbn.experiments.bias.coordinates import Coordinates, mean_loss
 from convexbn.inputs import check_between, check_finite, check_same_length
 from convexbn.networks.two_layer import BNNetwork
 from convexbn.progress import progress
+from convexbn.training.checkpoints import Parts, fingerprint
 from convexbn.training.descent import Descent
+from convexbn.training.series import run_each
 from convexbn.whitening import Whitening
 
 MODELS = ("bn", "whitened")
@@ -51,6 +54,7 @@ def measure(
     width: int,
     seeds: Sequence[int],
     device: str | torch.device = "cpu",
+    parts: Parts | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Train BN networks on X and on Z from the same starts, and compare their q with the start.
 
@@ -69,6 +73,8 @@ def measure(
         Seeds of the starts, the same for both models.
     device : str or torch.device
         The device that holds data and networks throughout.
+    parts : Parts, optional
+        Where trainings are kept that are finished.
 
     Returns
     -------
@@ -98,35 +104,48 @@ def measure(
         A.to(device, dtype)
         for A in (coordinates.X, coordinates.Z, torch.as_tensor(features["Y_train"]))
     ]
-    total = len(seeds) * len(MODELS) * (descent.iterations + 1)
-    runs: dict[tuple[str, int], tuple[pd.DataFrame, pd.DataFrame]] = {}
-    with progress(total=total, desc="gradient descent") as bar:
-        for seed in seeds:
-            runs |= _from_one_start(coordinates, data, descent, width, seed, bar)
+    with progress(len(seeds) * len(MODELS) * (descent.iterations + 1), "gradient descent") as bar:
+        trainings = {
+            f"{model}, seed {seed}": partial(
+                _trained, coordinates, data, descent, width, model, seed, bar
+            )
+            for seed in seeds
+            for model in MODELS
+        }
+        settings, tensors = f"{descent} {width} {device}", features | whitening.tensors()
+        work = fingerprint(settings, tensors, __file__) if parts else ""
+        found = run_each(trainings, work, parts).values()
+    cosines, history = (pd.concat([pd.DataFrame(t[k]) for t in found]) for k in range(2))
     constant_loss = 0.5 * np.var(features["Y_train"], axis=0, dtype=np.float64).sum()
-    cosines, history = (_stacked(runs, part) for part in range(2))
-    return cosines[COSINES], history.assign(constant_loss=constant_loss)[HISTORY]
+    history = history.assign(constant_loss=constant_loss)
+    return cosines[COSINES].reset_index(drop=True), history[HISTORY].reset_index(drop=True)
 
 
-def _from_one_start(
+def _trained(
     coordinates: Coordinates,
     data: Sequence[torch.Tensor],
     descent: Descent,
     width: int,
+    model: str,
     seed: int,
     bar: progress,
-) -> dict:
-    """Return the two tables of each (model, seed); `data` are X, Z, Y in the networks' dtype."""
+    _: Path | None,
+) -> list[dict[str, list]]:
+    """Return the columns of both tables of one training; `data` are X, Z, Y in its dtype."""
     (X, Z, Y), sigma = data, coordinates.singular_values.cpu().numpy()
     generator = torch.Generator().manual_seed(seed)
     network = BNNetwork(X.shape[1], width, Y.shape[1], len(X), generator).to(X)
-    twin = coordinates.whitened(network)
-    errors = {0: coordinates.one_step_error(network, Y)}
-    cosines, history = _follow(network, X, Y, descent, coordinates.q, sigma, bar)
-    errors[descent.iterations] = coordinates.one_step_error(network, Y)
-    history["identity_error"] = history["iteration"].map(errors)
-    whitened = _follow(twin, Z, Y, descent, _copy, sigma, bar)
-    return {("bn", seed): (cosines, history), ("whitened", seed): whitened}
+    if model == "whitened":
+        twin = coordinates.whitened(network)
+        cosines, history = _follow(twin, Z, Y, descent, _copy, sigma, bar)
+        errors = {}
+    else:
+        errors = {0: coordinates.one_step_error(network, Y)}
+        cosines, history = _follow(network, X, Y, descent, coordinates.q, sigma, bar)
+        errors[descent.iterations] = coordinates.one_step_error(network, Y)
+    history["identity_error"] = history["iteration"].map(errors).astype(float)
+    tables = (table.assign(model=model, seed=seed) for table in (cosines, history))
+    return [table.to_dict("list") for table in tables]
 
 
 def _follow(
@@ -167,12 +186,6 @@ def _check_convergence(descent: Descent, losses: list[float]) -> None:
 
 def _copy(q: torch.Tensor) -> torch.Tensor:
     return q.detach().to(torch.float64, copy=True)
-
-
-def _stacked(runs: dict, part: int) -> pd.DataFrame:
-    tables = {key: tables[part] for key, tables in runs.items()}
-    stacked = pd.concat(tables, names=["model", "seed"])
-    return stacked.reset_index(["model", "seed"]).reset_index(drop=True)
 
 
 def binned(singular_values: np.ndarray, cosine: np.ndarray) -> pd.DataFrame:

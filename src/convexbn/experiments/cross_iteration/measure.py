@@ -15,7 +15,7 @@ from convexbn.experiments.cross_iteration.networks import (
 )
 from convexbn.experiments.cross_iteration.settings import AGE, METHODS, WINDOW, Settings
 from convexbn.training import minibatches
-from convexbn.training.checkpoints import fingerprint
+from convexbn.training.checkpoints import Parts, fingerprint
 from convexbn.training.samples import Samples, accuracy_of
 from convexbn.training.series import run_each
 from convexbn.training.statistics import precise_statistics
@@ -32,7 +32,7 @@ def statistics(
     settings: dict,
     seed: int,
     device: str | torch.device = "cpu",
-    checkpoint: str | Path | None = None,
+    parts: Parts | None = None,
 ) -> pd.DataFrame:
     """Measure the errors of old statistics, and of statistics over a window, in two trainings.
 
@@ -44,7 +44,7 @@ def statistics(
         An entry of `cross_iteration` in the config.
     seed : int
     device : str or torch.device
-    checkpoint
+    parts
         Not used: both trainings are short.
 
     Returns
@@ -55,13 +55,13 @@ def statistics(
     """
     entry = Settings.of(settings)
     samples = Samples.of(features, device=device)
-    parts = {
+    found = {
         AGE: measured.old_statistics(samples, entry, seed),
         WINDOW: measured.windows(samples, entry, seed),
     }
     # The rounding of TF32, PyTorch's default for convolutions on a GPU, is above what is measured.
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-        rows = [{"against": against, **row} for against, part in parts.items() for row in part]
+        rows = [{"against": against, **row} for against, part in found.items() for row in part]
     return pd.DataFrame(rows).assign(seed=seed)[STATISTICS]
 
 
@@ -70,7 +70,7 @@ def accuracies(
     settings: dict,
     seed: int,
     device: str | torch.device = "cpu",
-    checkpoint: str | Path | None = None,
+    parts: Parts | None = None,
 ) -> pd.DataFrame:
     """Train a network with each normalization at each batch size, with one seed.
 
@@ -83,7 +83,7 @@ def accuracies(
     seed : int
         Of the weights and of the order of the samples, the same for all methods.
     device : str or torch.device
-    checkpoint : str or Path, optional
+    parts : Parts, optional
         See :func:`convexbn.training.series.run_each`.
 
     Returns
@@ -102,7 +102,7 @@ def accuracies(
         for method in METHODS
     }
     work = fingerprint(f"{entry} {seed} {device}", features, __file__)
-    found = run_each(trainings, work, checkpoint)
+    found = run_each(trainings, work, parts)
     return pd.DataFrame(list(found.values())).assign(seed=seed)[ACCURACIES]
 
 

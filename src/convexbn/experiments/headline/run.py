@@ -21,7 +21,6 @@ from convexbn.pipeline.artifacts import load_tensors
 from convexbn.pipeline.designs import filter_columns, truncated
 from convexbn.programs.certificates import Certificate
 from convexbn.programs.gated import forward
-from convexbn.programs.solutions import UncertifiedError
 from convexbn.training.tuning import is_tuned
 from convexbn.whitening import Whitening
 
@@ -73,19 +72,20 @@ class Settings:
         """The terms of the program and its tolerance, as arguments of the public functions."""
         return {"loss": self.loss, "penalty": self.penalty, "tol": self.tolerance}
 
-    def require(self, certificate: Certificate, where: str) -> None:
-        """Raise UncertifiedError for a missed tolerance, unless the run allows it."""
+    def missed(self, certificate: Certificate, where: str) -> list[str]:
+        """Return what there is to say of a missed tolerance; it is logged if the run allows it."""
         if certificate.converged:
-            return
+            return []
         message = (
             f"{where}: relative gap {certificate.relative_gap:.2e} instead of at most "
             f"{self.tolerance:.0e} ({certificate.reason}); raise the tolerance, or "
             "max_iterations if they were too few, or set allow_uncertified: true to have it drawn "
             "with a mark"
         )
-        if not self.allow_uncertified:
-            raise UncertifiedError(message)
-        logger.warning(message)
+        if self.allow_uncertified:
+            logger.warning(message)
+            return []
+        return [message]
 
 
 @dataclass(frozen=True)

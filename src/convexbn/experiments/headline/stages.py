@@ -8,23 +8,21 @@ chosen beta, solved from zero, and every solve has a clock of its own.
 """
 
 import logging
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from convexbn.evaluation import accuracy, calibration, mean_loss
+from convexbn.experiments.headline.paths import Paths
 from convexbn.experiments.headline.run import Run, Samples
 from convexbn.programs.certificates import certify
 from convexbn.programs.gated import adjoint
 from convexbn.programs.penalties import PENALTIES
-from convexbn.programs.solutions import Solution
+from convexbn.programs.solutions import UncertifiedError
 from convexbn.progress import progress
-from convexbn.solvers import solve_path
-from convexbn.training.checkpoints import Checkpoint, fingerprint
+from convexbn.training.checkpoints import Parts
 from convexbn.training.tuning import best_setting, check_tuning
 
 SPLITS = "train", "validation", "test"
@@ -32,15 +30,15 @@ SPLITS = "train", "validation", "test"
 logger = logging.getLogger(__name__)
 
 
-def solve_run(run: Run, checkpoint: str | Path | None = None) -> tuple[dict, list[dict]]:
+def solve_run(run: Run, parts: Parts | None = None) -> tuple[dict, list[dict]]:
     """Solve the paths of all seeds.
 
     Parameters
     ----------
     run : Run
-    checkpoint : str or Path, optional
-        A file for the solutions so far, written after a solve if the last writing is half a minute
-        ago, and removed at the end. If it exists and is of this run, its solves are not repeated.
+    parts : Parts, optional
+        Where each solution is kept once it is found: those that are found in it are not solved
+        again.
 
     Returns
     -------
@@ -55,42 +53,41 @@ def solve_run(run: Run, checkpoint: str | Path | None = None) -> tuple[dict, lis
     Raises
     ------
     UncertifiedError
-        If a solution misses the tolerance and the run does not allow that.
+        If solutions miss the tolerance and the run does not allow that; all others are solved
+        first.
+    NotFiniteError
+        If a solution has NaN or infinities.
     ValueError
-        If there are tuning seeds, and no validation samples or fewer seeds than these; if the
-        checkpoint is not one.
+        If there are tuning seeds, and no validation samples or fewer seeds than these; if a file of
+        the parts is truncated.
     """
     tuning_seeds, betas = run.settings.tuning_seeds, run.settings.descending
     check_tuning(tuning_seeds, len(run.seeds), len(run.features["labels_validation"]))
-    store = Checkpoint(checkpoint, "" if checkpoint is None else _fingerprint(run))
-    empty: dict[str, Any] = {"solutions": {}, "history": [], "seconds": {}, "iterations": {}}
-    done: dict[str, Any] = store.load() or empty
-    solutions: dict[str, Any] = done["solutions"]
+    solutions: dict[str, Any] = {}
+    history, missed = [], []
+    seconds = np.full((len(run.seeds), len(betas)), np.nan)
+    iterations = np.zeros(seconds.shape, dtype=np.int64)
     _warm_up(run)
     with progress(total=None, desc="convex solves, snapshots") as bar:
+        paths = Paths(run, parts or Parts(), bar)
         for s, seed in enumerate(run.seeds):
             if s == tuning_seeds:
                 betas = [_best_beta(run, solutions, s)]
                 logger.info("the other seeds take beta %g", *betas)
-            for solution, clock in _solve_seed(run, s, betas, done, bar):
-                run.settings.require(solution.certificate, f"seed {seed}, beta {solution.beta:g}")
+            clock = float(run.setup_seconds[s])
+            for solved in paths.solve(s, betas):
+                solution, certificate = solved.solution, solved.solution.certificate
                 b = run.settings.descending.index(solution.beta)
                 solutions[f"weights.{s}.{b}"] = solution.weights
                 solutions[f"dual.{s}.{b}"] = solution.dual
-                done["seconds"][s, b] = clock
-                done["iterations"][s, b] = solution.certificate.iterations
-                store.save(lambda: done)
-    store.remove()
-    seconds = np.full((len(run.seeds), len(run.settings.betas)), np.nan)
-    iterations = np.zeros(seconds.shape, dtype=np.int64)
-    for place in done["seconds"]:
-        seconds[place], iterations[place] = done["seconds"][place], done["iterations"][place]
-    return solutions | {"seconds": seconds, "iterations": iterations}, done["history"]
-
-
-def _fingerprint(run: Run) -> str:
-    arrays = {**run.features, "U": run.whitening.U, "gates": run.gates}
-    return fingerprint(f"{run.settings} {run.seeds} {run.device}", arrays, __file__)
+                history += [row | {"seconds": clock + row["seconds"]} for row in solved.history]
+                seconds[s, b] = clock + certificate.seconds
+                iterations[s, b] = certificate.iterations
+                clock = clock if run.is_tuned else seconds[s, b]
+                missed += run.settings.missed(certificate, f"seed {seed}, beta {solution.beta:g}")
+    if missed:
+        raise UncertifiedError("\n".join(missed))
+    return solutions | {"seconds": seconds, "iterations": iterations}, history
 
 
 def _best_beta(run: Run, solutions: dict, tuning_seeds: int) -> float:
@@ -120,55 +117,6 @@ def _warm_up(run: Run) -> None:
     train.scores(adjoint(train.U[0].float(), train.D[0], Y))
 
 
-def _solve_seed(run: Run, s: int, betas: list, done: dict, bar) -> Iterator[tuple[Solution, float]]:
-    """Yield each solution of a path that is not done yet, with the clock.
-
-    A row per snapshot is appended to the history of what is done.
-    """
-    before = [(b, beta) for b, beta in _solved(run, done["solutions"], s) if beta in betas]
-    betas = betas[len(before) :]
-    if not betas:
-        return
-    train, test = run.samples("train", s), run.samples("test", s)
-    test = replace(test, U=test.U.float())  # precise enough for the curves
-    start, loss = float(run.setup_seconds[s]), run.settings.loss
-    elapsed, initial = start, None
-    if before:
-        initial = done["solutions"][f"weights.{s}.{before[-1][0]}"].to(run.device)
-        elapsed = start if run.is_tuned else done["seconds"][s, before[-1][0]]
-
-    def callback(snapshot):
-        bar.step(f"beta {snapshot.beta:.3g}, relative gap {snapshot.relative_gap:.1e}")
-        fitted, scores = snapshot.predictions.cpu(), test.scores(snapshot.weights.float())
-        row = {
-            "seed": run.seeds[s],
-            "beta": snapshot.beta,
-            "rank": run.whitening.rank,
-            "iteration": snapshot.iteration,
-            "seconds": elapsed + snapshot.seconds,
-            "objective": snapshot.objective,
-            "dual_objective": snapshot.dual_objective,
-            "gap": snapshot.gap,
-            "relative_gap": snapshot.relative_gap,
-            "train_accuracy": accuracy(fitted, train.labels),
-            "test_accuracy": accuracy(scores, test.labels),
-            "train_loss": mean_loss(fitted, train.targets, loss),
-            "test_loss": mean_loss(scores, test.targets, loss),
-        }
-        done["history"].append(row)
-
-    data = train.U, train.D, run.features["Y_train"], betas
-    limit = run.settings.max_iterations
-    for solution in solve_path(
-        *data, max_iterations=limit, initial=initial, callback=callback, **run.settings.terms
-    ):
-        elapsed += solution.certificate.seconds
-        assert solution.dual is not None  # as the program is gated
-        weights, dual = (torch.as_tensor(part).cpu() for part in (solution.weights, solution.dual))
-        yield replace(solution, weights=weights, dual=dual), elapsed
-        elapsed = start if run.is_tuned else elapsed
-
-
 def certify_run(run: Run, solutions: dict) -> list[dict]:
     """Return the referee's certificates of a run's solutions, from weights and dual variables.
 
@@ -180,9 +128,9 @@ def certify_run(run: Run, solutions: dict) -> list[dict]:
     Raises
     ------
     UncertifiedError
-        If a solution misses the tolerance and the run does not allow that.
+        If solutions miss the tolerance and the run does not allow that.
     """
-    certificates = []
+    certificates, missed = [], []
     for s, seed in enumerate(run.seeds):
         train = run.samples("train", s)
         for b, beta in _solved(run, solutions, s):
@@ -193,8 +141,11 @@ def certify_run(run: Run, solutions: dict) -> list[dict]:
                 seconds=float(solutions["seconds"][s, b]),
                 iterations=int(solutions["iterations"][s, b]),
             )
-            run.settings.require(certificate, f"seed {seed}, beta {beta:g}, judged by the referee")
+            where = f"seed {seed}, beta {beta:g}, judged by the referee"
+            missed += run.settings.missed(certificate, where)
             certificates.append({"seed": seed, "beta": beta, **certificate.as_dict()})
+    if missed:
+        raise UncertifiedError("\n".join(missed))
     return certificates
 
 

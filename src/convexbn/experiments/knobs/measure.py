@@ -11,7 +11,7 @@ import torch
 from convexbn.data.preprocessing import targets_of
 from convexbn.experiments.knobs import networks
 from convexbn.experiments.knobs.settings import COLUMNS, RESCALED, Knob, knobs
-from convexbn.training.checkpoints import fingerprint
+from convexbn.training.checkpoints import Parts, fingerprint
 from convexbn.training.minibatches import Settings, train
 from convexbn.training.rescaling import WeightRescaling
 from convexbn.training.samples import Samples, accuracy_of
@@ -26,7 +26,7 @@ def measure(
     settings: dict,
     seed: int,
     device: str | torch.device = "cpu",
-    checkpoint: Path | None = None,
+    parts: Parts | None = None,
 ) -> pd.DataFrame:
     """Train a network for every knob and learning rate, all from one start.
 
@@ -42,8 +42,8 @@ def measure(
     seed : int
         Of the start and of the order of the samples.
     device : str or torch.device
-    checkpoint : Path, optional
-        A file for what is finished.
+    parts : Parts, optional
+        Where trainings are kept that are finished.
 
     Returns
     -------
@@ -60,7 +60,7 @@ def measure(
         for knob, rate in _combinations(settings)
     }
     work = fingerprint(f"{settings} {seed} {device}", features, __file__)
-    rows = run_each(trainings, work, checkpoint)
+    rows = run_each(trainings, work, parts)
     return pd.DataFrame(list(rows.values())).assign(seed=seed)[COLUMNS]
 
 

@@ -4,7 +4,9 @@ All solves have the same solver, tolerance and gates. Validation images choose; 
 measured beside them and choose nothing.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,6 +19,8 @@ from convexbn.experiments.learned_filters.grid import grid
 from convexbn.experiments.learned_filters.problem import Problem
 from convexbn.experiments.learned_filters.settings import GRID, LEARNED, Settings
 from convexbn.progress import progress
+from convexbn.training.checkpoints import Parts, fingerprint
+from convexbn.training.series import run_each
 from convexbn.whitening import Whitening
 
 SOLVES = [
@@ -33,6 +37,7 @@ def measure(
     settings: Settings,
     seed: int,
     device: str | torch.device = "cpu",
+    parts: Parts | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Solve the grid and learn the filters under the gates of one seed.
 
@@ -46,6 +51,8 @@ def measure(
     seed : int
         The seed of the gates.
     device : str or torch.device
+    parts : Parts, optional
+        Where the grid is kept once it is solved.
 
     Returns
     -------
@@ -69,21 +76,28 @@ def measure(
             "filters are chosen on validation images, and the data set has none; give it some"
         )
     problem = Problem.of(features, whitening.truncate(settings.rank), settings.gates, seed, device)
-    rows, gains = _solved(problem, settings)
+    data = features | whitening.tensors()
+    work = fingerprint(f"{settings} {seed} {device}", data, __file__) if parts else ""
+    rows, gains = _solved(problem, settings, work, parts)
     solves = pd.DataFrame(rows).assign(seed=seed, effective_rank=[f.sum().item() for f in gains])
     solves["step"] = solves.groupby("method").cumcount() + 1
     return solves.reindex(columns=SOLVES), _chosen_gains(problem, solves, gains)
 
 
-def _solved(problem: Problem, settings: Settings) -> tuple[list[dict], list[Tensor]]:
-    rows, gains = [], []
-    with progress(total=None, desc="solves") as bar:
-        for part in (grid(problem, settings), learn(problem, settings)):
-            for row, f in part:
-                rows.append(row)
-                gains.append(f)
+def _solved(
+    problem: Problem, settings: Settings, work: str, parts: Parts | None
+) -> tuple[list[dict], list[Tensor]]:
+    def solves(part: Callable, _: Path | None) -> list[tuple[dict, Tensor]]:
+        found = []
+        with progress(total=None, desc="solves") as bar:
+            for row, gains in part(problem, settings):
+                found.append((row, gains))
                 bar.step(f"{row['method']}, beta {row['beta']:.3g}")
-    return rows, gains
+        return found
+
+    each = {"grid": partial(solves, grid), "learned": partial(solves, learn)}
+    found = [pair for part in run_each(each, work, parts).values() for pair in part]
+    return [row for row, _ in found], [gains.to(problem.ratios) for _, gains in found]
 
 
 def _chosen_gains(problem: Problem, solves: pd.DataFrame, gains: list[Tensor]) -> pd.DataFrame:

@@ -20,6 +20,7 @@ from torch.nn.grad import conv2d_weight
 
 from convexbn.experiments.learning_rates.networks import Case, of_each
 from convexbn.experiments.learning_rates.summaries import ABSOLUTE, CLASS, DENSITY, RMS, SUM
+from convexbn.training.checkpoints import Parts
 
 GRADIENTS = ["depth", "normalization", "seed", "quantity", "layer", "x", "value"]
 PLACES = (1 / 6, 1 / 2, 5 / 6)  # shares of the depth: an early, a middle and a late layer
@@ -31,7 +32,7 @@ def measure(
     settings: dict,
     seed: int,
     device: str | torch.device = "cpu",
-    checkpoint: Path | None = None,
+    parts: Parts | None = None,
 ) -> pd.DataFrame:
     """Measure the gradients of a minibatch's mean loss.
 
@@ -42,7 +43,7 @@ def measure(
         `depth`, `width` and `batch_size`.
     seed : int
     device : str or torch.device
-    checkpoint : Path, optional
+    parts : Parts, optional
 
     Returns
     -------
@@ -53,7 +54,7 @@ def measure(
         loss in the score of class `x`, where `layer` is the place of the sample among those of the
         batch, in the order of their classes.
     """
-    table = of_each(_rows, [settings["depth"]], features, settings, seed, device, checkpoint)
+    table = of_each(_rows, [settings["depth"]], features, settings, seed, device, parts)
     return table[GRADIENTS]
 
 

@@ -17,6 +17,7 @@ from torch.nn.functional import cross_entropy
 
 from convexbn.experiments.learning_rates.networks import Case, of_each, overflowed
 from convexbn.networks.residual import ResidualNetwork
+from convexbn.training.checkpoints import Parts
 
 MOMENTS = ["mean", "mean_std", "variance", "variance_std"]
 LANDSCAPE = ["depth", "normalization", "seed", "step", "relative_loss", "block", *MOMENTS]
@@ -27,7 +28,7 @@ def measure(
     settings: dict,
     seed: int,
     device: str | torch.device = "cpu",
-    checkpoint: Path | None = None,
+    parts: Parts | None = None,
 ) -> pd.DataFrame:
     """Go along the gradient at initialization, with steps of several sizes.
 
@@ -38,7 +39,7 @@ def measure(
         `depth`, `width`, `batch_size` and `steps`, to which 0 is added.
     seed : int
     device : str or torch.device
-    checkpoint : Path, optional
+    parts : Parts, optional
 
     Returns
     -------
@@ -48,7 +49,7 @@ def measure(
         of a channel, on average over the channels, with standard deviations over them. What
         overflows is infinity.
     """
-    table = of_each(_rows, [settings["depth"]], features, settings, seed, device, checkpoint)
+    table = of_each(_rows, [settings["depth"]], features, settings, seed, device, parts)
     return table[LANDSCAPE]
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from convexbn.inputs import check_between
 from convexbn.networks.residual import Factory, ResidualNetwork, batch_norm
-from convexbn.training.checkpoints import fingerprint
+from convexbn.training.checkpoints import Parts, fingerprint
 from convexbn.training.samples import Samples
 from convexbn.training.series import run_each
 
@@ -98,7 +98,7 @@ def of_each(
     settings: dict,
     seed: int,
     device: str | torch.device = "cpu",
-    checkpoint: Path | None = None,
+    parts: Parts | None = None,
     varied: Sequence[dict] = ({},),
 ) -> pd.DataFrame:
     """Measure the networks of some depths, with BN and without; return one table.
@@ -114,8 +114,8 @@ def of_each(
         `width`, and what the measurement needs.
     seed : int
     device : str or torch.device
-    checkpoint : Path, optional
-        File for what is done (:func:`convexbn.training.series.run_each`).
+    parts : Parts, optional
+        See :func:`convexbn.training.series.run_each`.
     varied : sequence of dict
         Settings of several measurements of each network.
 
@@ -130,8 +130,8 @@ def of_each(
         words = ", ".join([name, f"depth {depth}", *(f"{key} {other[key]:g}" for key in other)])
         measurements[words] = partial(_rows, measurement, case, settings | other)
     code = str(sys.modules[measurement.__module__].__file__)
-    work = fingerprint(f"{settings} {seed} {device}", features, code) if checkpoint else ""
-    found = run_each(measurements, work, checkpoint)
+    work = fingerprint(f"{settings} {seed} {device}", features, code) if parts else ""
+    found = run_each(measurements, work, parts)
     return pd.DataFrame([row for rows in found.values() for row in rows])
 
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from convexbn.experiments.learning_rates.networks import Case, of_each
+from convexbn.training.checkpoints import Parts
 
 NOISE = [
     *("depth", "normalization", "seed", "batch_size", "draws"),
@@ -34,7 +35,7 @@ def measure(
     settings: dict,
     seed: int,
     device: str | torch.device = "cpu",
-    checkpoint: Path | None = None,
+    parts: Parts | None = None,
 ) -> pd.DataFrame:
     """Draw minibatches of several sizes, and compare their gradients with that of all samples.
 
@@ -46,7 +47,7 @@ def measure(
         the number of minibatches of each size without BN; with BN at most `PASSES` are drawn.
     seed : int
     device : str or torch.device
-    checkpoint : Path, optional
+    parts : Parts, optional
 
     Returns
     -------
@@ -54,7 +55,7 @@ def measure(
         Columns `NOISE`: the mean of `||g_B - g||^2` over the minibatches as `distance`, with its
         standard error; `bound` is C / |B|, NaN with BN.
     """
-    table = of_each(_rows, [settings["depth"]], features, settings, seed, device, checkpoint)
+    table = of_each(_rows, [settings["depth"]], features, settings, seed, device, parts)
     return table[NOISE]
 
 

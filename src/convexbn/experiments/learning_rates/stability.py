@@ -10,6 +10,7 @@ from torch.nn.functional import cross_entropy
 
 from convexbn.experiments.learning_rates.networks import Case, of_each, overflowed
 from convexbn.experiments.learning_rates.summaries import LIMIT
+from convexbn.training.checkpoints import Parts
 
 STABILITY = ["depth", "normalization", "seed", "learning_rate", "updates", "relative_loss"]
 
@@ -19,7 +20,7 @@ def measure(
     settings: dict,
     seed: int,
     device: str | torch.device = "cpu",
-    checkpoint: Path | None = None,
+    parts: Parts | None = None,
 ) -> pd.DataFrame:
     """Take a few steps of SGD at each of some learning rates.
 
@@ -30,7 +31,7 @@ def measure(
         `depths`, `width`, `batch_size`, `learning_rates` and `updates`, the number of steps.
     seed : int
     device : str or torch.device
-    checkpoint : Path, optional
+    parts : Parts, optional
 
     Returns
     -------
@@ -39,7 +40,7 @@ def measure(
         loss on it at initialization, infinity where that overflows. A network is left as soon as it
         is above `LIMIT`; `updates` says how many steps it took.
     """
-    table = of_each(_rows, settings["depths"], features, settings, seed, device, checkpoint)
+    table = of_each(_rows, settings["depths"], features, settings, seed, device, parts)
     return table[STABILITY]
 
 

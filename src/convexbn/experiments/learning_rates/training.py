@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from convexbn.experiments.learning_rates.networks import Case, of_each
+from convexbn.training.checkpoints import Parts
 from convexbn.training.minibatches import Settings, train
 from convexbn.training.samples import accuracy_of
 
@@ -22,7 +23,7 @@ def measure(
     settings: dict,
     seed: int,
     device: str | torch.device = "cpu",
-    checkpoint: Path | None = None,
+    parts: Parts | None = None,
 ) -> pd.DataFrame:
     """Train both networks at each learning rate.
 
@@ -36,7 +37,7 @@ def measure(
     seed : int
         Of the weights, and of the order of the samples.
     device : str or torch.device
-    checkpoint : Path, optional
+    parts : Parts, optional
 
     Returns
     -------
@@ -46,7 +47,7 @@ def measure(
     """
     rates = [{"learning_rate": rate} for rate in settings["learning_rates"]]
     depths = [settings["depth"]]
-    return of_each(_rows, depths, features, settings, seed, device, checkpoint, rates)[TRAINING]
+    return of_each(_rows, depths, features, settings, seed, device, parts, rates)[TRAINING]
 
 
 def _rows(case: Case, settings: dict, path: Path | None) -> list[dict]:

@@ -21,7 +21,7 @@ from convexbn.experiments.rescaling.span import basis_of, beside, without_part_b
 from convexbn.inputs import check_choice
 from convexbn.progress import progress
 from convexbn.training import minibatches
-from convexbn.training.checkpoints import fingerprint
+from convexbn.training.checkpoints import Parts, fingerprint
 from convexbn.training.samples import Samples, accuracy_of
 from convexbn.training.series import run_each
 
@@ -90,7 +90,7 @@ def runs(
     settings: dict,
     seed: int,
     device: str | torch.device = "cpu",
-    checkpoint: str | Path | None = None,
+    parts: Parts | None = None,
 ) -> pd.DataFrame:
     """Train a network by each method at each learning rate, with one seed.
 
@@ -103,7 +103,7 @@ def runs(
     seed : int
         Of the weights and of the order of the samples, the same for all methods.
     device : str or torch.device
-    checkpoint : str or Path, optional
+    parts : Parts, optional
         See :func:`convexbn.training.series.run_each`.
 
     Returns
@@ -121,7 +121,7 @@ def runs(
         for method, rate, decay in trainer.settings.trainings
     }
     work = fingerprint(f"{trainer.settings} {seed} {device}", features, __file__)
-    rows = [row for found in run_each(trainings, work, checkpoint).values() for row in found]
+    rows = [row for found in run_each(trainings, work, parts).values() for row in found]
     return pd.DataFrame(rows).assign(seed=seed).reindex(columns=RUNS)
 
 

@@ -170,7 +170,8 @@ def minimize(
     ----------
     program : GatedProgram
     start : Result
-        Weights, and the passes over the design if a solve for another beta has made them.
+        Weights, and the passes over the design if a solve for another beta has made them. Weights
+        that are not a solution for another beta are scaled first.
     tol : float
     max_iterations : int
         Rounds.
@@ -193,9 +194,9 @@ def minimize(
     W, passes = start.weights.double(), start.state
     if not isinstance(passes, Passes):
         passes = Passes(program)
-        W = scaled_start(
-            program, W, program.forward(W), program.beta * float(program.penalty.value(W))
-        )
+        if not start.stopped:
+            penalty = program.beta * float(program.penalty.value(W))
+            W = scaled_start(program, W, program.forward(W), penalty)
     method = ProximalPoint(program, W, passes, tol)
     stopped = run(method, Stopping(max_iterations, _PROGRESS, _PATIENCE), watch, callback)
     witness = {"dual": method.dual()}
