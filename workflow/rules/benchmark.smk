@@ -7,6 +7,8 @@ if BENCHMARK:
     checked(configs.check_names, "benchmark problems", BENCHMARK["problems"], SCALING)
     checked(configs.check_names, "sweeps of engine", BENCHMARK.get("engine", {}))
 CASES = cases.all_cases(BENCHMARK)
+# Nothing else runs beside a race, which itself takes config["threads"]; on a cluster others do.
+ALL_CORES = lambda wc: config["threads"] if ON_CLUSTER else workflow.cores
 # One parameter: Snakemake compares the values of several as a set, whatever their names.
 COUNTS = Unordered(threads=config["threads"], repeats=BENCHMARK.get("repeats"))
 BENCHMARK_FIGURES = cases.figures(BENCHMARK)
@@ -58,8 +60,7 @@ rule benchmark_race:
         "<logs>/benchmark_race/{case}.{solver}.log",
     conda:
         "../../environment.yml"
-    # All cores are reserved, so that nothing else runs; the solver takes config["threads"].
-    threads: workflow.cores
+    threads: ALL_CORES
     resources:
         mem_mb=lambda wc: BENCHMARK["memory"],
         runtime=120,
@@ -116,7 +117,7 @@ rule benchmark_passes:
         "<logs>/benchmark_passes.log",
     conda:
         "../../environment.yml"
-    threads: workflow.cores
+    threads: ALL_CORES
     resources:
         mem_mb=4000,
         runtime=30,
@@ -140,8 +141,7 @@ rule benchmark_engine:
         "<logs>/benchmark_engine.log",
     conda:
         "../../environment.yml"
-    # All cores are reserved, so that nothing else runs; each way takes config["threads"].
-    threads: workflow.cores
+    threads: ALL_CORES
     resources:
         mem_mb=4000,
         runtime=60,
@@ -160,8 +160,7 @@ use rule measure as benchmark_columns with:
         "<results>/benchmark/columns.csv",
     log:
         "<logs>/benchmark_columns.log",
-    # All cores are reserved, so that nothing else runs; the solvers take config["threads"].
-    threads: workflow.cores
+    threads: ALL_CORES
     resources:
         mem_mb=lambda wc: BENCHMARK["memory"],
         runtime=120,

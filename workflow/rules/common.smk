@@ -17,6 +17,8 @@ if "results" in config.get("pathvars", {}):
 SECTIONS = []  # of the config; a key that no rules file reads is refused
 OUTPUTS = []  # what `rule all` makes
 CLAIMS = {}  # name of a function that judges: its tables (name to paths), settings
+# Whether jobs run elsewhere: here is where they are submitted, or one of the nodes.
+ON_CLUSTER = workflow.remote_exec or workflow.resource_settings.nodes is not None
 GPU = 0 if config["device"] == "cpu" else 1
 LONG = 1  # priority of long jobs: short ones fill the gaps beside the last of them
 
