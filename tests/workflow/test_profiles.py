@@ -1,10 +1,11 @@
-"""The profiles: what they ask for is known, and what a cluster is asked for is said by every rule."""
+"""The profiles: what they ask for is known, and every rule says what it asks a cluster for."""
 
 from pathlib import Path
 
 import pytest
 import workflow_runs
 from snakemake.cli import parse_args
+from snakemake.iocontainers import Wildcards
 from workflow_runs import ROOT
 
 PROFILES = ROOT / "workflow" / "profiles"
@@ -56,15 +57,47 @@ def test_both_profiles_run_the_same_things_again():
     assert sorted(local) == sorted(slurm)
 
 
-@pytest.mark.parametrize("config", ["test.yaml", "benchmark.yaml"])
-def test_tables_and_figures_are_made_where_snakemake_runs(config):
-    rules = [rule for rule in workflow_runs.rules(ROOT / "config" / config) if rule.output]
-    local = {rule.name for rule in rules if rule.name in rule.workflow._localrules}
+@pytest.fixture(scope="module", params=["test.yaml", "benchmark.yaml"])
+def rules(request):
+    """The rules of a config, but for templates: those have no output."""
+    return [rule for rule in workflow_runs.rules(ROOT / "config" / request.param) if rule.output]
+
+
+def local(rule):
+    return rule.name in rule.workflow._localrules
+
+
+def test_tables_and_figures_are_made_where_snakemake_runs(rules):
     scripts = {rule.name: Path(rule.script).stem for rule in rules}
     expected = {
-        name
-        for name, script in scripts.items()
-        if script in LOCAL or script.startswith("tabulate")
+        name for name, script in scripts.items() if script in LOCAL or script.startswith("tabulate")
     }
-    assert len(local) > 10
-    assert local == expected
+    assert len(expected) > 10
+    assert {rule.name for rule in rules if local(rule)} == expected
+
+
+NAMES = {"images": "digits", "dataset": "digits", "bias": "digits", "learned": "digits"}
+NAMES |= {"knobs": "digits", "crossed": "digits", "rescaled": "dense", "ridge": "digits"}
+
+
+def test_every_job_says_its_memory_and_time(rules):
+    sent = [rule for rule in rules if not local(rule)]
+    assert len(sent) >= 5
+    assert not [rule.name for rule in sent if not {"mem_mb", "runtime"} <= rule.resources.keys()]
+
+
+def test_a_job_that_is_repeated_asks_for_more():
+    """Else it would be cut again. On digits a few minutes are enough, whatever is done."""
+    made = workflow_runs.rules(ROOT / "config" / "test.yaml")
+    sent = [rule for rule in made if rule.output and not local(rule)]
+    for rule in (rule for rule in sent if "benchmark" not in rule.name):
+        first, second = (asked(rule, attempt) for attempt in (1, 2))
+        assert second == [2 * value for value in first], rule.name
+        assert first[1] <= 60 or rule.name == "ridge_images"
+
+
+def asked(rule, attempt) -> list:
+    """Return the memory and time that an attempt at a rule's job asks for."""
+    run = "bn" if rule.name == "train_sgd" else "full"
+    resources = rule.expand_resources(Wildcards(fromdict=NAMES | {"run": run}), [], attempt)
+    return [resources[name] for name in ("mem_mb", "runtime")]

@@ -37,8 +37,10 @@ rule benchmark_problem:
         "../../environment.yml"
     threads: config["threads"]
     resources:
-        mem_mb=lambda wc: footprint.whitening(DATASETS[CASES[wc.case]["dataset"]]),
-        runtime=60,
+        mem_mb=megabytes(
+            footprint.whitening, lambda wc: [DATASETS[CASES[wc.case]["dataset"]]]
+        ),
+        runtime=lambda wc, attempt: attempt * 60,
     params:
         code=code_of("benchmark_problem"),
         entry=lambda wc: Unordered(CASES[wc.case]),
@@ -62,8 +64,8 @@ rule benchmark_race:
         "../../environment.yml"
     threads: ALL_CORES
     resources:
-        mem_mb=lambda wc: BENCHMARK["memory"],
-        runtime=120,
+        mem_mb=lambda wc, attempt: attempt * BENCHMARK["memory"],
+        runtime=lambda wc, attempt: attempt * 120,
     params:
         code=code_of("benchmark_race"),
         name="{case}",
@@ -119,8 +121,8 @@ rule benchmark_passes:
         "../../environment.yml"
     threads: ALL_CORES
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=lambda wc, attempt: attempt * 4000,
+        runtime=lambda wc, attempt: attempt * 30,
     params:
         code=code_of("benchmark_passes"),
         names=BENCHMARK.get("passes"),
@@ -143,8 +145,8 @@ rule benchmark_engine:
         "../../environment.yml"
     threads: ALL_CORES
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=lambda wc, attempt: attempt * 4000,
+        runtime=lambda wc, attempt: attempt * 60,
     params:
         code=code_of("benchmark_engine"),
         cases=Unordered(BENCHMARK.get("engine", {})),
@@ -162,8 +164,8 @@ use rule measure as benchmark_columns with:
         "<logs>/benchmark_columns.log",
     threads: ALL_CORES
     resources:
-        mem_mb=lambda wc: BENCHMARK["memory"],
-        runtime=120,
+        mem_mb=lambda wc, attempt: attempt * BENCHMARK["memory"],
+        runtime=lambda wc, attempt: attempt * 120,
     params:
         code=code_of("measure", "convexbn.experiments.benchmark.columns"),
         function="convexbn.experiments.benchmark.columns.compare",
