@@ -21,7 +21,7 @@ ENVIRONMENT := $(VENV)/$(if $(IS_LOCAL),installed,slurm)
 export PYTHONPATH := $(CURDIR)/src
 unexport PYTHONHOME SNAKEMAKE_PROFILE
 
-.PHONY: reproduce report figures benchmark gpu unlock test lint lock clean
+.PHONY: reproduce report figures benchmark gpu unlock test test-slurm lint lock clean
 
 reproduce: $(ENVIRONMENT)
 	$(SNAKEMAKE)
@@ -56,6 +56,10 @@ unlock: $(ENVIRONMENT)
 # A worker per core; each takes whole files, so that what a file sets up is made once.
 test: $(VENV)/installed
 	$(RUN) pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
+
+# Jobs and faults on a Slurm cluster of its own, in minutes. Without Slurm it names what to install, and fails.
+test-slurm: $(VENV)/slurm
+	$(RUN) pytest tests/slurm
 
 lint: $(VENV)/installed
 	$(RUN) ruff check .
