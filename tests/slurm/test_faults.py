@@ -3,6 +3,7 @@
 Those with a time to wait for run beside each other, in folders of their own.
 """
 
+import contextlib
 import re
 import signal
 import subprocess
@@ -108,25 +109,30 @@ def test_time_limit_memory_limit_and_scancel_cost_one_attempt(start):
         check_done(run)
 
 
+@contextlib.contextmanager
+def crashed(cluster, node, steps=True):
+    """Crash a node, and bring it back in the end."""
+    cluster.crash(node, steps)
+    try:
+        yield
+    finally:
+        cluster.start_node(node)
+        cluster.wait(lambda: cluster.idle() == set(NODES), "idle nodes")
+
+
 def test_a_lost_node_costs_one_attempt(start):
     run = start(301)
-    job, _, node, _ = late(run)
-    run.cluster.crash(node)
-    assert f"SLURM-job '{job}' failed, SLURM status is: 'NODE_FAIL'" in run.finish()
+    with crashed(run.cluster, late(run)[2]):
+        assert "SLURM status is: 'NODE_FAIL'" in run.finish()
     check_done(run)
-    run.cluster.start_node(node)
-    run.cluster.wait(lambda: run.cluster.idle() == set(NODES), "idle nodes")
 
 
 def test_a_job_that_outlives_its_slurmd_spoils_nothing(start):
     """It goes on beside its twin, and writes the same once more."""
     run = start(60)
-    _, _, node, _ = late(run)
-    run.cluster.crash(node, steps=False)
-    assert "SLURM status is: 'NODE_FAIL'" in run.finish()
-    check_done(run)
-    run.cluster.start_node(node)
-    run.cluster.wait(lambda: run.cluster.idle() == set(NODES), "idle nodes")
+    with crashed(run.cluster, late(run)[2], steps=False):
+        assert "SLURM status is: 'NODE_FAIL'" in run.finish()
+        check_done(run)
     check_done(run)
 
 
