@@ -68,7 +68,10 @@ NODE = (
     "NodeName={name} NodeHostname={name} NodeAddr=127.0.0.1 Port={port} CPUs=8 RealMemory=16000 "
     "Gres=gpu:2 State=UNKNOWN\n"
 )
-PARTITION = "PartitionName={name} Nodes=node[1-2] Default={default} MaxTime=1440 State=UP\n"
+PARTITIONS = """
+PartitionName=main Nodes=node[1-2] Default=YES MaxTime=1440 State=UP
+PartitionName=gpu Nodes=node2 MaxTime=1440 State=UP
+"""
 # The plugin's inner srun sees no variable of Slurm, nor where the configuration is.
 SRUN = '#!/bin/sh\nSLURM_CONF={folder}/slurm.conf exec {srun} "$@"\n'
 
@@ -103,9 +106,7 @@ class Cluster:
         names = {"folder": self.folder, "user": getuser(), "host": socket.gethostname()}
         text = SLURM_CONF.format(**names, port=next(ports))
         text += "".join(NODE.format(name=node, port=next(ports)) for node in NODES)
-        for name, default in (("main", "YES"), ("gpu", "NO")):
-            text += PARTITION.format(name=name, default=default)
-        (self.folder / "slurm.conf").write_text(text)
+        (self.folder / "slurm.conf").write_text(text + PARTITIONS)
         (self.folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
         for number in range(2):  # a device is wanted, or CUDA_VISIBLE_DEVICES stays unset
             (self.folder / f"nvidia{number}").symlink_to("/dev/null")
