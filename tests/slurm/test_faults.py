@@ -176,9 +176,8 @@ def test_numbers_are_those_of_a_local_run_also_where_jobs_were_cancelled(cluster
     config = edited("test.yaml", mini, tmp_path)
     sources = ("--snakefile", ROOT / "Snakefile", "--configfile", config)
     run = begin("cluster", *TARGETS, *sources)
-    cancel(run, "solve_wildcards_full")
-    cluster.wait((run.folder / RESULTS / "sgd/bn.checkpoint").exists, "checkpoint")
-    cancel(run, "train_sgd_wildcards_bn")
+    checkpoint = run.folder / RESULTS / "sgd/bn.checkpoint"
+    cancel(run, {"solve_wildcards_full": lambda: True, "train_sgd_wildcards_bn": checkpoint.exists})
     local = tmp_path / "local"
     snakemake(*TARGETS, "--configfile", config, "--cores", "1", directory=local)
     said = run.finish()
@@ -191,9 +190,17 @@ def test_numbers_are_those_of_a_local_run_also_where_jobs_were_cancelled(cluster
     check_places(cluster.jobs(run.folder, "", "all"))
 
 
-def cancel(run, rule):
-    ((job, *_),) = run.cluster.wait(lambda: run.cluster.jobs(run.folder, rule), "running job")
-    run.cluster.run("scancel", job)
+def cancel(run, due):
+    """Cancel a job of each rule, once it runs and is due."""
+
+    def look():
+        for rule in [rule for rule, is_due in due.items() if is_due()]:
+            for job, *_ in run.cluster.jobs(run.folder, rule):
+                run.cluster.run("scancel", job)
+                due.pop(rule)
+        return not due
+
+    run.cluster.wait(look, "job to cancel")
 
 
 def check_places(jobs):
