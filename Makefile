@@ -2,22 +2,28 @@
 PYTHON ?= python3
 CONFIG ?= config/config.yaml
 CORES ?= 2
+# PROFILE=slurm sends the jobs to a cluster, see docs/cluster.md.
+PROFILE ?= local
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 INSTALL := $(VENV)/bin/python -I -m pip install --quiet --disable-pip-version-check
 # A variable as one word of the shell, whatever characters are in it.
 quoted = '$(subst ','\'',$(value $(1)))'
-# MEMORY=12000 holds the jobs that run side by side below 12 GB: each states its own.
-SNAKEMAKE = $(RUN) snakemake --cores $(CORES) --configfile $(call quoted,CONFIG) \
-	--workflow-profile workflow/profiles/local $(if $(MEMORY),--resources gpu=1 mem_mb=$(MEMORY))
+# MEMORY=12000 holds the jobs that run side by side below 12 GB: each states its own. Cores and memory
+# are those of this machine; a cluster has its own in its profile.
+IS_LOCAL := $(filter local,$(PROFILE))
+SNAKEMAKE = $(RUN) snakemake $(if $(IS_LOCAL),--cores $(CORES)) --configfile $(call quoted,CONFIG) \
+	--workflow-profile workflow/profiles/$(PROFILE) \
+	$(if $(and $(IS_LOCAL),$(MEMORY)),--resources gpu=1 mem_mb=$(MEMORY))
+ENVIRONMENT := $(VENV)/$(if $(IS_LOCAL),installed,slurm)
 
 # This project's package, also after the project was moved, and not what is set for other projects.
 export PYTHONPATH := $(CURDIR)/src
 unexport PYTHONHOME SNAKEMAKE_PROFILE
 
-.PHONY: reproduce report figures benchmark gpu unlock test lint lock clean
+.PHONY: reproduce report figures benchmark gpu unlock test test-slurm lint lock clean
 
-reproduce: $(VENV)/installed
+reproduce: $(ENVIRONMENT)
 	$(SNAKEMAKE)
 	@echo Figures and tables of $(call quoted,CONFIG) are up to date.
 
@@ -28,12 +34,12 @@ report: reproduce
 # Every figure of CONFIG again, from the small tables that are kept: figures/**/*.csv, and those in the folders
 # of the other experiments. Nothing that was expensive needs to be there.
 PLOTS = $(shell $(SNAKEMAKE) --list-rules 2>/dev/null | grep '^plot_')
-figures: $(VENV)/installed
+figures: $(ENVIRONMENT)
 	$(SNAKEMAKE) figures --forceall --allowed-rules figures $(PLOTS)
 
 # This library against its peers, in well over half an hour on two cores. Leave the machine alone meanwhile.
 benchmark: CONFIG := config/benchmark.yaml
-benchmark: $(VENV)/benchmark
+benchmark: $(VENV)/benchmark $(ENVIRONMENT)
 	$(SNAKEMAKE)
 	@echo "Tables in results/comparison/benchmark, figures in results/comparison/figures/benchmark."
 
@@ -44,12 +50,16 @@ gpu:
 	-m convexbn.experiments.benchmark.gpu results/gpu
 
 # After a power cut or kill -9: Snakemake's lock outlives it. Then `make reproduce` resumes.
-unlock: $(VENV)/installed
+unlock: $(ENVIRONMENT)
 	$(SNAKEMAKE) --unlock
 
 # A worker per core; each takes whole files, so that what a file sets up is made once.
 test: $(VENV)/installed
 	$(RUN) pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
+
+# Jobs and faults on a Slurm cluster of its own, in minutes. Without Slurm it names what to install, and fails.
+test-slurm: $(VENV)/slurm
+	$(RUN) pytest tests/slurm
 
 lint: $(VENV)/installed
 	$(RUN) ruff check .
@@ -72,13 +82,19 @@ $(VENV)/benchmark: $(VENV)/installed requirements-benchmark.lock
 	$(INSTALL) --no-deps -r requirements-benchmark.lock
 	@touch $@
 
-# Needs uv (pip install uv). The second file holds what only the peers need.
+# What sends jobs to Slurm, on top of it.
+$(VENV)/slurm: $(VENV)/installed requirements-slurm.lock
+	$(INSTALL) --no-deps -r requirements-slurm.lock
+	@touch $@
+
+# Needs uv (pip install uv). The second and the third file hold what only the peers, and only Slurm, need.
 COMPILE := uv pip compile --universal --fork-strategy fewest --python-version 3.11 \
 	--no-annotate --no-header --quiet pyproject.toml
 lock:
 	$(COMPILE) --extra workflow --extra test -o requirements.lock
-	(echo "-r requirements.lock"; $(COMPILE) --all-extras -c requirements.lock | \
-	grep -vxFf requirements.lock) > requirements-benchmark.lock
+	for extra in benchmark slurm; do (echo "-r requirements.lock"; \
+	$(COMPILE) --extra workflow --extra test --extra $$extra -c requirements.lock | \
+	grep -vxFf requirements.lock) > requirements-$$extra.lock; done
 
 clean:
 	rm -rf $(VENV) .snakemake results/*

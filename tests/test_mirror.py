@@ -13,7 +13,7 @@ OF_NO_MODULE = {
 FILES = [
     path
     for path in sorted(file.relative_to(TESTS) for file in TESTS.rglob("test_*.py"))
-    if path.parts[0] != "workflow" and path not in OF_NO_MODULE
+    if path.parts[0] not in ("slurm", "workflow") and path not in OF_NO_MODULE
 ]
 
 

@@ -36,8 +36,11 @@ def snakemake(*arguments, directory, check=True, root=ROOT) -> str:
 
 
 def rules(config) -> list:
-    """Return the rules that Snakemake reads for a config: in this process, without a DAG."""
-    settings = {"resource_settings": ResourceSettings(cores=1)}
+    """Return the rules that Snakemake reads for a config: in this process, without a DAG.
+
+    Without a number of cores, as for `--unlock` and on a cluster.
+    """
+    settings = {"resource_settings": ResourceSettings()}
     settings |= {"config_settings": ConfigSettings(configfiles=[config])}
     with SnakemakeApi() as api:
         workflow = api.workflow(**settings, snakefile=ROOT / "Snakefile")._workflow

@@ -19,7 +19,7 @@ FOLDERS = ["my repo", "it's", "a#b", "do$HOME", 'q"uote', "a;b&c(d)", "größe"]
 def project(request, tmp_path):
     folder = tmp_path / request.param
     (folder / ".venv" / "bin").mkdir(parents=True)
-    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+    for name in ("Makefile", "requirements.lock", "requirements-slurm.lock", "pyproject.toml"):
         shutil.copy(ROOT / name, folder / name)
     (folder / ".venv" / "bin" / "python").write_text(PYTHON)
     (folder / ".venv" / "bin" / "python").chmod(0o755)
@@ -54,6 +54,18 @@ def test_a_dollar_is_a_dollar(project):
 @pytest.mark.parametrize("goal", ["test", "lint", "figures", "report", "unlock", "gpu"])
 def test_every_goal_runs_the_environment_s_python(goal, project):
     assert "asked: [-m]" in make(project, "--silent", goal)
+
+
+def test_a_cluster_has_its_own_profile_plugin_cores_and_memory(project):
+    words = ["--silent", "reproduce", "PROFILE=slurm", "CONFIG=x.yaml", "CORES=3", "MEMORY=9000"]
+    installed, *_, ran = [line for line in make(project, *words).splitlines() if "[-m]" in line]
+    assert installed.endswith("[--no-deps] [-r] [requirements-slurm.lock]")
+    profile = "[--workflow-profile] [workflow/profiles/slurm]"
+    assert ran == f"asked: [-m] [snakemake] [--configfile] [x.yaml] {profile}"
+    said = make(project, "--silent", "reproduce", "CORES=3", "MEMORY=9000")
+    assert "[snakemake] [--cores] [3]" in said
+    assert "[workflow/profiles/local] [--resources] [gpu=1] [mem_mb=9000]" in said
+    assert "slurm" not in said
 
 
 def test_gpu_takes_any_python_where_there_is_no_environment(project):

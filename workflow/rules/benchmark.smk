@@ -7,6 +7,8 @@ if BENCHMARK:
     checked(configs.check_names, "benchmark problems", BENCHMARK["problems"], SCALING)
     checked(configs.check_names, "sweeps of engine", BENCHMARK.get("engine", {}))
 CASES = cases.all_cases(BENCHMARK)
+# Nothing else runs beside a race, which itself takes config["threads"]; on a cluster others do.
+ALL_CORES = lambda wc: config["threads"] if ON_CLUSTER else workflow.cores
 # One parameter: Snakemake compares the values of several as a set, whatever their names.
 COUNTS = Unordered(threads=config["threads"], repeats=BENCHMARK.get("repeats"))
 BENCHMARK_FIGURES = cases.figures(BENCHMARK)
@@ -35,8 +37,10 @@ rule benchmark_problem:
         "../../environment.yml"
     threads: config["threads"]
     resources:
-        mem_mb=lambda wc: footprint.whitening(DATASETS[CASES[wc.case]["dataset"]]),
-        runtime=60,
+        mem_mb=megabytes(
+            footprint.whitening, lambda wc: [DATASETS[CASES[wc.case]["dataset"]]]
+        ),
+        runtime=lambda wc, attempt: attempt * 60,
     params:
         code=code_of("benchmark_problem"),
         entry=lambda wc: Unordered(CASES[wc.case]),
@@ -58,11 +62,10 @@ rule benchmark_race:
         "<logs>/benchmark_race/{case}.{solver}.log",
     conda:
         "../../environment.yml"
-    # All cores are reserved, so that nothing else runs; the solver takes config["threads"].
-    threads: workflow.cores
+    threads: ALL_CORES
     resources:
-        mem_mb=lambda wc: BENCHMARK["memory"],
-        runtime=120,
+        mem_mb=lambda wc, attempt: attempt * BENCHMARK["memory"],
+        runtime=lambda wc, attempt: attempt * 120,
     params:
         code=code_of("benchmark_race"),
         name="{case}",
@@ -116,10 +119,10 @@ rule benchmark_passes:
         "<logs>/benchmark_passes.log",
     conda:
         "../../environment.yml"
-    threads: workflow.cores
+    threads: ALL_CORES
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=lambda wc, attempt: attempt * 4000,
+        runtime=lambda wc, attempt: attempt * 30,
     params:
         code=code_of("benchmark_passes"),
         names=BENCHMARK.get("passes"),
@@ -140,11 +143,10 @@ rule benchmark_engine:
         "<logs>/benchmark_engine.log",
     conda:
         "../../environment.yml"
-    # All cores are reserved, so that nothing else runs; each way takes config["threads"].
-    threads: workflow.cores
+    threads: ALL_CORES
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=lambda wc, attempt: attempt * 4000,
+        runtime=lambda wc, attempt: attempt * 60,
     params:
         code=code_of("benchmark_engine"),
         cases=Unordered(BENCHMARK.get("engine", {})),
@@ -160,11 +162,10 @@ use rule measure as benchmark_columns with:
         "<results>/benchmark/columns.csv",
     log:
         "<logs>/benchmark_columns.log",
-    # All cores are reserved, so that nothing else runs; the solvers take config["threads"].
-    threads: workflow.cores
+    threads: ALL_CORES
     resources:
-        mem_mb=lambda wc: BENCHMARK["memory"],
-        runtime=120,
+        mem_mb=lambda wc, attempt: attempt * BENCHMARK["memory"],
+        runtime=lambda wc, attempt: attempt * 120,
     params:
         code=code_of("measure", "convexbn.experiments.benchmark.columns"),
         function="convexbn.experiments.benchmark.columns.compare",

@@ -1,6 +1,7 @@
 # The bias of gradient descent.
 BIAS = section("bias")
 checked(configs.check_names, "bias runs", BIAS)
+BIAS_RUN = lambda wc: with_dataset(BIAS[wc.bias])
 for NAME, ENTRY in BIAS.items():
     checked(sheet.check_dataset, DATASETS, f"bias run '{NAME}'", ENTRY["dataset"], True)
 if BIAS:
@@ -32,11 +33,9 @@ rule bias:
         "../../environment.yml"
     threads: config["threads"]
     resources:
-        mem_mb=lambda wc: footprint.bias(
-            DATASETS[BIAS[wc.bias]["dataset"]], BIAS[wc.bias]
-        ),
+        mem_mb=megabytes(footprint.bias, BIAS_RUN),
         gpu=GPU,
-        runtime=240,
+        runtime=minutes(durations.bias, BIAS_RUN, GPU),
     params:
         code=code_of("bias"),
         entry=lambda wc: Unordered(BIAS[wc.bias]),

@@ -1,6 +1,6 @@
 # Shared by all rules files: sections of the config, the lists that `rule all` and `rule claims`
 # read, the code that a script rests on, and what the report shows.
-from convexbn.pipeline import footprint, sheet
+from convexbn.pipeline import devices, durations, footprint, sheet
 from convexbn.pipeline.parameters import Unordered
 from convexbn.pipeline.schemas import Schemas
 from convexbn.reporting.methods import method_of
@@ -19,7 +19,9 @@ if "results" in config.get("pathvars", {}):
 SECTIONS = []  # of the config; a key that no rules file reads is refused
 OUTPUTS = []  # what `rule all` makes
 CLAIMS = {}  # name of a function that judges: its tables (name to paths), settings
-GPU = 0 if config["device"] == "cpu" else 1
+# Whether jobs run elsewhere: here is where they are submitted, or one of the nodes.
+ON_CLUSTER = workflow.remote_exec or workflow.resource_settings.nodes is not None
+GPU = devices.gpus_of(config["device"], ON_CLUSTER)
 LONG = 1  # priority of long jobs: short ones fill the gaps beside the last of them
 
 
@@ -30,6 +32,24 @@ def section(name):
     if name in config:
         config[name] = checked(configs.standard, name, config[name])
     return config.get(name, {})
+
+
+def with_dataset(entry):
+    """Return the entry of a run's data set, and the run's own."""
+    return DATASETS[entry["dataset"]], entry
+
+
+def megabytes(stage, entries):
+    """Return what tells Snakemake the memory of a stage, more in each further attempt."""
+    return lambda wc, attempt: attempt * stage(*entries(wc))
+
+
+def minutes(stage, entries, gpus=0):
+    """Return what tells Snakemake the time of a stage, more in each further attempt."""
+    threads = config["threads"]
+    return lambda wc, attempt: durations.minutes(
+        stage(*entries(wc)), threads, gpus, attempt
+    )
 
 
 def code_of(script, *names):

@@ -6,6 +6,7 @@ config.update(checked(grids.expanded, config))
 CONVEX = section("convex")
 checked(sheet.check_runs, DATASETS, CONVEX)
 checked(configs.check_names, "convex runs", CONVEX)
+CONVEX_RUN = lambda wc: with_dataset(CONVEX[wc.run])
 
 
 wildcard_constraints:
@@ -23,10 +24,8 @@ rule sample_gates:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=lambda wc: footprint.gates(
-            DATASETS[CONVEX[wc.run]["dataset"]], CONVEX[wc.run]
-        ),
-        runtime=30,
+        mem_mb=megabytes(footprint.gates, CONVEX_RUN),
+        runtime=minutes(durations.gates, CONVEX_RUN),
     params:
         code=code_of("sample_gates"),
         run=lambda wc: Unordered(sheet.gate_settings(CONVEX[wc.run])),
@@ -51,11 +50,9 @@ rule solve:
         "../../environment.yml"
     threads: config["threads"]
     resources:
-        mem_mb=lambda wc: footprint.convex(
-            DATASETS[CONVEX[wc.run]["dataset"]], CONVEX[wc.run]
-        ),
+        mem_mb=megabytes(footprint.convex, CONVEX_RUN),
         gpu=GPU,
-        runtime=720,
+        runtime=minutes(durations.convex, CONVEX_RUN, GPU),
     params:
         code=code_of("solve"),
         run=lambda wc: Unordered(sheet.solve_settings(CONVEX[wc.run])),
@@ -78,11 +75,9 @@ rule certify:
         "../../environment.yml"
     threads: config["threads"]
     resources:
-        mem_mb=lambda wc: footprint.convex(
-            DATASETS[CONVEX[wc.run]["dataset"]], CONVEX[wc.run]
-        ),
+        mem_mb=megabytes(footprint.convex, CONVEX_RUN),
         gpu=GPU,
-        runtime=120,
+        runtime=minutes(durations.judged, CONVEX_RUN, GPU),
     params:
         code=code_of("certify"),
         run=lambda wc: Unordered(sheet.solve_settings(CONVEX[wc.run])),
@@ -105,11 +100,9 @@ rule evaluate:
         "../../environment.yml"
     threads: config["threads"]
     resources:
-        mem_mb=lambda wc: footprint.convex(
-            DATASETS[CONVEX[wc.run]["dataset"]], CONVEX[wc.run]
-        ),
+        mem_mb=megabytes(footprint.convex, CONVEX_RUN),
         gpu=GPU,
-        runtime=120,
+        runtime=minutes(durations.judged, CONVEX_RUN, GPU),
     params:
         code=code_of("evaluate"),
         run=lambda wc: Unordered(sheet.solve_settings(CONVEX[wc.run])),

@@ -1,6 +1,7 @@
 # Cross-iteration batch normalization against other normalizations: one job per seed and table.
 CROSSED = section("cross_iteration")
 checked(configs.check_names, "runs of cross_iteration", CROSSED)
+CROSSED_RUN = lambda wc: with_dataset(CROSSED[wc.crossed])
 for NAME, ENTRY in CROSSED.items():
     checked(
         sheet.check_dataset,
@@ -44,9 +45,9 @@ use rule train_networks as cross_iteration_statistics with:
     benchmark:
         "<benchmarks>/cross_iteration_statistics/{crossed}.{seed}.tsv"
     resources:
-        mem_mb=4000,
+        mem_mb=lambda wc, attempt: attempt * 4000,
         gpu=GPU,
-        runtime=2880,
+        runtime=minutes(durations.companion, CROSSED_RUN, GPU),
     params:
         code=code_of("train_networks", "convexbn.experiments.cross_iteration.measure"),
         function="convexbn.experiments.cross_iteration.measure.statistics",

@@ -6,6 +6,7 @@ checked(configs.check_names, "datasets", DATASETS, sheet.FOLDERS)
 for NAME, ENTRY in DATASETS.items():
     if "path" in ENTRY:
         ENTRY["path"] = checked(configs.folder, f"path of '{NAME}'", ENTRY["path"])
+DATASET = lambda wc: [DATASETS[wc.dataset]]
 IMAGES = {sheet.images_of(name, DATASETS): entry for name, entry in DATASETS.items()}
 
 
@@ -24,8 +25,8 @@ rule ingest:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=lambda wc: footprint.images(IMAGES[wc.images]),
-        runtime=60,
+        mem_mb=megabytes(footprint.images, lambda wc: [IMAGES[wc.images]]),
+        runtime=lambda wc, attempt: attempt * 60,
     params:
         code=code_of("ingest"),
         source=lambda wc: Unordered(sheet.source_of(IMAGES[wc.images])),
@@ -50,8 +51,8 @@ rule preprocess:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=lambda wc: footprint.features(DATASETS[wc.dataset]),
-        runtime=20,
+        mem_mb=megabytes(footprint.features, DATASET),
+        runtime=lambda wc, attempt: attempt * 20,
     params:
         code=code_of("preprocess"),
         dataset=lambda wc: Unordered(sheet.view_of(DATASETS[wc.dataset])),
@@ -73,8 +74,8 @@ rule whiten:
         "../../environment.yml"
     threads: config["threads"]
     resources:
-        mem_mb=lambda wc: footprint.whitening(DATASETS[wc.dataset]),
-        runtime=120,
+        mem_mb=megabytes(footprint.whitening, DATASET),
+        runtime=minutes(durations.whitening, DATASET),
     params:
         code=code_of("whiten"),
     script:

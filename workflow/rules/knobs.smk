@@ -1,6 +1,7 @@
 # The headline's network under the knobs of the companion papers: one job per seed.
 KNOBS = section("knobs")
 checked(configs.check_names, "runs of knobs", KNOBS)
+KNOBS_RUN = lambda wc: with_dataset(KNOBS[wc.knobs])
 for NAME, ENTRY in KNOBS.items():
     checked(
         sheet.check_dataset, DATASETS, f"run '{NAME}' of knobs", ENTRY["dataset"], True
@@ -34,11 +35,9 @@ use rule train_networks as train_knobs with:
     benchmark:
         "<benchmarks>/train_knobs/{knobs}.{seed}.tsv"
     resources:
-        mem_mb=lambda wc: footprint.knobs(
-            DATASETS[KNOBS[wc.knobs]["dataset"]], KNOBS[wc.knobs]
-        ),
+        mem_mb=megabytes(footprint.knobs, KNOBS_RUN),
         gpu=GPU,
-        runtime=720,
+        runtime=minutes(durations.knobs, KNOBS_RUN, GPU),
     params:
         code=code_of("train_networks", "convexbn.experiments.knobs.measure"),
         function="convexbn.experiments.knobs.measure.measure",

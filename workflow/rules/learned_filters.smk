@@ -1,6 +1,7 @@
 # Weight decay and spectral filter, learned through the convex program: one job per seed of gates.
 LEARNED = section("learned_filters")
 checked(configs.check_names, "runs of learned_filters", LEARNED)
+LEARNED_RUN = lambda wc: with_dataset(LEARNED[wc.learned])
 for NAME, ENTRY in LEARNED.items():
     checked(
         sheet.check_dataset,
@@ -42,11 +43,9 @@ rule learn_filters:
         "../../environment.yml"
     threads: config["threads"]
     resources:
-        mem_mb=lambda wc: footprint.learned_filters(
-            DATASETS[LEARNED[wc.learned]["dataset"]], LEARNED[wc.learned]
-        ),
+        mem_mb=megabytes(footprint.learned_filters, LEARNED_RUN),
         gpu=GPU,
-        runtime=240,
+        runtime=minutes(durations.learned_filters, LEARNED_RUN, GPU),
     params:
         code=code_of("learn_filters"),
         entry=lambda wc: Unordered(sheet.of_one_seed(LEARNED[wc.learned])),

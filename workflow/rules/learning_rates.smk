@@ -1,5 +1,6 @@
 # Batch normalization and large learning rates: one job per part and seed.
 LEARNING_RATES = section("learning_rates")
+LEARNING_RATES_PART = lambda part: lambda wc: with_dataset(LEARNING_RATES[part])
 LEARNING_RATES_FIGURES = (
     {  # by name: the parts that it is drawn from, module, place and label
         "rates": (["stability", "training"], "figures", "1 learning rates"),
@@ -53,9 +54,9 @@ for PART, ENTRY in LEARNING_RATES.items():
                 "../../environment.yml"
             threads: config["threads"]
             resources:
-                mem_mb=footprint.learning_rates(DATASETS[ENTRY["dataset"]], ENTRY),
+                mem_mb=megabytes(footprint.learning_rates, LEARNING_RATES_PART(PART)),
                 gpu=GPU,
-                runtime=2880,
+                runtime=minutes(durations.companion, LEARNING_RATES_PART(PART), GPU),
             params:
                 code=code_of(
                     "train_networks", f"convexbn.experiments.learning_rates.{PART}"

@@ -2,6 +2,7 @@
 RESCALING = section("rescaling")
 RESCALED = {name: run for name, run in RESCALING.items() if name != "identities"}
 checked(configs.check_names, "runs of rescaling", RESCALED)
+RESCALED_RUN = lambda wc: with_dataset(RESCALED[wc.rescaled])
 for NAME, ENTRY in RESCALING.items():
     checked(sheet.check_dataset, DATASETS, f"rescaling: {NAME}", ENTRY["dataset"], True)
 if RESCALING:
@@ -48,9 +49,9 @@ use rule train_networks as rescaling_runs with:
     benchmark:
         "<benchmarks>/rescaling_runs/{rescaled}.{seed}.tsv"
     resources:
-        mem_mb=4000,
+        mem_mb=lambda wc, attempt: attempt * 4000,
         gpu=GPU,
-        runtime=2880,
+        runtime=minutes(durations.companion, RESCALED_RUN, GPU),
     params:
         code=code_of("train_networks", "convexbn.experiments.rescaling.measure"),
         function="convexbn.experiments.rescaling.measure.runs",

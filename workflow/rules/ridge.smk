@@ -1,5 +1,6 @@
 # SGD against ridge regression in least squares.
 RIDGE = section("ridge")
+RIDGE_ENTRIES = lambda wc: (DATASETS[wc.ridge], RIDGE["images"][wc.ridge])
 for NAME in RIDGE.get("images", {}):
     checked(sheet.check_dataset, DATASETS, "ridge: images", NAME, True)
 RIDGE_TABLES = {
@@ -74,8 +75,8 @@ use rule measure as ridge_images with:
     log:
         "<logs>/ridge_images/{ridge}.log",
     resources:
-        mem_mb=lambda wc: footprint.ridge(DATASETS[wc.ridge], RIDGE["images"][wc.ridge]),
-        runtime=240,
+        mem_mb=megabytes(footprint.ridge, RIDGE_ENTRIES),
+        runtime=lambda wc, attempt: attempt * 240,
     params:
         code=code_of("measure", "convexbn.experiments.ridge.measure"),
         function="convexbn.experiments.ridge.measure.images",

@@ -2,6 +2,7 @@
 SGD = section("sgd")
 checked(sheet.check_runs, DATASETS, SGD)
 checked(configs.check_names, "sgd runs", SGD)
+SGD_RUN = lambda wc: with_dataset(SGD[wc.run])
 
 
 rule train_sgd:
@@ -23,9 +24,9 @@ rule train_sgd:
         "../../environment.yml"
     threads: config["threads"]
     resources:
-        mem_mb=lambda wc: footprint.sgd(DATASETS[SGD[wc.run]["dataset"]], SGD[wc.run]),
+        mem_mb=megabytes(footprint.sgd, SGD_RUN),
         gpu=GPU,
-        runtime=720,
+        runtime=minutes(durations.sgd, SGD_RUN, GPU),
     params:
         code=code_of("train_sgd"),
         run=lambda wc: Unordered(SGD[wc.run]),

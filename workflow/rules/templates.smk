@@ -10,8 +10,8 @@ rule measure:
         "../../environment.yml"
     threads: config["threads"]
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=lambda wc, attempt: attempt * 2000,
+        runtime=lambda wc, attempt: attempt * 30,
     params:
         seed=config["seed"],
     script:
@@ -32,9 +32,9 @@ rule train_networks:
         "../../environment.yml"
     threads: config["threads"]
     resources:
-        mem_mb=2000,
+        mem_mb=lambda wc, attempt: attempt * 2000,
         gpu=GPU,
-        runtime=720,
+        runtime=lambda wc, attempt: attempt * 60,
     params:
         labels={},
         device=config["device"],

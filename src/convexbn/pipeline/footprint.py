@@ -12,7 +12,8 @@ from convexbn.programs.memory import gated_bytes
 from convexbn.training.memory import members_in_cache, step_bytes
 
 _MB = 10**6
-_INTERPRETER = 700  # with PyTorch
+# With PyTorch, 700, and Snakemake, which waits beside the script in the step that Slurm limits.
+_INTERPRETER = 1000
 _PRODUCT = 64 * 2**20  # bytes of the product of design and gates, see gates.CHUNK_BYTES
 _EVALUATION = 7 * 4 * 2**22  # bytes of blocks of hidden values, see normalization.BLOCK
 _VIEW = {"size": None, "stride": 1, "padding": 0}  # the keys of `patches`, with their defaults
@@ -95,7 +96,7 @@ def convex(dataset: dict, run: dict) -> int:
     """Return the MB that solving, certifying or evaluating a run takes."""
     size = size_of(dataset)
     rows, p = size.K * (size.n + size.m), 1 + (run.get("rank") or min(size.K * size.n - 1, size.d))
-    P, solutions = run["gates"], sum(_networks(run, len(run["betas"])))
+    P, solutions = run["gates"], sum(networks_of(run, len(run["betas"])))
     data = rows * (12 * size.d + 12 * p)  # features, and the stored full-rank design; coordinates
     scaled = 8 * rows * p if size.K > 1 or "filter" in run else 0  # by 1 / K, or by the gains
     stored = 8 * (solutions * size.C + run["seeds"]) * p * P  # weights, gates
@@ -104,7 +105,7 @@ def convex(dataset: dict, run: dict) -> int:
     return _INTERPRETER + (data + scaled + _patterns(rows, P) + stored + working) // _MB
 
 
-def _networks(run: dict, settings: int) -> tuple[int, int]:
+def networks_of(run: dict, settings: int) -> tuple[int, int]:
     """Return the numbers of networks of the tuning seeds, in all settings, and of the others."""
     tuning = run.get("tuning_seeds") or run["seeds"]
     return tuning * settings, run["seeds"] - tuning
@@ -121,7 +122,7 @@ def sgd(dataset: dict, run: dict) -> int:
     p = 1 + (run.get("rank") or size.d) if is_convex else size.d
     width = run["gates"] * size.C if is_convex else run["width"]
     samples, rows = size.K * (size.n + size.m), size.K * run["batch_size"]
-    phases = _networks(run, len(run["learning_rates"]) * len(run["betas"]))
+    phases = networks_of(run, len(run["learning_rates"]) * len(run["betas"]))
     together = min(run.get("max_members") or members_in_cache(p, width, rows), max(phases))
     tensors = 7 if run.get("optimizer") == "adam" else 5  # of the parameters' shape, at the start
     training = together * step_bytes(p, width, 2 * rows, tensors=tensors)

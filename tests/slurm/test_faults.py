@@ -1,0 +1,211 @@
+"""Faults on a real cluster: after each the same numbers, and nothing that was finished done twice.
+
+Those with a time to wait for run beside each other, in folders of their own.
+"""
+
+import contextlib
+import re
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from results_compared import check_same_numbers
+from slurm.cluster import NODES
+from workflow_runs import ROOT, edited, snakemake
+
+HERE = Path(__file__).parent
+PROFILE = ROOT / "workflow" / "profiles" / "slurm"
+RESULTS = Path("results/test")
+
+
+class Run:
+    """Snakemake with the project's profile for Slurm, in a folder of its own, in the background."""
+
+    def __init__(self, cluster, folder, *arguments):
+        folder.mkdir(exist_ok=True)
+        self.cluster, self.folder = cluster, folder
+        words = [sys.executable, HERE / "polling.py", "--workflow-profile", PROFILE]
+        words += ["--slurm-partition-config", PROFILE / "partitions.yaml", "--directory", folder]
+        words += ["--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "5"]
+        words += ["--max-jobs-per-timespan", "100/1s", *arguments]
+        self.words = [str(word) for word in words]
+        self.start()
+
+    def start(self, *more):
+        with open(self.folder / "said", "a") as said:
+            streams = {"stdout": said, "stderr": subprocess.STDOUT}
+            words, environment = [*self.words, *more], self.cluster.environment
+            self.process = subprocess.Popen(words, env=environment, **streams)
+
+    def said(self) -> str:
+        return (self.folder / "said").read_text()
+
+    def finish(self, code=0) -> str:
+        assert self.process.wait(timeout=1200) == code, self.said()[-6000:]
+        return self.said()
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+
+@pytest.fixture
+def begin(cluster, tmp_path):
+    """Return a function that starts Snakemake in a folder; what still runs in the end is killed."""
+    runs = []
+
+    def begin(name, *arguments):
+        runs.append(Run(cluster, tmp_path / name, *arguments))
+        return runs[-1]
+
+    yield begin
+    for run in runs:
+        run.kill()
+
+
+@pytest.fixture
+def start(begin):
+    """Return a function that starts the small jobs: the second takes some time or memory."""
+
+    def start(seconds=0, megabytes=0, minutes=10):
+        settings = (f"seconds={seconds}", f"megabytes={megabytes}", f"minutes={minutes}")
+        name = f"{seconds}-{megabytes}-{minutes}"
+        return begin(name, "--snakefile", HERE / "Snakefile", "--config", *settings)
+
+    return start
+
+
+def late(run) -> list[str]:
+    """Return id, partition and node of the second job, once it runs: the first one is done."""
+    run.cluster.wait(lambda: "late" in started(run), "second job")
+    return run.cluster.jobs(run.folder, "late")[-1]
+
+
+def started(run) -> Counter:
+    path = run.folder / "started"
+    return Counter(path.read_text().split() if path.exists() else [])
+
+
+def check_done(run):
+    """Check that what was finished was done once, and what the fault met once more."""
+    assert started(run) == {"early": 1, "late": 2}
+    assert (run.folder / "early").read_text() == "1\n"
+    assert (run.folder / "late").read_text() == "2\n"
+
+
+def test_time_limit_memory_limit_and_scancel_cost_one_attempt(start):
+    timed, crowded, cancelled = start(600, 0, 1), start(0, 700), start(300)
+    job, *_ = late(cancelled)
+    cancelled.cluster.run("scancel", job)
+    assert f"SLURM-job '{job}' failed, SLURM status is: 'CANCELLED'" in cancelled.finish()
+    assert "SLURM status is: 'FAILED'" in crowded.finish()
+    (log,) = (crowded.folder / ".snakemake/slurm_logs/rule_late").glob("*.log")
+    assert "exceeded memory limit" in log.read_text()
+    assert "SLURM status is: 'TIMEOUT'" in timed.finish()
+    for run in (timed, crowded, cancelled):
+        check_done(run)
+
+
+@contextlib.contextmanager
+def crashed(cluster, node, steps=True):
+    """Crash a node, and bring it back in the end."""
+    cluster.crash(node, steps)
+    try:
+        yield
+    finally:
+        cluster.start_node(node)
+        cluster.wait(lambda: cluster.idle() == set(NODES), "idle nodes")
+
+
+def test_a_lost_node_costs_one_attempt(start):
+    run = start(301)
+    with crashed(run.cluster, late(run)[2]):
+        assert "SLURM status is: 'NODE_FAIL'" in run.finish()
+    check_done(run)
+
+
+def test_a_job_that_outlives_its_slurmd_spoils_nothing(start):
+    """It goes on beside its twin, and writes the same once more."""
+    run = start(60)
+    with crashed(run.cluster, late(run)[2], steps=False):
+        assert "SLURM status is: 'NODE_FAIL'" in run.finish()
+        check_done(run)
+    check_done(run)
+
+
+def test_snakemake_that_was_killed_resumes(start):
+    """By the words of docs/cluster.md: first its jobs are cancelled."""
+    run = start(302)
+    late(run)
+    run.kill()
+    cancel = re.search(r"^ +(squeue --me .*)$", (ROOT / "docs" / "cluster.md").read_text(), re.M)
+    run.start()
+    assert "LockException" in run.finish(1)
+    run.cluster.run("sh", "-c", cancel[1])
+    run.cluster.wait(lambda: not run.cluster.jobs(run.folder, "late", "R,CG"), "cancelled job")
+    run.start("--unlock")
+    run.finish()
+    run.start()
+    run.finish()
+    check_done(run)
+
+
+TARGETS = ["tables/runs.csv", "figures/digits/accuracy.csv", "figures/digits/curves.csv"]
+TARGETS = [str(RESULTS / target) for target in TARGETS]
+JOBS = 18
+
+
+def mini(config):
+    """Two data sets, three convex runs, a network that trains longer than between checkpoints."""
+    for key in config.keys() - {"pathvars", "datasets", "convex", "sgd"}:
+        del config[key]
+    for key, names in KEPT.items():
+        config[key] = {name: config[key][name] for name in names}
+    config["sgd"]["bn"].update(epochs=EPOCHS)
+
+
+KEPT = {"datasets": ["digits", "patches"], "convex": ["full", "truncated10", "patches"]}
+KEPT |= {"sgd": ["bn"]}
+EPOCHS = 6000  # a minute on one core, twice what lies between checkpoints
+
+
+def test_numbers_are_those_of_a_local_run_also_where_jobs_were_cancelled(cluster, begin, tmp_path):
+    config = edited("test.yaml", mini, tmp_path)
+    sources = ("--snakefile", ROOT / "Snakefile", "--configfile", config)
+    run = begin("cluster", *TARGETS, *sources)
+    checkpoint = run.folder / RESULTS / "sgd/bn.checkpoint"
+    cancel(run, {"solve_wildcards_full": lambda: True, "train_sgd_wildcards_bn": checkpoint.exists})
+    local = tmp_path / "local"
+    snakemake(*TARGETS, "--configfile", config, "--cores", "1", directory=local)
+    said = run.finish()
+    assert check_same_numbers(local / RESULTS, run.folder / RESULTS) >= 25
+    assert len(re.findall("has been submitted with SLURM jobid", said)) == JOBS + 2
+    assert said.count("SLURM status is: 'CANCELLED'") == 2
+    log = (run.folder / RESULTS / "logs/train_sgd/bn.log").read_text()
+    assert "going on from" in log
+    assert "Slurm gave this job a GPU, but PyTorch finds no CUDA device" in log
+    check_places(cluster.jobs(run.folder, "", "all"))
+
+
+def cancel(run, due):
+    """Cancel a job of each rule, once it runs and is due."""
+
+    def look():
+        for rule in [rule for rule, is_due in due.items() if is_due()]:
+            for job, *_ in run.cluster.jobs(run.folder, rule):
+                run.cluster.run("scancel", job)
+                due.pop(rule)
+        return not due
+
+    run.cluster.wait(look, "job to cancel")
+
+
+def check_places(jobs):
+    """Check that both nodes had jobs, and the partition with GPUs those that compute on one."""
+    assert {node for _, _, node, _ in jobs} == set(NODES)
+    on_gpu = {rule.split("_wildcards")[0] for _, partition, _, rule in jobs if partition == "gpu"}
+    assert on_gpu == {"solve", "certify", "evaluate", "train_sgd"}
+    assert {partition for _, partition, _, _ in jobs} == {"main", "gpu"}
