@@ -12,29 +12,28 @@ from convexbn.programs.processes import Processes
 
 @dataclass
 class Exchange:
-    """What the threads have in common; messages and bytes that one of them has sent."""
+    """What the threads have in common; one that does not come fails them all within a minute."""
 
-    size: int
-    messages: int = 0
-    sent: int = 0
-    barrier: threading.Barrier = field(init=False)
+    count: int
     slots: dict = field(default_factory=dict)
 
     def __post_init__(self):
-        self.barrier = threading.Barrier(self.size, timeout=60)
+        self.barrier = threading.Barrier(self.count, timeout=60)
+
+    def size(self):
+        return self.count
 
     def reduced(self, rank, x, op):
-        self.slots[rank] = op, x
-        if self.barrier.wait() == 0:
-            self.messages, self.sent = self.messages + 1, self.sent + x.numel() * x.element_size()
-        (op,) = {op for op, _ in self.slots.values()}  # all are at the same place
-        parts = torch.stack([self.slots[rank][1] for rank in range(self.size)])
+        self.slots[rank] = str(op), x
         self.barrier.wait()
-        return parts.sum(dim=0) if "SUM" in str(op) else parts.amax(dim=0)
+        (op,) = {op for op, _ in self.slots.values()}  # all are at the same place
+        parts = torch.stack([self.slots[rank][1] for rank in range(self.count)])
+        self.barrier.wait()
+        return parts.sum(dim=0) if "SUM" in op else parts.amax(dim=0)
 
 
 @dataclass(frozen=True)
-class Threads(Processes):
+class Thread(Processes):
     """One of several threads, as if it were one of several processes."""
 
     rank: int = 0
@@ -46,20 +45,23 @@ class Threads(Processes):
         return torch.tensor(n)
 
 
-def spread(sizes, work):
-    """Return what `work(processes, rows)` makes in each thread, and the exchange.
-
-    The threads have as many samples as `sizes` says, one after the other.
-    """
+def in_threads(sizes, work):
+    """Return what `work(processes, rows)` returns or raises, for each of the `sizes` of shards."""
     exchange, ends = Exchange(len(sizes)), np.cumsum(sizes)
 
     def one(rank):
-        rows = slice(ends[rank] - sizes[rank], ends[rank])
         try:
-            return work(Threads(exchange, rank), rows)
+            return work(Thread(exchange, rank), slice(ends[rank] - sizes[rank], ends[rank]))
         except Exception as error:
-            exchange.barrier.abort() if "processes" not in str(error) else None
             return error
 
     with ThreadPoolExecutor(len(sizes)) as pool:
-        return list(pool.map(one, range(len(sizes)))), exchange
+        return list(pool.map(one, range(len(sizes))))
+
+
+def joined(parts):
+    """Return the results of all threads, of which none may have failed."""
+    for part in parts:
+        if isinstance(part, Exception):
+            raise part
+    return parts
