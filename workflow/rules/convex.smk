@@ -44,12 +44,12 @@ rule solve:
     priority: LONG
     conda:
         "../../environment.yml"
-    threads: config["threads"]
+    threads: lambda wc: CONVEX[wc.run]["processes"] * config["threads"]
     resources:
         mem_mb=lambda wc: footprint.convex(
             DATASETS[CONVEX[wc.run]["dataset"]], CONVEX[wc.run]
         ),
-        gpu=GPU,
+        gpu=lambda wc: CONVEX[wc.run]["processes"] * GPU,
         runtime=720,
     params:
         code=code_of("solve"),

@@ -21,6 +21,7 @@ from convexbn.experiments.headline.run import Run, Samples
 from convexbn.programs.certificates import certify
 from convexbn.programs.gated import adjoint
 from convexbn.programs.penalties import PENALTIES
+from convexbn.programs.processes import ALONE
 from convexbn.programs.solutions import Solution
 from convexbn.progress import progress
 from convexbn.solvers import solve_path
@@ -62,9 +63,10 @@ def solve_run(run: Run, checkpoint: str | Path | None = None) -> tuple[dict, lis
     """
     tuning_seeds, betas = run.settings.tuning_seeds, run.settings.descending
     check_tuning(tuning_seeds, len(run.seeds), len(run.features["labels_validation"]))
+    checkpoint = checkpoint if run.share.is_first else None
     store = Checkpoint(checkpoint, "" if checkpoint is None else _fingerprint(run))
     empty: dict[str, Any] = {"solutions": {}, "history": [], "seconds": {}, "iterations": {}}
-    done: dict[str, Any] = store.load() or empty
+    done: dict[str, Any] = run.share.from_first(store.load()) or empty
     solutions: dict[str, Any] = done["solutions"]
     _warm_up(run)
     with progress(total=None, desc="convex solves, snapshots") as bar:
@@ -116,7 +118,7 @@ def _solved(run: Run, solutions: dict, s: int) -> list[tuple[int, float]]:
 def _warm_up(run: Run) -> None:
     """Start the libraries' threads and the device's kernels outside of every clock."""
     train = run.samples("train", 0)
-    Y = torch.as_tensor(run.features["Y_train"], device=run.device)
+    Y = torch.as_tensor(run.targets, device=run.device)
     train.scores(adjoint(train.U[0].float(), train.D[0], Y))
 
 
@@ -131,15 +133,18 @@ def _solve_seed(run: Run, s: int, betas: list, done: dict, bar) -> Iterator[tupl
         return
     train, test = run.samples("train", s), run.samples("test", s)
     test = replace(test, U=test.U.float())  # precise enough for the curves
-    start, loss = float(run.setup_seconds[s]), run.settings.loss
+    start, loss, share = float(run.setup_seconds[s]), run.settings.loss, run.share
     elapsed, initial = start, None
     if before:
         initial = done["solutions"][f"weights.{s}.{before[-1][0]}"].to(run.device)
         elapsed = start if run.is_tuned else done["seconds"][s, before[-1][0]]
 
     def callback(snapshot):
+        fitted = share.gathered(snapshot.predictions, len(train.labels)).cpu()
+        if not share.is_first:
+            return
         bar.step(f"beta {snapshot.beta:.3g}, relative gap {snapshot.relative_gap:.1e}")
-        fitted, scores = snapshot.predictions.cpu(), test.scores(snapshot.weights.float())
+        scores = test.scores(snapshot.weights.float())
         row = {
             "seed": run.seeds[s],
             "beta": snapshot.beta,
@@ -157,14 +162,14 @@ def _solve_seed(run: Run, s: int, betas: list, done: dict, bar) -> Iterator[tupl
         }
         done["history"].append(row)
 
-    data = train.U, train.D, run.features["Y_train"], betas
-    limit = run.settings.max_iterations
-    for solution in solve_path(
-        *data, max_iterations=limit, initial=initial, callback=callback, **run.settings.terms
-    ):
+    data = train.U, train.D, run.targets, betas
+    terms = {"max_iterations": run.settings.max_iterations, **run.settings.terms}
+    terms |= {"initial": initial, "distributed": share.processes != ALONE}
+    for solution in solve_path(*data, callback=callback, **terms):
         elapsed += solution.certificate.seconds
         assert solution.dual is not None  # as the program is gated
-        weights, dual = (torch.as_tensor(part).cpu() for part in (solution.weights, solution.dual))
+        dual = share.gathered(torch.as_tensor(solution.dual), len(train.labels)).cpu()
+        weights = torch.as_tensor(solution.weights).cpu()
         yield replace(solution, weights=weights, dual=dual), elapsed
         elapsed = start if run.is_tuned else elapsed
 
