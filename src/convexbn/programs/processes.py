@@ -47,6 +47,11 @@ class Processes:
             )
         return cls(dist.group.WORLD)
 
+    @property
+    def size(self) -> int:
+        """How many there are."""
+        return 1 if self.group is None else self.group.size()
+
     def total(self, x: Tensor) -> Tensor:
         """Return the sum over the processes of a tensor that has one shape in all."""
         return self._reduced(x, dist.ReduceOp.SUM)
@@ -121,7 +126,7 @@ class Processes:
             raise error
         if failed:
             raise ValueError(
-                f"{failed} of the {self.group.size()} processes refused what they were given; see "
+                f"{failed} of the {self.size} processes refused what they were given; see "
                 "their own messages"
             )
         return made  # type: ignore[return-value]  # there was no error

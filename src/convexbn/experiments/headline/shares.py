@@ -43,8 +43,8 @@ class Share:
 
     def rows(self, n: int) -> slice:
         """Return the share of n samples."""
-        count = self.processes.count(1)
-        return slice(n * self.number // count, n * (self.number + 1) // count)
+        size = self.processes.size
+        return slice(n * self.number // size, n * (self.number + 1) // size)
 
     def gathered(self, x: torch.Tensor, n: int) -> torch.Tensor:
         """Return the rows (n, C) of all processes, of which x has this one's."""
