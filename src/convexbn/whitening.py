@@ -120,7 +120,7 @@ class Whitening:
                 f"new samples must have shape (m, {len(self.mean)}) like the training data, or "
                 f"(K, m, {len(self.mean)}) in patches, got {X.shape}"
             )
-        return _with_constant((X - self.mean) @ self.directions, len(self.U))
+        return _with_constant((X - self.mean) @ self.directions, self.U[0, -1])
 
     def truncate(self, rank: int | None = None, energy: float | None = None) -> "Whitening":
         """Keep the leading singular directions: `rank` of them, or those that hold `energy`.
@@ -146,7 +146,7 @@ class Whitening:
         check_between("rank", rank, 1, self.rank)
         return replace(
             self,
-            U=_with_constant(self.U[:, :rank], len(self.U)),
+            U=_with_constant(self.U[:, :rank], self.U[0, -1]),
             singular_values=self.singular_values[:rank],
             V=self.V[:, :rank],
             gains=self.gains[:rank],
@@ -230,7 +230,7 @@ def whiten(X: ArrayLike, rank: int | None = None, energy: float | None = None) -
     _check_rank(sigma * unit)
     _centre_exactly(U)
     full = Whitening(
-        U=_with_constant(U, len(C)),
+        U=_with_constant(U, 1 / np.sqrt(len(C))),
         singular_values=sigma * unit,
         V=V,
         mean=start + mean * unit,
@@ -278,7 +278,7 @@ def _check_rank(sigma: np.ndarray) -> None:
         )
 
 
-def _with_constant(columns: np.ndarray, n: int) -> np.ndarray:
-    """Append the constant column 1/sqrt(n), n the number of training samples."""
-    constant = np.full((*columns.shape[:-1], 1), 1 / np.sqrt(n))
-    return np.concatenate([columns, constant], axis=-1)
+def _with_constant(columns: np.ndarray, constant: float) -> np.ndarray:
+    """Append the constant column; of n training samples the constant is 1/sqrt(n)."""
+    column = np.full((*columns.shape[:-1], 1), constant)
+    return np.concatenate([columns, column], axis=-1)

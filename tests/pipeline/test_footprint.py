@@ -58,6 +58,13 @@ def test_more_work_takes_more_memory(more):
     assert footprint.convex(CIFAR, run | {"rank": 100}) < footprint.convex(CIFAR, run)
 
 
+def test_each_of_several_processes_has_its_share_of_the_training_samples():
+    run = {"gates": 4096, "seeds": 5, "betas": [1.0], "rank": 100}
+    one, four = (footprint.convex(CIFAR, run | {"processes": k}) for k in (1, 4))
+    assert footprint.convex(CIFAR, run) == one
+    assert four / 4 < one < four
+
+
 def test_tuning_with_some_seeds_takes_less_memory():
     run = {"gates": 128, "seeds": 20, "betas": [1.0] * 20}
     sweep = {"network": "bn", "width": 2048, "batch_size": 100, "learning_rates": [0.1] * 20} | run

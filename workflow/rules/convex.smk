@@ -48,10 +48,10 @@ rule solve:
     priority: LONG
     conda:
         "../../environment.yml"
-    threads: config["threads"]
+    threads: lambda wc: CONVEX[wc.run]["processes"] * config["threads"]
     resources:
         mem_mb=megabytes(footprint.convex, CONVEX_RUN),
-        gpu=GPU,
+        gpu=lambda wc: CONVEX[wc.run]["processes"] * GPU,
         runtime=minutes(durations.convex, CONVEX_RUN, GPU),
     params:
         code=code_of("solve"),

@@ -5,7 +5,7 @@ of the interpreter and PyTorch. Imports nothing heavy, as every Snakemake proces
 """
 
 from dataclasses import dataclass
-from math import log2, prod
+from math import ceil, log2, prod
 
 from convexbn.data.sources import source_of
 from convexbn.programs.memory import gated_bytes
@@ -93,16 +93,21 @@ def gates(dataset: dict, run: dict) -> int:
 
 
 def convex(dataset: dict, run: dict) -> int:
-    """Return the MB that solving, certifying or evaluating a run takes."""
-    size = size_of(dataset)
-    rows, p = size.K * (size.n + size.m), 1 + (run.get("rank") or min(size.K * size.n - 1, size.d))
+    """Return the MB that solving, certifying or evaluating a run takes.
+
+    Each of several processes that solve it has its share of the training samples, and all others.
+    """
+    size, processes = size_of(dataset), run.get("processes", 1)
+    n, p = ceil(size.n / processes), 1 + (run.get("rank") or min(size.K * size.n - 1, size.d))
+    rows = size.K * (n + size.m)
     P, solutions = run["gates"], sum(networks_of(run, len(run["betas"])))
     data = rows * (12 * size.d + 12 * p)  # features, and the stored full-rank design; coordinates
     scaled = 8 * rows * p if size.K > 1 or "filter" in run else 0  # by 1 / K, or by the gains
     stored = 8 * (solutions * size.C + run["seeds"]) * p * P  # weights, gates
     terms = {key: run[key] for key in ("loss", "penalty") if key in run}
-    working = gated_bytes(size.n, p, P, size.C, size.K, **terms)
-    return _INTERPRETER + (data + scaled + _patterns(rows, P) + stored + working) // _MB
+    working = gated_bytes(n, p, P, size.C, size.K, **terms)
+    each = _INTERPRETER + (data + scaled + _patterns(rows, P) + stored + working) // _MB
+    return processes * each
 
 
 def networks_of(run: dict, settings: int) -> tuple[int, int]:

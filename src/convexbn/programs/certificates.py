@@ -13,7 +13,8 @@ import torch
 
 from convexbn.inputs import ArrayLike, as_beta, check_tolerance
 from convexbn.programs.gated import GatedProgram
-from convexbn.programs.instances import checked, make_program
+from convexbn.programs.instances import checked, make_program, spread
+from convexbn.programs.processes import ALONE, Processes
 from convexbn.programs.relu import ExactProgram
 from convexbn.programs.units import Units
 
@@ -78,6 +79,7 @@ def certify(
     multipliers: ArrayLike | None = None,
     tol: float = 1e-6,
     device: str | torch.device | None = None,
+    distributed: bool = False,
 ) -> Certificate:
     """Return the certificate of weights: objective, dual bound and gap, independent of any solver.
 
@@ -100,17 +102,30 @@ def certify(
         Relative gap and violation up to which the weights count as optimal.
     device : str or torch.device, optional
         Device to compute on; that of U by default.
+    distributed : bool
+        Whether the samples are spread over processes, as in :func:`convexbn.solve`: U, D, Y and
+        `dual` are this one's rows.
 
     Raises
     ------
     ValueError
         For inputs that do not fit together; the message says what was expected.
     """
-    check_tolerance(tol)
+    processes = Processes.running() if distributed else ALONE
     terms = {"model": model, "loss": loss, "penalty": penalty}
-    program = make_program(U, D, Y, as_beta(beta), device=device, **terms)
-    W = checked(program, "weights", weights, program.shape)
-    witness, units = _checked_witness(program, dual, multipliers), Units.of(program)
+
+    def prepared() -> tuple:
+        check_tolerance(tol)
+        program = make_program(U, D, Y, as_beta(beta), device=device, **terms)
+        W = checked(program, "weights", weights, program.shape)
+        return spread(program, processes), W, _checked_witness(program, dual, multipliers)
+
+    program, W, witness = processes.together(prepared)
+    processes.check_same(
+        f"weights {program.shape} of sum {float(W.sum())}, {program.patches} patches, beta "
+        f"{program.beta}, tol {tol}, {terms}, dual variables or none: {sorted(witness)}"
+    )
+    units = Units.of(program)
     return judged(units.taken_off(program), units, W, tol, **witness)
 
 

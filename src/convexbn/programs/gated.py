@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from convexbn.programs.memory import pass_rows
+from convexbn.programs.processes import ALONE, Processes
 from convexbn.programs.terms import Loss, ProximalPenalty
 
 
@@ -183,6 +184,8 @@ def numbers(block: Tensor, like: Tensor) -> Tensor:
 class GatedProgram:
     """One instance of the gated program, on one device and in one precision.
 
+    Where its samples are spread over processes, n is the number of those that are here.
+
     Attributes
     ----------
     U : Tensor, shape (K n, r + 1)
@@ -192,7 +195,10 @@ class GatedProgram:
     beta : float
         Weight decay of the network, weight of the penalty here.
     loss : Loss
+        Its sums are over the samples of all processes.
     penalty : ProximalPenalty
+    processes : Processes
+        Those that have the samples.
     """
 
     U: Tensor
@@ -201,6 +207,7 @@ class GatedProgram:
     beta: float
     loss: Loss
     penalty: ProximalPenalty
+    processes: Processes = ALONE
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -218,7 +225,8 @@ class GatedProgram:
 
     def adjoint(self, V: Tensor) -> Tensor:
         """Return the blocks `sum_k U_k^T D_ik V`, shape (r + 1, P, C)."""
-        return adjoint(self.U, self.D, V.repeat(self.patches, 1) if self.patches > 1 else V)
+        rows = V.repeat(self.patches, 1) if self.patches > 1 else V
+        return self.processes.total(adjoint(self.U, self.D, rows))
 
     def objective(self, W: Tensor, F: Tensor) -> float:
         """Return the objective at W, whose predictions are F."""

@@ -1,5 +1,6 @@
 """Instances of the programs, made from the inputs of the public functions and checked."""
 
+from dataclasses import replace
 from typing import cast
 
 import torch
@@ -9,9 +10,10 @@ from convexbn.programs import memory
 from convexbn.programs.gated import GatedProgram
 from convexbn.programs.losses import LOSSES
 from convexbn.programs.penalties import PENALTIES
+from convexbn.programs.processes import ALONE, Processes
 from convexbn.programs.relu import ExactProgram, relu_program
 from convexbn.programs.relu_bn import relu_bn_program
-from convexbn.programs.terms import Loss, NewtonLoss, Penalty, require
+from convexbn.programs.terms import Loss, NewtonLoss, Penalty, SummedLoss, require
 
 # "gated": gates fix the patterns; "relu": the ReLU network, whose blocks are confined to cones;
 # "relu_bn": the same with batch normalization after the ReLU.
@@ -93,6 +95,27 @@ def beta_max(
     terms = {"loss": loss, "penalty": penalty}
     program = make_program(U, D, Y, 1.0, model="gated", device=device, **terms)
     return cast(GatedProgram, program).beta_max()
+
+
+def spread(
+    program: GatedProgram | ExactProgram, processes: Processes
+) -> GatedProgram | ExactProgram:
+    """Return the program of these samples and those of other processes.
+
+    Raises
+    ------
+    ValueError
+        If there are other processes, and the program is not gated.
+    TypeError
+        If there are, and the loss cannot sum over them.
+    """
+    if processes == ALONE:
+        return program
+    if not isinstance(program, GatedProgram):
+        raise ValueError("distributed=True is for model 'gated'; solve the ReLU models without it")
+    require(program.loss, SummedLoss, "a program over several processes")
+    loss = cast(SummedLoss, program.loss).over(processes)
+    return replace(program, loss=loss, processes=processes)
 
 
 def checked(

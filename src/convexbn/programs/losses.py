@@ -19,17 +19,40 @@ with the entropy `H(t) = -t log t`, `H(0) = 0`. Values and gradients of well cla
 however small, keep their relative precision. Methods are those of :mod:`convexbn.programs.terms`.
 """
 
-import math
+import copy
 from abc import ABC, abstractmethod
+from typing import Self
 
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from convexbn.programs.entropies import best_scale, entropy_of_rest
+from convexbn.programs.processes import ALONE, Processes
 from convexbn.programs.terms import Loss
 
 
-class Separable(ABC):
+class Summed:
+    """A loss whose values are sums over the samples of all processes.
+
+    Each sum goes through `processes`.
+
+    Attributes
+    ----------
+    processes : Processes
+        Those that have the samples; this one alone by default.
+    """
+
+    processes = ALONE
+
+    def over(self, processes: Processes) -> Self:
+        """Return the loss of samples that are spread over some processes."""
+        loss = copy.copy(self)
+        loss.processes = processes
+        return loss
+
+
+class Separable(Summed, ABC):
     """A loss of samples and columns that do not depend on each other."""
 
     @abstractmethod
@@ -69,7 +92,7 @@ class Squared(Separable):
 
     def values(self, F: Tensor, Y: Tensor) -> Tensor:
         """Return `1/2 ||f - y||^2` of each column, shape (C,)."""
-        return 0.5 * (F - Y).square().sum(dim=0)
+        return 0.5 * self.processes.sums((F - Y).square())
 
     def negative_gradient(self, F: Tensor, Y: Tensor) -> Tensor:
         """Return V = Y - F, shape (n, C)."""
@@ -81,16 +104,21 @@ class Squared(Separable):
 
     def dual_values(self, V: Tensor, Y: Tensor) -> Tensor:
         """Return `<v, y> - 1/2 ||v||^2` of each column, shape (C,)."""
-        return (V * Y).sum(dim=0) - 0.5 * V.square().sum(dim=0)
+        products, squares = self._moments(V, Y)
+        return products - 0.5 * squares
 
     def best_scale(self, V: Tensor, Y: Tensor, limit: Tensor) -> Tensor:
         """Return per column of V the scale in [0, limit] with the largest dual value, shape (C,).
 
         The dual value of `s V` is a parabola in s with its top at `<V, Y> / ||V||^2`.
         """
-        norms = V.square().sum(dim=0)
-        top = (V * Y).sum(dim=0) / norms.clamp_min(torch.finfo(V.dtype).tiny)
+        products, squares = self._moments(V, Y)
+        top = products / squares.clamp_min(torch.finfo(V.dtype).tiny)
         return torch.minimum(top.clamp_min(0), limit)
+
+    def _moments(self, V: Tensor, Y: Tensor) -> tuple[Tensor, ...]:
+        """Return `<v, y>` and `||v||^2` of each column, shapes (C,)."""
+        return self.processes.totals((V * Y).sum(dim=0), V.square().sum(dim=0))
 
 
 class SignLoss(Separable):
@@ -117,7 +145,7 @@ class Logistic(SignLoss):
 
     def values(self, F: Tensor, Y: Tensor) -> Tensor:
         """Return `sum log(1 + exp(-y f))` of each column, shape (C,)."""
-        return -logsigmoid(Y * F).sum(dim=0)
+        return -self.processes.sums(logsigmoid(Y * F))
 
     def negative_gradient(self, F: Tensor, Y: Tensor) -> Tensor:
         """Return V = y / (1 + exp(y f)), shape (n, C)."""
@@ -130,7 +158,7 @@ class Logistic(SignLoss):
     def dual_values(self, V: Tensor, Y: Tensor) -> Tensor:
         """Return `sum H(a) + H(1 - a)` of each column, a = y v; -inf unless all are in [0, 1]."""
         share = Y * V
-        return (torch.special.entr(share) + _entropy_of_rest(share)).sum(dim=0)
+        return self.processes.sums(torch.special.entr(share) + entropy_of_rest(share))
 
     def best_scale(self, V: Tensor, Y: Tensor, limit: Tensor) -> Tensor:
         """Return per column of V the scale in [0, limit] with the largest dual value, shape (C,).
@@ -138,8 +166,8 @@ class Logistic(SignLoss):
         Found by bisection; 0 where no positive scale is in the domain of the dual.
         """
         share = Y * V
-        entropy = torch.special.entr(share).sum(dim=0)
-        return _best_scale(share, entropy, limit)
+        entropy = self.processes.sums(torch.special.entr(share))
+        return best_scale(share, entropy, limit, self.processes)
 
 
 class SquaredHinge(SignLoss):
@@ -150,7 +178,7 @@ class SquaredHinge(SignLoss):
 
     def values(self, F: Tensor, Y: Tensor) -> Tensor:
         """Return `sum max(0, 1 - y f)^2` of each column, shape (C,)."""
-        return (1 - Y * F).clamp_min(0).square().sum(dim=0)
+        return self.processes.sums((1 - Y * F).clamp_min(0).square())
 
     def negative_gradient(self, F: Tensor, Y: Tensor) -> Tensor:
         """Return V = 2 y max(0, 1 - y f), shape (n, C)."""
@@ -163,7 +191,8 @@ class SquaredHinge(SignLoss):
     def dual_values(self, V: Tensor, Y: Tensor) -> Tensor:
         """Return `sum a - a^2/4` of each column, a = y v; -inf unless all a are >= 0."""
         share = Y * V
-        return torch.where(share >= 0, share - share.square() / 4, -torch.inf).sum(dim=0)
+        values = torch.where(share >= 0, share - share.square() / 4, -torch.inf)
+        return self.processes.sums(values)
 
     def best_scale(self, V: Tensor, Y: Tensor, limit: Tensor) -> Tensor:
         """Return per column of V the scale in [0, limit] with the largest dual value, shape (C,).
@@ -172,13 +201,13 @@ class SquaredHinge(SignLoss):
         0 where no positive scale is in the domain of the dual.
         """
         share = Y * V
-        tiny = torch.finfo(V.dtype).tiny
-        top = 2 * share.sum(dim=0) / share.square().sum(dim=0).clamp_min(tiny)
-        inside = (share >= 0).all(dim=0)
+        total, squares = self.processes.totals(share.sum(dim=0), share.square().sum(dim=0))
+        top = 2 * total / squares.clamp_min(torch.finfo(V.dtype).tiny)
+        inside = self.processes.every(share >= 0)
         return torch.where(inside, torch.minimum(top, limit), torch.zeros_like(top))
 
 
-class CrossEntropy:
+class CrossEntropy(Summed):
     """`L(F) = -sum y log softmax(f)`, softmax along rows, for one-hot rows y of C >= 2 classes."""
 
     name = "cross_entropy"
@@ -187,7 +216,7 @@ class CrossEntropy:
     def value(self, F: Tensor, Y: Tensor) -> Tensor:
         """Return L(F), a scalar: the logistic loss of the label against the other classes."""
         rivals = F.masked_fill(Y.bool(), -torch.inf).logsumexp(dim=1)
-        return -logsigmoid((Y * F).sum(dim=1) - rivals).sum()
+        return -self.processes.sums(logsigmoid((Y * F).sum(dim=1) - rivals))
 
     def negative_gradient(self, F: Tensor, Y: Tensor) -> Tensor:
         """Return V = Y - softmax(F), shape (n, C)."""
@@ -201,7 +230,7 @@ class CrossEntropy:
         The rows of V have to sum to zero, up to rounding.
         """
         share, entropy = self._split(V, Y)
-        return entropy + _entropy_of_rest(share).sum()
+        return entropy + self.processes.sums(entropy_of_rest(share))
 
     def best_scale(self, V: Tensor, Y: Tensor, limit: Tensor) -> Tensor:
         """Return the one scale in [0, min(limit)] with the largest dual value, shape (1,).
@@ -210,7 +239,8 @@ class CrossEntropy:
         0 where no positive scale is in the domain of the dual.
         """
         share, entropy = self._split(V, Y)
-        return _best_scale(share[:, None], entropy.reshape(1), limit.min().reshape(1))
+        limit = limit.min().reshape(1)
+        return best_scale(share[:, None], entropy.reshape(1), limit, self.processes)
 
     def check_targets(self, Y: Tensor) -> None:
         """Raise ValueError unless Y (n, C >= 2) has exactly one 1 per row, and 0 elsewhere."""
@@ -228,66 +258,15 @@ class CrossEntropy:
                 "make it with torch.nn.functional.one_hot"
             )
 
-    @staticmethod
-    def _split(V: Tensor, Y: Tensor) -> tuple[Tensor, Tensor]:
+    def _split(self, V: Tensor, Y: Tensor) -> tuple[Tensor, Tensor]:
         """Return the share that V moves away from each label (n,), and the others' entropy.
 
         The entropy is -inf if the other entries of a row do not add up to this share.
         """
         rounding = 4 * V.shape[1] * torch.finfo(V.dtype).eps
-        balanced = (V.sum(dim=1).abs() <= rounding).all()
-        entropy = torch.special.entr((Y - 1) * V).sum()
+        balanced = self.processes.every(V.sum(dim=1).abs() <= rounding)
+        entropy = self.processes.total(torch.special.entr((Y - 1) * V).sum())
         return (Y * V).sum(dim=1), torch.where(balanced, entropy, -torch.inf)
-
-
-def _entropy_of_rest(share: Tensor) -> Tensor:
-    """Return H(1 - share), exact to relative precision for small shares; -inf above 1."""
-    return -torch.special.xlog1py(1 - share, -share.clamp_max(1))
-
-
-def _best_scale(share: Tensor, entropy: Tensor, limit: Tensor) -> Tensor:
-    """Return the s in [0, limit] with the largest sum of entropies, and all of `s share` below 1.
-
-    The dual values of `s V`, for logistic loss and cross-entropy, have the derivative in s
-
-        entropy - log(s) sum_i a_i + sum_i a_i log(1 - s a_i).
-
-    It decreases, and is not negative up to `1 / (2 max a)`, because the terms of each sample are
-    not. So the bisection searches the second half of the domain [0, 1 / max a].
-
-    Parameters
-    ----------
-    share : Tensor, shape (n, columns)
-        Share that V moves away from the label, a.
-    entropy : Tensor, shape (columns,)
-        Sum of the entropies H of the parts of the shares; -inf outside the domain.
-    limit : Tensor, shape (columns,) or (1,)
-
-    Returns
-    -------
-    Tensor, shape (columns,)
-    """
-    info = torch.finfo(share.dtype)
-    # One unit of rounding inside, so that the scaled point is in the domain as computed.
-    end = (1 - info.eps) / share.amax(dim=0).clamp_min(info.tiny)
-    inside = (share >= 0).all(dim=0) & entropy.isfinite()
-    high = torch.where(inside, torch.minimum(limit, end), torch.zeros_like(end))
-    low = torch.minimum(high, end / 2)
-    total = share.sum(dim=0)
-
-    def rising(scale):
-        bend = torch.special.xlog1py(share, -scale * share).sum(dim=0)
-        return entropy - torch.special.xlogy(total, scale) + bend >= 0
-
-    # Near the optimum of a program the limit usually decides: this saves the bisection.
-    low = torch.where(rising(high), high, low)
-    if torch.equal(low, high):
-        return high
-    for _ in range(int(-math.log2(info.eps))):
-        middle = (low + high) / 2
-        up = rising(middle)
-        low, high = torch.where(up, middle, low), torch.where(up, high, middle)
-    return low
 
 
 _ALL: tuple[Loss, ...] = (Squared(), Logistic(), SquaredHinge(), CrossEntropy())

@@ -33,8 +33,8 @@ class Solution:
     model, loss, penalty : str
         The terms of the program that it solves.
     dual : ndarray or Tensor, shape (n, C), optional
-        Dual variable from which the referee computes its bound; None for model "relu", whose bound
-        comes from the weights' own residual.
+        Dual variable from which the referee computes its bound, of the samples that this process
+        has; None for model "relu", whose bound comes from the weights' own residual.
     multipliers : ndarray or Tensor, shape (2, P, h), optional
         Multipliers of the ReLU models' constraints, from which the referee computes its bound.
     """

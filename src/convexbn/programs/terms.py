@@ -8,6 +8,7 @@ and blocks T shape (r + 1, P, C); see :mod:`convexbn.programs.losses` and
     Loss             the referee, and every solver
     NewtonLoss       model "relu", and `train_exact`
     SeparableLoss    model "gated", but for cross-entropy, which couples the classes
+    SummedLoss       model "gated" where the samples are spread over processes
     Penalty          the referee of model "gated"
     ProximalPenalty  the solver of model "gated"
 
@@ -20,6 +21,8 @@ import inspect
 from typing import Protocol
 
 import torch
+
+from convexbn.programs.processes import Processes
 
 Threshold = float | torch.Tensor
 
@@ -69,6 +72,13 @@ class SeparableLoss(NewtonLoss, Protocol):
 
     def dual_values(self, V: torch.Tensor, Y: torch.Tensor) -> torch.Tensor:
         """Return the dual value of each column, shape (C,); -inf outside the domain."""
+
+
+class SummedLoss(Loss, Protocol):
+    """A loss whose sums over samples can be those of several processes."""
+
+    def over(self, processes: Processes) -> Loss:
+        """Return the loss of samples that are spread over some processes."""
 
 
 class Penalty(Protocol):

@@ -11,10 +11,10 @@ import math
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-import torch
 from torch import Tensor
 
 from convexbn.programs.gated import GatedProgram
+from convexbn.programs.processes import ALONE, Processes
 from convexbn.programs.relu import ExactProgram, ReLUProgram
 
 Program = TypeVar("Program", GatedProgram, ReLUProgram, ExactProgram, GatedProgram | ExactProgram)
@@ -42,10 +42,11 @@ class Units:
         A whitened design, labels and one-hot targets are in the unit 1 as they are.
         """
         design, targets = 0, 0
+        processes = program.processes if isinstance(program, GatedProgram) else ALONE
         if isinstance(program, GatedProgram | ReLUProgram):
-            design = _design_exponent(program.U)
+            design = _design_exponent(program.U, processes)
         if program.loss.name == "squared":
-            targets = exponent(program.Y)
+            targets = exponent(program.Y, processes)
         return cls(design, targets)
 
     def taken_off(self, program: Program) -> Program:
@@ -116,16 +117,17 @@ def scaled_number(number: float, exponent: int) -> float:
         return math.copysign(math.inf, number)
 
 
-def exponent(values: Tensor) -> int:
+def exponent(values: Tensor, processes: Processes = ALONE) -> int:
     """Return the binary exponent of the largest of values, 0 where all are zero."""
-    largest = float(values.abs().max())
+    largest = float(processes.largest(values.abs().max()))
     return round(math.log2(largest)) if largest > 0 else 0
 
 
-def _design_exponent(U: Tensor) -> int:
+def _design_exponent(U: Tensor, processes: Processes) -> int:
     """Return the exponent of the root of the mean of the columns' squared lengths."""
-    largest = float(U.abs().max())
+    largest = float(processes.largest(U.abs().max()))
     if largest == 0:
         return 0
-    length = float(torch.linalg.vector_norm(U / largest))  # no square over- or underflows
+    # No square over- or underflows.
+    length = float(processes.lengths(U / largest, apart=False))
     return round(math.log2(largest) + math.log2(length / math.sqrt(U.shape[1])))

@@ -15,7 +15,8 @@ import torch
 from convexbn.inputs import ArrayLike, as_beta, as_betas, check_between, check_tolerance
 from convexbn.programs.certificates import judged
 from convexbn.programs.gated import GatedProgram
-from convexbn.programs.instances import checked, make_program
+from convexbn.programs.instances import checked, make_program, spread
+from convexbn.programs.processes import ALONE, Processes
 from convexbn.programs.relu import ExactProgram, ReLUProgram
 from convexbn.programs.relu_bn import ReLUBNProgram
 from convexbn.programs.solutions import Solution
@@ -51,6 +52,7 @@ def solve(
     initial: ArrayLike | None = None,
     device: str | torch.device | None = None,
     callback: Callback | None = None,
+    distributed: bool = False,
 ) -> Solution:
     """Train a BN-ReLU network to its global optimum by an equivalent convex program.
 
@@ -103,12 +105,18 @@ def solve(
     callback : callable, optional
         Called with a :class:`convexbn.solvers.snapshots.Snapshot` each time the gap is computed.
         The time it takes is not counted.
+    distributed : bool
+        Whether the samples are spread over the processes of PyTorch's default group (model
+        "gated"). Each process then calls this with its own rows of U, D and Y, n of them here, in
+        any shares, and with the same other arguments; a callback sees its own rows' predictions.
 
     Returns
     -------
     Solution
         Weights (r + 1, P, C), or (2, r + 1, P) for the ReLU models (s and t; blocks [w; alpha]
-        (2, d + 1, P) for "relu_bn"), with the referee's certificate.
+        (2, d + 1, P) for "relu_bn"), with the referee's certificate. Of processes that share the
+        samples each has all weights, the certificate of all samples, and the dual variable of its
+        own.
 
     Raises
     ------
@@ -134,6 +142,7 @@ def solve(
         initial=initial,
         device=device,
         callback=callback,
+        distributed=distributed,
     )
     return solution
 
@@ -152,6 +161,7 @@ def solve_path(
     initial: ArrayLike | Solution | None = None,
     device: str | torch.device | None = None,
     callback: Callback | None = None,
+    distributed: bool = False,
 ) -> Iterator[Solution]:
     """Solve for several weight decays, each from the solution for the next larger one.
 
@@ -161,7 +171,7 @@ def solve_path(
         As for :func:`solve`.
     betas : float, or iterable of float
         Weight decays, solved from the largest to the smallest.
-    model, loss, penalty, tol, max_iterations, initial, device, callback
+    model, loss, penalty, tol, max_iterations, initial, device, callback, distributed
         As for :func:`solve`; `max_iterations` is the limit for each beta, and `initial` are the
         weights from which the largest beta is solved, or the solution before it: a path of model
         "gated" that was interrupted goes on from it to the same numbers.
@@ -179,23 +189,33 @@ def solve_path(
     TypeError
         If a loss or penalty lacks a method that the solver needs.
     """
-    betas = sorted(as_betas(betas), reverse=True)
-    check_tolerance(tol)
-    check_between("max_iterations", max_iterations, 1, 10**9)
+    processes = Processes.running() if distributed else ALONE
     terms = {"model": model, "loss": loss, "penalty": penalty}
-    program = make_program(U, D, Y, betas[0], device=device, **terms)
+    limits = {"tol": tol, "max_iterations": max_iterations}
     stopped, start = "", initial
     if isinstance(initial, Solution):
         stopped, start = initial.certificate.stopped, initial.weights
-    units, W = Units.of(program), _initial_weights(program, start)
+
+    def prepared() -> tuple:
+        descending = sorted(as_betas(betas), reverse=True)
+        check_tolerance(tol)
+        check_between("max_iterations", max_iterations, 1, 10**9)
+        program = spread(make_program(U, D, Y, descending[0], device=device, **terms), processes)
+        return program, descending, _initial_weights(program, start)
+
+    program, descending, W = processes.together(prepared)
+    processes.check_same(
+        f"weights {program.shape} that begin with the sum {float(W.sum())}, {program.patches} "
+        f"patches, betas {descending}, {terms | limits}"
+    )
+    units = Units.of(program)
     program = units.taken_off(program)
     minimize, W = _METHODS[type(program)], units.taken_off_weights(W)
     result = Result(W, {}, stopped=stopped)
-    for beta in betas:
+    for beta in descending:
         watch, program = Stopwatch(), replace(program, beta=units.taken_off_beta(beta))
-        limits = {"tol": tol, "max_iterations": max_iterations, "watch": watch}
         follow = following(callback, units, float(beta))
-        result = minimize(program, result, **limits, callback=follow)
+        result = minimize(program, result, **limits, watch=watch, callback=follow)
         witness = {name: units.put_on_dual(a) for name, a in result.witness.items()}
         weights, certificate = _judged(program, result, units, tol, witness)
         certificate = result.signed(certificate, watch)

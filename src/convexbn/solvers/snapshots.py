@@ -37,7 +37,8 @@ class Snapshot:
 
     `weights`, of the form of :class:`convexbn.Solution`, are put together by `form` when they are
     first asked for, which must be before the solver goes on. They and `predictions` (n, C) are the
-    solver's own tensors: read only.
+    solver's own tensors: read only. Of processes that share the samples, each has the predictions
+    of its own; what the callback raises in one of them leaves the others waiting.
     """
 
     beta: float

@@ -13,6 +13,7 @@ import torch
 from convexbn.evaluation import accuracy, mean_loss
 from convexbn.experiments.headline.run import Run
 from convexbn.programs.certificates import Certificate
+from convexbn.programs.processes import ALONE
 from convexbn.programs.solutions import NotFiniteError, Solution
 from convexbn.progress import progress
 from convexbn.solvers import solve_path
@@ -67,7 +68,8 @@ class Paths:
         if parts.folder is not None:
             terms = {**run.settings.terms, "device": str(run.device)}
             data = run.features | run.whitening.tensors()
-            self._work = fingerprint(f"{terms}", data, __file__)
+            # Of several processes each has samples of its own.
+            self._work = "".join(run.share.of_each(fingerprint(f"{terms}", data, __file__)))
 
     def solve(self, s: int, betas: Sequence[float]) -> Iterator[Solved]:
         """Yield the solutions of the s-th seed, from the first of some descending betas on.
@@ -84,7 +86,8 @@ class Paths:
             if solved is None:
                 path = path or self._path(s, betas[place:], before)
                 solved = self._next(path, s)
-                self.parts.save(work, solved.part())
+                if self.run.share.is_first:
+                    self.parts.save(work, solved.part())
             else:
                 path = None  # what follows starts here
             before = solved.solution
@@ -99,7 +102,8 @@ class Paths:
 
     def _kept(self, work: str) -> Solved | None:
         """Return a solution that was kept, unless the limit of iterations would change it."""
-        part = self.parts.load(work)
+        share = self.run.share
+        part = share.from_first(self.parts.load(work) if share.is_first else None)
         if part is None:
             return None
         terms = {name: self.run.settings.terms[name] for name in ("loss", "penalty")}
@@ -114,10 +118,14 @@ class Paths:
         train, test = (self.run.samples(split, s) for split in ("train", "test"))
         test = replace(test, U=test.U.float())  # precise enough for the curves
         loss, labels = self.run.settings.loss, {"seed": self.run.seeds[s]}
+        share = self.run.share
 
         def callback(snapshot: Snapshot) -> None:
+            fitted = share.gathered(snapshot.predictions, len(train.labels)).cpu()
+            if not share.is_first:
+                return
             self.bar.step(f"beta {snapshot.beta:.3g}, relative gap {snapshot.relative_gap:.1e}")
-            fitted, scores = snapshot.predictions.cpu(), test.scores(snapshot.weights.float())
+            scores = test.scores(snapshot.weights.float())
             row = {
                 "beta": snapshot.beta,
                 "rank": self.run.whitening.rank,
@@ -135,10 +143,11 @@ class Paths:
             self._history.append(labels | row)
 
         return solve_path(
-            *(train.U, train.D, self.run.features["Y_train"], betas),
+            *(train.U, train.D, self.run.targets, betas),
             initial=before,
             max_iterations=self.run.settings.max_iterations,
             callback=callback,
+            distributed=share.processes != ALONE,
             **self.run.settings.terms,
         )
 
@@ -146,7 +155,9 @@ class Paths:
         self._history = []
         solution = next(path)
         assert solution.dual is not None  # as the program is gated
-        weights, dual = (torch.as_tensor(part).cpu() for part in (solution.weights, solution.dual))
+        weights, dual = torch.as_tensor(solution.weights), torch.as_tensor(solution.dual)
+        dual = self.run.share.gathered(dual, len(self.run.features["labels_train"])).cpu()
+        weights = weights.cpu()
         if not all(bool(values.isfinite().all()) for values in (weights, dual)):
             raise NotFiniteError(
                 f"seed {self.run.seeds[s]}, beta {solution.beta:g}: expected finite numbers of the "

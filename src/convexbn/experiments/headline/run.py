@@ -17,6 +17,7 @@ import torch
 
 from convexbn.arrangements.gates import activation
 from convexbn.data.preprocessing import targets_of
+from convexbn.experiments.headline.shares import Share
 from convexbn.pipeline.artifacts import load_tensors
 from convexbn.pipeline.designs import filter_columns, truncated
 from convexbn.programs.certificates import Certificate
@@ -90,7 +91,10 @@ class Settings:
 
 @dataclass(frozen=True)
 class Samples:
-    """Whitened samples of one split under the gates of one seed; whole images have K = 1 patch."""
+    """Whitened samples of one split under the gates of one seed; whole images have K = 1 patch.
+
+    U and D of the training samples are those of this process, if several share them.
+    """
 
     U: torch.Tensor  # (K, m, r + 1), divided by K
     D: torch.Tensor  # (K, m, P), bool
@@ -111,9 +115,9 @@ class Run:
     ----------
     settings : Settings
     features : dict of ndarray
-        The features artifact.
+        The features artifact; X_train in the rows of the share.
     whitening : Whitening
-        Truncated or filtered as the run asks.
+        Truncated or filtered as the run asks; U in the rows of the share.
     seeds : list of int
         One path of betas each.
     gates : ndarray, shape (S, r + 1, P)
@@ -124,6 +128,8 @@ class Run:
         "" without a filter.
     filter_value : float
         NaN without a filter.
+    share : Share
+        The training samples that this process has.
     """
 
     settings: Settings
@@ -135,6 +141,7 @@ class Run:
     device: str = "cpu"
     filter_kind: str = ""
     filter_value: float = math.nan
+    share: Share = field(default_factory=Share)
     _held: dict[str, tuple[int, Samples]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -147,17 +154,20 @@ class Run:
         gates: str | Path,
         entry: dict,
         device: str = "cpu",
+        share: Share | None = None,
     ) -> "Run":
         """Read a run from the files of its artifacts, and its entry in the config."""
-        svd, sampled = load_tensors(whitening), load_tensors(gates)
+        share, sampled = share or Share(), load_tensors(gates)
+        images, svd = share.read(features, whitening)
         return cls(
             settings=Settings.of(entry),
-            features=load_tensors(features),
+            features=images,
             whitening=truncated(svd, entry),
             seeds=sampled["seeds"].tolist(),
             gates=sampled["gates"],
             setup_seconds=svd["seconds"] + sampled["seconds"],
             device=device,
+            share=share,
             **filter_columns(entry),
         )
 
@@ -165,6 +175,12 @@ class Run:
     def is_tuned(self) -> bool:
         """Whether some of the seeds choose the beta of the others."""
         return is_tuned(self.settings.tuning_seeds, len(self.seeds))
+
+    @property
+    def targets(self) -> np.ndarray:
+        """Targets of the training samples that this process has."""
+        Y: np.ndarray = self.features["Y_train"]
+        return Y[self.share.rows(len(Y))]
 
     @property
     def patches(self) -> int:
@@ -188,8 +204,8 @@ class Run:
         rows = torch.as_tensor(self._coordinates(split), device=self.device)  # (K m, r + 1)
         D = activation(rows, torch.as_tensor(self.gates[s], device=self.device))
         return Samples(
-            U=(rows / K if K > 1 else rows).unflatten(0, (K, len(labels))),
-            D=D.unflatten(0, (K, len(labels))),
+            U=(rows / K if K > 1 else rows).unflatten(0, (K, -1)),
+            D=D.unflatten(0, (K, -1)),
             labels=labels,
             targets=targets_of(labels, self.features),
         )

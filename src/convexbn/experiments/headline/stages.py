@@ -113,7 +113,7 @@ def _solved(run: Run, solutions: dict, s: int) -> list[tuple[int, float]]:
 def _warm_up(run: Run) -> None:
     """Start the libraries' threads and the device's kernels outside of every clock."""
     train = run.samples("train", 0)
-    Y = torch.as_tensor(run.features["Y_train"], device=run.device)
+    Y = torch.as_tensor(run.targets, device=run.device)
     train.scores(adjoint(train.U[0].float(), train.D[0], Y))
 
 

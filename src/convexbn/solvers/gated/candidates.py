@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from convexbn.programs.gated import GatedProgram
-from convexbn.solvers.gated.mean_field import lengths
 from convexbn.solvers.gated.pairs import Pairs
 from convexbn.solvers.gated.passes import Passes
 from convexbn.solvers.gated.primal import places_of
@@ -46,7 +45,7 @@ class Candidates:
     ends: Tensor
 
     def __init__(self, program: GatedProgram, passes: Passes, columns: Tensor):
-        self.passes, self.columns = passes, columns
+        self.passes, self.processes, self.columns = passes, passes.processes, columns
         self.beta, self.penalty = program.beta, program.penalty
 
     @property
@@ -77,7 +76,8 @@ class Candidates:
         # A block left out here would be missing from the slopes all along the line, and the
         # step would solve another problem. The Lipschitz bound costs nothing; only where it
         # lets in too many idle blocks does a pass over the whole design pay.
-        reached = lengths(direction, self.penalty.by_column).double()[:, None]
+        reached = self.processes.lengths(direction, self.penalty.by_column)
+        reached = reached.double()[:, None]
         self.ends = self.bounds + self.passes.norm * reached
         idle = int((self.ends > self.beta).sum()) - len(self.active)
         if idle > _IDLE * self.bounds.numel():

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from convexbn.programs.gated import GatedProgram, pooled
+from convexbn.programs.processes import ALONE, Processes
 
 LARGEST = 1024  # columns of a design that is not orthonormal: its eigenvectors cost their cube
 _PROBES = 4
@@ -33,29 +34,31 @@ class Spectrum:
     basis: Tensor
     values: Tensor
     leverage: float  # mean squared length of the rows of all patches of a sample
+    processes: Processes = ALONE
 
     @classmethod
     def of(cls, program: GatedProgram) -> "Spectrum":
         """Return the spectrum for a program; empty where it would cost more than it saves."""
-        U = pooled(program.U, program.patches)
-        leverage = float(program.U.square().sum()) / len(U)
-        if _is_orthonormal(U):
-            return cls(U, torch.ones_like(U[0]), leverage)
+        U, processes = pooled(program.U, program.patches), program.processes
+        squares = float(processes.sums(program.U.square(), apart=False))
+        leverage = squares / processes.count(len(U))
+        if _is_orthonormal(U, processes):
+            return cls(U, torch.ones_like(U[0]), leverage, processes)
         if U.shape[1] > LARGEST:
-            return cls(U[:, :0], U[0, :0], leverage)
-        values, vectors = torch.linalg.eigh(U.T @ U)
+            return cls(U[:, :0], U[0, :0], leverage, processes)
+        values, vectors = torch.linalg.eigh(processes.total(U.T @ U))
         kept = values > values.amax() * 10 * len(values) * torch.finfo(U.dtype).eps
         values, vectors = values[kept], vectors[:, kept]
-        return cls(U @ (vectors / values.sqrt()), values, leverage)
+        return cls(U @ (vectors / values.sqrt()), values, leverage, processes)
 
 
-def _is_orthonormal(U: Tensor) -> bool:
+def _is_orthonormal(U: Tensor, processes: Processes) -> bool:
     """Return whether `U^T U = I`, judged by a few random vectors."""
     generator = torch.Generator("cpu").manual_seed(0)
     x = torch.randn(U.shape[1], _PROBES, generator=generator, dtype=torch.float32, device="cpu").to(
         U
     )
-    distance = torch.linalg.matrix_norm(U.T @ (U @ x) - x)
+    distance = torch.linalg.matrix_norm(processes.total(U.T @ (U @ x)) - x)
     return bool(distance <= _ORTHONORMAL * torch.linalg.matrix_norm(x))
 
 
@@ -88,15 +91,16 @@ class MeanField:
     ):
         if right is not None and len(right) == 1:
             left, right = left * right[:, :, None], None
+        self._processes = spectrum.processes
         diagonal = inverse_hessian + rest * spectrum.leverage
         basis = spectrum.basis.to(left)
         weights = mean[:, None] * spectrum.values.to(left)  # (c or 1, p)
-        if right is None and basis.shape[1] <= LARGEST and _varies(diagonal):
+        if right is None and basis.shape[1] <= LARGEST and _varies(diagonal, self._processes):
             own = weights.sqrt()[:, :, None] * basis.T  # (c or 1, p, n)
             left = torch.cat([x.expand(diagonal.shape[1], -1, -1) for x in (own, left)], dim=1)
             basis, weights = basis[:, :0], weights[:, :0]
         # Otherwise C counts as a multiple of the identity where it meets the mean field.
-        weights = weights / diagonal.mean(dim=0)[:, None]
+        weights = weights / self._processes.mean(diagonal)[:, None]
         self.basis, self.damping = basis, (weights / (1 + weights))[:, None]  # (c, 1, p)
         self.root = diagonal.sqrt().T[:, None]  # (c, 1, n or 1)
         self.left, self.right = left, right
@@ -106,17 +110,18 @@ class MeanField:
         """Return the factor of Woodbury's identity for the directions, shape (c or 1, m, m)."""
         if self.right is None:
             self.left = self.left.div_(self.root)
-            inner = self.left @ self.basis
+            products, inner = self._processes.totals(
+                torch.bmm(self.left, self.left.mT), self.left @ self.basis
+            )
             self.inner = self.damping * inner  # (c, m, p)
-            gram = torch.baddbmm(
-                torch.bmm(self.left, self.left.mT), self.inner, inner.mT, alpha=-1
-            ).double()
+            gram = torch.baddbmm(products, self.inner, inner.mT, alpha=-1).double()
         else:
             m = self.left.shape[1]
             gram = torch.zeros(1, m, m, dtype=torch.float64, device=self.left.device)
             for root, damping, right in zip(self.root, self.damping, self.right, strict=True):
                 scaled = right[:, None] * self.left[0]
                 gram += scaled @ self._base(scaled, root, damping).T
+            gram = self._processes.total(gram)
         # In float64, because its entries grow with sigma and 1 must remain visible beside them. The
         # rounding of the directions, which grows with the trace, could make the matrix indefinite:
         # as much is added to its diagonal.
@@ -128,13 +133,16 @@ class MeanField:
     def _base(self, rows: Tensor, root: Tensor, damping: Tensor) -> Tensor:
         """Return what the mean field alone makes of the rows (c, k, n) of each column."""
         r = rows / root
-        return (r - (damping * (r @ self.basis)) @ self.basis.T) / root
+        inner = self._processes.total(r @ self.basis)
+        return (r - (damping * inner) @ self.basis.T) / root
 
     def _apart(self, rows: Tensor, factor: Tensor) -> Tensor:
         """Return the preconditioned rows (c, 1, n) of columns with directions of their own."""
         rows = rows / self.root
-        inner = rows @ self.basis  # (c, 1, p)
-        along = torch.baddbmm(torch.bmm(self.left, rows.mT), self.inner, inner.mT, alpha=-1)
+        products, inner = self._processes.totals(
+            torch.bmm(self.left, rows.mT), rows @ self.basis
+        )  # (c, m, 1), (c, 1, p)
+        along = torch.baddbmm(products, self.inner, inner.mT, alpha=-1)
         share = torch.cholesky_solve(along, factor).mT  # (c, 1, m)
         inner = torch.baddbmm(self.damping * inner, share, self.inner, alpha=-1)
         rows = torch.baddbmm(rows, share, self.left, alpha=-1)
@@ -147,25 +155,17 @@ class MeanField:
         z = self._base(r.T[:, None], self.root, self.damping)  # (c, 1, n)
         if self.right is None or self.factor is None:
             return z[:, 0].T
-        along = ((z[:, 0] @ self.left[0].T) * self.right).sum(dim=0)  # (m,)
+        own = ((z[:, 0] @ self.left[0].T) * self.right).sum(dim=0)  # (m,)
+        along = self._processes.total(own)
         share = torch.cholesky_solve(along[:, None], self.factor[0])[:, 0]
         back = ((share * self.right) @ self.left[0])[:, None]  # (c, 1, n)
         return (z - self._base(back, self.root, self.damping))[:, 0].T
 
 
-def _varies(diagonal: Tensor) -> bool:
-    return len(diagonal) > 1 and bool((diagonal.amax(dim=0) > 1.01 * diagonal.amin(dim=0)).any())
-
-
-def sums(x: Tensor, apart: bool) -> Tensor:
-    """Return the sum (c,) of each column of x (n, c), or that of all columns (1,)."""
-    return x.sum(dim=0) if apart else x.sum().reshape(1)
-
-
-def lengths(x: Tensor, apart: bool) -> Tensor:
-    """Return the length (c,) of each column of x (n, c), or that of all columns (1,)."""
-    norm = torch.linalg.vector_norm
-    return norm(x, dim=0) if apart else norm(x).reshape(1)
+def _varies(diagonal: Tensor, processes: Processes) -> bool:
+    ends = torch.stack([diagonal.amax(dim=0), -diagonal.amin(dim=0)])
+    largest, minus_least = processes.largest(ends)
+    return bool((largest > -1.01 * minus_least).any())
 
 
 def conjugate_gradients(
@@ -175,6 +175,7 @@ def conjugate_gradients(
     tol: float,
     max_iterations: int,
     apart: bool = False,
+    processes: Processes = ALONE,
 ) -> tuple[Tensor, Tensor, int]:
     """Solve `H x = b` until the residual `b - H x` is `tol` of b.
 
@@ -187,6 +188,8 @@ def conjugate_gradients(
     max_iterations : int
     apart : bool
         Whether the columns are systems of their own, each of which stays as it is once solved.
+    processes : Processes
+        Those that have the rows.
 
     Returns
     -------
@@ -194,19 +197,19 @@ def conjugate_gradients(
     iterations : int
     """
     x, r, direction = torch.zeros_like(b), b, torch.zeros_like(b)
-    size = lengths(b, apart)
+    size = processes.lengths(b, apart)
     limit, live = tol * size, size > 0
     energy, none = size + 1, torch.zeros_like(size)
     for iteration in range(max_iterations):
         z = precondition(r)
-        previous, energy = energy, sums(r * z, apart)
+        previous, energy = energy, processes.sums(r * z, apart)
         direction = torch.addcmul(z, direction, torch.where(live, energy / previous, none))
         image = apply(direction)
-        curvature = sums(direction * image, apart)
+        curvature = processes.sums(direction * image, apart)
         live = live & (curvature > 0)  # otherwise what is left is rounding
         length = torch.where(live, energy / curvature, none)
         x, r = torch.addcmul(x, direction, length), torch.addcmul(r, image, length, value=-1)
-        live = live & (lengths(r, apart) > limit)
+        live = live & (processes.lengths(r, apart) > limit)
         if not bool(live.any()):
             return x, r, iteration + 1
     return x, r, max_iterations

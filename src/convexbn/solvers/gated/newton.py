@@ -15,7 +15,7 @@ from torch import Tensor
 
 from convexbn.programs.terms import Slope
 from convexbn.solvers.gated.loss_prox import Diagonal, LossProx, Shares
-from convexbn.solvers.gated.mean_field import MeanField, conjugate_gradients, lengths
+from convexbn.solvers.gated.mean_field import MeanField, conjugate_gradients
 from convexbn.solvers.gated.pairs import Pairs
 from convexbn.solvers.gated.passes import Passes
 
@@ -71,10 +71,11 @@ class NewtonSystem:
         limit; of each column, if they are systems of their own.
         """
         # Scaled to length one, so that a right-hand side of any size is within float32.
-        size = lengths(right, self._apart)
+        processes = self.passes.processes
+        size = processes.lengths(right, self._apart)
         unit = (right / size.clamp_min(torch.finfo(size.dtype).tiny)).to(self.dtype)
         x, left, _ = conjugate_gradients(
-            self.apply, self.precondition, unit, tol, max_iterations, self._apart
+            self.apply, self.precondition, unit, tol, max_iterations, self._apart, processes
         )
         return self._project(x.to(right.dtype) * size), left.to(right.dtype) * size
 

@@ -20,9 +20,10 @@ from convexbn.programs.gated import (
     pooled,
 )
 from convexbn.programs.memory import FEW
+from convexbn.programs.processes import ALONE, Processes
 from convexbn.programs.relu import ReLUProgram
 from convexbn.solvers.gated.loss_prox import Diagonal, Shares
-from convexbn.solvers.gated.mean_field import LARGEST, MeanField, Spectrum, lengths
+from convexbn.solvers.gated.mean_field import LARGEST, MeanField, Spectrum
 from convexbn.solvers.gated.pairs import Pairs
 
 _ROUNDING = 1e-5  # what float32 can be wrong by in the norm of a block
@@ -41,6 +42,8 @@ class Passes:
 
     Attributes
     ----------
+    processes : Processes
+        Those that have the samples.
     norm : float
         Lipschitz constant of each block of `A^T V` in V.
     spectrum : Spectrum
@@ -49,14 +52,16 @@ class Passes:
     """
 
     def __init__(self, program: GatedProgram):
-        self.program, self.norm = program, norm_bound(program)
+        self.program, self.processes = program, program.processes
+        self.norm = norm_bound(program, program.processes)
         small = program.D.numel() <= FEW
         D = program.D.float() if small else program.D  # converted once, not in every pass
         self.rounded = replace(program, U=program.U.float(), D=D)
         # Some of the gates are picked at every step: rows are copied ten times as fast as columns.
         self._masks = D.T.contiguous()
         self.spectrum = Spectrum.of(self.rounded)
-        self.open_share = program.D.sum(dim=0, dtype=torch.float32) / len(program.D)
+        opened = self.processes.total(program.D.sum(dim=0, dtype=torch.float32))
+        self.open_share = opened / self.processes.count(len(program.D))
 
     def pairs(self, gates: Tensor, columns: Tensor, parts: int) -> Pairs:
         """Return the blocks of some gates and columns, with their masks."""
@@ -90,8 +95,8 @@ class Passes:
         V = V.repeat(patches, 1) if patches > 1 else V
         U, masks = self.whole(V.dtype).U, pairs.numbers(V)
         if self._flat(pairs, V.shape[1] // pairs.parts):
-            return adjoint_pairs(U, masks, V, pairs.columns)[:, :, None]
-        return adjoint(U, masks.T, V)
+            return self.processes.total(adjoint_pairs(U, masks, V, pairs.columns)[:, :, None])
+        return self.processes.total(adjoint(U, masks.T, V))
 
     def single(self, pairs: Pairs, directions: Tensor) -> Tensor:
         """Return each block's own predictions (m, n) of its direction (r + 1, m)."""
@@ -171,13 +176,13 @@ class Passes:
 
         For V (n, c) their shape is (c, P), or (1, P) with a penalty that couples the columns.
         """
-        size = lengths(V, self.program.penalty.by_column)
+        size = self.processes.lengths(V, self.program.penalty.by_column)
         unit = (V / size.clamp_min(torch.finfo(V.dtype).tiny)).float()
         norms = self.program.penalty.block_norms(self.rounded.adjoint(unit)).T
         return (norms.double().contiguous() + _ROUNDING * self.norm) * size[:, None]
 
 
-def norm_bound(program: GatedProgram | ReLUProgram) -> float:
+def norm_bound(program: GatedProgram | ReLUProgram, processes: Processes = ALONE) -> float:
     """Bound the spectral norm of `[U_1, ..., U_K]`, which bounds that of every `A_i`.
 
     The bound is exact where the columns of U are few, or orthonormal up to a factor.
@@ -185,9 +190,10 @@ def norm_bound(program: GatedProgram | ReLUProgram) -> float:
     generator = torch.Generator("cpu").manual_seed(0)
     p, dtype = program.U.shape[1], torch.float64
     x = torch.randn(p, generator=generator, dtype=dtype, device="cpu").to(program.U)
-    image = program.U.T @ (program.U @ x)
+    image = processes.total(program.U.T @ (program.U @ x))
     size = float(torch.linalg.vector_norm(image) / torch.linalg.vector_norm(x))
     if float(torch.linalg.vector_norm(image - size * x)) > 1e-6 * float(x.norm()) * size:
         few = program.U.shape[1] <= LARGEST
-        size = float(torch.linalg.matrix_norm(program.U.T @ program.U, 2 if few else torch.inf))
+        gram = processes.total(program.U.T @ program.U)
+        size = float(torch.linalg.matrix_norm(gram, 2 if few else torch.inf))
     return math.sqrt(size * program.patches) or 1.0

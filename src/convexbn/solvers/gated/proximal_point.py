@@ -16,7 +16,6 @@ from convexbn.programs.certificates import relative_gap
 from convexbn.programs.gated import GatedProgram
 from convexbn.programs.memory import columns_at_once
 from convexbn.programs.terms import ProximalPenalty, require
-from convexbn.solvers.gated.mean_field import lengths
 from convexbn.solvers.gated.passes import Passes
 from convexbn.solvers.gated.primal import Primal
 from convexbn.solvers.gated.semismooth import System, uncoupled
@@ -141,7 +140,7 @@ class Stage:
             return
         system = self.system
         # No subproblem needs to be solved better than its optimum is worth.
-        limit = _ACCURACY * self._gaps() * lengths(system.V, system.apart)
+        limit = _ACCURACY * self._gaps() * system.processes.lengths(system.V, system.apart)
         solved = (system.residual <= limit) | (self.steps >= _STEPS)
         if bool(solved.any()):
             self.steps = torch.where(solved, 0, self.steps)
@@ -196,7 +195,7 @@ def minimize(
         passes = Passes(program)
         if not start.stopped:
             penalty = program.beta * float(program.penalty.value(W))
-            W = scaled_start(program, W, program.forward(W), penalty)
+            W = scaled_start(program, W, program.forward(W), penalty, program.processes)
     method = ProximalPoint(program, W, passes, tol)
     stopped = run(method, Stopping(max_iterations, _PROGRESS, _PATIENCE), watch, callback)
     witness = {"dual": method.dual()}
@@ -282,4 +281,5 @@ def _together(program: GatedProgram) -> int:
     if not uncoupled(program):
         return C
     sizes = len(program.Y), *program.shape, program.patches
-    return columns_at_once(*sizes, device=program.U.device, loss=program.loss.name)
+    fitting = columns_at_once(*sizes, device=program.U.device, loss=program.loss.name)
+    return program.processes.least(fitting)

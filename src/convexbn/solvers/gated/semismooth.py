@@ -25,7 +25,6 @@ from convexbn.programs.terms import SeparableLoss
 from convexbn.solvers.gated.candidates import Candidates, blocks_of, columns_of
 from convexbn.solvers.gated.line_search import search
 from convexbn.solvers.gated.loss_prox import prox_of
-from convexbn.solvers.gated.mean_field import lengths, sums
 from convexbn.solvers.gated.newton import NewtonSystem
 from convexbn.solvers.gated.pairs import Pairs
 from convexbn.solvers.gated.passes import Passes
@@ -72,7 +71,8 @@ class System(Candidates):
         self.apart, self.Y = uncoupled(program), columns_of(program.Y, columns)
         self.loss, self.loss_prox = program.loss, prox_of(program.loss)
         self.dtype = torch.float32
-        is_large = math.prod(program.shape[:2]) * len(program.U) > _LARGE
+        rows = self.processes.count(len(program.U))
+        is_large = math.prod(program.shape[:2]) * rows > _LARGE
         self.real = torch.float32 if is_large else W.dtype
         self.linear: Primal | None = None
         self._begin(W.index_select(2, columns).to(self.real), sigma)
@@ -141,7 +141,7 @@ class System(Candidates):
         self.F = self.passes.forward(self.pairs.take(self.active), active)
         self.start = self.predictions = self._predicted(self.V, self.start)
         self.gradient = self.loss_prox.project(self.F - self.predictions)
-        self.residual = lengths(self.gradient, self.apart).double()
+        self.residual = self.processes.lengths(self.gradient, self.apart).double()
 
     def _predicted(self, V: Tensor, start: Tensor) -> Tensor:
         return self.loss_prox.predictions(V, self.Y.to(V.dtype), self.center_F, self.rho, start)
@@ -195,7 +195,7 @@ class System(Candidates):
         def slope(length: Tensor) -> Tensor:
             return self._slope(direction, image, Z, change, step * self.beta, length)
 
-        first = sums((self.gradient * direction).double(), self.apart)
+        first = self.processes.sums((self.gradient * direction).double(), self.apart)
         length = search(slope, first).to(self.real)
         self.V = self.V + length * direction
         self.T = self.T + self.pairs.spread(length) * image
@@ -235,7 +235,7 @@ class System(Candidates):
         F = self._predicted(self.V + short * direction, self.start)
         blocks = self.penalty.prox(Z + self.pairs.spread(short) * change, threshold)
         rise = self._grouped((blocks * image).sum(dim=(0, 2), dtype=torch.float64))
-        return rise - sums((F * direction).double(), self.apart)
+        return rise - self.processes.sums((F * direction).double(), self.apart)
 
     def _grouped(self, x: Tensor) -> Tensor:
         """Return the sums (s,) over the candidates of each subproblem, of numbers x (m,)."""
@@ -273,7 +273,7 @@ class System(Candidates):
         V, norms = self.V.double(), self.bounds
         if self.loss_prox.damped:
             V = self.loss.negative_gradient(self.predictions.double(), self.Y)
-            distance = lengths(V - self.V, self.penalty.by_column)
+            distance = self.processes.lengths(V - self.V, self.penalty.by_column)
             norms = norms + self.passes.norm * distance[:, None]
             if exact:
                 T = self.passes.adjoint(self.pairs, V.to(self.real))

@@ -1,0 +1,94 @@
+"""The solve of a run, from files to files: in one process, or in several that share its samples.
+
+    torchrun --nproc-per-node 4 -m convexbn.experiments.headline.solving '{"features": ...}'
+
+with the arguments of :func:`solve_files` as JSON; over nodes by torchrun's own options.
+"""
+
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+import convexbn
+from convexbn.experiments.headline.run import Run
+from convexbn.experiments.headline.shares import Share
+from convexbn.experiments.headline.stages import solve_run
+from convexbn.pipeline.artifacts import provenance, save_tensors, write_table
+from convexbn.training.checkpoints import Parts
+
+
+def solve_files(
+    *,
+    features: str,
+    whitening: str,
+    gates: str,
+    solutions: str,
+    history: str,
+    entry: dict,
+    labels: dict,
+    device: str,
+) -> None:
+    """Solve a run and write its solutions and their history.
+
+    Parameters
+    ----------
+    features, whitening, gates : str
+        Files of the run's artifacts.
+    solutions, history : str
+        Files to write. The first process writes them, and keeps what is solved beside them, where
+        Snakemake does not remove it when a job is killed.
+    entry : dict
+        The run's entry in the config.
+    labels : dict
+        Columns of the history that tell its rows from those of other runs.
+    device : str
+    """
+    import pandas as pd
+
+    run = Run.read(features, whitening, gates, entry, device, Share.of_group())
+    parts = Parts(Path(solutions).with_suffix(".parts"))
+    found, rows = solve_run(run, parts)
+    if run.share.is_first:
+        record = provenance(run.seeds, device, **entry)
+        save_tensors(solutions, found, record)
+        write_table(history, pd.DataFrame({**labels, **pd.DataFrame(rows)}), record)
+        parts.remove()
+
+
+def become(processes: int, threads: int, work: dict) -> None:
+    """Go on as torchrun, with some processes on this machine that solve a run; never returns.
+
+    What is said to this process, as a signal to end, is said to torchrun, which tells the others.
+    """
+    source = str(Path(convexbn.__file__).parents[1])
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        [source, *filter(None, [os.environ.get("PYTHONPATH")])]
+    )
+    os.environ["OMP_NUM_THREADS"] = str(max(1, threads // processes))
+    torchrun = "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)
+    command = [sys.executable, *torchrun, "-m", __name__, json.dumps(work)]
+    sys.stdout.flush()
+    os.execv(sys.executable, command)
+
+
+def main() -> None:
+    """Be one of torchrun's processes."""
+    work = json.loads(sys.argv[1])
+    logging.basicConfig(level=logging.INFO if os.environ["RANK"] == "0" else logging.WARNING)
+    on_gpu = work["device"].startswith("cuda")
+    if on_gpu:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("nccl" if on_gpu else "gloo")
+    try:
+        solve_files(**work)
+    finally:
+        dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""Solves from files to files, by processes that share the training samples."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from convexbn.arrangements.gates import sample_gates
+from convexbn.experiments.headline.solving import solve_files
+from convexbn.pipeline.artifacts import load_tensors, read_table, save_tensors
+from convexbn.whitening import whiten
+
+K, d, C, P = 2, 4, 3, 6
+BETAS = [2.0, 1.0]
+SIZES = {"train": 31, "validation": 9, "test": 11}  # no number of processes divides 31
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    """The arguments of a solve that has been done by one process."""
+    folder, rng = tmp_path_factory.mktemp("solving"), np.random.default_rng(0)
+    features = {}
+    for split, n in SIZES.items():
+        features[f"X_{split}"] = rng.standard_normal((K, n, d)).astype(np.float32)
+        features[f"labels_{split}"] = features[f"X_{split}"].sum(axis=0)[:, :C].argmax(axis=1)
+    features["Y_train"] = np.eye(C, dtype=np.float32)[features["labels_train"]]
+    whitening = whiten(features["X_train"].reshape(-1, d))
+    gates = {"gates": sample_gates(whitening.U[:, [0, 1, 2, -1]], P, 5)[None]}
+    gates |= {"seeds": np.array([5]), "seconds": np.array([1.0])}
+    svd = {**whitening.tensors(), "seconds": np.array(1.0)}
+    work = {
+        name: str(folder / f"{name}.safetensors") for name in ("features", "whitening", "gates")
+    }
+    for name, tensors in (("features", features), ("whitening", svd), ("gates", gates)):
+        save_tensors(work[name], tensors, {})
+    entry = {"rank": 3, "gates": P, "betas": BETAS, "seeds": 1, "tolerance": 1e-8}
+    work |= {"entry": entry, "labels": {"run": "r"}, "device": "cpu"}
+    return work | outputs(folder, 1)
+
+
+def outputs(folder, processes):
+    return {
+        "solutions": str(folder / f"{processes}.safetensors"),
+        "history": str(folder / f"{processes}.csv"),
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [2, 4])
+def test_processes_find_what_one_finds(work, tmp_path, processes):
+    solve_files(**work)
+    shared = work | outputs(tmp_path, processes)
+    home = "convexbn.experiments.headline.solving"
+    code = f"from {home} import become; become({processes}, {processes}, {shared})"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    alone, found = (load_tensors(which["solutions"]) for which in (work, shared))
+    assert alone.keys() == found.keys()
+    for b in range(len(BETAS)):
+        # Gaps of 1e-8 leave sqrt(2e-8) to predictions near 1; the same steps, of which Newton's
+        # directions are rounded to float32, leave a tenth of that.
+        for name in (f"weights.0.{b}", f"dual.0.{b}"):
+            np.testing.assert_allclose(found[name], alone[name], rtol=0, atol=1e-5)
+    last, ends = (read_table(which["history"]).groupby("beta").last() for which in (shared, work))
+    # The bound's sums are in another order, and the tolerance is 1e-8.
+    np.testing.assert_allclose(last["objective"], ends["objective"], rtol=1e-8)
+    for column in ("train_accuracy", "test_accuracy"):
+        np.testing.assert_array_equal(last[column], ends[column])
+    assert {path.suffix for path in tmp_path.iterdir()} == {".safetensors", ".csv"}
