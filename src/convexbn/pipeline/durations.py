@@ -50,9 +50,9 @@ def gates(dataset: dict, run: dict) -> float:
 
 
 def convex(dataset: dict, run: dict) -> float:
-    """Return the operations of solving a run."""
-    size = size_of(dataset)
-    return _PASSES * sum(networks_of(run, len(run["betas"]))) * _of_pass(size, size.n, run)
+    """Return the operations of solving a run, of each of the processes that share it."""
+    size, solves = size_of(dataset), sum(networks_of(run, len(run["betas"])))
+    return _PASSES * solves * _of_pass(size, size.n, run) / run.get("processes", 1)
 
 
 def judged(dataset: dict, run: dict) -> float:
