@@ -1,5 +1,9 @@
 """Cross-validation: the weight decay that does best on what was held out."""
 
+import re
+import textwrap
+from pathlib import Path
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_iris
@@ -47,3 +51,12 @@ def test_classes_are_chosen_by_accuracy():
     assert ((found >= 0) & (found <= 1)).all()
     assert model.score(*data) > 0.8
     assert model.beta_ < model.beta_max_
+
+
+def test_the_page_about_estimators_runs():
+    page = (Path(__file__).parents[2] / "docs/estimators.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"(?:^    .*\n|^\n){6,}", page, re.MULTILINE)
+    names: dict = {}
+    exec(textwrap.dedent(block), names)
+    assert names["accuracy"] > 0.9
+    assert names["model"].certificate_.converged

@@ -80,7 +80,16 @@ def test_a_killed_training_ends_where_an_uninterrupted_one_does(sweep, make, tmp
         train_until(epochs, features, sweep, path, monkeypatch)
         assert path.exists()
         assert_same(training.train(features, sweep, checkpoint=path), uninterrupted)
-        assert not path.exists()
+        path.unlink()
+
+
+def test_a_training_that_ended_is_not_done_again(tmp_path, monkeypatch):
+    """As where its results found no room on the disk."""
+    features, path = make_features(), tmp_path / "run.checkpoint"
+    monkeypatch.setattr(checkpoints, "EVERY", 1e9)  # only the last state is written
+    ended = training.train(features, GROUPS, checkpoint=path)
+    monkeypatch.setattr(training.Stack, "train_epoch", None)
+    assert_same(training.train(features, GROUPS, checkpoint=path), ended)
 
 
 def test_with_several_threads_too(tmp_path, monkeypatch):

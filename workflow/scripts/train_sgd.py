@@ -22,7 +22,7 @@ features, sizes = load_tensors(snakemake.input.features), {}
 if entry["network"] == "convex":
     tensors = load_tensors(snakemake.input.whitening)
     features, sizes = whitened_run(features, tensors, entry, seeds)
-# Beside the outputs, which Snakemake removes when a job is killed.
+# Beside the outputs, which Snakemake removes when a job is killed; kept until these are written.
 checkpoint = Path(snakemake.output.parameters).with_suffix(".checkpoint")
 
 history, parameters = train(features, Sweep.of(entry, seeds), device, checkpoint)
@@ -31,3 +31,4 @@ table = pd.DataFrame({**snakemake.params.labels, **sizes, **pd.DataFrame(history
 record = provenance(seeds, device, **entry)
 write_table(snakemake.output.history, table, record)
 save_tensors(snakemake.output.parameters, parameters, record)
+checkpoint.unlink(missing_ok=True)

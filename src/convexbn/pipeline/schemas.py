@@ -45,19 +45,23 @@ class Schemas:
         Raises
         ------
         ValueError
-            For the first entry that the schema does not allow: where it is, what is wrong, and what
-            was probably meant.
+            For an entry that the schema does not allow, the first by its place: where it is, what
+            is wrong, and what was probably meant.
         """
         name = f"{section}.schema.yaml"
         schema = {**_read(self.folder / name), "$id": name}
         registry = self.registry.with_resource(name, Resource.from_contents(schema)).crawl()
-        for error in _Validator(schema, registry=registry).iter_errors(config):
-            place = ".".join(map(str, error.absolute_path))
+        errors = _Validator(schema, registry=registry).iter_errors(config)
+        for place, error in sorted(((_place(e), e) for e in errors), key=lambda pair: pair[0]):
             raise ValueError(f"{f'{place}: ' if place else ''}{error.message}{_advice(error)}")
 
 
 def _read(path: Path) -> dict:
     return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+
+
+def _place(error: ValidationError) -> str:
+    return ".".join(map(str, error.absolute_path))
 
 
 def _advice(error: ValidationError) -> str:

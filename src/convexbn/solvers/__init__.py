@@ -204,10 +204,11 @@ def solve_path(
         return program, descending, _initial_weights(program, start)
 
     program, descending, W = processes.together(prepared)
-    processes.check_same(
-        f"weights {program.shape} that begin with the sum {float(W.sum())}, {program.patches} "
-        f"patches, betas {descending}, {terms | limits}"
-    )
+    if processes != ALONE:
+        processes.check_same(
+            f"weights {program.shape} that begin with the sum {float(W.sum())}, {program.patches} "
+            f"patches, betas {descending}, {terms | limits}"
+        )
     units = Units.of(program)
     program = units.taken_off(program)
     minimize, W = _METHODS[type(program)], units.taken_off_weights(W)

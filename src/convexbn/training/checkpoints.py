@@ -61,9 +61,12 @@ class Checkpoint:
         _logger.info("going on from %s", self.path)
         return saved["state"]
 
-    def save(self, state: Callable[[], dict]) -> None:
-        """Write the state that `state()` returns, unless the last write is too recent."""
-        if self.path is None or time.monotonic() < self._due:
+    def save(self, state: Callable[[], dict], last: bool = False) -> None:
+        """Write the state that `state()` returns, unless the last write is too recent.
+
+        The `last` state is written whenever that was: it is kept until the results are.
+        """
+        if self.path is None or (time.monotonic() < self._due and not last):
             return
         start = time.monotonic()
         _write(self.path, self.work, state())

@@ -57,10 +57,10 @@ def train(
         The device that holds data and networks throughout. A CPU is used with PyTorch's number of
         threads.
     checkpoint : str or Path, optional
-        A file for the state of the training, written about every half minute and removed at the
-        end. If the file exists and belongs to this sweep on these data, the training goes on from
-        there, to the same numbers as without the interruption (on the same machine). A file of
-        other settings, data, code or number of threads is overwritten.
+        A file for the state of the training, written about every half minute and at the end; remove
+        it once the results are kept. If the file exists and belongs to this sweep on these data,
+        the training goes on from there, to the same numbers as without the interruption (on the
+        same machine). A file of other settings, data, code or number of threads is overwritten.
 
     Returns
     -------
@@ -115,7 +115,7 @@ def train(
                 store.save(partial(_state, finished, stacks))
                 bar.step(words)
             finished.append(_joined([(stack.history, stack.final()) for stack in stacks]))
-    store.remove()
+    store.save(partial(_state, finished, []), last=True)
     return _rows(finished), _joined(finished)[1]
 
 
