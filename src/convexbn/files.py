@@ -64,6 +64,8 @@ def _clear(path: Path) -> None:
 
 
 def _is_alive(pid: int) -> bool:
+    if os.name == "nt":  # there the question would interrupt the process
+        return True
     try:
         os.kill(pid, 0)  # asks only
     except ProcessLookupError:

@@ -4,8 +4,6 @@ from convexbn.pipeline import logs
 
 logs.start(snakemake.log[0], snakemake.threads)
 
-from pathlib import Path
-
 import torch
 
 from convexbn.experiments.learned_filters.measure import measure
@@ -21,8 +19,7 @@ device = pick_device(snakemake.params.device)
 features, whitening = (load_tensors(snakemake.input[key]) for key in ("features", "whitening"))
 
 design = Whitening.from_tensors(whitening)
-# Beside the outputs, which Snakemake removes when a job is killed.
-parts = Parts(Path(snakemake.output.solves).with_suffix(".parts"))
+parts = Parts.beside(snakemake.output.solves)
 tables = measure(features, design, Settings.of(entry), seed, device, parts)
 
 labels = {"dataset": entry["dataset"], "run": snakemake.wildcards.learned}

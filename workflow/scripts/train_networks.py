@@ -4,8 +4,6 @@ from convexbn.pipeline import logs
 
 logs.start(snakemake.log[0], snakemake.threads)
 
-from pathlib import Path
-
 import torch
 
 from convexbn.pipeline.artifacts import load_tensors, provenance, write_table
@@ -17,8 +15,7 @@ params = snakemake.params
 torch.set_num_threads(snakemake.threads)
 device = pick_device(params.device)
 features = load_tensors(snakemake.input.features)
-# Beside the output, which Snakemake removes when a job is killed.
-parts = Parts(Path(snakemake.output[0]).with_suffix(".parts"))
+parts = Parts.beside(snakemake.output[0])
 
 table = named(params.function)(features, params.settings, params.seed, device, parts)
 

@@ -68,8 +68,8 @@ class ConvexBN(BaseEstimator):
         """Check samples and targets; return X (n, d), Y (n,) or (n, C) and the loss."""
         raise NotImplementedError
 
-    def design(self, X: np.ndarray) -> None:
-        """Whiten the samples and draw the gates."""
+    def design(self, X: np.ndarray) -> np.ndarray:
+        """Whiten the samples and draw the gates; return their patterns (n, P)."""
         check_choice("gates", self.gates, GATES)
         seed = check_random_state(self.random_state).randint(2**31)
         whitening = whiten(X).truncate(self.rank, self.energy)
@@ -80,14 +80,16 @@ class ConvexBN(BaseEstimator):
         else:
             few = self.n_gates if self.gates == "sampled" else 1
             self.gates_ = sample_gates(U, few, seed, at_most=True)
+        return activation(U, self.gates_)
 
-    def largest_beta(self, Y: np.ndarray, loss: str) -> float:
+    def largest_beta(self, D: np.ndarray, Y: np.ndarray, loss: str) -> float:
         """Return the smallest beta at which the network is zero, as far as these gates tell."""
-        U = self.whitening_.U
         terms = {"loss": loss, "penalty": self.penalty}
-        return beta_max(U, activation(U, self.gates_), Y, device=self.device, **terms)
+        return beta_max(self.whitening_.U, D, Y, device=self.device, **terms)
 
-    def solutions(self, Y: np.ndarray, betas: Iterable[float], loss: str) -> Iterator[Solution]:
+    def solutions(
+        self, D: np.ndarray, Y: np.ndarray, betas: Iterable[float], loss: str
+    ) -> Iterator[Solution]:
         """Yield a solution for each beta, in descending order."""
         U, report = self.whitening_.U, _print_gap if self.verbose else None
         if self.gates == "columns":
@@ -102,7 +104,7 @@ class ConvexBN(BaseEstimator):
                 )
             return
         yield from solve_path(
-            *(U, activation(U, self.gates_), Y, betas),
+            *(U, D, Y, betas),
             model="relu" if self.gates == "all" else "gated",
             loss=loss,
             penalty=self.penalty,
@@ -132,9 +134,9 @@ class ConvexBN(BaseEstimator):
             If the certificate misses `tol`.
         """
         X, Y, loss = self.targets(X, y)
-        self.design(X)
-        self.beta_max_ = self.largest_beta(Y, loss)
-        (solution,) = self.solutions(Y, [self.beta], loss)
+        D = self.design(X)
+        self.beta_max_ = self.largest_beta(D, Y, loss)
+        (solution,) = self.solutions(D, Y, [self.beta], loss)
         return self.take(solution)
 
     def take(self, solution: Solution) -> Self:

@@ -88,9 +88,8 @@ class _Chosen(ConvexBN):
         path = {name: value for name, value in self.get_params().items() if name not in _OF_CV}
         single = self._single(**(path | {"random_state": seed}))
         probe = clone(single)
-        probe.targets(X, y)
-        probe.design(X)
-        self.beta_max_ = probe.largest_beta(Y, loss)
+        D = probe.design(X)
+        self.beta_max_ = probe.largest_beta(D, Y, loss)
         grid = self.beta_max_ * np.geomspace(1, self.eps, self.n_betas)
         self.betas_ = grid if self.betas is None else np.sort(np.array(list(self.betas)))[::-1]
         folds = check_cv(self.cv, y, classifier=is_classifier(self)).split(X, y)
@@ -99,10 +98,9 @@ class _Chosen(ConvexBN):
         )
         self.scores_ = np.transpose(columns)
         self.beta_ = float(self.betas_[self.scores_.mean(axis=1).argmax()])
-        probe.set_params(beta=self.beta_)
         self.whitening_, self.gates_, self._seed = probe.whitening_, probe.gates_, probe._seed
         # The path down to it: each solution is a good start for the next.
-        *_, solution = self.solutions(Y, self.betas_[self.betas_ >= self.beta_], loss)
+        *_, solution = self.solutions(D, Y, self.betas_[self.betas_ >= self.beta_], loss)
         return self.take(solution)
 
 

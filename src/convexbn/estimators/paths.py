@@ -50,12 +50,12 @@ def network_path(
     """
     first = clone(estimator)
     X, Y, loss = first.targets(X, y)
-    first.design(X)
-    first.beta_max_ = first.largest_beta(Y, loss)
+    D = first.design(X)
+    first.beta_max_ = first.largest_beta(D, Y, loss)
     if betas is None:
         betas = first.beta_max_ * np.geomspace(1, eps, n_betas)
     fitted = []
-    for solution in first.solutions(Y, as_betas(betas), loss):
+    for solution in first.solutions(D, Y, as_betas(betas), loss):
         network = copy.copy(first).set_params(beta=solution.beta)
         fitted.append(network.take(solution))
     return fitted

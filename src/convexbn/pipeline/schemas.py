@@ -52,8 +52,9 @@ class Schemas:
         schema = {**_read(self.folder / name), "$id": name}
         registry = self.registry.with_resource(name, Resource.from_contents(schema)).crawl()
         errors = _Validator(schema, registry=registry).iter_errors(config)
-        for place, error in sorted(((_place(e), e) for e in errors), key=lambda pair: pair[0]):
-            raise ValueError(f"{f'{place}: ' if place else ''}{error.message}{_advice(error)}")
+        if error := min(errors, key=_place, default=None):
+            place = f"{_place(error)}: " if error.absolute_path else ""
+            raise ValueError(f"{place}{error.message}{_advice(error)}")
 
 
 def _read(path: Path) -> dict:

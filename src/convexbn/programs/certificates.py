@@ -13,7 +13,7 @@ import torch
 
 from convexbn.inputs import ArrayLike, as_beta, check_tolerance
 from convexbn.programs.gated import GatedProgram
-from convexbn.programs.instances import checked, make_program, spread
+from convexbn.programs.instances import check_shared, checked, make_program, spread
 from convexbn.programs.processes import ALONE, Processes
 from convexbn.programs.relu import ExactProgram
 from convexbn.programs.units import Units
@@ -121,11 +121,7 @@ def certify(
         return spread(program, processes), W, _checked_witness(program, dual, multipliers)
 
     program, W, witness = processes.together(prepared)
-    if processes != ALONE:
-        processes.check_same(
-            f"weights {program.shape} of sum {float(W.sum())}, {program.patches} patches, beta "
-            f"{program.beta}, tol {tol}, {terms}, dual variables or none: {sorted(witness)}"
-        )
+    check_shared(program, W, tol=tol, witness=sorted(witness), **terms)
     units = Units.of(program)
     return judged(units.taken_off(program), units, W, tol, **witness)
 

@@ -118,6 +118,24 @@ def spread(
     return replace(program, loss=loss, processes=processes)
 
 
+def check_shared(program: GatedProgram | ExactProgram, W: torch.Tensor, **settings: object) -> None:
+    """Raise ValueError unless all processes that share a program were given the same.
+
+    Parameters
+    ----------
+    program : GatedProgram or ExactProgram
+    W : Tensor, shape (r + 1, P, C)
+        Weights that all of them have.
+    settings
+        What else they have in common.
+    """
+    if isinstance(program, GatedProgram) and program.processes != ALONE:
+        program.processes.check_same(
+            f"weights {program.shape} of sum {float(W.sum())}, {program.patches} patches, "
+            f"beta {program.beta}, {settings}"
+        )
+
+
 def checked(
     program: GatedProgram | ExactProgram, name: str, values: ArrayLike, shape: tuple[int, ...]
 ) -> torch.Tensor:

@@ -133,8 +133,6 @@ class Processes:
 
     def check_same(self, settings: str) -> None:
         """Raise ValueError in all processes unless all are given the same settings, in words."""
-        if self.group is None:
-            return
         code = self._number(zlib.crc32(settings.encode()))
         if int(self.largest(code)) != -int(self.largest(-code)):
             raise ValueError(

@@ -15,7 +15,7 @@ import torch
 from convexbn.inputs import ArrayLike, as_beta, as_betas, check_between, check_tolerance
 from convexbn.programs.certificates import judged
 from convexbn.programs.gated import GatedProgram
-from convexbn.programs.instances import checked, make_program, spread
+from convexbn.programs.instances import check_shared, checked, make_program, spread
 from convexbn.programs.processes import ALONE, Processes
 from convexbn.programs.relu import ExactProgram, ReLUProgram
 from convexbn.programs.relu_bn import ReLUBNProgram
@@ -204,11 +204,7 @@ def solve_path(
         return program, descending, _initial_weights(program, start)
 
     program, descending, W = processes.together(prepared)
-    if processes != ALONE:
-        processes.check_same(
-            f"weights {program.shape} that begin with the sum {float(W.sum())}, {program.patches} "
-            f"patches, betas {descending}, {terms | limits}"
-        )
+    check_shared(program, W, betas=descending, **terms, **limits)
     units = Units.of(program)
     program = units.taken_off(program)
     minimize, W = _METHODS[type(program)], units.taken_off_weights(W)

@@ -99,6 +99,11 @@ class Parts:
         self.folder = None if folder is None else Path(folder)
         self.running = None if self.folder is None else self.folder / "running"
 
+    @classmethod
+    def beside(cls, output: str | Path) -> "Parts":
+        """Return those of an output; Snakemake leaves their folder when a job is killed."""
+        return cls(Path(output).with_suffix(".parts"))
+
     def load(self, work: str) -> Any:
         """Return the part of this work, None if it is not finished.
 

@@ -51,7 +51,7 @@ def solve_files(
     import pandas as pd
 
     run = Run.read(features, whitening, gates, entry, device, Share.of_group())
-    parts = Parts(Path(solutions).with_suffix(".parts"))
+    parts = Parts.beside(solutions)
     found, rows = solve_run(run, parts)
     if run.share.is_first:
         record = provenance(run.seeds, device, **entry)
