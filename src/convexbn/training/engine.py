@@ -25,6 +25,7 @@ from pathlib import Path
 import torch
 
 from convexbn.inputs import check_between
+from convexbn.products import fast_products
 from convexbn.progress import progress
 from convexbn.training.checkpoints import Checkpoint, fingerprint
 from convexbn.training.data import TrainingData
@@ -103,7 +104,9 @@ def train(
     if sweep.is_tuned:
         like = sweep.remaining(sweep.betas[0], sweep.learning_rates[0])
         expected += len(_groups(like, data, threads))
-    with workers(threads) as each, progress(sweep.epochs * expected, "SGD, epochs") as bar:
+    products = fast_products(_multiplications(data, sweep))
+    epochs = progress(sweep.epochs * expected, "SGD, epochs")
+    with workers(threads) as each, products, epochs as bar:
         bar.step(steps=sweep.epochs * len(finished))
         for group in islice(_plan(groups, sweep, data, threads, finished), len(finished), None):
             stacks = [Stack(data, sweep, members) for members in group]
@@ -117,6 +120,12 @@ def train(
             finished.append(_joined([(stack.history, stack.final()) for stack in stacks]))
     store.save(partial(_state, finished, []), last=True)
     return _rows(finished), _joined(finished)[1]
+
+
+def _multiplications(data: TrainingData, sweep: Sweep) -> int:
+    """Return those of the largest products of one network's step on the CPU."""
+    rows, width = sweep.batch_size * data.patches, sweep.width or data.units
+    return 0 if data.Y.is_cuda else rows * data.h * width
 
 
 def _plan(

@@ -24,6 +24,7 @@ import torch
 from convexbn.networks.gated_program import ConvexNetwork
 from convexbn.networks.normalization import inverse_root
 from convexbn.networks.two_layer import TwoLayerNetwork
+from convexbn.products import are_fast
 from convexbn.programs.memory import pass_rows
 from convexbn.training.optimizers import per_member
 
@@ -177,12 +178,12 @@ class ConvexGradient(Gradient):
 def multiply(A: torch.Tensor, B: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
     """Write the products of stacked matrices into `out`, and return it.
 
-    On one thread of a CPU NumPy computes them: its matrix product is never much slower than
-    PyTorch's, several times as fast for narrow matrices, and twice as fast on AMD processors for
-    which PyTorch (MKL) does not use AVX-512. With several threads, the thread pools of NumPy and
-    PyTorch would disturb each other.
+    On one thread of a CPU NumPy computes them, unless oneDNN does
+    (:func:`convexbn.products.fast_products`): its matrix product is never much slower than
+    PyTorch's, and several times as fast for narrow matrices. With several threads, the thread pools
+    of NumPy and PyTorch would disturb each other.
     """
-    if out.is_cuda or torch.get_num_threads() > 1:
+    if out.is_cuda or torch.get_num_threads() > 1 or are_fast():
         return torch.matmul(A, B, out=out)
     with np.errstate(all="ignore"):  # a network that diverges is noticed when it is evaluated
         np.matmul(A.numpy(), B.numpy(), out=out.numpy())

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from convexbn.products import fast_products
 from convexbn.programs.certificates import relative_gap
 from convexbn.programs.gated import GatedProgram
 from convexbn.programs.memory import columns_at_once
@@ -191,13 +192,14 @@ def minimize(
     """
     require(program.penalty, ProximalPenalty, "the proximal point method of model 'gated'")
     W, passes = start.weights.double(), start.state
-    if not isinstance(passes, Passes):
-        passes = Passes(program)
-        if not start.stopped:
-            penalty = program.beta * float(program.penalty.value(W))
-            W = scaled_start(program, W, program.forward(W), penalty, program.processes)
-    method = ProximalPoint(program, W, passes, tol)
-    stopped = run(method, Stopping(max_iterations, _PROGRESS, _PATIENCE), watch, callback)
+    with fast_products(0 if program.Y.is_cuda else program.U.numel() * program.D.shape[1]):
+        if not isinstance(passes, Passes):
+            passes = Passes(program)
+            if not start.stopped:
+                penalty = program.beta * float(program.penalty.value(W))
+                W = scaled_start(program, W, program.forward(W), penalty, program.processes)
+        method = ProximalPoint(program, W, passes, tol)
+        stopped = run(method, Stopping(max_iterations, _PROGRESS, _PATIENCE), watch, callback)
     witness = {"dual": method.dual()}
     short = program.penalty.by_column
     return Result(method.weights(), witness, method.iterations, stopped, passes, may_round=short)

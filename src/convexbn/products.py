@@ -1,0 +1,84 @@
+"""Products of float32 matrices on a CPU, by the faster of the two libraries in PyTorch.
+
+PyTorch leaves these products to MKL, which does not use AVX-512 on AMD processors: there oneDNN is
+about twice as fast. PyTorch's one public way to oneDNN is the setting that allows bfloat16 inside
+them. oneDNN uses bfloat16 only with AMX, which a trial product shows: where one is less accurate
+than float32, or PyTorch has no such setting, MKL goes on.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+import torch
+
+# Multiplications in a product from which oneDNN is faster: to call it takes 10 us more.
+LARGE = 2**21
+_ACCURATE = 2.0**-16  # between the roundings of bfloat16 and float32, 2^-9 and 2^-24
+_TRIAL = 64, 1024, 64  # of the sizes that are left to oneDNN
+
+_lock = threading.Lock()
+_users = 0  # threads of this process that are within `fast_products`
+_before = "none"
+
+
+@contextmanager
+def fast_products(multiplications: int) -> Iterator[None]:
+    """Compute float32 products on the CPU by oneDNN where it is as accurate as MKL, and faster.
+
+    The setting is that of the whole process until the last thread leaves; then it is what it was.
+
+    Parameters
+    ----------
+    multiplications : int
+        In a product, the three lengths multiplied; 0 where a GPU computes it. oneDNN is taken from
+        :data:`LARGE` on.
+
+    """
+    if multiplications < LARGE or not _is_accurate():
+        yield
+        return
+    _enter()
+    try:
+        yield
+    finally:
+        _leave()
+
+
+def are_fast() -> bool:
+    """Return whether a thread of this process is within :func:`fast_products`, by oneDNN."""
+    return _users > 0
+
+
+def _enter() -> None:
+    global _users, _before
+    with _lock:
+        if _users == 0:
+            _before = torch.backends.mkldnn.matmul.fp32_precision
+            torch.backends.mkldnn.matmul.fp32_precision = "bf16"
+        _users += 1
+
+
+def _leave() -> None:
+    global _users
+    with _lock:
+        _users -= 1
+        if _users == 0:
+            torch.backends.mkldnn.matmul.fp32_precision = _before
+
+
+@cache
+def _is_accurate() -> bool:
+    """Return whether oneDNN computes a product in float32 where it may round to bfloat16."""
+    if not (torch.backends.mkldnn.is_available() and hasattr(torch.backends.mkldnn, "matmul")):
+        return False
+    m, k, n = _TRIAL
+    generator = torch.Generator("cpu").manual_seed(0)
+    A, B = (torch.randn(s, generator=generator, device="cpu") for s in ((m, k), (k, n)))
+    _enter()
+    try:
+        error = (A @ B - A.double() @ B.double()).abs()
+    finally:
+        _leave()
+    return bool((error <= _ACCURATE * (A.abs() @ B.abs())).all())

@@ -1,0 +1,66 @@
+"""Float32 products by oneDNN: accurate, only where they are large, and nothing left behind."""
+
+import pytest
+import torch
+
+from convexbn import products
+from convexbn.products import LARGE, are_fast, fast_products
+
+
+@pytest.fixture
+def accurate(monkeypatch):
+    monkeypatch.setattr(products, "_is_accurate", lambda: True)
+
+
+def setting() -> str:
+    return torch.backends.mkldnn.matmul.fp32_precision
+
+
+def test_products_within_are_those_of_float32():
+    generator = torch.Generator().manual_seed(1)
+    A, B = (torch.randn(size, generator=generator) for size in ((500, 3000), (3000, 70)))
+    with fast_products(500 * 3000 * 70):
+        within = A @ B
+    # 3,000 terms of unit variance: float32 is wrong by some 1e-4, bfloat16 by some 1e-1.
+    assert (within - A.double() @ B.double()).abs().max() < 2e-3
+
+
+def test_setting_is_that_of_before_once_the_last_leaves(accurate):
+    before = setting()
+    outer, inner = fast_products(LARGE), fast_products(LARGE)
+    outer.__enter__()
+    inner.__enter__()
+    outer.__exit__(None, None, None)
+    assert (are_fast(), setting()) == (True, "bf16")
+    inner.__exit__(None, None, None)
+    assert (are_fast(), setting()) == (False, before)
+
+
+def test_setting_is_that_of_before_after_an_error(accurate):
+    before = setting()
+    with pytest.raises(KeyError), fast_products(LARGE):
+        raise KeyError
+    assert (are_fast(), setting()) == (False, before)
+
+
+@pytest.mark.parametrize("multiplications", [0, LARGE - 1])
+def test_small_products_and_those_of_gpus_stay_with_mkl(accurate, multiplications):
+    with fast_products(multiplications):
+        assert not are_fast()
+
+
+def test_nothing_is_set_where_a_trial_product_is_inaccurate(monkeypatch):
+    monkeypatch.setattr(products, "_is_accurate", lambda: False)
+    with fast_products(LARGE):
+        assert not are_fast()
+
+
+def test_trial_tells_bfloat16_from_float32(monkeypatch):
+    multiply = torch.Tensor.__matmul__
+
+    def rounded(A, B):
+        single = A.dtype == torch.float32
+        return multiply(A.bfloat16(), B.bfloat16()).float() if single else multiply(A, B)
+
+    monkeypatch.setattr(torch.Tensor, "__matmul__", rounded)
+    assert not products._is_accurate.__wrapped__()
