@@ -122,10 +122,14 @@ def test_methods_says_what_is_at_an_end_of_what_was_tried():
     assert (edges(one_beta), fixed(one_beta)) == ([""], ["beta"])
     solved = alone.assign(method="convex", learning_rate=np.nan)
     assert (edges(solved), fixed(solved)) == ([""], ["beta"])
-    # Another run of the method, or what is no candidate, makes no grid of it.
+    # A run of another size, or what is no candidate, makes no grid of it; a run alike extends it.
     other = settings(0.1, 0.1, 0.1).assign(run="s")
     beside = settings(0.1, 0.1, 0.1).assign(candidate=False)
-    assert fixed(alone, other, beside) == ["beta, learning_rate"]
+    assert fixed(alone, other.assign(batch_size=999), beside) == ["beta, learning_rate"]
+    assert fixed(alone, other) == [""]
+    weaker = sgd_rows((0.05, 0.1, [0.05], [0.05], [1.0])).assign(run="weaker")
+    assert edges(settings(0.1, 0.2, 0.3), weaker) == [""]
+    assert edges(settings(0.1, 0.2, 0.3), weaker.assign(rank=7)) == ["beta"]
     ranks = {f"k{k}": settings(0.2, 0.3 + k / 100, 0.1).assign(rank=k) for k in (10, 20, 30)}
     parts = [rows.assign(run=run, method="convex-truncated") for run, rows in ranks.items()]
     assert edges(*parts) == ["rank"]

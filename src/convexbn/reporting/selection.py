@@ -206,9 +206,10 @@ def methods(runs: pd.DataFrame) -> pd.DataFrame:
     """Return one row per dataset and method with a candidate, at the setting chosen on validation.
 
     Column `edges` names the parts of the setting that are the smallest or the largest of several
-    tried (beta and learning rate by its run; rank by its method, and the value of a filter by its
-    method and kind): with others the method might do better still. Column `fixed` names those of
-    beta and learning rate of which its run tried one value only.
+    tried (beta and learning rate by its run and those that differ from it in nothing of `SIZES`;
+    rank by its method, and the value of a filter by its method and kind): with others the method
+    might do better still. Column `fixed` names those of beta and learning rate of which these runs
+    tried one value only.
 
     Raises
     ------
@@ -231,8 +232,7 @@ def methods(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _edges(setting, runs: pd.DataFrame) -> str:
-    method = runs[runs["dataset"].eq(setting.dataset) & runs["method"].eq(setting.method)]
-    run = method[method["run"] == setting.run]
+    method, run = _of_method(setting, runs), _alike(setting, runs)
     alike = method[method["filter_kind"] == setting.filter_kind]
     tried = {"beta": run, "learning_rate": run, "rank": method, "filter_value": alike}
     several = {name: rows[name] for name, rows in tried.items() if rows[name].nunique() > 1}
@@ -241,5 +241,17 @@ def _edges(setting, runs: pd.DataFrame) -> str:
 
 
 def _fixed(setting, runs: pd.DataFrame) -> str:
-    run = runs[runs["dataset"].eq(setting.dataset) & runs["run"].eq(setting.run)]
+    run = _alike(setting, runs)
     return ", ".join(name for name in ("beta", "learning_rate") if run[name].nunique() == 1)
+
+
+def _of_method(setting, runs: pd.DataFrame) -> pd.DataFrame:
+    return runs[runs["dataset"].eq(setting.dataset) & runs["method"].eq(setting.method)]
+
+
+def _alike(setting, runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the runs that may extend the grid of a setting's run, and its own."""
+    method = _of_method(setting, runs)
+    sizes = method[SIZES].astype(object)
+    own = sizes[method["run"].eq(setting.run)].iloc[0]
+    return method[(sizes.eq(own) | (sizes.isna() & own.isna())).all(axis=1)]
