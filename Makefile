@@ -21,7 +21,7 @@ ENVIRONMENT := $(VENV)/$(if $(IS_LOCAL),installed,slurm)
 export PYTHONPATH := $(CURDIR)/src
 unexport PYTHONHOME SNAKEMAKE_PROFILE
 
-.PHONY: reproduce report figures benchmark gpu unlock test test-slurm lint lock clean
+.PHONY: reproduce report figures benchmark gpu unlock record verify test test-slurm lint lock clean
 
 reproduce: $(ENVIRONMENT)
 	$(SNAKEMAKE)
@@ -52,6 +52,11 @@ gpu:
 # After a power cut or kill -9: Snakemake's lock outlives it. Then `make reproduce` resumes.
 unlock: $(ENVIRONMENT)
 	$(SNAKEMAKE) --unlock
+
+# The small tables of the finished run of CONFIG, for git; and the check of a run against those that are recorded,
+# which fails where a verdict changed. See results/record/README.md.
+record verify: $(ENVIRONMENT)
+	$(RUN) convexbn.reporting.record $@ $(call quoted,CONFIG)
 
 # A worker per core; each takes whole files, so that what a file sets up is made once.
 test: $(VENV)/installed
@@ -97,4 +102,5 @@ lock:
 	grep -vxFf requirements.lock) > requirements-$$extra.lock; done
 
 clean:
-	rm -rf $(VENV) .snakemake results/*
+	rm -rf $(VENV) .snakemake
+	find results -mindepth 1 -maxdepth 1 ! -name record ! -name '.*' -exec rm -rf {} +
