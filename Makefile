@@ -53,10 +53,13 @@ gpu:
 unlock: $(ENVIRONMENT)
 	$(SNAKEMAKE) --unlock
 
-# The small tables of the finished run of CONFIG, for git; and the check of a run against those that are recorded,
-# which fails where a verdict changed. See results/record/README.md.
-record verify: $(ENVIRONMENT)
-	$(RUN) convexbn.reporting.record $@ $(call quoted,CONFIG)
+# The small tables of the finished run of CONFIG to results/record, for git.
+record: $(ENVIRONMENT)
+	$(RUN) convexbn.reporting.record record $(call quoted,CONFIG)
+
+# A run of one's own against the recorded one. Fails where a verdict changed, see results/record/README.md.
+verify: $(ENVIRONMENT)
+	$(RUN) convexbn.reporting.record verify $(call quoted,CONFIG)
 
 # A worker per core; each takes whole files, so that what a file sets up is made once.
 test: $(VENV)/installed

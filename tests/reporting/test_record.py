@@ -36,6 +36,8 @@ def finish(results, verdicts=VERDICTS, truncated=(0.5, 0.51, 0.52), methods=True
 def project(tmp_path, monkeypatch):
     """A working directory with a config, its finished run, and the record of it."""
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/paper.md").write_text("| words | `E3a` | `solve` | | | |\n")
     write_config()
     finish(tmp_path / "out")
     assert record.main(["record", "config/x.yaml"]) == 0
@@ -62,6 +64,8 @@ def test_a_record_holds_the_tables_as_they_were_and_what_the_run_was(project):
     assert about["config"] == yaml.safe_load((project / "config/x.yaml").read_text())
     assert about["stages"] == {"solve": {"jobs": 1, "minutes": 3.0}}
     assert about["processor"]
+    row = "| words | `E3a` | `solve` | | x: reproduced E3a | x: 3.0 |\n"
+    assert (project / "docs/paper.md").read_text() == row
 
 
 def test_the_same_run_stands(project, capsys):

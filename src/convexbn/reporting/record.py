@@ -2,8 +2,9 @@
 
 `make record` copies the tables of claims and of methods of a finished run to
 `results/record/<name of the config>/`, and writes run.json beside them: the config, the processor
-and the minutes of each stage. `make verify` compares one's own run of the same config with that, by
-the rules of :mod:`convexbn.reporting.comparison`.
+and the minutes of each stage. The page of :mod:`convexbn.reporting.papers` is filled in from there.
+`make verify` compares one's own run of the same config with its record, by the rules of
+:mod:`convexbn.reporting.comparison`.
 """
 
 import argparse
@@ -18,8 +19,8 @@ import yaml
 
 from convexbn.files import atomic
 from convexbn.pipeline import artifacts, configs, elapsed
-from convexbn.pipeline.machine import cpu_name
-from convexbn.reporting import comparison
+from convexbn.pipeline.processors import cpu_name
+from convexbn.reporting import comparison, papers
 
 RECORDS = Path("results/record")
 TABLES = ("claims.csv", "methods.csv")  # the second is there where a run has methods
@@ -137,7 +138,9 @@ def main(arguments: list[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     try:
         if asked.action == "record":
-            print(f"Recorded in {write(asked.config)}.")
+            record = write(asked.config)
+            papers.fill(papers.PAGE, RECORDS)
+            print(f"Recorded in {record}, verdicts and minutes in {papers.PAGE}.")
             return 0
         words, held = verify(asked.config)
     except (OSError, ValueError) as error:

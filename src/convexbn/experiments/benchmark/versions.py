@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from threadpoolctl import threadpool_info
 
-from convexbn.pipeline.machine import cpu_name
+from convexbn.pipeline.processors import cpu_name
 
 _PEERS = ("pyscnn", "skglm", "celer", "adelie", "cvxpy", "clarabel", "scs")
 _PACKAGES = ("numpy", "scipy", "torch", *_PEERS)

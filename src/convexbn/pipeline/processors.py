@@ -1,4 +1,4 @@
-"""The machine that a run was on, in words."""
+"""The processor of this machine."""
 
 import platform
 import re
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def cpu_name() -> str:
-    """Return the system's name of the processor, and the number of its cores."""
+    """Return the system's name of the processor."""
     information = Path("/proc/cpuinfo")
     if information.exists():
         names = re.findall(r"model name\s*:\s*(.+)", information.read_text())
