@@ -24,10 +24,27 @@ rule claims:
         "../scripts/claims.py"
 
 
+# For archives: `make crate`.
+rule crate:
+    input:
+        OUTPUTS,
+    output:
+        "<results>/crate.zip",
+    log:
+        "<logs>/crate.log",
+    conda:
+        "../../environment.yml"
+    params:
+        code=code_of("crate"),
+        sources=lambda wc: [str(path) for path in workflow.configfiles],
+    script:
+        "../scripts/crate.py"
+
+
 # Tables and figures are made where Snakemake runs, also on a cluster: each takes seconds.
 NAMES = [made.name for made in workflow.rules]
 workflow.localrules(
-    *("claims", "benchmark_tables"),
+    *("claims", "benchmark_tables", "crate"),
     *(name for name in NAMES if name.startswith(("plot_", "tabulate"))),
 )
 
