@@ -21,7 +21,7 @@ ENVIRONMENT := $(VENV)/$(if $(IS_LOCAL),installed,slurm)
 export PYTHONPATH := $(CURDIR)/src
 unexport PYTHONHOME SNAKEMAKE_PROFILE
 
-.PHONY: reproduce report figures benchmark gpu unlock record verify test test-slurm lint lock clean
+.PHONY: reproduce report figures benchmark gpu unlock record verify crate test test-fast test-slurm lint lock clean
 
 reproduce: $(ENVIRONMENT)
 	$(SNAKEMAKE)
@@ -64,6 +64,16 @@ verify: $(ENVIRONMENT)
 # A worker per core; each takes whole files, so that what a file sets up is made once.
 test: $(VENV)/installed
 	$(RUN) pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
+
+# The figures, tables and claims of CONFIG as an RO-Crate, with its config and software: crate.zip in its results.
+crate: $(ENVIRONMENT)
+	$(SNAKEMAKE) crate
+	@echo Wrote crate.zip in the results of $(call quoted,CONFIG).
+
+# The tests of the library, its pipeline and its tables: without those that start Snakemake, train in experiments
+# or are marked slow. For while one works; `make test` is what must pass.
+test-fast: $(VENV)/installed
+	$(RUN) pytest -n $(CORES) --dist loadfile -m "not slow" --ignore tests/workflow --ignore tests/experiments
 
 # Jobs and faults on a Slurm cluster of its own, in minutes. Without Slurm it names what to install, and fails.
 test-slurm: $(VENV)/slurm
