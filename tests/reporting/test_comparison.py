@@ -26,7 +26,7 @@ def test_claims_are_the_same_changed_missing_or_new():
     assert list(compared["measured"]) == ["", "B here -> B here", "", ""]
     said = comparison.claims_words(compared)
     assert "B on d: B here -> B here" in said
-    assert "4 claims: 1 same, 1 changed, 1 missing, 1 new." in said
+    assert "4 claims: same 1, changed 1, missing 1, new 1." in said
 
 
 def test_a_statement_judged_twice_on_one_data_set_is_two_claims():
@@ -80,7 +80,7 @@ def test_methods_may_be_missing_or_new():
     assert outcomes(compared, "method")["SGD"] == "new"
     said = comparison.methods_words(compared)
     assert "nan" not in said
-    assert "3 methods: 2 agrees, 1 new." in said
+    assert "3 methods: agrees 2, new 1." in said
     assert "41.0%" in said
 
 

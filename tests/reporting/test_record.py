@@ -71,8 +71,8 @@ def test_a_record_holds_the_tables_as_they_were_and_what_the_run_was(project):
 def test_the_same_run_stands(project, capsys):
     status, said = verify(capsys)
     assert status == 0
-    assert "2 claims: 2 same." in said
-    assert "3 methods: 3 agrees." in said
+    assert "2 claims: same 2." in said
+    assert "3 methods: agrees 3." in said
     assert "has changed" not in said
 
 
@@ -80,7 +80,7 @@ def test_a_changed_verdict_fails(project, capsys):
     finish(project / "out", VERDICTS | {"E3b": "reproduced"})
     status, said = verify(capsys)
     assert status == 1
-    assert "1 same, 1 changed" in said
+    assert "same 1, changed 1" in said
     assert "Not every recorded verdict stands" in said
 
 
@@ -93,7 +93,7 @@ def test_another_accuracy_with_the_same_verdicts_is_said_and_stands(project, cap
     finish(project / "out", truncated=(0.6, 0.61, 0.62))
     status, said = verify(capsys)
     assert status == 0
-    assert "2 agrees, 1 differs" in said
+    assert "agrees 2, differs 1" in said
 
 
 @pytest.mark.parametrize("whole_table", [False, True])

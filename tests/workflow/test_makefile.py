@@ -1,6 +1,7 @@
 """The Makefile in any folder, with any name of a config, and with a stranger's variables set."""
 
 import os
+import re
 import shutil
 import subprocess
 
@@ -52,6 +53,7 @@ def test_a_dollar_is_a_dollar(project):
 
 
 GOALS = ["test", "lint", "figures", "report", "unlock", "gpu", "record", "verify"]
+GOALS += ["crate", "test-fast"]
 
 
 @pytest.mark.parametrize("goal", GOALS)
@@ -63,6 +65,13 @@ def test_a_run_is_recorded_and_verified_by_the_name_of_its_config(project):
     for goal in ("record", "verify"):
         said = make(project, "--silent", goal, CONFIG="config/my x.yaml")
         assert f"asked: [-m] [convexbn.reporting.record] [{goal}] [config/my x.yaml]" in said
+
+
+def test_fast_tests_leave_out_what_there_is(project):
+    said = make(project, "--silent", "test-fast")
+    left_out = re.findall(r"\[--ignore\] \[([^]]+)\]", said)
+    assert left_out
+    assert all((ROOT / folder).is_dir() for folder in left_out)
 
 
 def test_clean_leaves_the_records(project):

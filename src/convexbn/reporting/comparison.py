@@ -34,19 +34,19 @@ def claims(recorded: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
     """
     # Several runs of one experiment may judge a statement on one data set.
     keys = ["id", "dataset", "nth"]
-    numbered = (
+    first, second = (
         table.assign(nth=table.groupby(keys[:2]).cumcount())[[*keys, "verdict", "measured"]]
         for table in (recorded, found)
     )
-    pairs = _paired(*numbered, keys=keys)
+    pairs = _paired(first, second, keys)
     is_same = pairs["verdict_recorded"] == pairs["verdict_found"]
     outcome = _outcome(pairs, is_same, "same", "changed")
-    first, second = (pairs[f"measured_{side}"].astype(str) for side in ("recorded", "found"))
+    was, now = (pairs[f"measured_{side}"].astype(str) for side in ("recorded", "found"))
     return pairs[keys[:2]].assign(
         recorded=pairs["verdict_recorded"].fillna(""),
         found=pairs["verdict_found"].fillna(""),
         outcome=outcome,
-        measured=(first + " -> " + second).where(outcome == "changed", ""),
+        measured=(was + " -> " + now).where(outcome == "changed", ""),
     )
 
 
@@ -66,7 +66,7 @@ def methods(recorded: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
         or the settings that were chosen, if they are two.
     """
     keys = ["dataset", "method"]
-    pairs = _paired(_settled(recorded, keys), _settled(found, keys), keys=keys)
+    pairs = _paired(_settled(recorded, keys), _settled(found, keys), keys)
     first, second = (pairs[f"std_{side}"] for side in ("recorded", "found"))
     variance = first.fillna(second) ** 2 / pairs["seeds_recorded"]
     variance += second.fillna(first) ** 2 / pairs["seeds_found"]
@@ -131,5 +131,5 @@ def methods_words(compared: pd.DataFrame) -> str:
 
 def _counted(compared: pd.DataFrame, noun: str) -> str:
     counts = compared["outcome"].value_counts()
-    words = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
+    words = ", ".join(f"{outcome} {count}" for outcome, count in counts.items())
     return f"{len(compared)} {noun}: {words or 'none'}."

@@ -49,13 +49,13 @@ def pack(
     """
     from rocrate.rocrate import ROCrate
 
-    results, outputs = Path(path).parent, sorted(map(Path, outputs))
+    results, paths = Path(path).parent, sorted(map(Path, outputs))
     crate = ROCrate()
     crate.name = f"Run of convexbn: {', '.join(Path(source).name for source in sources) or results}"
     crate.description = "Figures, tables and claims of a run, with its config, data and software."
     crate.root_dataset["license"] = "MIT"
-    made = [_file(crate, output, output.relative_to(results)) for output in outputs]
-    tables = [output for output in outputs if output.suffix == ".csv"]
+    made = [_file(crate, output, output.relative_to(results)) for output in paths]
+    tables = [output for output in paths if output.suffix == ".csv"]
     workflow = crate.add_workflow(
         PACKAGE.parents[1] / "Snakefile", "Snakefile", main=True, lang="snakemake"
     )
