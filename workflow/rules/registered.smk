@@ -24,6 +24,20 @@ rule claims:
         "../scripts/claims.py"
 
 
+# Tables and figures are made where Snakemake runs, also on a cluster: each takes seconds.
+NAMES = [made.name for made in workflow.rules]
+workflow.localrules(
+    *("claims", "benchmark_tables"),
+    *(name for name in NAMES if name.startswith(("plot_", "tabulate"))),
+)
+
+
+# Draws only: `make figures` allows no rule but this one and the plots.
+rule figures:
+    input:
+        [path for path in OUTPUTS if path.endswith((".pdf", ".png"))],
+
+
 # For archives: `make crate`.
 rule crate:
     input:
@@ -40,17 +54,3 @@ rule crate:
         sources=lambda wc: [str(path) for path in workflow.configfiles],
     script:
         "../scripts/crate.py"
-
-
-# Tables and figures are made where Snakemake runs, also on a cluster: each takes seconds.
-NAMES = [made.name for made in workflow.rules]
-workflow.localrules(
-    *("claims", "benchmark_tables"),
-    *(name for name in NAMES if name.startswith(("plot_", "tabulate"))),
-)
-
-
-# Draws only: `make figures` allows no rule but this one and the plots.
-rule figures:
-    input:
-        [path for path in OUTPUTS if path.endswith((".pdf", ".png"))],
