@@ -21,7 +21,7 @@ ENVIRONMENT := $(VENV)/$(if $(IS_LOCAL),installed,slurm)
 export PYTHONPATH := $(CURDIR)/src
 unexport PYTHONHOME SNAKEMAKE_PROFILE
 
-.PHONY: reproduce report figures benchmark gpu unlock test test-slurm lint lock clean
+.PHONY: reproduce report figures benchmark gpu unlock record verify crate test test-fast test-slurm lint lock clean
 
 reproduce: $(ENVIRONMENT)
 	$(SNAKEMAKE)
@@ -53,9 +53,27 @@ gpu:
 unlock: $(ENVIRONMENT)
 	$(SNAKEMAKE) --unlock
 
+# The small tables of the finished run of CONFIG to results/record, for git.
+record: $(ENVIRONMENT)
+	$(RUN) convexbn.reporting.record record $(call quoted,CONFIG)
+
+# A run of one's own against the recorded one. Fails where a verdict changed, see results/record/README.md.
+verify: $(ENVIRONMENT)
+	$(RUN) convexbn.reporting.record verify $(call quoted,CONFIG)
+
 # A worker per core; each takes whole files, so that what a file sets up is made once.
 test: $(VENV)/installed
 	$(RUN) pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
+
+# The figures, tables and claims of CONFIG as an RO-Crate, with its config and software: crate.zip in its results.
+crate: $(ENVIRONMENT)
+	$(SNAKEMAKE) crate
+	@echo Wrote crate.zip in the results of $(call quoted,CONFIG).
+
+# The tests of the library, its pipeline and its tables: without those that start Snakemake, train in experiments
+# or are marked slow. For while one works; `make test` is what must pass.
+test-fast: $(VENV)/installed
+	$(RUN) pytest -n $(CORES) --dist loadfile -m "not slow" --ignore tests/workflow --ignore tests/experiments
 
 # Jobs and faults on a Slurm cluster of its own, in minutes. Without Slurm it names what to install, and fails.
 test-slurm: $(VENV)/slurm
@@ -97,4 +115,5 @@ lock:
 	grep -vxFf requirements.lock) > requirements-$$extra.lock; done
 
 clean:
-	rm -rf $(VENV) .snakemake results/*
+	rm -rf $(VENV) .snakemake
+	find results -mindepth 1 -maxdepth 1 ! -name record ! -name '.*' -exec rm -rf {} +

@@ -12,6 +12,7 @@ expected calibration error is `sum_B |B| / n * |accuracy of B - mean probability
 import math
 
 import numpy as np
+import torch
 
 from convexbn.inputs import (
     ArrayLike,
@@ -154,8 +155,7 @@ def _logits(name: str, scores: ArrayLike, of: str, labels: ArrayLike) -> tuple:
 
 
 def _log_softmax(Z: np.ndarray) -> np.ndarray:
-    Z = Z - Z.max(axis=1, keepdims=True)
-    return Z - np.log(np.exp(Z).sum(axis=1, keepdims=True))
+    return torch.from_numpy(Z).log_softmax(dim=1).numpy()
 
 
 def _of_labels(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -164,7 +164,10 @@ def _of_labels(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def _temperature(Z: np.ndarray, labels: np.ndarray) -> float:
-    """Return the T that minimizes nll(T), by bisection for the zero of its slope in 1/T."""
+    """Return the T that minimizes nll(T), by bisection for the zero of its slope in 1/T.
+
+    SciPy, whose `brentq` would do, is none of the packages that this library needs.
+    """
     right = _of_labels(Z, labels).mean()
     low, high = (math.log(1 / T) for T in reversed(TEMPERATURES))
     for _ in range(_HALVINGS):

@@ -1,6 +1,7 @@
 """The Makefile in any folder, with any name of a config, and with a stranger's variables set."""
 
 import os
+import re
 import shutil
 import subprocess
 
@@ -51,9 +52,41 @@ def test_a_dollar_is_a_dollar(project):
     assert "[config/$x.yaml]" in make(project, "reproduce", CONFIG="config/$x.yaml")
 
 
-@pytest.mark.parametrize("goal", ["test", "lint", "figures", "report", "unlock", "gpu"])
+GOALS = ["test", "lint", "figures", "report", "unlock", "gpu", "record", "verify"]
+GOALS += ["crate", "test-fast"]
+
+
+@pytest.mark.parametrize("goal", GOALS)
 def test_every_goal_runs_the_environment_s_python(goal, project):
     assert "asked: [-m]" in make(project, "--silent", goal)
+
+
+def test_a_run_is_recorded_and_verified_by_the_name_of_its_config(project):
+    for goal in ("record", "verify"):
+        said = make(project, "--silent", goal, CONFIG="config/my x.yaml")
+        assert f"asked: [-m] [convexbn.reporting.record] [{goal}] [config/my x.yaml]" in said
+
+
+def test_fast_tests_leave_out_what_there_is(project):
+    said = make(project, "--silent", "test-fast")
+    left_out = re.findall(r"\[--ignore\] \[([^]]+)\]", said)
+    assert left_out
+    assert all((ROOT / folder).is_dir() for folder in left_out)
+
+
+def test_clean_leaves_the_records(project):
+    for path in (
+        "results/record/x/claims.csv",
+        "results/.gitkeep",
+        "results/my run/a",
+        "results/b",
+    ):
+        (project / path).parent.mkdir(parents=True, exist_ok=True)
+        (project / path).touch()
+    make(project, "clean")
+    assert sorted(path.name for path in (project / "results").iterdir()) == [".gitkeep", "record"]
+    assert (project / "results/record/x/claims.csv").exists()
+    assert not (project / ".venv").exists()
 
 
 def test_a_cluster_has_its_own_profile_plugin_cores_and_memory(project):

@@ -36,3 +36,21 @@ workflow.localrules(
 rule figures:
     input:
         [path for path in OUTPUTS if path.endswith((".pdf", ".png"))],
+
+
+# For archives: `make crate`.
+rule crate:
+    input:
+        OUTPUTS,
+    output:
+        "<results>/crate.zip",
+    log:
+        "<logs>/crate.log",
+    localrule: True
+    conda:
+        "../../environment.yml"
+    params:
+        code=code_of("crate"),
+        sources=lambda wc: [str(path) for path in workflow.configfiles],
+    script:
+        "../scripts/crate.py"

@@ -21,7 +21,8 @@ def best_scale(share: Tensor, entropy: Tensor, limit: Tensor, processes: Process
         entropy - log(s) sum_i a_i + sum_i a_i log(1 - s a_i).
 
     It decreases, and is not negative up to `1 / (2 max a)`, because the terms of each sample are
-    not. So the bisection searches the second half of the domain [0, 1 / max a].
+    not. So the bisection searches the second half of the domain [0, 1 / max a], for all columns at
+    once, which the root finders of libraries do for one.
 
     Parameters
     ----------

@@ -122,6 +122,8 @@ def interval(values: ArrayLike, resolution: float = 0.0, fewest: int = SEEDS) ->
 def holm(p: ArrayLike) -> np.ndarray:
     """Return the p-values of several tests, adjusted for their number.
 
+    By hand, as neither SciPy nor another package of the workflow has Holm's.
+
     Parameters
     ----------
     p : array, shape (m,)
@@ -143,6 +145,4 @@ def slopes(x: ArrayLike, values: pd.DataFrame) -> np.ndarray:
     values : DataFrame, shape (m, seeds)
         Seeds that lack a value are left out.
     """
-    x = as_array("x", x)
-    centred = x - np.mean(x)
-    return centred @ values.dropna(axis=1).to_numpy(dtype=float) / (centred @ centred)
+    return np.polyfit(as_array("x", x), values.dropna(axis=1).to_numpy(dtype=float), 1)[0]

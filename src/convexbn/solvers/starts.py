@@ -17,7 +17,8 @@ def scaled_start(
 ) -> Tensor:
     """Return the best multiple of weights by a number >= 0; W itself where that is near 1.
 
-    It minimizes `L(c F) + c penalty` over c, by bisection.
+    It minimizes `L(c F) + c penalty` over c, by bisection: SciPy, which has faster ways, is none of
+    the packages that this library needs.
 
     Parameters
     ----------

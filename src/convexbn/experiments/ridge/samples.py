@@ -151,8 +151,7 @@ def _slope(x: np.ndarray, y: np.ndarray) -> float:
     """Return the slope of least squares of y on x, both of shape (S,); NaN where it has none."""
     if not (np.isfinite(x).all() and np.isfinite(y).all() and np.ptp(x) > 0):
         return np.nan
-    centred = x - x.mean()
-    return float(centred @ y / (centred @ centred))
+    return float(np.polyfit(x, y, 1)[0])
 
 
 def jackknife(values: ArrayLike) -> Interval:
