@@ -10,9 +10,9 @@ import pandas as pd
 import torch
 
 from convexbn.experiments.benchmark.random_images import POWER
-from convexbn.experiments.benchmark.versions import cpu_name
 from convexbn.files import atomic
 from convexbn.pipeline.artifacts import provenance, write_table
+from convexbn.pipeline.processors import cpu_name
 
 # What a row is about, and what tells it from the others of its step.
 _KEYS = ["step", "n", "r", "P", "C", "m", "networks", "epochs", "tolerance"]

@@ -1,13 +1,14 @@
 """The machine, the threads and the versions of all packages that the benchmark timed."""
 
 import platform
-import re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pandas as pd
 import torch
 from threadpoolctl import threadpool_info
+
+from convexbn.pipeline.processors import cpu_name
 
 _PEERS = ("pyscnn", "skglm", "celer", "adelie", "cvxpy", "clarabel", "scs")
 _PACKAGES = ("numpy", "scipy", "torch", *_PEERS)
@@ -27,16 +28,6 @@ def versions() -> pd.DataFrame:
     return pd.DataFrame((found | {name: _version(name) for name in _PACKAGES}).items()).set_axis(
         ["name", "value"], axis=1
     )
-
-
-def cpu_name() -> str:
-    """Return the system's name of the processor."""
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        names = re.findall(r"model name\s*:\s*(.+)", information.read_text())
-        if names:
-            return f"{names[0]} ({len(names)} cores)"
-    return platform.processor() or platform.machine()
 
 
 def _version(name: str) -> str:
