@@ -12,8 +12,10 @@ import pandas as pd
 from convexbn.pipeline import artifacts
 from convexbn.pipeline.processors import cpu_name
 
-_PACKAGES = ("convexbn", "numpy", "scipy", "torch", "cvxpy", "scikit-learn", "pandas")
-_PACKAGES += ("matplotlib", "seaborn", "snakemake")
+_PACKAGES = (
+    *("convexbn", "numpy", "scipy", "torch", "cvxpy", "scikit-learn", "pandas"),
+    *("matplotlib", "seaborn", "snakemake"),
+)
 
 
 class Origin(NamedTuple):
