@@ -46,6 +46,8 @@ def rendered(path: str | Path, wildcards: dict[str, str] | None = None) -> Text:
     template = environment.from_string(Path(path).read_text(encoding="utf-8"))
     text = template.render(snakemake=SimpleNamespace(wildcards=wildcards or {}))
     html = publish_parts(text, writer="html5", settings_overrides=_SETTINGS)["body"].strip()
+    # A norm's bars stretch to the height of the line, and what stands above them sinks.
+    html = html.replace("<mo>‖</mo>", '<mo stretchy="false">‖</mo>')
     if not (found := _TITLED.fullmatch(html)):
         return Text(Markup(), Markup(html))
     rest = found["rest"]
