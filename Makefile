@@ -27,9 +27,11 @@ reproduce: $(ENVIRONMENT)
 	$(SNAKEMAKE)
 	@echo Figures and tables of $(call quoted,CONFIG) are up to date.
 
-report: reproduce
-	$(SNAKEMAKE) --report results/report.html
-	@echo "Wrote results/report.html."
+# One page, report/index.html in the folder of results, of what has been made; nothing else is. Snakemake's own
+# report, also of the jobs: .venv/bin/snakemake --configfile config/config.yaml --report report.html
+report: $(ENVIRONMENT)
+	$(SNAKEMAKE) page --forcerun page --allowed-rules page
+	@echo Wrote report/index.html in the results of $(call quoted,CONFIG).
 
 # Every figure of CONFIG again, from the small tables that are kept: figures/**/*.csv, and those in the folders
 # of the other experiments. Nothing that was expensive needs to be there.

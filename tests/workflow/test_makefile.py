@@ -89,6 +89,13 @@ def test_clean_leaves_the_records(project):
     assert not (project / ".venv").exists()
 
 
+def test_the_report_makes_nothing_but_its_page(project):
+    said = make(project, "--silent", "report", "CONFIG=config/my x.yaml")
+    (line,) = (line for line in said.splitlines() if line.startswith("asked: "))
+    assert line.endswith("[page] [--forcerun] [page] [--allowed-rules] [page]")
+    assert "report/index.html in the results of config/my x.yaml" in said
+
+
 def test_a_cluster_has_its_own_profile_plugin_cores_and_memory(project):
     words = ["--silent", "reproduce", "PROFILE=slurm", "CONFIG=x.yaml", "CORES=3", "MEMORY=9000"]
     installed, *_, ran = [line for line in make(project, *words).splitlines() if "[-m]" in line]

@@ -63,7 +63,7 @@ def finished(tabulated, drawn):
 def copied(finished, tmp_path):
     """A copy of it, in which the figures and all that is no run are not made yet."""
     copy = tmp_path / "copy"
-    later = shutil.ignore_patterns(*KEPT, "report.html")
+    later = shutil.ignore_patterns(*KEPT, "report", "report.html")
     return shutil.copytree(finished, copy, ignore=later)
 
 
@@ -332,7 +332,24 @@ def test_a_change_of_the_theory_runs_only_what_depends_on_it(change, again, fini
 
 
 @pytest.mark.slow
-def test_the_report_is_one_page_with_every_figure(finished):
+def test_our_report_has_every_figure_and_claim_and_makes_nothing_else(finished):
+    """Also where an input of what was made has changed since, or is missing."""
+    features = finished / RESULTS / "data/digits/features.safetensors"
+    aside = features.rename(features.with_suffix(".aside"))
+    words = ["page", "--forcerun", "page", "--allowed-rules", "page"]  # as make report has it
+    output = snakemake(*words, "--configfile", CONFIG, directory=finished)
+    aside.rename(features)
+    assert jobs(output) == {"page": 1, "total": 1}
+    page = (finished / RESULTS / "report/index.html").read_text()
+    assert page.count('src="data:image/png;base64,') == len(list(finished.rglob("*.png")))
+    claims = artifacts.read_table(finished / RESULTS / "tables/claims.csv")
+    assert page.count('<article class="tile') == len(claims)
+    assert "Other claims" not in page
+    assert "yet:" not in page
+
+
+@pytest.mark.slow
+def test_snakemake_s_report_is_one_page_with_every_figure(finished):
     snakemake("--configfile", CONFIG, "--report", "report.html", directory=finished)
     page = (finished / "report.html").read_text()
     assert len(re.findall(r'"data:image/png;base64,|data:image/png', page)) >= 4

@@ -1,4 +1,6 @@
 # The sections of the config, claims and figures that the other rules files have registered.
+from convexbn.pipeline import shown
+
 checked(sheet.check_keys, config, SECTIONS)
 if CLAIMS:
     OUTPUTS += ["<results>/tables/claims.csv"]
@@ -24,10 +26,31 @@ rule claims:
         "../scripts/claims.py"
 
 
+# The report, of what has been made: it has no input, so that nothing is made for it. `make report`
+# forces it.
+rule page:
+    output:
+        "<results>/report/index.html",
+    log:
+        "<logs>/page.log",
+    conda:
+        "../../environment.yml"
+    params:
+        code=code_of("page"),
+        figures=lambda wc, output: shown.figures(
+            workflow.rules, OUTPUTS, Path(output[0]).parents[1]
+        ),
+        asked=lambda wc, output: shown.tables(OUTPUTS, Path(output[0]).parents[1]),
+        texts=f"{workflow.basedir}/workflow/report",
+        sources=[str(path) for path in workflow.configfiles],
+    script:
+        "../scripts/page.py"
+
+
 # Tables and figures are made where Snakemake runs, also on a cluster: each takes seconds.
 NAMES = [made.name for made in workflow.rules]
 workflow.localrules(
-    *("claims", "benchmark_tables"),
+    *("claims", "benchmark_tables", "page"),
     *(name for name in NAMES if name.startswith(("plot_", "tabulate"))),
 )
 

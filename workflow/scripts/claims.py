@@ -19,6 +19,8 @@ for judge, names in snakemake.params.tables.items():
     parts[judge] = named(judge)(**read, **settings[judge])
 table = joined(parts)
 
-artifacts.write_table(snakemake.output.claims, table, artifacts.provenance(**settings))
+judged = {judge: list(part["id"].unique()) for judge, part in parts.items()}
+provenance = artifacts.provenance(judged=judged, **settings)
+artifacts.write_table(snakemake.output.claims, table, provenance)
 with atomic(snakemake.output.html) as partial:
     partial.write_text(pages.claims_page(table), encoding="utf-8")

@@ -56,14 +56,26 @@ _UNCERTIFIED_NOTE = " † A solve of this setting missed its tolerance and is no
 
 def page(frame: pd.DataFrame, title: str, note: str) -> str:
     """Return an HTML page, style included, with one table, its title and a note below it."""
-    table = frame.to_html(index=False, border=0, justify="left", na_rep="")
+    table = html_of(frame)
     caption = f"<caption>{escape(title)}</caption>\n  <thead>"
     table = table.replace("<thead>", caption, 1)
     return _PAGE.format(title=escape(title), table=table, note=escape(note))
 
 
+def html_of(frame: pd.DataFrame) -> str:
+    """Return a table as HTML, what is in it escaped."""
+    return frame.to_html(index=False, border=0, justify="left", na_rep="")
+
+
 def methods_page(methods: pd.DataFrame) -> str:
-    """Return the table of chosen settings as a page, accuracies in percent."""
+    """Return the table of chosen settings as a page."""
+    note = _METHODS_NOTE + (_UNCERTIFIED_NOTE if methods["certified"].eq(False).any() else "")
+    title = "Methods at their settings chosen on validation data"
+    return page(methods_table(methods), title, note)
+
+
+def methods_table(methods: pd.DataFrame) -> pd.DataFrame:
+    """Return the table of chosen settings as readers see it, accuracies in percent."""
     uncertified = methods["certified"].eq(False)
     shares = methods["energy"].map(_unless_nan(" ({:.1%})"))
     columns = {
@@ -89,12 +101,17 @@ def methods_page(methods: pd.DataFrame) -> str:
         "at an end of what was tried": methods["edges"].str.replace("_", " "),
         "only value tried": methods["fixed"].str.replace("_", " "),
     }
-    note = _METHODS_NOTE + (_UNCERTIFIED_NOTE if uncertified.any() else "")
-    return page(pd.DataFrame(columns), "Methods at their settings chosen on validation data", note)
+    return pd.DataFrame(columns)
 
 
 def theorems_page(theorems: pd.DataFrame) -> str:
     """Return the table of :func:`convexbn.experiments.theory.theorems.theorems` as a page."""
+    note = _THEOREMS_NOTE + ("" if theorems["certified"].all() else _UNCERTIFIED_NOTE)
+    return page(theorems_table(theorems), "The theorems in numbers", note)
+
+
+def theorems_table(theorems: pd.DataFrame) -> pd.DataFrame:
+    """Return the same table as readers see it."""
     scientific = _unless_nan("{:.1e}")
     sizes = ["n", "d", "C", "K", "depth", "P", "beta"]
     columns = {
@@ -113,8 +130,7 @@ def theorems_page(theorems: pd.DataFrame) -> str:
         "violation": theorems["violation"].map(scientific),
         "seconds": theorems["seconds"].map("{:.2g}".format),
     }
-    note = _THEOREMS_NOTE + ("" if theorems["certified"].all() else _UNCERTIFIED_NOTE)
-    return page(pd.DataFrame(columns), "The theorems in numbers", note)
+    return pd.DataFrame(columns)
 
 
 def claims_page(claims: pd.DataFrame) -> str:
