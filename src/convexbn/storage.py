@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +74,10 @@ def save_fields(path: str | Path, kind: str, arrays: dict[str, Any], **words: An
     write_tensors(path, there, kind=kind, **words)
 
 
-def load_fields(path: str | Path, kind: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Return the fields of an object that :func:`save_fields` wrote.
+def load_fields(
+    path: str | Path, kind: str, needed: Collection[str]
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Return the fields of an object that :func:`save_fields` wrote, with those that it needs.
 
     Raises
     ------
@@ -87,6 +90,11 @@ def load_fields(path: str | Path, kind: str) -> tuple[dict[str, np.ndarray], dic
         held = f"a {found}" if found else "tensors of another origin"
         raise ValueError(
             f"{path} holds {held}, not a {kind}; load what {kind}.save(path) has written"
+        )
+    missing = [name for name in needed if name not in arrays and name not in words]
+    if missing:
+        raise ValueError(
+            f"{path} lacks {', '.join(missing)} of a {kind}; save it again, by this version"
         )
     return arrays, words
 

@@ -89,8 +89,8 @@ class Whitening:
     columns: tuple[str, ...] | None = None
 
     def __repr__(self) -> str:
-        n, d = len(self.U), len(self.mean)
-        return f"Whitening(n={n}, d={d}, rank={self.rank}, energy={self.energy:.4g})"
+        shape = f"n={len(self.U)}, d={len(self.mean)}, rank={self.rank}"
+        return f"Whitening({shape}, energy={self.energy:.4g})"
 
     @classmethod
     def from_tensors(cls, tensors: dict[str, np.ndarray]) -> "Whitening":
@@ -122,7 +122,7 @@ class Whitening:
         ModuleNotFoundError, FileNotFoundError, ValueError
             If safetensors or the file is missing; if that is truncated, or holds something else.
         """
-        tensors, words = load_fields(path, "Whitening")
+        tensors, words = load_fields(path, "Whitening", (*_ARRAYS, "total_energy", "columns"))
         columns = words["columns"]
         return replace(cls.from_tensors(tensors), columns=columns and tuple(columns))
 

@@ -88,7 +88,8 @@ class Solution:
         ValueError
             If the file is truncated, or holds something else.
         """
-        arrays, words = load_fields(path, "Solution")
+        needed = "weights", *_WORDS, "certificate", "of_torch"
+        arrays, words = load_fields(path, "Solution", needed)
         found = {name: words[name] for name in _WORDS}
         certificate = Certificate(**words["certificate"])
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
