@@ -47,7 +47,7 @@ from convexbn.svd import (
     total_energy,
 )
 
-_ARRAYS = ("U", "singular_values", "V", "mean", "gains")
+_ARRAYS = ("U", "singular_values", "V", "mean", "total_energy", "gains")
 _ROUNDINGS = 2  # in float64 of numbers that were computed
 
 # From the ratios sigma_i / sigma_1 and the filter's value c to the gains f, by name.
@@ -96,12 +96,12 @@ class Whitening:
     def from_tensors(cls, tensors: dict[str, np.ndarray]) -> "Whitening":
         """Take the fields from a dictionary of arrays, as :meth:`tensors` returns it."""
         arrays: dict = {name: tensors[name] for name in _ARRAYS}
-        total_energy = float(tensors["total_energy"])
+        total_energy = float(arrays.pop("total_energy"))
         return cls(**arrays, total_energy=total_energy)
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return the fields but the names of the columns as a dictionary of arrays."""
-        return {name: np.asarray(getattr(self, name)) for name in (*_ARRAYS, "total_energy")}
+        return {name: np.asarray(getattr(self, name)) for name in _ARRAYS}
 
     def save(self, path: str | Path) -> None:
         """Write a .safetensors file, for :meth:`load`.
@@ -122,7 +122,7 @@ class Whitening:
         ModuleNotFoundError, FileNotFoundError, ValueError
             If safetensors or the file is missing; if that is truncated, or holds something else.
         """
-        tensors, words = load_fields(path, "Whitening", (*_ARRAYS, "total_energy", "columns"))
+        tensors, words = load_fields(path, "Whitening", (*_ARRAYS, "columns"))
         columns = words["columns"]
         return replace(cls.from_tensors(tensors), columns=columns and tuple(columns))
 

@@ -83,7 +83,7 @@ def interrupting(monkeypatch, rows):
             raise KeyboardInterrupt
 
     monkeypatch.setattr(Report, "__call__", interrupt)
-    return ConvexBNRegressorCV([5.0, 0.01], n_gates=8, cv=FOLDS, verbose=1, random_state=0)
+    return ConvexBNRegressorCV([0.5, 0.01], n_gates=8, cv=FOLDS, verbose=1, random_state=0)
 
 
 def test_an_interrupt_ends_cross_validation(monkeypatch):
