@@ -270,8 +270,19 @@ def test_one_beta(value):
     assert inputs.as_beta(value) == 0.5
 
 
+def test_devices():
+    for device in ("cpu", torch.device("cpu"), "cpu:0"):
+        assert inputs.as_device(device).type == "cpu"
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", "meta", "CPU", "", [], None])
+def test_no_devices(device):
+    with pytest.raises(ValueError, match=r"device must be one of 'cpu'.* that PyTorch finds"):
+        inputs.as_device(device)
+
+
 def test_one_beta_is_not_several():
-    with pytest.raises(ValueError, match="beta must be one number > 0, got 2; solve_path takes"):
+    with pytest.raises(ValueError, match="beta must be one number > 0, got 2; give them one"):
         inputs.as_beta([0.5, 1])
 
 

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
+from convexbn.arrangements.enumeration import enumerate_arrangements
 from convexbn.arrangements.gates import activation, sample_gates
 from convexbn.programs.certificates import certify
 from convexbn.programs.gated import forward
@@ -512,12 +513,104 @@ def test_time_of_the_callback_is_not_counted(monkeypatch):
     assert seen[-1] <= solution.certificate.seconds < 5 * len(seen)
 
 
-def test_a_callback_may_stop_the_search():
-    def stop(snapshot):
-        raise KeyboardInterrupt
+# --- interrupts -----------------------------------------------------------------------------------
 
-    with pytest.raises(KeyboardInterrupt):
-        solve(*instances.make(22).data, callback=stop)
+
+def interrupt_after(rounds):
+    """Return a callback that does what Ctrl-C does, in the midst of a round."""
+
+    def callback(snapshot):
+        if snapshot.iteration >= rounds:
+            raise KeyboardInterrupt
+
+    return callback
+
+
+@pytest.mark.parametrize("model", ["gated", "relu", "relu_bn"])
+def test_an_interrupt_gives_back_the_best_so_far_with_its_certificate(model):
+    problem = instances.make(22, n=8, d=2, C=1)
+    D = enumerate_arrangements(problem.U if model != "relu_bn" else problem.U[:, :2])
+    data = problem.U if model != "relu_bn" else problem.U[:, :2], D, problem.Y, problem.beta
+    with pytest.warns(
+        UserWarning, match=r"stopped by interrupt .* the best weights so far"
+    ) as seen:
+        found = solve(*data, model=model, tol=1e-9, callback=interrupt_after(4))
+    assert len(seen) == 1
+    certificate = found.certificate
+    assert (certificate.stopped, certificate.converged) == ("interrupt", False)
+    witness = {"dual": found.dual, "multipliers": found.multipliers}
+    judged = certify(*data, found.weights, model=model, **witness)
+    assert judged.objective == certificate.objective
+    assert judged.gap == certificate.gap > 0
+    whole = solve(*data, model=model, tol=1e-9).certificate
+    assert whole.dual_objective < certificate.objective
+    assert certificate.dual_objective < whole.objective
+
+
+def test_a_path_ends_with_the_interrupt_and_goes_on_from_there():
+    problem = instances.make(16, C=1)
+    U, D, Y, top = problem.data
+    betas = [top, top / 2, top / 4]
+
+    def callback(snapshot):
+        if snapshot.beta == betas[1] and snapshot.iteration == 1:
+            raise KeyboardInterrupt
+
+    with pytest.warns(UserWarning, match="stopped by interrupt"):
+        first, second = solve_path(U, D, Y, betas, tol=1e-8, callback=callback)
+    assert first.certificate.converged
+    assert (second.beta, second.certificate.stopped) == (betas[1], "interrupt")
+    again = solve(U, D, Y, betas[1], tol=1e-8, initial=second.weights)
+    assert again.certificate.converged
+
+
+INTERRUPTED = """
+import os, signal, threading
+import numpy as np
+from convexbn import activation, sample_gates, solve, whiten
+
+rng = np.random.default_rng(0)
+U = whiten(rng.standard_normal((200, 20))).U
+D, y = activation(U, sample_gates(U, 50, 0)), rng.standard_normal(200)
+
+def interrupt(snapshot):
+    if snapshot.iteration == 2:
+        os.kill(os.getpid(), signal.SIGINT)
+
+print(solve(U, D, y, 1e-3, tol=1e-12, callback=interrupt).certificate.stopped)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are sent otherwise there")
+def test_the_signal_of_ctrl_c_is_such_an_interrupt():
+    command = [sys.executable, "-c", INTERRUPTED]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["interrupt"]
+    assert run.stderr.count("the best weights so far") == 1
+
+
+def test_a_reached_limit_warns_once_and_says_what_to_do():
+    U, D, Y, top = instances.make(14, C=1).data
+    words = r"beta .* stopped by iterations after 2 .* raise max_iterations \(now 2\), tol or beta"
+    with pytest.warns(UserWarning, match=words) as seen:
+        solve(U, D, Y, top / 100, max_iterations=2)
+    assert [warning.filename for warning in seen] == [__file__]
+    with pytest.warns(UserWarning, match=words) as seen:
+        found = list(solve_path(U, D, Y, [top / 100, top / 200, top / 300], max_iterations=2))
+    assert [warning.filename for warning in seen] == [__file__]
+    assert not any(solution.certificate.converged for solution in found)
+
+
+def test_several_betas_and_unknown_devices_and_keywords_are_refused_with_what_there_is():
+    U, D, Y, beta = instances.make(14).data
+    with pytest.raises(ValueError, match="beta must be one number > 0, got 2; solve_path takes"):
+        solve(U, D, Y, [beta, 2 * beta])
+    with pytest.raises(ValueError, match=r"device must be one of 'cpu'.* got 'gpu'"):
+        solve(U, D, Y, beta, device="gpu")
+    with pytest.raises(
+        TypeError, match=r"solve\(\) got .* 'max_iter'; did you mean 'max_iterations'"
+    ):
+        solve(U, D, Y, beta, max_iter=5)
 
 
 # --- kinds and devices ----------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from sklearn.linear_model import Ridge
 
 from convexbn.arrangements.gates import activation, sample_gates
 from convexbn.networks.architectures import affine_gates
+from convexbn.networks.closed_form import closed_form
 from convexbn.networks.recovery import recover_network
 from convexbn.programs.solutions import Solution
 from convexbn.solvers import solve
@@ -556,3 +557,53 @@ def test_a_filtered_program_is_no_network():
     solution = Solution(np.ones((7, 2, 1)), None, 1.0)
     with pytest.raises(ValueError, match="filtered design has no BN network"):
         recover_network(solution, w, gates=G)
+
+
+# --- data frames ----------------------------------------------------------------------------------
+
+FRAME = pd.DataFrame(draw(), columns=[f"x{i}" for i in range(6)])
+
+
+def test_columns_of_a_frame_are_known_by_name():
+    w = whiten(FRAME)
+    assert w.columns == tuple(FRAME.columns) == w.truncate(2).columns
+    assert w.filtered("ridge", 0.1).columns == w.columns
+    np.testing.assert_array_equal(w.transform(FRAME), w.transform(FRAME.to_numpy()))
+    for unnamed in (FRAME.to_numpy(), FRAME.set_axis(range(6), axis=1)):
+        assert whiten(unnamed).columns is None
+        whiten(unnamed).transform(FRAME)
+        w.transform(unnamed)
+
+
+WRONG_COLUMNS = {
+    "another order": (FRAME[FRAME.columns[::-1]], "the same in another order; select them in that"),
+    "another name": (FRAME.rename(columns={"x0": "z"}), r"without \['x0'\] and with \['z'\]"),
+    "one less": (FRAME[["x0"]], r"without \['x1', 'x2', 'x3', 'x4', 'x5'\] and with \[\]"),
+}
+
+
+@pytest.mark.parametrize("change", WRONG_COLUMNS)
+def test_other_columns_are_refused(change):
+    """Also by the network, which is given the data themselves."""
+    w, (frame, words) = whiten(FRAME), WRONG_COLUMNS[change]
+    with pytest.raises(ValueError, match=f"new samples must have the columns.*{words}"):
+        w.transform(frame)
+    G = sample_gates(w.U, 5, 0)
+    gated = solve(w.U, activation(w.U, G), w.U[:, 0], 0.1)
+    for network in (
+        recover_network(gated, w, gates=G),
+        closed_form(FRAME[:6], FRAME["x0"][:6], 0.1).network,
+        recover_network(Solution(np.ones((2, 7, 1)), gated.certificate, 1.0, "relu_bn"), FRAME),
+    ):
+        network.predict(FRAME)
+        with pytest.raises(ValueError, match=f"X must have the columns.*{words}"):
+            network.predict(frame)
+
+
+def test_columns_are_saved(tmp_path):
+    whiten(FRAME).save(tmp_path / "w")
+    assert Whitening.load(tmp_path / "w").columns == tuple(FRAME.columns)
+
+
+def test_it_is_printed_in_one_line():
+    assert repr(whiten(draw())) == "Whitening(n=40, d=6, rank=6, energy=1)"

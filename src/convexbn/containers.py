@@ -68,6 +68,33 @@ def precision(values: Any) -> float | np.ndarray:
     return _epsilon(getattr(values, "dtype", None))
 
 
+def column_names(values: Any) -> tuple[str, ...] | None:
+    """Return the names of the columns of a data frame; None if there are none, or not for all."""
+    labels = getattr(values, "columns", None)
+    names = [] if labels is None or callable(labels) else list(labels)
+    return tuple(names) if names and all(isinstance(name, str) for name in names) else None
+
+
+def check_columns(
+    name: str, given: tuple[str, ...] | None, expected: tuple[str, ...] | None
+) -> None:
+    """Raise ValueError if both have named columns, and these are not the same in the same order."""
+    if given is None or expected is None or given == expected:
+        return
+    if sorted(given) == sorted(expected):
+        found = "the same in another order"
+    else:
+        missing, more = (
+            [column for column in here if column not in there][:5]
+            for here, there in ((expected, given), (given, expected))
+        )
+        found = f"without {missing} and with {more} besides"
+    raise ValueError(
+        f"{name} must have the columns of the training data, {', '.join(expected[:5])}"
+        f"{', ...' if len(expected) > 5 else ''}, got {found}; select them in that order by name"
+    )
+
+
 def refusal(name: str, found: str, advice: str) -> ValueError:
     """Return the error for values that are no array of real numbers."""
     return ValueError(f"{name} must be an array of real numbers, got {found}; {advice}")

@@ -85,6 +85,7 @@ def as_tensor(
     import torch  # here, so that scripts that prepare and draw do not wait for it
 
     found = _checked(name, values)
+    device = None if device is None else as_device(device)
     if not is_tensor(found):
         return _from_array(as_array(name, found, dtype, finite=finite, copy=copy), device)
     target = found.dtype if dtype is None else getattr(torch, np.dtype(dtype).name)
@@ -135,8 +136,14 @@ def as_betas(values: float | ArrayLike | Iterable[float], name: str = "betas") -
     return betas
 
 
-def as_beta(value: float | ArrayLike) -> float:
+def as_beta(value: float | ArrayLike, several: str = "give them one by one") -> float:
     """Return one weight decay, in any container of one number.
+
+    Parameters
+    ----------
+    value : number, or array or tensor of one
+    several : str
+        What to do with several of them.
 
     Raises
     ------
@@ -145,8 +152,33 @@ def as_beta(value: float | ArrayLike) -> float:
     """
     betas = as_betas(value, "beta")
     if len(betas) > 1:
-        raise ValueError(f"beta must be one number > 0, got {len(betas)}; solve_path takes several")
+        raise ValueError(f"beta must be one number > 0, got {len(betas)}; {several}")
     return betas[0]
+
+
+def as_device(device: "str | torch.device") -> "torch.device":
+    """Return a device of PyTorch that computes in float64 on this machine.
+
+    Raises
+    ------
+    ValueError
+        If it is none; the message says which there are.
+    """
+    import torch
+
+    reason: Exception | None = None
+    try:
+        found = torch.device(device)
+        torch.empty(0, dtype=torch.float64, device=found)
+        if found.type != "meta":  # which holds no values
+            return found
+    except (RuntimeError, TypeError, AssertionError) as error:  # as PyTorch's builds have it
+        reason = error
+    known = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+    raise ValueError(
+        f"device must be one of {', '.join(map(repr, known))}, which are all that PyTorch finds on "
+        f"this machine, got {str(device)!r}"
+    ) from reason
 
 
 def check_finite(name: str, array: "np.ndarray | torch.Tensor") -> None:

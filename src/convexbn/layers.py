@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from convexbn.calls import public
 from convexbn.inputs import (
     ArrayLike,
     as_beta,
@@ -89,6 +90,7 @@ class ConvexLayer(torch.nn.Module):
 
     D: Tensor
 
+    @public
     def __init__(
         self, D: ArrayLike, *, loss: str = "squared", penalty: str = "group", tol: float = 1e-8
     ):
@@ -219,7 +221,7 @@ class _Optimum:
         units, watch = Units.of(program), Stopwatch()
         plain, first = units.taken_off(program), Result(units.taken_off_weights(start), {})
         limits: dict[str, Any] = {"tol": tol, "max_iterations": _MAX_ITERATIONS, "watch": watch}
-        found = proximal_point.minimize(plain, first, **limits, callback=ignore)
+        found = proximal_point.minimize(plain, first, **limits, callback=ignore).uninterrupted()
         passes = cast(Passes, found.state)
         steps = _POLISHES if tol <= _PRECISE else 0
         W, distance = implicit.polish(plain, passes, found.weights, steps)

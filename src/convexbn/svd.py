@@ -17,10 +17,11 @@ of a small one, and V be anything.
 """
 
 import logging
-import warnings
 from typing import NamedTuple
 
 import numpy as np
+
+from convexbn.calls import warn
 
 _logger = logging.getLogger(__name__)
 
@@ -30,6 +31,9 @@ _FAR = 16  # from zero in units of the spread: its mean is taken twice
 _SWEEPS = 60  # about 10 do
 _NOISES = 4  # left of a column that is a combination of others
 _EPS = np.finfo(np.float64).eps
+ROUNDED = 1e-12  # in sums of squares, relative
+_OFF = 5e-14  # cosine of singular and constant vector that is not let stand
+_LEAST = 1e-300  # singular value whose inverse, times what is of order 1, float64 holds
 
 
 class SVD(NamedTuple):
@@ -55,10 +59,9 @@ def centre(C: np.ndarray, rounding: np.ndarray) -> np.ndarray:
     after = lengths(C)
     lost = (after > 0) & (after <= rounding)
     if lost.any():
-        warnings.warn(
+        warn(
             f"columns {np.flatnonzero(lost).tolist()} of X vary by less than the rounding of their "
-            "numbers and count as constant; subtract an offset before they are rounded",
-            stacklevel=3,
+            "numbers and count as constant; subtract an offset before they are rounded"
         )
     C[:, lost] = 0
     return mean
@@ -232,4 +235,41 @@ def check_range(sizes: np.ndarray) -> None:
         raise ValueError(
             f"the features must not differ in size by more than a factor of 1e{_DIGITS}, got "
             f"1e{ratio:.0f}; divide each by its spread"
+        )
+
+
+def centre_exactly(U: np.ndarray) -> None:
+    """Subtract from singular vectors, in place, what a small singular value made of rounding."""
+    mean = U.mean(axis=0)
+    far = np.abs(mean) * np.sqrt(len(U)) > _OFF
+    U[:, far] -= mean[far]
+
+
+def squares(sigma: np.ndarray, first: float | None = None) -> np.ndarray:
+    """Return squares; if float64 cannot hold them, in units of the first."""
+    return (sigma / power_of_two(sigma[0] if first is None else first)) ** 2
+
+
+def total_energy(sigma: np.ndarray, sizes: np.ndarray) -> float:
+    """Return the sum of squares of the features of these sizes, in the units of `sigma`."""
+    kept, every = float(squares(sigma).sum()), float(squares(sizes, sigma[0]).sum())
+    return every if every > (1 + ROUNDED) * kept else kept
+
+
+def power_of_two(size: float) -> float:
+    """Return a unit near numbers whose squares float64 cannot hold, and 1 for others."""
+    return 1.0 if size == 0 or 1e-100 < size < 1e100 else 2.0 ** int(np.log2(size))
+
+
+def check_rank(sigma: np.ndarray) -> None:
+    """Raise ValueError if there is no singular value, or one is too small for float64."""
+    if len(sigma) == 0:
+        raise ValueError(
+            "all rows of X are equal, up to rounding, so the centred data have rank 0 and batch "
+            "normalization has nothing to normalize; give data in which at least one feature varies"
+        )
+    if sigma[-1] < _LEAST:
+        raise ValueError(
+            f"the features must not be smaller than {_LEAST:.0e}, got a singular value of "
+            f"{sigma[-1]:.1e}; divide them by their spreads"
         )

@@ -17,11 +17,13 @@ program has no BN network.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
-from convexbn.containers import precision
+from convexbn.calls import public
+from convexbn.containers import check_columns, column_names, precision
 from convexbn.inputs import (
     ArrayLike,
     as_array,
@@ -30,12 +32,23 @@ from convexbn.inputs import (
     check_positive,
     is_number,
 )
-from convexbn.svd import centre, check_range, largest_entries, lengths, svd
+from convexbn.storage import load_fields, save_fields
+from convexbn.svd import (
+    ROUNDED,
+    centre,
+    centre_exactly,
+    check_range,
+    check_rank,
+    largest_entries,
+    lengths,
+    power_of_two,
+    squares,
+    svd,
+    total_energy,
+)
 
+_ARRAYS = ("U", "singular_values", "V", "mean", "total_energy", "gains")
 _ROUNDINGS = 2  # in float64 of numbers that were computed
-_ROUNDED = 1e-12  # in sums of squares, relative
-_OFF = 5e-14  # cosine of singular and constant vector that is not let stand
-_LEAST = 1e-300  # singular value whose inverse, times what is of order 1, float64 holds
 
 # From the ratios sigma_i / sigma_1 and the filter's value c to the gains f, by name.
 FILTERS: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
@@ -44,7 +57,7 @@ FILTERS: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Whitening:
     """The whitened design of a training set, and the map of new samples to its coordinates.
 
@@ -63,6 +76,8 @@ class Whitening:
         left out as rounding of the data; in units of the largest if float64 cannot hold squares.
     gains : ndarray, shape (r,)
         Gains f of the filter; all are 1 without a filter.
+    columns : tuple of str, optional
+        Names of the features, of a data frame whose columns have names.
     """
 
     U: np.ndarray
@@ -71,17 +86,45 @@ class Whitening:
     mean: np.ndarray
     total_energy: float
     gains: np.ndarray
+    columns: tuple[str, ...] | None = None
+
+    def __repr__(self) -> str:
+        shape = f"n={len(self.U)}, d={len(self.mean)}, rank={self.rank}"
+        return f"Whitening({shape}, energy={self.energy:.4g})"
 
     @classmethod
     def from_tensors(cls, tensors: dict[str, np.ndarray]) -> "Whitening":
         """Take the fields from a dictionary of arrays, as :meth:`tensors` returns it."""
-        arrays = {field.name: tensors[field.name] for field in fields(cls)}
+        arrays: dict = {name: tensors[name] for name in _ARRAYS}
         total_energy = float(arrays.pop("total_energy"))
         return cls(**arrays, total_energy=total_energy)
 
     def tensors(self) -> dict[str, np.ndarray]:
-        """Return the fields as a dictionary of arrays."""
-        return {name: np.asarray(value) for name, value in vars(self).items()}
+        """Return the fields but the names of the columns as a dictionary of arrays."""
+        return {name: np.asarray(getattr(self, name)) for name in _ARRAYS}
+
+    def save(self, path: str | Path) -> None:
+        """Write a .safetensors file, for :meth:`load`.
+
+        Raises
+        ------
+        ModuleNotFoundError
+            If safetensors is not installed.
+        """
+        save_fields(path, "Whitening", self.tensors(), columns=self.columns)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Whitening":
+        """Read what :meth:`save` has written, to the last bit.
+
+        Raises
+        ------
+        ModuleNotFoundError, FileNotFoundError, ValueError
+            If safetensors or the file is missing; if that is truncated, or holds something else.
+        """
+        tensors, words = load_fields(path, "Whitening", (*_ARRAYS, "columns"))
+        columns = words["columns"]
+        return replace(cls.from_tensors(tensors), columns=columns and tuple(columns))
 
     @property
     def rank(self) -> int:
@@ -94,7 +137,7 @@ class Whitening:
 
         It is below 1 where directions are left out as rounding of the data.
         """
-        return float((self.gains**2 * _squares(self.singular_values)).sum() / self.total_energy)
+        return float((self.gains**2 * squares(self.singular_values)).sum() / self.total_energy)
 
     @property
     def directions(self) -> np.ndarray:
@@ -106,14 +149,21 @@ class Whitening:
 
         Parameters
         ----------
-        X : array or tensor, shape (m, d), or (K, m, d) for the K patches of each sample
+        X : array, tensor or data frame, shape (m, d), or (K, m, d) for the K patches of each sample
 
         Returns
         -------
         ndarray of float64, shape (m, r + 1) or (K, m, r + 1)
             The training data are taken to U, up to their rounding in units of each direction: a
             feature whose mean is 10^k times its spread costs k of float64's 16 digits.
+
+        Raises
+        ------
+        ValueError
+            If X has another number of features, or is a data frame whose columns are not those of
+            the training data in their order.
         """
+        check_columns("new samples", column_names(X), self.columns)
         X = as_array("new samples", X, copy=False)
         if X.ndim not in (2, 3) or X.shape[-1] != len(self.mean):
             raise ValueError(
@@ -176,17 +226,18 @@ class Whitening:
     def _rank_of(self, energy: float) -> int:
         if not (is_number(energy) and 0 < energy <= 1):
             raise ValueError(f"energy must be a share in (0, 1], got {energy!r}")
-        kept = np.cumsum(_squares(self.singular_values))
+        kept = np.cumsum(squares(self.singular_values))
         wanted = energy * self.total_energy
-        if wanted > kept[-1] * (1 + _ROUNDED):
+        if wanted > kept[-1] * (1 + ROUNDED):
             raise ValueError(
                 f"energy {energy} was asked of a design that holds {self.energy:.6f} of it, as the "
                 "rest was truncated or is no more than the rounding of the data; truncate the full "
                 "design instead, or ask for less"
             )
-        return int(np.searchsorted(kept, min(wanted, kept[-1]) * (1 - _ROUNDED))) + 1
+        return int(np.searchsorted(kept, min(wanted, kept[-1]) * (1 - ROUNDED))) + 1
 
 
+@public
 def whiten(X: ArrayLike, rank: int | None = None, energy: float | None = None) -> Whitening:
     """Centre and whiten a data matrix by an SVD in float64.
 
@@ -221,61 +272,26 @@ def whiten(X: ArrayLike, rank: int | None = None, energy: float | None = None) -
         raise ValueError(f"X must be a non-empty matrix of shape (n, d), got shape {C.shape}")
     start = np.where(C.max(axis=0) == C.min(axis=0), C[0], 0)
     C -= start  # features that do not vary have no size
-    unit = _power_of_two(largest_entries(C).max())
+    unit = power_of_two(largest_entries(C).max())
     check_range(largest_entries(C))
     C /= unit
     rounding = spacing * lengths(C)
     mean = centre(C, rounding)
     U, sigma, V = svd(C, rounding)
-    _check_rank(sigma * unit)
-    _centre_exactly(U)
+    check_rank(sigma * unit)
+    centre_exactly(U)
     full = Whitening(
         U=_with_constant(U, 1 / np.sqrt(len(C))),
         singular_values=sigma * unit,
         V=V,
         mean=start + mean * unit,
-        total_energy=_total_energy(sigma * unit, lengths(C) * unit),
+        total_energy=total_energy(sigma * unit, lengths(C) * unit),
         gains=np.ones(len(sigma)),
+        columns=column_names(X),
     )
     # All of a design may hold less than was asked for, where the data are no better.
     is_all = rank is None and is_number(energy) and energy == 1
     return full if is_all else full.truncate(rank, energy)
-
-
-def _centre_exactly(U: np.ndarray) -> None:
-    """Subtract from singular vectors, in place, what a small singular value made of rounding."""
-    mean = U.mean(axis=0)
-    far = np.abs(mean) * np.sqrt(len(U)) > _OFF
-    U[:, far] -= mean[far]
-
-
-def _squares(sigma: np.ndarray, first: float | None = None) -> np.ndarray:
-    """Return squares; if float64 cannot hold them, in units of the first."""
-    return (sigma / _power_of_two(sigma[0] if first is None else first)) ** 2
-
-
-def _total_energy(sigma: np.ndarray, sizes: np.ndarray) -> float:
-    """Return the sum of squares of the features of these sizes, in the units of `sigma`."""
-    kept, every = float(_squares(sigma).sum()), float(_squares(sizes, sigma[0]).sum())
-    return every if every > (1 + _ROUNDED) * kept else kept
-
-
-def _power_of_two(size: float) -> float:
-    """Return a unit near numbers whose squares float64 cannot hold, and 1 for others."""
-    return 1.0 if size == 0 or 1e-100 < size < 1e100 else 2.0 ** int(np.log2(size))
-
-
-def _check_rank(sigma: np.ndarray) -> None:
-    if len(sigma) == 0:
-        raise ValueError(
-            "all rows of X are equal, up to rounding, so the centred data have rank 0 and batch "
-            "normalization has nothing to normalize; give data in which at least one feature varies"
-        )
-    if sigma[-1] < _LEAST:
-        raise ValueError(
-            f"the features must not be smaller than {_LEAST:.0e}, got a singular value of "
-            f"{sigma[-1]:.1e}; divide them by their spreads"
-        )
 
 
 def _with_constant(columns: np.ndarray, constant: float) -> np.ndarray:

@@ -1,13 +1,17 @@
 """Cross-validation: the weight decay that does best on what was held out."""
 
+import pickle
 import re
 import textwrap
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import load_iris
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import KFold
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from convexbn.estimators import (
     ConvexBNClassifierCV,
@@ -15,6 +19,7 @@ from convexbn.estimators import (
     ConvexBNRegressorCV,
     network_path,
 )
+from convexbn.estimators.base import Report
 
 rng = np.random.default_rng(0)
 X = rng.standard_normal((40, 3))
@@ -51,6 +56,69 @@ def test_classes_are_chosen_by_accuracy():
     assert ((found >= 0) & (found <= 1)).all()
     assert model.score(*data) > 0.8
     assert model.beta_ < model.beta_max_
+
+
+QUICK = {"n_betas": 2, "eps": 0.1, "n_gates": 16, "cv": 2, "tol": 1e-2}
+
+
+@parametrize_with_checks([ConvexBNClassifierCV(**QUICK), ConvexBNRegressorCV(**QUICK)])
+def test_it_is_an_estimator_as_scikit_learn_defines_them(estimator, check):
+    check(estimator)
+
+
+def test_missed_tolerances_of_all_folds_warn_once():
+    model = ConvexBNRegressorCV([0.1, 0.01], n_gates=8, cv=2, tol=1e-9, max_iter=1, random_state=0)
+    with pytest.warns(
+        UserWarning, match="not certified.*and . others of 5 are not, either"
+    ) as seen:
+        model.fit(X, y)
+    assert [(w.category, w.filename) for w in seen] == [(ConvergenceWarning, __file__)]
+
+
+def interrupting(monkeypatch, rows):
+    """Interrupt the solves of so many samples, after their first round."""
+
+    def interrupt(self, snapshot):
+        if len(snapshot.predictions) == rows and snapshot.iteration == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Report, "__call__", interrupt)
+    return ConvexBNRegressorCV([0.5, 0.01], n_gates=8, cv=FOLDS, verbose=1, random_state=0)
+
+
+def test_an_interrupt_ends_cross_validation(monkeypatch):
+    """Half of the scores say nothing."""
+    with pytest.raises(KeyboardInterrupt):
+        interrupting(monkeypatch, len(X) // 2).fit(X, y)
+
+
+def test_an_interrupt_of_the_last_path_leaves_the_best_network_so_far(monkeypatch):
+    model = interrupting(monkeypatch, len(X))
+    with pytest.warns(ConvergenceWarning, match="stopped by interrupt"):
+        model.fit(X, y)
+    assert model.certificate_.stopped == "interrupt"
+    assert model.predict(X).shape == (40,)
+
+
+def test_folds_speak_when_they_are_done_also_from_several_processes(capsys):
+    model = ConvexBNRegressorCV(
+        [5.0, 0.5], n_gates=8, cv=FOLDS, n_jobs=2, verbose=1, random_state=0
+    )
+    found = model.fit(X, y).scores_
+    said = capsys.readouterr().err
+    for fold in (1, 2):
+        assert f"fold {fold}: 2 betas, best score {found[:, fold - 1].max():.3g} at beta" in said
+    assert found == pytest.approx(model.set_params(n_jobs=None).fit(X, y).scores_)
+
+
+def test_it_is_pickled_and_knows_the_columns_of_a_frame():
+    frame = pd.DataFrame(X, columns=["a", "b", "c"])
+    model = ConvexBNRegressorCV([5.0, 0.5], n_gates=8, cv=FOLDS, random_state=0).fit(frame, y)
+    assert model.whitening_.columns == ("a", "b", "c")
+    found = pickle.loads(pickle.dumps(model))
+    assert found.predict(frame).tolist() == model.predict(frame).tolist()
+    with pytest.raises(ValueError, match="feature names"):
+        found.predict(frame[["b", "a", "c"]])
 
 
 def test_the_page_about_estimators_runs():

@@ -1,6 +1,10 @@
 """Estimators: scikit-learn's own checks, and the network that the certificate is of."""
 
+import pickle
+import warnings
+
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.special import expit
 from sklearn.datasets import load_iris
@@ -12,6 +16,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from convexbn import network_objective
 from convexbn.estimators import ConvexBNClassifier, ConvexBNRegressor
+from convexbn.estimators.base import Report
 
 rng = np.random.default_rng(0)
 X = rng.standard_normal((8, 2))
@@ -19,7 +24,11 @@ y = np.abs(X[:, 0]) - 1
 IRIS = load_iris(return_X_y=True)
 
 
-@parametrize_with_checks([ConvexBNRegressor(n_gates=4), ConvexBNClassifier(n_gates=4)])
+# A loose tolerance, as the checks are of the interface.
+LOOSE = {"n_gates": 4, "tol": 1e-2}
+
+
+@parametrize_with_checks([ConvexBNRegressor(**LOOSE), ConvexBNClassifier(**LOOSE)])
 def test_it_is_an_estimator_as_scikit_learn_defines_them(estimator, check):
     check(estimator)
 
@@ -96,9 +105,75 @@ def test_several_targets_have_several_outputs():
     assert model.predict(X).shape == (8, 2)
 
 
-def test_a_missed_tolerance_warns():
-    with pytest.warns(ConvergenceWarning, match=r"beta 0.1 is not certified to tol=1e-09"):
+def test_a_missed_tolerance_warns_once_and_says_what_to_do():
+    words = r"beta 0.1 is not certified to tol=1e-09.*raise max_iter \(now 1\), tol or beta"
+    with pytest.warns(UserWarning, match=words) as seen:
         ConvexBNRegressor(0.1, n_gates=8, tol=1e-9, max_iter=1).fit(X, y)
+    assert [(w.category, w.filename) for w in seen] == [(ConvergenceWarning, __file__)]
+
+
+@pytest.mark.parametrize("gates", ["sampled", "all", "columns"])
+def test_an_interrupted_fit_is_the_best_network_so_far(gates, monkeypatch):
+    def interrupt(self, snapshot):
+        if snapshot.iteration >= 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Report, "__call__", interrupt)
+    model = ConvexBNRegressor(0.1, n_gates=8, gates=gates, tol=1e-9, verbose=1, random_state=0)
+    with pytest.warns(UserWarning, match="stopped by interrupt.*best weights so far") as seen:
+        model.fit(X, y)
+    assert [w.category for w in seen] == [ConvergenceWarning]
+    assert model.certificate_.stopped == "interrupt"
+    found = network_objective(model.network_, X, y, 0.1)
+    # As for a solve that ends: the network is built from weights that may be of float32.
+    assert found == pytest.approx(model.certificate_.objective, rel=1e-6)
+
+
+def test_labels_for_a_regressor_warn():
+    labels = IRIS[1]
+    model = ConvexBNRegressor(50.0, n_gates=4, random_state=0)
+    with pytest.warns(
+        UserWarning, match="labels of 3 classes are: take ConvexBNClassifier"
+    ) as seen:
+        model.fit(IRIS[0], labels)
+    assert [w.filename for w in seen] == [__file__]
+    with warnings.catch_warnings(action="error"):
+        model.fit(IRIS[0], labels.astype(float))
+        ConvexBNClassifier(50.0, n_gates=4).fit(*IRIS)
+
+
+def test_columns_of_a_frame_in_another_order_are_refused():
+    frame = pd.DataFrame(X, columns=["one", "two"])
+    model = ConvexBNRegressor(0.1, n_gates=4, random_state=0).fit(frame, y)
+    assert model.feature_names_in_.tolist() == ["one", "two"]
+    assert model.predict(frame).tolist() == model.predict(frame.copy()).tolist()
+    for other in (frame[["two", "one"]], frame.rename(columns={"one": "three"})):
+        with pytest.raises(ValueError, match="feature names"):
+            model.predict(other)
+        with pytest.raises(ValueError, match="must have the columns of the training data"):
+            model.network_.predict(other)
+
+
+def test_frames_pass_through_a_pipeline():
+    frame = pd.DataFrame(X, columns=["one", "two"])
+    scaler = StandardScaler().set_output(transform="pandas")
+    pipe = make_pipeline(scaler, ConvexBNRegressor(0.1, n_gates=4, random_state=0))
+    assert pipe.fit(frame, y)[-1].feature_names_in_.tolist() == ["one", "two"]
+    assert pipe.predict(frame) == pytest.approx(pipe.fit(X, y).predict(X))
+
+
+@pytest.mark.parametrize("estimator", [ConvexBNRegressor, ConvexBNClassifier])
+def test_it_is_pickled_with_all_it_has_found(estimator):
+    model = estimator(0.5, n_gates=4, random_state=0).fit(X, np.sign(y))
+    found = pickle.loads(pickle.dumps(model))
+    assert found.predict(X).tolist() == model.predict(X).tolist()
+    assert found.certificate_ == model.certificate_
+    assert found.network_.predict(X).tolist() == model.network_.predict(X).tolist()
+
+
+def test_the_nearest_parameter_is_named():
+    with pytest.raises(TypeError, match=r"ConvexBNRegressor\(\) .* did you mean 'max_iter'"):
+        ConvexBNRegressor(max_iterations=5)
 
 
 def test_unknown_gates_and_one_class_are_refused():

@@ -69,6 +69,29 @@ logging.getLogger().info("gr\\u00f6\\u00dfe")
     assert second.endswith("größe")
 
 
+SOLVING = """
+import signal
+import numpy as np
+from convexbn import activation, sample_gates, solve, whiten
+U = whiten(np.random.default_rng(0).standard_normal((50, 5))).U
+def interrupt(snapshot):
+    print("solving", flush=True)
+    os.kill(os.getpid(), signal.SIGINT)
+solve(U, activation(U, sample_gates(U, 5, 0)), U[:, 0], 1e-3, callback=interrupt)
+print("went on with the best so far")
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are sent otherwise there")
+def test_an_interrupt_ends_a_job_though_it_solves(tmp_path):
+    """Else the job would write a solution that is not one, and count as done."""
+    run = script(tmp_path / "log", SOLVING)
+    assert run.returncode == -signal.SIGINT
+    first, *lines = (tmp_path / "log").read_text(encoding="utf-8").splitlines()
+    assert first.startswith(FIRST)
+    assert lines == ["solving"]
+
+
 def test_log_keeps_the_traceback_of_a_crash(tmp_path):
     run = script(tmp_path / "log", "print('before')\n1 / 0")
     assert run.returncode == 1

@@ -1,8 +1,10 @@
 """What the estimators share: from samples to a certified solution, and to scores of new samples."""
 
+import math
 import sys
-import warnings
+import time
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -13,15 +15,17 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from convexbn.arrangements.enumeration import arrangement_gates
 from convexbn.arrangements.gates import activation, sample_gates
-from convexbn.inputs import ArrayLike, check_choice
+from convexbn.calls import public, warn
+from convexbn.inputs import ArrayLike, as_beta, check_choice
 from convexbn.networks.interface import Network
 from convexbn.networks.recovery import recover_network
 from convexbn.programs.certificates import Certificate
 from convexbn.programs.instances import beta_max
 from convexbn.programs.solutions import Solution
-from convexbn.solvers import solve_path
-from convexbn.solvers.columns.column_generation import train_exact
+from convexbn.solvers.columns.column_generation import generated
+from convexbn.solvers.path import solutions
 from convexbn.solvers.snapshots import Snapshot
+from convexbn.solvers.stopping import missed
 from convexbn.whitening import Whitening, whiten
 
 GATES = "sampled", "all", "columns"
@@ -33,6 +37,7 @@ class ConvexBN(BaseEstimator):
     whitening_: Whitening
     solution_: Solution
 
+    @public
     def __init__(
         self,
         beta: float = 1.0,
@@ -72,7 +77,7 @@ class ConvexBN(BaseEstimator):
         """Whiten the samples and draw the gates; return their patterns (n, P)."""
         check_choice("gates", self.gates, GATES)
         seed = check_random_state(self.random_state).randint(2**31)
-        whitening = whiten(X).truncate(self.rank, self.energy)
+        whitening = replace(whiten(X), columns=self._columns()).truncate(self.rank, self.energy)
         self.whitening_ = whitening if self.filter is None else whitening.filtered(**self.filter)
         U, self._seed = self.whitening_.U, seed
         if self.gates == "all":
@@ -91,10 +96,10 @@ class ConvexBN(BaseEstimator):
         self, D: np.ndarray, Y: np.ndarray, betas: Iterable[float], loss: str
     ) -> Iterator[Solution]:
         """Yield a solution for each beta, in descending order."""
-        U, report = self.whitening_.U, _print_gap if self.verbose else None
+        U, report = self.whitening_.U, Report(self.verbose) if self.verbose else None
         if self.gates == "columns":
             for beta in sorted(betas, reverse=True):
-                yield train_exact(
+                yield generated(
                     *(U, Y, beta),
                     loss=loss,
                     tol=self.tol,
@@ -103,7 +108,7 @@ class ConvexBN(BaseEstimator):
                     callback=report,
                 )
             return
-        yield from solve_path(
+        yield from solutions(
             *(U, D, Y, betas),
             model="relu" if self.gates == "all" else "gated",
             loss=loss,
@@ -131,32 +136,46 @@ class ConvexBN(BaseEstimator):
         Warns
         -----
         ConvergenceWarning
-            If the certificate misses `tol`.
+            If the certificate misses `tol`, as that of the best so far after an interrupt does.
         """
         X, Y, loss = self.targets(X, y)
         D = self.design(X)
         self.beta_max_ = self.largest_beta(D, Y, loss)
-        (solution,) = self.solutions(D, Y, [self.beta], loss)
+        (solution,) = self.solutions(D, Y, [as_beta(self.beta)], loss)
+        self.warn_of([(solution.beta, solution.certificate)])
         return self.take(solution)
 
     def take(self, solution: Solution) -> Self:
-        """Take a solution as this network's, and warn where it misses the tolerance."""
-        self.solution_, certificate = solution, solution.certificate
-        if not certificate.converged:
-            warnings.warn(
-                f"beta {solution.beta:g} is not certified to tol={self.tol:g}: "
-                f"{certificate.reason}; raise max_iter, tol or beta",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
-        self.n_iter_ = max(1, certificate.iterations)
+        """Take a solution as this network's."""
+        self.solution_ = solution
+        self.n_iter_ = max(1, solution.certificate.iterations)
         return self
+
+    def warn_of(self, certificates: Iterable[tuple[float, Certificate]]) -> None:
+        """Warn once of those, each with its beta, that miss the tolerance."""
+        every = list(certificates)
+        missing = [pair for pair in every if not pair[1].converged]
+        if not missing:
+            return
+        # An interrupt explains what else is missing.
+        told = next((pair for pair in missing if pair[1].stopped == "interrupt"), missing[0])
+        words = missed(*told, self.tol, f"max_iter (now {self.max_iter})")
+        others = (
+            f"; and {len(missing) - 1} others of {len(every)} are not, either"
+            if missing[1:]
+            else ""
+        )
+        warn(words + others, ConvergenceWarning)
 
     def scores(self, X: ArrayLike) -> np.ndarray:
         """Return the network's outputs (m, C) for samples (m, d)."""
         check_is_fitted(self)
         U = self.whitening_.transform(validate_data(self, X, reset=False, dtype=np.float64))
         return np.asarray(self.solution_.predict(U, self._gates(U)))
+
+    def _columns(self) -> tuple[str, ...] | None:
+        names = getattr(self, "feature_names_in_", None)
+        return None if names is None else tuple(map(str, names))
 
     def _gates(self, U: np.ndarray | None = None) -> np.ndarray | None:
         """Return the gates, or their patterns; None for a ReLU network, which needs none."""
@@ -193,6 +212,16 @@ class ConvexBN(BaseEstimator):
         return recover_network(self.solution_, self.whitening_, gates=self._gates())
 
 
-def _print_gap(snapshot: Snapshot) -> None:
-    words = f"beta {snapshot.beta:.3g}, round {snapshot.iteration}, {snapshot.seconds:.1f} s"
-    print(f"{words}: relative gap {snapshot.relative_gap:.1e}", file=sys.stderr)
+class Report:
+    """A callback that prints the gap: at first and then each second; each round if verbose > 1."""
+
+    def __init__(self, verbose: int) -> None:
+        self.every, self.spoke = 1.0 if verbose == 1 else 0.0, -math.inf
+
+    def __call__(self, snapshot: Snapshot) -> None:
+        """Print one line, if it is time for one."""
+        if time.monotonic() - self.spoke < self.every:
+            return
+        self.spoke = time.monotonic()
+        words = f"beta {snapshot.beta:.3g}, round {snapshot.iteration}, {snapshot.seconds:.1f} s"
+        print(f"{words}: relative gap {snapshot.relative_gap:.1e}", file=sys.stderr)

@@ -5,7 +5,9 @@ the weight decay `beta / sqrt(n)` beside the mean loss (:mod:`convexbn.networks.
 that a fold of m samples is solved for `beta sqrt(m / n)`.
 """
 
+import sys
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -14,10 +16,12 @@ from sklearn.base import clone, is_classifier
 from sklearn.model_selection import check_cv
 from sklearn.utils import check_random_state
 
+from convexbn.calls import public
 from convexbn.estimators.base import ConvexBN
 from convexbn.estimators.networks import ConvexBNClassifier, ConvexBNRegressor
-from convexbn.estimators.paths import network_path
+from convexbn.estimators.paths import uncommented
 from convexbn.inputs import ArrayLike
+from convexbn.programs.certificates import Certificate
 
 
 class _Chosen(ConvexBN):
@@ -25,6 +29,7 @@ class _Chosen(ConvexBN):
 
     _single: type[ConvexBN]
 
+    @public
     def __init__(
         self,
         betas: Iterable[float] | None = None,
@@ -80,7 +85,12 @@ class _Chosen(ConvexBN):
         Warns
         -----
         ConvergenceWarning
-            For each certificate that misses `tol`.
+            Once, if certificates miss `tol`.
+
+        Notes
+        -----
+        An interrupt during cross-validation ends it as it ends any other program; one during the
+        last path leaves the best network so far.
         """
         X, Y, loss = self.targets(X, y)
         y = self.classes_[_labels(Y)] if is_classifier(self) else Y
@@ -93,14 +103,24 @@ class _Chosen(ConvexBN):
         grid = self.beta_max_ * np.geomspace(1, self.eps, self.n_betas)
         self.betas_ = grid if self.betas is None else np.sort(np.array(list(self.betas)))[::-1]
         folds = check_cv(self.cv, y, classifier=is_classifier(self)).split(X, y)
-        columns = Parallel(n_jobs=self.n_jobs)(
-            delayed(_scores)(single, X, y, self.betas_, *fold) for fold in folds
+        results = Parallel(n_jobs=self.n_jobs, return_as="generator")(
+            delayed(_path)(single, X, y, self.betas_, *fold) for fold in folds
         )
+        columns: list[list[float]] = []
+        tried: list[tuple[float, Certificate]] = []
+        for k, (scores, found) in enumerate(results, 1):
+            columns.append(scores)
+            tried += found
+            if self.verbose:
+                best = f"{max(scores):.3g} at beta {self.betas_[np.argmax(scores)]:.3g}"
+                print(f"fold {k}: {len(scores)} betas, best score {best}", file=sys.stderr)
         self.scores_ = np.transpose(columns)
         self.beta_ = float(self.betas_[self.scores_.mean(axis=1).argmax()])
-        self.whitening_, self.gates_, self._seed = probe.whitening_, probe.gates_, probe._seed
+        self.whitening_ = replace(probe.whitening_, columns=self._columns())
+        self.gates_, self._seed = probe.gates_, probe._seed
         # The path down to it: each solution is a good start for the next.
         *_, solution = self.solutions(D, Y, self.betas_[self.betas_ >= self.beta_], loss)
+        self.warn_of([(solution.beta, solution.certificate), *tried])
         return self.take(solution)
 
 
@@ -112,18 +132,28 @@ def _labels(Y: np.ndarray) -> np.ndarray:
     return (Y[:, 0] > 0).astype(int) if Y.shape[1] == 1 else Y.argmax(axis=1)
 
 
-def _scores(
+def _path(
     single: ConvexBN,
     X: np.ndarray,
     y: np.ndarray,
     betas: np.ndarray,
     train: np.ndarray,
     held: np.ndarray,
-) -> list[float]:
-    """Return the scores on a fold's held out samples, by descending beta."""
+) -> tuple[list[float], list[tuple[float, Certificate]]]:
+    """Return the scores on a fold's held out samples, by descending beta, with the certificates.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If there is an interrupt: nothing can be chosen by half of the scores.
+    """
     smaller = betas * np.sqrt(len(train) / len(X))
-    networks = network_path(single, X[train], y[train], betas=smaller)
-    return [network.score(X[held], y[held]) for network in networks]
+    networks = uncommented(single, X[train], y[train], betas=smaller)
+    found = [network.solution_ for network in networks]
+    if found[-1].certificate.stopped == "interrupt":
+        raise KeyboardInterrupt
+    certificates = [(solution.beta, solution.certificate) for solution in found]
+    return [network.score(X[held], y[held]) for network in networks], certificates
 
 
 class ConvexBNRegressorCV(_Chosen, ConvexBNRegressor):

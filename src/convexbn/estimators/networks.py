@@ -10,8 +10,10 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
+from convexbn.calls import warn
 from convexbn.estimators.base import ConvexBN
 from convexbn.inputs import ArrayLike
+from convexbn.solvers.checks import counted_classes
 
 
 class ConvexBNRegressor(MultiOutputMixin, RegressorMixin, ConvexBN):
@@ -45,7 +47,7 @@ class ConvexBNRegressor(MultiOutputMixin, RegressorMixin, ConvexBN):
     device : str, optional
         As "cuda"; the CPU by default.
     verbose : int
-        Whether to print the gap after each round of the solver.
+        Whether to print the gap, to stderr: each second, or 2 for each round of the solver.
 
     Attributes
     ----------
@@ -74,6 +76,12 @@ class ConvexBNRegressor(MultiOutputMixin, RegressorMixin, ConvexBN):
         checks: dict[str, Any] = {"dtype": np.float64, "multi_output": True, "y_numeric": True}
         X, y = validate_data(self, X, y, ensure_min_samples=2, **checks)
         self._flat = np.ndim(y) == 1
+        classes = counted_classes(y)
+        if classes:
+            warn(
+                f"y are whole numbers from 0 to {classes - 1}, as labels of {classes} classes are: "
+                "take ConvexBNClassifier for classes, or give y as floats if they are numbers"
+            )
         return np.asarray(X), np.asarray(y, float), "squared" if self.loss == "auto" else self.loss
 
     def predict(self, X: ArrayLike) -> np.ndarray:

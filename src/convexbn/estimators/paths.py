@@ -6,10 +6,12 @@ from collections.abc import Iterable
 import numpy as np
 from sklearn.base import clone
 
+from convexbn.calls import public
 from convexbn.estimators.base import ConvexBN
 from convexbn.inputs import ArrayLike, as_betas
 
 
+@public
 def network_path(
     estimator: ConvexBN,
     X: ArrayLike,
@@ -36,7 +38,8 @@ def network_path(
     Returns
     -------
     list of estimators
-        Fitted ones, by descending `beta`; each has a `certificate_` of its own.
+        Fitted ones, by descending `beta`; each has a `certificate_` of its own. An interrupt ends
+        the path with the best so far.
 
     Raises
     ------
@@ -46,16 +49,28 @@ def network_path(
     Warns
     -----
     ConvergenceWarning
-        For each certificate that misses `tol`.
+        Once, if certificates miss `tol`.
     """
+    path = uncommented(estimator, X, y, betas=betas, n_betas=n_betas, eps=eps)
+    path[0].warn_of((network.beta, network.certificate_) for network in path)
+    return path
+
+
+def uncommented(
+    estimator: ConvexBN,
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    betas: Iterable[float] | None,
+    n_betas: int = 20,
+    eps: float = 1e-2,
+) -> list[ConvexBN]:
+    """Return the networks of :func:`network_path`, without a word about their certificates."""
     first = clone(estimator)
     X, Y, loss = first.targets(X, y)
     D = first.design(X)
     first.beta_max_ = first.largest_beta(D, Y, loss)
     if betas is None:
         betas = first.beta_max_ * np.geomspace(1, eps, n_betas)
-    fitted = []
-    for solution in first.solutions(D, Y, as_betas(betas), loss):
-        network = copy.copy(first).set_params(beta=solution.beta)
-        fitted.append(network.take(solution))
-    return fitted
+    found = first.solutions(D, Y, as_betas(betas), loss)
+    return [copy.copy(first).set_params(beta=s.beta).take(s) for s in found]

@@ -22,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from convexbn.calls import public
 from convexbn.inputs import ArrayLike, as_array, check_positive, check_same_length
 from convexbn.networks.neurons import bn_network
 from convexbn.networks.two_layer import BNNetwork
@@ -35,6 +36,7 @@ class ClosedForm(NamedTuple):
     network: BNNetwork
 
 
+@public
 def closed_form(X: ArrayLike, Y: ArrayLike, beta: float) -> ClosedForm:
     """Return the optimum of the squared loss for a BN-ReLU network on high-dimensional data.
 

@@ -12,6 +12,7 @@ from typing import Self
 import torch
 from torch import nn
 
+from convexbn.containers import check_columns, column_names
 from convexbn.inputs import ArrayLike, as_tensor
 from convexbn.networks.normalization import in_mode
 
@@ -23,6 +24,8 @@ class Network(nn.Module):
     ----------
     n : int
         Rows over which BN normalizes.
+    columns : tuple of str, optional
+        Names of the features, where the network was made from a data frame with named columns.
     decayed : tuple of str
         Names of the parameters that weight decay acts on.
     w, output : Tensor, shapes (d, m) and (m, C)
@@ -30,6 +33,7 @@ class Network(nn.Module):
     """
 
     n: int
+    columns: tuple[str, ...] | None = None
     w: torch.Tensor
     output: torch.Tensor
 
@@ -73,7 +77,8 @@ class Network(nn.Module):
         Raises
         ------
         ValueError
-            If X is not finite, or has another shape than the network takes.
+            If X is not finite, has another shape than the network takes, or is a data frame whose
+            columns are not those of the training data in their order.
         RuntimeError
             If the network has no statistics.
         """
@@ -96,6 +101,7 @@ class Network(nn.Module):
 
     def _samples(self, name: str, X: ArrayLike) -> torch.Tensor:
         """Return what a caller handed in, in the dtype and on the device of the network."""
+        check_columns(name, column_names(X), self.columns)
         samples = as_tensor(name, X, None, device=self.w.device, copy=False).to(self.w.dtype)
         self.check_samples(samples)
         return samples

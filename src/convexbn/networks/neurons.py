@@ -18,6 +18,7 @@ from typing import TypeVar
 
 import torch
 
+from convexbn.containers import column_names
 from convexbn.inputs import ArrayLike, as_tensor
 from convexbn.networks.architectures import BNAfterReLUNetwork, GatedBNNetwork, affine_gates
 from convexbn.networks.two_layer import BNNetwork
@@ -69,12 +70,13 @@ def after_relu_network(
 
     The neuron's part of f is `(C relu(X w) + a / sqrt(n)) direction^T`.
     """
-    X = data_matrix(X, len(blocks) - 1)
+    names, X = column_names(X), data_matrix(X, len(blocks) - 1)
     w, shift = blocks[:-1], blocks[-1]
     (d, m), C = w.shape, directions.shape[1]
     network = BNAfterReLUNetwork(d, m, C, len(X), torch.Generator("cpu")).double()
     spread = rectified_spread(X, w)
     network.assign(_of_length(w, spread, len(X)), *_balance(spread, shift, directions))
+    network.columns = names
     return network.set_statistics(X).eval()
 
 
@@ -95,6 +97,7 @@ def _assigned(
     network.assign(w, *_balance(spread, shift, directions))
     network.origin = as_tensor("mean", whitening.mean)
     network.mean, network.variance = torch.zeros_like(spread), (spread > 0).to(spread)
+    network.columns = whitening.columns
     return network.eval()
 
 

@@ -11,6 +11,7 @@ import copy
 
 import torch
 
+from convexbn.calls import public
 from convexbn.inputs import (
     ArrayLike,
     as_tensor,
@@ -23,6 +24,7 @@ from convexbn.networks.normalization import in_mode
 from convexbn.programs.losses import LOSSES
 
 
+@public
 def network_objective(
     network: Network, X: ArrayLike, Y: ArrayLike, beta: float, loss: str = "squared"
 ) -> float:

@@ -8,7 +8,6 @@ import json
 import logging
 import os
 import platform
-import re
 import shutil
 import subprocess
 import sys
@@ -23,6 +22,7 @@ import numpy as np
 from convexbn.files import atomic
 from convexbn.inputs import ArrayLike
 from convexbn.pipeline import tables
+from convexbn.storage import write_tensors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,15 +93,7 @@ def _git(*arguments: str) -> str | None:
 
 def save_tensors(path: str | Path, tensors: dict[str, ArrayLike], provenance: dict) -> None:
     """Write named arrays (numpy or torch, on any device) to a .safetensors file."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import save_file
-
-    arrays = {name: _to_numpy(tensor) for name, tensor in tensors.items()}
-    with atomic(path) as partial:
-        try:
-            save_file(arrays, partial, metadata={"provenance": json.dumps(provenance)})
-        except SafetensorError as error:
-            raise _system_error(error) from error
+    write_tensors(path, tensors, provenance=provenance)
 
 
 def load_tensors(path: str | Path) -> dict[str, np.ndarray]:
@@ -244,14 +236,3 @@ def _whole(path: str | Path) -> Iterator[None]:
             f"{path} is truncated, or no artifact of this project ({error}); remove the file and "
             "run again, and it is made anew"
         ) from error
-
-
-def _system_error(error: Exception) -> Exception:
-    """Return the OSError that a library's error only describes in words, or else the error."""
-    number = re.search(r"\(os error (\d+)\)", str(error))
-    return OSError(int(number[1]), str(error)) if number else error
-
-
-def _to_numpy(tensor: ArrayLike) -> np.ndarray:
-    detach = getattr(tensor, "detach", None)
-    return np.asarray(detach().cpu() if detach else tensor, order="C")

@@ -13,6 +13,7 @@ import logging
 import os
 import platform
 import re
+import signal
 import sys
 import time
 from pathlib import Path
@@ -38,8 +39,12 @@ def start(path: str | Path, threads: int | None = None) -> None:
 
     The imports that follow make hundreds of thousands of objects, none of them garbage: they are
     searched for it less often than by default, and not at all when the process ends.
+
+    An interrupt ends the process at once, where :func:`convexbn.solve` would give back the best so
+    far: nothing may be made of that here.
     """
     gc.set_threshold(20_000, 10, 10)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     atexit.register(gc.freeze)
     os.environ |= {"MPLBACKEND": "agg", "LC_ALL": "C.UTF-8"}
     if sys.stderr.isatty():

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 
 import torch
 
+from convexbn.calls import public
 from convexbn.inputs import ArrayLike, as_beta, check_tolerance
 from convexbn.programs.gated import GatedProgram
 from convexbn.programs.instances import check_shared, checked, make_program, spread
@@ -43,8 +44,8 @@ class Certificate:
     converged : bool
         Whether relative gap and violation are within the tolerance.
     stopped : str
-        Why the solver stopped: "tolerance", "iterations" (the limit was reached) or "precision" (no
-        more progress); "" where no solver ran.
+        Why the solver stopped: "tolerance", "iterations" (the limit was reached), "precision" (no
+        more progress) or "interrupt" (Ctrl-C); "" where no solver ran.
     reason : str
         Verdict in words.
     """
@@ -65,6 +66,7 @@ class Certificate:
         return asdict(self)
 
 
+@public
 def certify(
     U: ArrayLike,
     D: ArrayLike,

@@ -5,7 +5,8 @@ from typing import cast
 
 import torch
 
-from convexbn.inputs import ArrayLike, as_tensor, check_choice, check_positive
+from convexbn.calls import public
+from convexbn.inputs import ArrayLike, as_device, as_tensor, check_choice, check_positive
 from convexbn.programs import memory
 from convexbn.programs.gated import GatedProgram
 from convexbn.programs.losses import LOSSES
@@ -49,7 +50,7 @@ def make_program(
     U, Y = (as_tensor(n, a, None, finite=False, copy=False) for n, a in (("U", U), ("Y", Y)))
     D = as_tensor("D", D, bool, copy=False)
     _check_shapes(U, D, Y)
-    device = U.device if device is None else torch.device(device)
+    device = U.device if device is None else as_device(device)
     _check_memory(U, D, Y, device, model=model, loss=loss, penalty=penalty)
     U, Y = (as_tensor(name, a, device=device, copy=False) for name, a in (("U", U), ("Y", Y)))
     D = D.to(device)
@@ -68,6 +69,7 @@ def make_program(
     return build(U, D, Y, float(beta), cast(NewtonLoss, LOSSES[loss]))
 
 
+@public
 def beta_max(
     U: ArrayLike,
     D: ArrayLike,

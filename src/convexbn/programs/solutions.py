@@ -1,6 +1,7 @@
 """Solutions: weights, the certificate of their optimality, and their predictions."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -9,6 +10,9 @@ from convexbn.inputs import ArrayLike, as_tensor
 from convexbn.programs.certificates import Certificate
 from convexbn.programs.gated import forward, pooled
 from convexbn.programs.penalties import PENALTIES
+from convexbn.storage import load_fields, save_fields
+
+_ARRAYS, _WORDS = ("weights", "dual", "multipliers"), ("beta", "model", "loss", "penalty")
 
 
 class UncertifiedError(RuntimeError):
@@ -19,7 +23,7 @@ class NotFiniteError(RuntimeError):
     """A solver returned NaN or infinities."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Solution:
     """Weights with the referee's certificate.
 
@@ -47,6 +51,49 @@ class Solution:
     penalty: str = "group"
     dual: np.ndarray | torch.Tensor | None = None
     multipliers: np.ndarray | torch.Tensor | None = None
+
+    def __repr__(self) -> str:
+        certificate = self.certificate
+        verdict = "converged" if certificate.converged else "not converged"
+        return (
+            f"Solution(beta={self.beta:.4g}, model={self.model!r}, loss={self.loss!r}, "
+            f"penalty={self.penalty!r}, neurons={self.neurons}, "
+            f"objective={certificate.objective:.6g}, "
+            f"relative gap {certificate.relative_gap:.1e}, {verdict})"
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write a .safetensors file, for :meth:`load`.
+
+        Raises
+        ------
+        ModuleNotFoundError
+            If safetensors is not installed.
+        """
+        words = {name: getattr(self, name) for name in _WORDS}
+        words |= {"certificate": self.certificate.as_dict()}
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        save_fields(path, "Solution", arrays, **words, of_torch=torch.is_tensor(self.weights))
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Solution":
+        """Read what :meth:`save` has written, to the last bit; tensors come to the CPU.
+
+        Raises
+        ------
+        ModuleNotFoundError
+            If safetensors is not installed.
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If the file is truncated, or holds something else.
+        """
+        needed = "weights", *_WORDS, "certificate", "of_torch"
+        arrays, words = load_fields(path, "Solution", needed)
+        found = {name: words[name] for name in _WORDS}
+        certificate = Certificate(**words["certificate"])
+        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        return cls(**(tensors if words["of_torch"] else arrays), certificate=certificate, **found)
 
     @property
     def neurons(self) -> int:

@@ -6,38 +6,21 @@ interior-point method for that of BN after the ReLU. The referee (:func:`convexb
 the result in float64.
 """
 
-import logging
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
 
 import torch
 
-from convexbn.inputs import ArrayLike, as_beta, as_betas, check_between, check_tolerance
-from convexbn.programs.certificates import judged
-from convexbn.programs.gated import GatedProgram
-from convexbn.programs.instances import check_shared, checked, make_program, spread
-from convexbn.programs.processes import ALONE, Processes
-from convexbn.programs.relu import ExactProgram, ReLUProgram
-from convexbn.programs.relu_bn import ReLUBNProgram
+from convexbn.calls import public, warn
+from convexbn.inputs import ArrayLike, as_beta
 from convexbn.programs.solutions import Solution
-from convexbn.programs.units import Units
-from convexbn.solvers.gated import proximal_point
-from convexbn.solvers.relu import proximal_newton
-from convexbn.solvers.relu_bn import interior_point
-from convexbn.solvers.snapshots import Callback, Stopwatch, following
-from convexbn.solvers.stopping import Result
-
-logger = logging.getLogger(__name__)
+from convexbn.solvers.path import solutions
+from convexbn.solvers.snapshots import Callback
+from convexbn.solvers.stopping import missed
 
 __all__ = ["Solution", "solve", "solve_path"]
 
-_METHODS: dict[type, Callable[..., Result]] = {
-    GatedProgram: proximal_point.minimize,
-    ReLUProgram: proximal_newton.minimize,
-    ReLUBNProgram: interior_point.minimize,
-}
 
-
+@public
 def solve(
     U: ArrayLike,
     D: ArrayLike,
@@ -104,7 +87,7 @@ def solve(
         Device to compute on; that of U by default.
     callback : callable, optional
         Called with a :class:`convexbn.solvers.snapshots.Snapshot` each time the gap is computed.
-        The time it takes is not counted.
+        The time it takes is not counted. It may raise KeyboardInterrupt to end the solve.
     distributed : bool
         Whether the samples are spread over the processes of PyTorch's default group (model
         "gated"). Each process then calls this with its own rows of U, D and Y, n of them here, in
@@ -116,7 +99,7 @@ def solve(
         Weights (r + 1, P, C), or (2, r + 1, P) for the ReLU models (s and t; blocks [w; alpha]
         (2, d + 1, P) for "relu_bn"), with the referee's certificate. Of processes that share the
         samples each has all weights, the certificate of all samples, and the dual variable of its
-        own.
+        own. An interrupt (Ctrl-C) gives back the best so far: `certificate.stopped` is "interrupt".
 
     Raises
     ------
@@ -126,6 +109,12 @@ def solve(
     TypeError
         If a loss or penalty lacks a method that the solver needs.
 
+    Warns
+    -----
+    UserWarning
+        If the certificate misses `tol`, U is not whitened, or Y are labels, counted from 0, of more
+        than two classes that the squared loss takes for numbers.
+
     Notes
     -----
     Ergen et al. 2022, the programs of Sections 2 and 3, restricted to the arrangements given, and
@@ -133,7 +122,7 @@ def solve(
     arrangements (:func:`convexbn.enumerate_arrangements`) the ReLU models are the network itself.
     """
     (solution,) = solve_path(
-        *(U, D, Y, [as_beta(beta)]),
+        *(U, D, Y, [as_beta(beta, "solve_path takes several")]),
         model=model,
         loss=loss,
         penalty=penalty,
@@ -147,6 +136,7 @@ def solve(
     return solution
 
 
+@public
 def solve_path(
     U: ArrayLike,
     D: ArrayLike,
@@ -179,7 +169,8 @@ def solve_path(
     Yields
     ------
     Solution
-        One per beta, in descending order of beta.
+        One per beta, in descending order of beta. An interrupt (Ctrl-C) ends the path with the best
+        so far.
 
     Raises
     ------
@@ -188,64 +179,29 @@ def solve_path(
         expected.
     TypeError
         If a loss or penalty lacks a method that the solver needs.
+
+    Warns
+    -----
+    UserWarning
+        As :func:`solve`; of certificates, for the first that misses `tol`.
     """
-    processes = Processes.running() if distributed else ALONE
-    terms = {"model": model, "loss": loss, "penalty": penalty}
-    limits = {"tol": tol, "max_iterations": max_iterations}
-    stopped, start = "", initial
-    if isinstance(initial, Solution):
-        stopped, start = initial.certificate.stopped, initial.weights
-
-    def prepared() -> tuple:
-        descending = sorted(as_betas(betas), reverse=True)
-        check_tolerance(tol)
-        check_between("max_iterations", max_iterations, 1, 10**9)
-        program = spread(make_program(U, D, Y, descending[0], device=device, **terms), processes)
-        return program, descending, _initial_weights(program, start)
-
-    program, descending, W = processes.together(prepared)
-    check_shared(program, W, betas=descending, **terms, **limits)
-    units = Units.of(program)
-    program = units.taken_off(program)
-    minimize, W = _METHODS[type(program)], units.taken_off_weights(W)
-    result = Result(W, {}, stopped=stopped)
-    for beta in descending:
-        watch, program = Stopwatch(), replace(program, beta=units.taken_off_beta(beta))
-        follow = following(callback, units, float(beta))
-        result = minimize(program, result, **limits, watch=watch, callback=follow)
-        witness = {name: units.put_on_dual(a) for name, a in result.witness.items()}
-        weights, certificate = _judged(program, result, units, tol, witness)
-        certificate = result.signed(certificate, watch)
-        logger.info("beta %.3g: %s", beta, certificate.reason)
-        result = result._replace(weights=units.taken_off_weights(weights))
-        proof = {name: _like(U, values) for name, values in witness.items()}
-        yield Solution(
-            *(_like(U, weights), certificate, float(beta), model, loss, penalty), **proof
-        )
-
-
-def _judged(program, result: Result, units: Units, tol: float, witness: dict) -> tuple:
-    """Return the weights in float32 if these are within the tolerance, else as they are; judged."""
-    for dtype in (torch.float32, torch.float64) if result.may_round else (torch.float64,):
-        weights = units.put_on_weights(result.weights).to(dtype)
-        certificate = judged(program, units, weights.double(), tol, **witness)
-        if certificate.converged:
-            break
-    return weights, certificate
-
-
-def _initial_weights(program: GatedProgram | ExactProgram, initial) -> torch.Tensor:
-    """Return the weights to start from, checked; zeros by default."""
-    if initial is None:
-        return program.Y.new_zeros(program.shape)
-    if isinstance(program, ReLUBNProgram):
-        raise ValueError(
-            "initial weights are for models 'gated' and 'relu': the interior-point method that "
-            "solves 'relu_bn' starts inside"
-        )
-    return checked(program, "initial weights", initial, program.shape)
-
-
-def _like(U, W):
-    """Return W as what the caller works with: numpy if U is."""
-    return W if torch.is_tensor(U) else W.cpu().numpy()
+    path = solutions(
+        *(U, D, Y, betas),
+        model=model,
+        loss=loss,
+        penalty=penalty,
+        tol=tol,
+        max_iterations=max_iterations,
+        initial=initial,
+        device=device,
+        callback=callback,
+        distributed=distributed,
+    )
+    has_warned = False
+    for solution in path:
+        certificate = solution.certificate
+        is_last = certificate.stopped == "interrupt"
+        if not certificate.converged and (is_last or not has_warned):
+            warn(missed(solution.beta, certificate, tol, f"max_iterations (now {max_iterations})"))
+            has_warned = True
+        yield solution

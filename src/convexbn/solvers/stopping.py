@@ -22,8 +22,8 @@ class Result(NamedTuple):
         Arguments of the referee besides the weights: `dual` or `multipliers`.
     iterations : int
     stopped : str
-        "tolerance", "iterations" (the limit was reached) or "precision" (no more progress); ""
-        before a solve.
+        "tolerance", "iterations" (the limit was reached), "precision" (no more progress) or
+        "interrupt"; "" before a solve.
     state : object, optional
         Anything else that the same solver can reuse for the next beta.
     may_round : bool
@@ -38,6 +38,18 @@ class Result(NamedTuple):
     state: object = None
     may_round: bool = False
 
+    def uninterrupted(self) -> "Result":
+        """Return the result itself.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            If an interrupt has ended the solve, for callers who cannot go on with the best so far.
+        """
+        if self.stopped == "interrupt":
+            raise KeyboardInterrupt
+        return self
+
     def signed(self, certificate: Certificate, watch: Stopwatch) -> Certificate:
         """Return the referee's certificate with what only the solver knows."""
         return replace(
@@ -48,6 +60,27 @@ class Result(NamedTuple):
             reason=f"{certificate.reason}; stopped by {self.stopped} after {self.iterations} "
             "iterations",
         )
+
+
+def missed(beta: float, certificate: Certificate, tol: float, limit: str = "") -> str:
+    """Return in words that a solution is not certified, and what to do.
+
+    Parameters
+    ----------
+    beta : float
+    certificate : Certificate
+    tol : float
+        The tolerance that it misses.
+    limit : str
+        What a caller names the limit of iterations, if there is one to raise.
+    """
+    is_limited = limit and certificate.stopped == "iterations"
+    advice = f"raise {limit}, tol or beta" if is_limited else "raise tol or beta"
+    if certificate.stopped == "precision":
+        advice = "rounding allows no more: raise tol or beta"
+    elif certificate.stopped == "interrupt":
+        advice = "these are the best weights so far"
+    return f"beta {beta:g} is not certified to tol={tol:g}: {certificate.reason}; {advice}"
 
 
 @dataclass
@@ -144,10 +177,18 @@ class Search(ABC):
 
 
 def run(search: Search, stopping: Stopping, watch: Stopwatch, callback: Callback) -> str:
-    """Make rounds until the rule, or rounding, ends the solve; return `Result.stopped`.
+    """Make rounds until the rule, rounding or an interrupt ends the solve; return `Result.stopped`.
 
-    The time that the callback takes is not counted.
+    The time that the callback takes is not counted. An interrupt can come anywhere in a round: the
+    best so far is then that of an earlier one.
     """
+    try:
+        return _rounds(search, stopping, watch, callback)
+    except KeyboardInterrupt:
+        return "interrupt"
+
+
+def _rounds(search: Search, stopping: Stopping, watch: Stopwatch, callback: Callback) -> str:
     while True:
         error = search.observe()
         with watch.paused():

@@ -174,6 +174,26 @@ def test_numbers_that_are_not_finite_are_an_error_of_their_own_and_never_kept(
     assert part["weights"].isfinite().all()
 
 
+def test_an_interrupt_ends_a_run_and_what_it_gives_back_is_not_kept(monkeypatch, tmp_path):
+    """The library's best so far is no solution of the run."""
+    run, parts = make_run(betas=(2.0, 1.0)), Parts(tmp_path / "parts")
+    solve_path = paths.solve_path
+
+    def interrupted(*data, callback, **options):
+        def interrupting(snapshot):
+            callback(snapshot)
+            if snapshot.beta == 1.0:
+                raise KeyboardInterrupt
+
+        return solve_path(*data, callback=interrupting, **options)
+
+    monkeypatch.setattr(paths, "solve_path", interrupted)
+    with pytest.raises(KeyboardInterrupt), pytest.warns(UserWarning, match="by interrupt"):
+        solve_run(run, parts)
+    (kept,) = parts.folder.iterdir()
+    assert torch.load(kept, weights_only=True)["state"]["beta"] == 2.0
+
+
 def test_a_truncated_part_is_named(tmp_path):
     run, parts = make_run(make_features(), betas=(1.0,)), Parts(tmp_path / "parts")
     solve_run(run, parts)

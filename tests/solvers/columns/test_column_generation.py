@@ -14,7 +14,7 @@ from sklearn.datasets import load_digits
 from convexbn import activation, certify, enumerate_arrangements, sample_gates, solve, whiten
 from convexbn.programs.instances import make_program
 from convexbn.programs.losses import LOSSES
-from convexbn.solvers.columns import column_generation, sliding, sphere
+from convexbn.solvers.columns import column_generation, generation, sliding, sphere
 from convexbn.solvers.columns.column_generation import train_exact
 
 RELU_LOSSES = ("squared", "logistic", "squared_hinge")
@@ -308,8 +308,8 @@ def test_soft_relu_is_one_with_its_derivatives():
 
 def test_what_is_stopped_early_says_how_far_it_is(monkeypatch):
     """After two rounds: not converged, and the violation is that of a fine grid on the circle."""
-    monkeypatch.setattr(column_generation, "_ROUNDS", 2)
-    monkeypatch.setattr(column_generation, "_POLISHINGS", 0)
+    monkeypatch.setattr(generation, "_ROUNDS", 2)
+    monkeypatch.setattr(generation, "_POLISHINGS", 0)
     U, y = random_data(12, n=12, d=1)
     beta = weight_decay(U, y, 0.1)
     solution = train_exact(U, y, beta, **SOME)

@@ -154,6 +154,8 @@ class Paths:
     def _next(self, path: Iterator[Solution], s: int) -> Solved:
         self._history = []
         solution = next(path)
+        if solution.certificate.stopped == "interrupt":
+            raise KeyboardInterrupt  # the job ends: what there is of the solution is not kept
         assert solution.dual is not None  # as the program is gated
         weights, dual = torch.as_tensor(solution.weights), torch.as_tensor(solution.dual)
         dual = self.run.share.gathered(dual, len(self.run.features["labels_train"])).cpu()

@@ -42,6 +42,6 @@ def polished(
         max_iterations=_STEPS,
         watch=Stopwatch(),
         callback=ignore,
-    )
+    ).uninterrupted()
     sign, block = result.weights.any(dim=1).nonzero(as_tuple=True)
     return result.weights[sign, :, block], torch.where(sign == 0, 1.0, -1.0).to(start)

@@ -107,9 +107,10 @@ class Stage:
 
     def _part(self, solved: list[bool]) -> None:
         """Let go of the columns that are solved."""
-        self.done = all(solved)
-        if self.done:
+        if all(solved):
+            # In this order an interrupt between the two loses nothing.
             self.solved.append(self.best)
+            self.done = True
         elif any(solved):
             order = torch.tensor([*_where(solved, True), *_where(solved, False)])
             left, kept = order.to(self.steps.device).tensor_split([sum(solved)])
