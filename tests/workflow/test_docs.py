@@ -211,7 +211,8 @@ def config_of_the_page() -> dict:
     run = "dataset: stripes, gates: 4, betas: [1.0], seeds: 1, tolerance: 1.0e-3"
     for block in blocks("extending.md"):
         found |= yaml.safe_load(block.replace("<<: *convex", run))
-    return {key: found[key] for key in ("datasets", "convex", "evenness", "benchmark")}
+    found["sgd"] = yaml.safe_load((ROOT / "config/test.yaml").read_text())["sgd"]
+    return {key: found[key] for key in ("datasets", "convex", "sgd", "evenness", "benchmark")}
 
 
 def test_the_diffs_apply_and_do_what_they_are_for(extended):

@@ -23,6 +23,7 @@ from convexbn.experiments.headline.figures import (
 from convexbn.experiments.studies.figures import trends as studies
 from convexbn.pipeline import artifacts
 from convexbn.reporting import plotting, selection, significance
+from convexbn.reporting.finishing import finished, panels
 from convexbn.reporting.methods import METHODS, NETWORKS, SOLVED, TRAINED, style_of
 from convexbn.whitening import FILTERS
 
@@ -99,8 +100,8 @@ def all_tables(runs, convex, sgd) -> dict:
 
 
 def draw(name, table):
-    how = {"title": "digits", "kind": "noise"} if name == "studies" else {"dataset": "digits"}
-    return ALL[name].draw(table, **how)
+    how = {"kind": "noise"} if name == "studies" else {}
+    return ALL[name].draw(table, title="digits", **how)
 
 
 def draw_all(given) -> dict:
@@ -551,6 +552,45 @@ def test_without_convex_runs_there_is_nothing_to_draw(runs):
     networks = runs[runs["rank"].isna()]
     with pytest.raises(ValueError, match="convex run"):
         rank.table(networks, digits_like.published(), "digits")
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_logarithmic_axes_have_no_zero_and_no_powers_between_their_ticks(name, drawn_doubtful):
+    figure = finished(drawn_doubtful[name])
+    figure.canvas.draw()
+    for axes in panels(figure):
+        for axis, column in ((axes.xaxis, 0), (axes.yaxis, 1)):
+            if axis.get_scale() != "log":
+                continue
+            assert min(axis.get_view_interval()) > 0
+            bands = [path.vertices for band in axes.collections for path in band.get_paths()]
+            assert all((vertices[:, column] > 0).all() for vertices in bands)
+            labels = axis.get_ticklabels(which="both")
+            assert not [text for text in labels if "times" in text.get_text()]
+
+
+def test_certificates_are_headed_by_what_a_run_is_and_not_by_its_name(drawn):
+    titles = [axes.get_title() for axes in drawn["certificates"].axes if axes.get_title()]
+    assert titles[0] == "$k$ = 5\nall certified"
+    assert not [title for title in titles if {"k5", "k10", "full"} & set(title.split())]
+
+
+def test_a_single_point_has_no_line_in_the_legend(drawn):
+    (legend,) = drawn["rank"].legends
+    lines = {line.get_label(): line.get_linestyle() for line in legend.legend_handles}
+    assert lines["convex, full rank"] == "None"
+    assert lines["convex, truncated"] == "-"
+
+
+def test_markers_at_a_hundred_percent_are_whole(runs):
+    perfect = runs.assign(train_accuracy=1.0)
+    figure = rank.draw(rank.table(perfect, digits_like.published(), "digits"), "digits")
+    train = figure.axes[1]
+    figure.canvas.draw()
+    top = train.transAxes.transform((0, 1))[1]
+    marker = train.transData.transform((1, 100))[1]
+    half = plotting._STYLE["lines.markersize"] / 2 * figure.dpi / 72
+    assert top - marker > half
 
 
 @pytest.mark.parametrize("name", ALL)

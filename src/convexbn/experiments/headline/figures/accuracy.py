@@ -68,7 +68,7 @@ def _diverged(runs: pd.DataFrame, betas: pd.DataFrame) -> pd.DataFrame:
 
 
 @plotting.style()
-def draw(table: pd.DataFrame, dataset: str) -> Figure:
+def draw(table: pd.DataFrame, title: str) -> Figure:
     """Draw test accuracy against training time (left) and against beta (right)."""
     present("panel", table["panel"], PANELS)
     panels = {name: table[table["panel"] == name] for name in PANELS}
@@ -82,14 +82,17 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
     plotting.accuracy_axes(left, "training time of one seed (s)", "test accuracy (%)")
     plotting.accuracy_axes(right, r"weight decay $\beta$", "test accuracy (%)")
     plotting.ticks_at(right.xaxis, np.unique(table.loc[table["panel"].isin(_BETAS), "x"]))
-    entries = plotting.handles([method for method, _ in by_method(panels["time"])])
+    longest = table[table["panel"].isin(["time", "beta"])].groupby("method")["panel"]
+    longest = longest.agg(lambda names: names.value_counts().max())
+    points = [method for method in longest.index if longest[method] == 1]
+    entries = plotting.handles([method for method, _ in by_method(panels["time"])], points)
     entries += plotting.not_certified(selection.not_certified(table).any())
     if len(panels["diverged"]):
         entries.append(plotting.mark("diverged at every learning rate", "x"))
     entered = panels["published"].rename(columns={"mean": "test_accuracy"})
     entries += plotting.levels((left, right), entered)
     plotting.legend(figure, entries, at_most=3)
-    figure.suptitle(dataset)
+    figure.suptitle(title)
     return figure
 
 
