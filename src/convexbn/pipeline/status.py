@@ -63,7 +63,8 @@ def _begun(logs: Path, rules: set[str]) -> tuple[dict[str, Attempt], dict[str, A
 
     Of a job on another machine the log does not tell whether it still runs: it counts as running.
     """
-    running, stopped = {}, {}
+    running: dict[str, Attempt] = {}
+    stopped: dict[str, Attempt] = {}
     for path in sorted(logs.rglob("*.log")):
         name = path.relative_to(logs).with_suffix("")
         attempt = last_attempt(path) if name.parts[0] in rules else None

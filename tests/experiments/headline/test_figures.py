@@ -265,7 +265,10 @@ def gap_panels(figure) -> dict:
     count = len(figure.axes)
     columns = count // 4  # of two rows of pairs, for seven runs
     pairs = np.array(figure.axes).reshape(2, 2, columns).swapaxes(1, 2).reshape(-1, 2)
-    return {top.get_title().split("\n")[0]: bottom for top, bottom in pairs if top.get_title()}
+    runs = {f"$k$ = {k}": run for run, k in digits_like.RANKS.items() if run[0] in "kf"}
+    runs |= {f"{kind} {value}": kind for kind, value in digits_like.FILTERS.items()}
+    titled = [(top.get_title().split("\n")[0], bottom) for top, bottom in pairs]
+    return {runs[title]: bottom for title, bottom in titled if title}
 
 
 def test_every_solve_has_its_gap_drawn(drawn, convex):
@@ -325,13 +328,14 @@ def test_uncertified_solves_are_marked_wherever_they_appear(drawn, drawn_doubtfu
     missed = {run: len(open_markers(axes)) for run, axes in panels.items()}
     assert missed == dict.fromkeys(digits_like.RANKS, 0) | {"full": 1, "k20": 1}
     titles = {axes.get_title() for axes in drawn_doubtful["certificates"].axes}
-    assert "full\n$k$ = 61\n1 of 9 not certified" in titles
-    assert "ridge\nridge 0.01\nall certified" in titles
+    assert "$k$ = 61\n1 of 9 not certified" in titles
+    assert "ridge 0.01\nall certified" in titles
 
 
 def test_colours_belong_to_methods_in_every_figure(drawn):
     for name in ("accuracy", "rank", "curves", "sensitivity", "spectrum", "studies"):
-        for handle in drawn[name].legends[0].legend_handles:
+        handles = drawn[name].legends[0].legend_handles
+        for handle in [h for h in handles if h.get_label() != "chosen at the end of those tried"]:
             (style,) = [style for style in STYLES if style.label == handle.get_label()]
             assert handle.get_color() == style.color
 
@@ -345,6 +349,24 @@ def test_diverged_betas_are_crossed_not_dropped(runs, convex, sgd):
     assert cross.get_xdata()[0] == 1
     assert cross.get_color() == style_of("SGD").color
     assert "diverged at every learning rate" in legend_words(figure)
+
+
+def test_an_optimum_at_the_end_of_the_grid_is_ringed(drawn, runs, convex, sgd):
+    """A beta that is the smallest or the largest of those tried: others might do better still."""
+    settings = selection.methods(runs).set_index("method")
+    right = drawn["accuracy"].axes[1]
+    rings = {to_hex(line.get_color()): line for line in right.lines if line.get_markersize() == 9}
+    found = {m for m in settings.index if style_of(m).color in rings}
+    assert found == {m for m in settings.index if "beta" in settings["edges"][m]}
+    inner = runs[runs["beta"] < 1]  # without the largest the others are at an end
+    figure = draw("accuracy", accuracy.table(inner, convex, sgd, digits_like.published(), "digits"))
+    assert "chosen at the end of those tried" in legend_words(figure)
+    (ring,) = (
+        line
+        for line in figure.axes[1].lines
+        if line.get_markersize() == 9 and line.get_color() == style_of("convex").color
+    )
+    assert ring.get_xdata()[0] == selection.methods(inner).set_index("method")["beta"]["convex"]
 
 
 def test_published_values_are_drawn_only_where_there_are_any(drawn, runs, convex, sgd):

@@ -220,7 +220,7 @@ def gradients(gradients: pd.DataFrame, title: str) -> Figure:
         rows = first[(first["normalization"] == name) & (first["quantity"] == CLASS)]
         image = _draw_classes(panel, rows)
         panel.set_title(f"{STYLES[name].label}: gradients of the scores")
-    figure.colorbar(image, ax=list(axes[1]), pad=0.02)
+    figure.colorbar(image, ax=list(axes[1]), pad=0.02, label="gradient of the loss in the score")
     plotting.legend(figure, entries())
     figure.suptitle(f"{title}, depth {gradients['depth'].iloc[0]}")
     return figure
