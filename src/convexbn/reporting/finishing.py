@@ -56,6 +56,6 @@ def _write_out(axis: Axis) -> None:
         axis.set_major_formatter(ScalarFormatter())
         axis.set_minor_locator(NullLocator())
     elif PLAIN[0] <= low and high <= PLAIN[1]:
-        subs = (1, 2, 5) if np.log10(high / low) < 1.5 else (1,)
+        subs = (1, 2, 5) if np.log10(high / low) < 2 else (1,)
         axis.set_major_locator(LogLocator(subs=subs))
         axis.set_major_formatter("{x:g}")
