@@ -1,4 +1,5 @@
 # Everything in two commands: `make reproduce` and `make test`. Needs Python 3.11+ and make.
+# `make` alone says what there is: of each target the first sentence above it.
 PYTHON ?= python3
 CONFIG ?= config/config.yaml
 CORES ?= 2
@@ -12,29 +13,48 @@ quoted = '$(subst ','\'',$(value $(1)))'
 # MEMORY=12000 holds the jobs that run side by side below 12 GB: each states its own. Cores and memory
 # are those of this machine; a cluster has its own in its profile.
 IS_LOCAL := $(filter local,$(PROFILE))
-SNAKEMAKE = $(RUN) snakemake $(if $(IS_LOCAL),--cores $(CORES)) --configfile $(call quoted,CONFIG) \
+ARGUMENTS = $(if $(IS_LOCAL),--cores $(CORES)) --configfile $(call quoted,CONFIG) \
 	--workflow-profile workflow/profiles/$(PROFILE) \
 	$(if $(and $(IS_LOCAL),$(MEMORY)),--resources gpu=1 mem_mb=$(MEMORY))
+SNAKEMAKE = $(RUN) snakemake $(ARGUMENTS)
+# Ctrl-C reaches make, Snakemake, its jobs and this shell, which has the last word: with another exit
+# status make would say a line more. make itself ends by the signal.
+export GOES_ON := Interrupted. What is finished is kept: the same command goes on from there, \
+	`make status` says what is missing.
+RESUMABLE = trap 'echo "$$GOES_ON"; exit 0' INT; $(SNAKEMAKE)
 ENVIRONMENT := $(VENV)/$(if $(IS_LOCAL),installed,slurm)
 
 # This project's package, also after the project was moved, and not what is set for other projects.
 export PYTHONPATH := $(CURDIR)/src
 unexport PYTHONHOME SNAKEMAKE_PROFILE
 
-.PHONY: reproduce report figures benchmark gpu unlock record verify crate test test-fast test-slurm lint lock clean
+.PHONY: help reproduce status report figures benchmark gpu unlock record verify crate test test-fast test-slurm lint lock clean
 
+# This list.
+help:
+	@awk '/^$$/ {said = ""} /^# / {said = said substr($$0, 2)} \
+	/^[a-z][a-z-]*:/ && said {sub(/[.:] .*|\.$$/, "", said); printf "make %-11s%s\n", $$1, said; said = ""}' \
+	Makefile | sed 's/:/ /'
+	@echo "CONFIG=config/cifar-small.yaml takes another config, CORES=8 more cores, MEMORY=12000 (MB) bounds"
+	@echo "the jobs that run at once, PROFILE=slurm sends them to a cluster, PYTHON=python3.12 makes .venv."
+
+# Every figure and table of CONFIG: only what is missing or rests on what has changed.
 reproduce: $(ENVIRONMENT)
-	$(SNAKEMAKE)
+	$(RESUMABLE)
 	@echo Figures and tables of $(call quoted,CONFIG) are up to date.
 
-# One page, report/index.html in the folder of results, of what has been made; nothing else is. Snakemake's own
+# What of CONFIG is done, running, stopped and missing; also while it runs.
+status: $(ENVIRONMENT)
+	@$(RUN) convexbn.pipeline.status $(ARGUMENTS)
+
+# One page of what has been made, report/index.html in the folder of results. Nothing else is made. Snakemake's own
 # report, also of the jobs: .venv/bin/snakemake --configfile config/config.yaml --report report.html
 report: $(ENVIRONMENT)
 	$(SNAKEMAKE) page --forcerun page --allowed-rules page
 	@echo Wrote report/index.html in the results of $(call quoted,CONFIG).
 
-# Every figure of CONFIG again, from the small tables that are kept: figures/**/*.csv, and those in the folders
-# of the other experiments. Nothing that was expensive needs to be there.
+# Every figure of CONFIG again, from the small tables that are kept. They are figures/**/*.csv, and those in the
+# folders of the other experiments. Nothing that was expensive needs to be there.
 PLOTS = $(shell $(SNAKEMAKE) --list-rules 2>/dev/null | grep '^plot_')
 figures: $(ENVIRONMENT)
 	$(SNAKEMAKE) figures --forceall --allowed-rules figures $(PLOTS)
@@ -42,16 +62,16 @@ figures: $(ENVIRONMENT)
 # This library against its peers, in well over half an hour on two cores. Leave the machine alone meanwhile.
 benchmark: CONFIG := config/benchmark.yaml
 benchmark: $(VENV)/benchmark $(ENVIRONMENT)
-	$(SNAKEMAKE)
+	$(RESUMABLE)
 	@echo "Tables in results/comparison/benchmark, figures in results/comparison/figures/benchmark."
 
-# What a GPU is worth, in less than eight minutes: its tests, solves, a sweep of networks. Without .venv by PYTHON,
+# What a GPU is worth, in less than eight minutes. Its tests, solves, a sweep of networks. Without .venv by PYTHON,
 # which needs PyTorch, pandas, scikit-learn, safetensors and pytest alone; without a GPU small, on the CPU.
 gpu:
 	$(if $(wildcard $(VENV)/installed),$(VENV)/bin/python,$(call quoted,PYTHON)) \
 	-m convexbn.experiments.benchmark.gpu results/gpu
 
-# After a power cut or kill -9: Snakemake's lock outlives it. Then `make reproduce` resumes.
+# What is needed after a power cut or kill -9, before a run can go on. Snakemake's lock outlives them.
 unlock: $(ENVIRONMENT)
 	$(SNAKEMAKE) --unlock
 
@@ -63,24 +83,25 @@ record: $(ENVIRONMENT)
 verify: $(ENVIRONMENT)
 	$(RUN) convexbn.reporting.record verify $(call quoted,CONFIG)
 
-# A worker per core; each takes whole files, so that what a file sets up is made once.
-test: $(VENV)/installed
-	$(RUN) pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
-
 # The figures, tables and claims of CONFIG as an RO-Crate, with its config and software: crate.zip in its results.
 crate: $(ENVIRONMENT)
 	$(SNAKEMAKE) crate
 	@echo Wrote crate.zip in the results of $(call quoted,CONFIG).
 
-# The tests of the library, its pipeline and its tables: without those that start Snakemake, train in experiments
-# or are marked slow. For while one works; `make test` is what must pass.
+# The tests. A worker per core takes whole files, so that what a file sets up is made once.
+test: $(VENV)/installed
+	$(RUN) pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
+
+# The fast tests, of the library, its pipeline and its tables. Without those that start Snakemake, train in
+# experiments or are marked slow: for while one works; `make test` is what must pass.
 test-fast: $(VENV)/installed
 	$(RUN) pytest -n $(CORES) --dist loadfile -m "not slow" --ignore tests/workflow --ignore tests/experiments
 
-# Jobs and faults on a Slurm cluster of its own, in minutes. Without Slurm it names what to install, and fails.
+# Jobs and faults on a Slurm cluster of its own, in minutes. Without Slurm this names what to install, and fails.
 test-slurm: $(VENV)/slurm
 	$(RUN) pytest tests/slurm
 
+# The linters and type checks.
 lint: $(VENV)/installed
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
@@ -107,7 +128,7 @@ $(VENV)/slurm: $(VENV)/installed requirements-slurm.lock
 	$(INSTALL) --no-deps -r requirements-slurm.lock
 	@touch $@
 
-# Needs uv (pip install uv). The second and the third file hold what only the peers, and only Slurm, need.
+# The pins of all packages again. Needs uv (pip install uv). The second and the third file hold what only the peers, and only Slurm, need.
 COMPILE := uv pip compile --universal --fork-strategy fewest --python-version 3.11 \
 	--no-annotate --no-header --quiet pyproject.toml
 lock:
@@ -116,6 +137,7 @@ lock:
 	$(COMPILE) --extra workflow --extra test --extra $$extra -c requirements.lock | \
 	grep -vxFf requirements.lock) > requirements-$$extra.lock; done
 
+# Nothing is left but the sources: all results and .venv go.
 clean:
 	rm -rf $(VENV) .snakemake
 	find results -mindepth 1 -maxdepth 1 ! -name record ! -name '.*' -exec rm -rf {} +

@@ -7,8 +7,11 @@ import re
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
+
+from convexbn.pipeline import logs
 
 FIRST, END = "--- attempt 1: ", "--- ended well, "
 START = """
@@ -134,6 +137,35 @@ def test_log_goes_on_after_attempts_that_failed_and_replaces_that_of_a_result(tm
     assert lines[0].startswith(FIRST)
     script(log, "print('new')")
     assert said(log) == ["new"]
+
+
+def test_ctrl_c_ends_a_script_at_once_and_without_a_traceback(tmp_path):
+    words = "print('before', flush=True)\nos.kill(os.getpid(), 2)\nprint('after')"
+    assert script(tmp_path / "log", words).returncode == -signal.SIGINT
+    first, *said = (tmp_path / "log").read_text().splitlines()
+    assert first.startswith(FIRST)
+    assert said == ["before"]
+
+
+def test_the_last_attempt_of_a_log(tmp_path):
+    log = tmp_path / "log"
+    began = time.time()
+    script(log, "print(os.getpid())\n1 / 0")
+    process = int(log.read_text().splitlines()[1])
+    attempt = logs.last_attempt(log)
+    assert (attempt.host, attempt.process) == (platform.node(), process)
+    assert began - 1 <= attempt.began <= time.time()  # whole seconds
+    assert attempt.words == "ZeroDivisionError: division by zero"
+    assert not attempt.ended
+    script(log, "logging.getLogger('a.b').info('seed 3 of 5')")
+    attempt = logs.last_attempt(log)
+    assert attempt.process != process
+    assert attempt.ended
+    log.write_text(log.read_text().rsplit("---", 1)[0])
+    assert logs.last_attempt(log).words == "seed 3 of 5"
+    assert not logs.last_attempt(log).ended
+    log.write_text("of another program")
+    assert logs.last_attempt(log) is None
 
 
 def test_log_that_has_grown_large_is_replaced(tmp_path):

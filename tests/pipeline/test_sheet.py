@@ -160,11 +160,6 @@ def test_the_figure_of_certificates_knows_tolerances():
     assert settings["tolerance"] == {"full": 0.1, "low": 0.2}
 
 
-def test_a_title_has_the_name_of_the_run_if_it_is_another():
-    assert sheet.title_of("digits", "digits") == "digits"
-    assert sheet.title_of("slow", "digits") == "digits, slow"
-
-
 def test_each_program_has_its_theorems():
     entries = {"b": {"program": "relu"}, "a": {"program": "cnn"}, "c": {"program": "relu"}}
     found = sheet.by_program(entries)

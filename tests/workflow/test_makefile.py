@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 
 import pytest
@@ -52,7 +53,7 @@ def test_a_dollar_is_a_dollar(project):
     assert "[config/$x.yaml]" in make(project, "reproduce", CONFIG="config/$x.yaml")
 
 
-GOALS = ["test", "lint", "figures", "report", "unlock", "gpu", "record", "verify"]
+GOALS = ["test", "lint", "figures", "report", "status", "unlock", "gpu", "record", "verify"]
 GOALS += ["crate", "test-fast"]
 
 
@@ -124,3 +125,50 @@ def test_variables_of_other_projects_stay_outside(project):
     assert "CIFAR_DIR=/data/my cifar" in said
     assert f"PYTHONPATH={project}/src" in said  # also after the project was moved
     assert not [line for line in said if line.startswith(("PYTHONHOME=", "SNAKEMAKE_PROFILE="))]
+
+
+def test_make_alone_says_in_a_line_each_what_there_is(project):
+    text = (ROOT / "Makefile").read_text()
+    phony = re.search(r"^\.PHONY:((?:.*\\\n)*.*)", text, re.MULTILINE)[1].replace("\\", "").split()
+    said = make(project).splitlines()
+    listed = [line.split()[1] for line in said if line.startswith("make ")]
+    assert sorted(listed) == sorted(phony)
+    assert listed.index("help") < listed.index("clean")
+    assert max(map(len, said)) <= 110
+    assert all(len(line.split()) > 3 for line in said)  # words for each
+    assert make(project, "help").splitlines() == said
+
+
+def test_status_is_asked_with_the_arguments_of_a_run(project):
+    said = make(project, "--silent", "status", "CONFIG=config/my x.yaml", "CORES=3")
+    asked = "asked: [-m] [convexbn.pipeline.status] [--cores] [3] [--configfile] [config/my x.yaml]"
+    assert said.startswith(asked)
+
+
+SLOW = """#!/bin/sh
+trap 'echo "jobs are ended"; exit 1' INT
+echo started
+while true; do sleep 0.1; done
+"""
+
+
+@pytest.mark.parametrize("goal", ["reproduce", "report"])
+def test_ctrl_c_ends_in_one_line_that_says_how_to_go_on(goal, project):
+    """A terminal sends it to all processes; make ends by it, and runs nothing else."""
+    (project / ".venv" / "bin" / "python").write_text(SLOW)
+    run = subprocess.Popen(
+        ["make", goal],
+        cwd=project,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    said = []
+    while "started\n" not in said:
+        said.append(run.stdout.readline())
+    os.killpg(run.pid, signal.SIGINT)
+    rest = run.stdout.read().splitlines()
+    assert run.wait() == -signal.SIGINT
+    assert rest[:-1] == ["jobs are ended"]
+    assert rest[-1].startswith("Interrupted. What is finished is kept: the same command goes on")

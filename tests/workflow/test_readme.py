@@ -17,7 +17,7 @@ def test_the_example_runs():
         "Y_train": np.eye(3)[rng.integers(0, 3, 300)],
         "X_new": rng.standard_normal((7, 100)),
     }
-    block = TEXT.split("## Use the library")[1].split("`import convexbn`")[0]
+    block = TEXT.split("with NumPy and PyTorch.")[1].split("`import convexbn`")[0]
     exec(textwrap.dedent(block), names)
     assert names["scores"].shape == (7, 3)
     assert names["solution"].certificate.converged

@@ -56,4 +56,6 @@ use rule plot as plot_bias with:
     params:
         code=code_of("plot", "convexbn.experiments.bias.figures"),
         function="convexbn.experiments.bias.figures.bias",
-        settings=lambda wc: {"title": sheet.title_of(wc.bias, BIAS[wc.bias]["dataset"])},
+        settings=lambda wc: {
+            "title": titles.title_of(BIAS[wc.bias]["dataset"], DATASETS, BIAS, wc.bias)
+        },

@@ -99,7 +99,9 @@ use rule plot as plot_cross_iteration_statistics with:
         code=code_of("plot", "convexbn.experiments.cross_iteration.figures"),
         function="convexbn.experiments.cross_iteration.figures.statistics",
         settings=lambda wc: {
-            "title": sheet.title_of(wc.crossed, CROSSED[wc.crossed]["dataset"])
+            "title": titles.title_of(
+                CROSSED[wc.crossed]["dataset"], DATASETS, CROSSED, wc.crossed
+            )
         },
 
 
@@ -121,5 +123,7 @@ use rule plot_cross_iteration_statistics as plot_cross_iteration_accuracies with
         code=code_of("plot", "convexbn.experiments.cross_iteration.figures"),
         function="convexbn.experiments.cross_iteration.figures.accuracies",
         settings=lambda wc: {
-            "title": sheet.title_of(wc.crossed, CROSSED[wc.crossed]["dataset"])
+            "title": titles.title_of(
+                CROSSED[wc.crossed]["dataset"], DATASETS, CROSSED, wc.crossed
+            )
         },

@@ -99,6 +99,8 @@ for NAME, LABEL in FIGURES.items():
         params:
             code=code_of("plot", f"convexbn.experiments.headline.figures.{NAME}"),
             function=f"convexbn.experiments.headline.figures.{NAME}.draw",
-            settings=lambda wc: {"dataset": wc.dataset},
+            settings=lambda wc: {
+                "title": titles.title_of(wc.dataset, DATASETS, CONVEX | SGD)
+            },
         script:
             "../scripts/plot.py"

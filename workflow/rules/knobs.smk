@@ -59,5 +59,7 @@ use rule plot as plot_knobs with:
         function="convexbn.experiments.knobs.figures.knobs",
         settings=lambda wc: {
             "dataset": KNOBS[wc.knobs]["dataset"],
-            "title": sheet.title_of(wc.knobs, KNOBS[wc.knobs]["dataset"]),
+            "title": titles.title_of(
+                KNOBS[wc.knobs]["dataset"], DATASETS, KNOBS, wc.knobs
+            ),
         },

@@ -76,5 +76,7 @@ use rule plot as plot_learned_filters with:
         code=code_of("plot", "convexbn.experiments.learned_filters.figures"),
         function="convexbn.experiments.learned_filters.figures.learned_filters",
         settings=lambda wc: {
-            "title": sheet.title_of(wc.learned, LEARNED[wc.learned]["dataset"])
+            "title": titles.title_of(
+                LEARNED[wc.learned]["dataset"], DATASETS, LEARNED, wc.learned
+            )
         },

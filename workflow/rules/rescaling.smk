@@ -78,7 +78,9 @@ use rule plot as plot_rescaling_identities with:
     params:
         code=code_of("plot", "convexbn.experiments.rescaling.figures"),
         function="convexbn.experiments.rescaling.figures.identities",
-        settings=lambda wc: {"title": RESCALING["identities"]["dataset"]},
+        settings=lambda wc: {
+            "title": titles.data_words(RESCALING["identities"]["dataset"], DATASETS)
+        },
 
 
 use rule plot as plot_rescaling_run with:
@@ -97,5 +99,7 @@ use rule plot as plot_rescaling_run with:
         code=code_of("plot", "convexbn.experiments.rescaling.figures"),
         function="convexbn.experiments.rescaling.figures.run",
         settings=lambda wc: {
-            "title": sheet.title_of(wc.rescaled, RESCALED[wc.rescaled]["dataset"])
+            "title": titles.title_of(
+                RESCALED[wc.rescaled]["dataset"], DATASETS, RESCALED, wc.rescaled
+            )
         },

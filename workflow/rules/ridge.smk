@@ -121,4 +121,4 @@ use rule plot as plot_ridge_images with:
     params:
         code=code_of("plot", "convexbn.experiments.ridge.figures"),
         function="convexbn.experiments.ridge.figures.images",
-        settings=lambda wc: {"title": wc.ridge},
+        settings=lambda wc: {"title": titles.data_words(wc.ridge, DATASETS)},

@@ -43,7 +43,10 @@ use rule plot as plot_study with:
     params:
         code=code_of("plot", TRENDS),
         function=f"{TRENDS}.draw",
-        settings=lambda wc: {"title": wc.study, "kind": wc.kind},
+        settings=lambda wc: {
+            "title": titles.study_words(STUDIES[wc.kind][wc.study], DATASETS),
+            "kind": wc.kind,
+        },
 
 
 use rule tabulate_figure as tabulate_draws with:
@@ -69,4 +72,6 @@ use rule plot as plot_draws with:
     params:
         code=code_of("plot", DRAWS),
         function=f"{DRAWS}.draw",
-        settings=lambda wc: {"title": wc.study},
+        settings=lambda wc: {
+            "title": titles.study_words(STUDIES["draws"][wc.study], DATASETS)
+        },

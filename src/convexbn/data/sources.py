@@ -28,6 +28,8 @@ class Source:
         Number of classes by kind of labels; most sources have one kind, "fine".
     read : callable
         Reader of the images; it is given the options of :func:`load_images` as keywords.
+    words : str
+        What figures call the images; "" for those that the config names.
     """
 
     train: int
@@ -35,6 +37,7 @@ class Source:
     shape: tuple[int, int, int]
     classes: dict[str, int]
     read: Callable[..., "Images"]
+    words: str = ""
 
 
 def _digits(**_) -> "Images":
@@ -62,9 +65,11 @@ def _folder(*, path, size, **_) -> "Images":
 
 
 SOURCES = {
-    "digits": Source(1_797, 0, (8, 8, 1), {"fine": 10}, _digits),
-    "cifar10": Source(50_000, 10_000, (32, 32, 3), {"fine": 10}, _cifar10),
-    "cifar100": Source(50_000, 10_000, (32, 32, 3), {"fine": 100, "coarse": 20}, _cifar100),
+    "digits": Source(1_797, 0, (8, 8, 1), {"fine": 10}, _digits, "handwritten digits"),
+    "cifar10": Source(50_000, 10_000, (32, 32, 3), {"fine": 10}, _cifar10, "CIFAR-10"),
+    "cifar100": Source(
+        50_000, 10_000, (32, 32, 3), {"fine": 100, "coarse": 20}, _cifar100, "CIFAR-100"
+    ),
     # Not known before it is read: the sizes of a large one, unless the config says otherwise.
     "image_folder": Source(50_000, 10_000, (64, 64, 3), {"fine": 100}, _folder),
 }

@@ -17,12 +17,18 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from convexbn import progress
 
 _LARGEST = 2**20  # bytes of a log that is gone on with
 _BEGUN = re.compile(rb"^--- attempt (\d+):", re.MULTILINE)
 _ENDED = b"--- ended well"
+_TIME = "%Y-%m-%d %H:%M:%S"
+_PLACE = re.compile(
+    r"^--- attempt \d+: host (\S+), (process|Slurm job) (\d+),.* (\S+ \S+)\n", re.MULTILINE
+)
+_STAMP = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ [\w.]+: ")  # of logging
 
 
 def start(path: str | Path, threads: int | None = None) -> None:
@@ -37,6 +43,9 @@ def start(path: str | Path, threads: int | None = None) -> None:
     Figures are drawn for files: MPLBACKEND, in a notebook's terminal, may name what is missing
     here. A matplotlibrc may ask for the numbers of the user's language, which LC_ALL then names.
 
+    Ctrl-C ends the script at once, as a kill does, and without a traceback in the log: what it has
+    finished is kept, and no solve that was interrupted counts as one.
+
     The imports that follow make hundreds of thousands of objects, none of them garbage: they are
     searched for it less often than by default, and not at all when the process ends.
 
@@ -49,6 +58,7 @@ def start(path: str | Path, threads: int | None = None) -> None:
     os.environ |= {"MPLBACKEND": "agg", "LC_ALL": "C.UTF-8"}
     if sys.stderr.isatty():
         progress.terminal = os.fdopen(os.dup(2), "w", buffering=1)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     attempt = 1 + _failed(Path(path))
     replace = os.O_TRUNC if attempt == 1 else 0
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | replace, 0o644)
@@ -79,15 +89,42 @@ def _failed(path: Path) -> int:
     return 0 if over else int(attempts[-1][1])
 
 
+class Attempt(NamedTuple):
+    """The last attempt in a log: where and when it began, its last words, and whether it ended."""
+
+    host: str
+    process: int  # 0 for a job of Slurm
+    began: float  # seconds since the epoch
+    words: str
+    ended: bool
+
+
+def last_attempt(path: str | Path) -> Attempt | None:
+    """Return the last attempt that a log tells of; None for a log of something else."""
+    content = Path(path).read_text(encoding="utf-8", errors="replace")
+    begun = list(_PLACE.finditer(content))
+    if not begun:
+        return None
+    host, where, number, when = begun[-1].groups()
+    lines = content[begun[-1].end() :].splitlines() or [""]
+    return Attempt(
+        host=host,
+        process=int(number) if where == "process" else 0,
+        began=time.mktime(time.strptime(when, _TIME)),
+        words=_STAMP.sub("", lines[-1]),
+        ended=any(line.startswith(_ENDED.decode()) for line in lines),
+    )
+
+
 def _first_line(attempt: int, threads: int | None) -> str:
     job = os.environ.get("SLURM_JOB_ID")
     where = [f"host {platform.node()}", f"Slurm job {job}" if job else f"process {os.getpid()}"]
     where += [f"{threads} threads"] if threads else []
-    return f"--- attempt {attempt}: {', '.join(where)}, {time.strftime('%Y-%m-%d %H:%M:%S')}\n"
+    return f"--- attempt {attempt}: {', '.join(where)}, {time.strftime(_TIME)}\n"
 
 
 def _end() -> None:
     """Say that the script has ended, unless an error ended it."""
     sys.stdout.flush()
     if not hasattr(sys, "last_value"):
-        os.write(2, b"%b, %b\n" % (_ENDED, time.strftime("%Y-%m-%d %H:%M:%S").encode()))
+        os.write(2, b"%b, %b\n" % (_ENDED, time.strftime(_TIME).encode()))

@@ -208,11 +208,6 @@ def figure_settings(figure: str, dataset: str, runs: dict) -> dict:
     return settings
 
 
-def title_of(run: str, dataset: str) -> str:
-    """Return the title of a run's figure: its data set, and its own name if that is another."""
-    return dataset if run == dataset else f"{dataset}, {run}"
-
-
 def claim_tables(claims: dict) -> dict[str, list[str]]:
     """Return the tables that claims are judged on, by name.
 

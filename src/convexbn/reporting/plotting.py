@@ -15,9 +15,10 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from convexbn.files import atomic
+from convexbn.reporting.finishing import finished
 from convexbn.reporting.methods import Style, style_of
 
 Values: TypeAlias = "pd.Series | np.ndarray"
@@ -89,13 +90,17 @@ def panels(
     return figure, axes
 
 
-def band(axes: Axes, x: Values, mean: Values, std: Values, color: str, **line: Any) -> None:
+def band(
+    axes: Axes, x: Values, mean: Values, std: Values, color: str, log: bool = False, **line: Any
+) -> None:
     """Draw a mean as a line and one standard deviation to both sides as a band.
 
-    A NaN standard deviation (a single seed) draws no band.
+    A NaN standard deviation (a single seed) draws no band. On a logarithmic axis (`log`), which has
+    no zero, a band ends at a tenth of the mean.
     """
     axes.plot(x, mean, color=color, **line)
-    axes.fill_between(x, mean - std, mean + std, color=color, alpha=0.18, linewidth=0)
+    low = np.maximum(mean - std, mean / 10) if log else mean - std
+    axes.fill_between(x, low, mean + std, color=color, alpha=0.18, linewidth=0)
 
 
 def level(axes: Axes, mean: float, std: float, color: str) -> None:
@@ -127,9 +132,14 @@ def crosses(axes: Axes, x: Values, color: str) -> None:
         axes.plot(x, np.full(len(x), 0.03), transform=axes.get_xaxis_transform(), **cross)
 
 
-def handles(methods: Iterable[str], **line: Any) -> list[Line2D]:
-    """Return legend entries for methods; `line` overrides properties of their lines."""
-    return entries([style_of(method) for method in methods], **line)
+def handles(methods: Iterable[str], points: Iterable[str] = (), **line: Any) -> list[Line2D]:
+    """Return legend entries for methods; `line` overrides properties of their lines.
+
+    Those among `points` have a single point, and no line.
+    """
+    alone = {method: {"linestyle": "none"} for method in points}
+    shown = [(style_of(method), line | alone.get(method, {})) for method in methods]
+    return [entry for one, options in shown for entry in entries([one], **options)]
 
 
 def entries(styles: Iterable[Style], **line: Any) -> list[Line2D]:
@@ -204,13 +214,8 @@ def log_x(axes: Axes) -> None:
 
 
 def log_y(axes: Axes) -> None:
-    """Make the y axis of a drawn panel logarithmic, its ticks plain numbers within a decade."""
+    """Make the y axis of a drawn panel logarithmic; its ticks are written out when it is saved."""
     axes.set_yscale("log")
-    low, high = axes.get_ylim()
-    if high < 10 * low:
-        axes.yaxis.set_major_locator(MaxNLocator(5))
-        axes.yaxis.set_major_formatter("{x:g}")
-        axes.yaxis.set_minor_locator(NullLocator())
 
 
 def accuracy_axes(axes: Axes, x: str, y: str, log: bool = True) -> None:
@@ -218,8 +223,9 @@ def accuracy_axes(axes: Axes, x: str, y: str, log: bool = True) -> None:
     if log:
         log_x(axes)
     low, high = axes.get_ylim()
-    # A band can reach beyond the range of accuracies.
-    axes.set(xlabel=x, ylabel=y, ylim=(max(low, -1), min(high, PERCENT + 1)))
+    # A band can reach beyond the range of accuracies; markers at its ends are whole.
+    room = 0.04 * (min(high, PERCENT) - max(low, 0))
+    axes.set(xlabel=x, ylabel=y, ylim=(max(low, -room), min(high, PERCENT + room)))
 
 
 def energy_scale(axes: Axes, ranks: np.ndarray, energy: Iterable[float]) -> None:
@@ -245,7 +251,7 @@ def ticks_at(
     ----------
     axis : matplotlib.axis.Axis
     values : sequence of float
-        Ascending and positive.
+        Ascending and positive. Those without room have a small tick without label.
     labels : sequence of str, optional
         The values themselves by default.
     share : float
@@ -259,12 +265,18 @@ def ticks_at(
         if place[kept[0]] - place[i] >= share * (high - low):
             kept.insert(0, i)
     texts = [f"{value:g}" for value in values] if labels is None else list(labels)
-    axis.set_ticks([], minor=True)
+    axis.set_ticks([values[i] for i in range(len(place)) if i not in kept], minor=True)
+    axis.set_minor_formatter(NullFormatter())
     axis.set_ticks([values[i] for i in kept], [texts[i] for i in kept])
 
 
 def save(figure: Figure, pdf: str | Path, png: str | Path, provenance: dict) -> None:
-    """Write a figure as PDF and PNG with its provenance; the same figure gives the same bytes."""
+    """Finish a figure, and write it as PDF and PNG with its provenance.
+
+    The same figure gives the same bytes.
+    """
+    with style():
+        finished(figure)
     words = json.dumps(provenance, sort_keys=True)
     # Without the date, which would make each drawing a different file.
     metadata: dict[str, dict] = {

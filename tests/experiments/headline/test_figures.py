@@ -23,6 +23,7 @@ from convexbn.experiments.headline.figures import (
 from convexbn.experiments.studies.figures import trends as studies
 from convexbn.pipeline import artifacts
 from convexbn.reporting import plotting, selection, significance
+from convexbn.reporting.finishing import finished, panels
 from convexbn.reporting.methods import METHODS, NETWORKS, SOLVED, TRAINED, style_of
 from convexbn.whitening import FILTERS
 
@@ -99,8 +100,8 @@ def all_tables(runs, convex, sgd) -> dict:
 
 
 def draw(name, table):
-    how = {"title": "digits", "kind": "noise"} if name == "studies" else {"dataset": "digits"}
-    return ALL[name].draw(table, **how)
+    how = {"kind": "noise"} if name == "studies" else {}
+    return ALL[name].draw(table, title="digits", **how)
 
 
 def draw_all(given) -> dict:
@@ -264,7 +265,10 @@ def gap_panels(figure) -> dict:
     count = len(figure.axes)
     columns = count // 4  # of two rows of pairs, for seven runs
     pairs = np.array(figure.axes).reshape(2, 2, columns).swapaxes(1, 2).reshape(-1, 2)
-    return {top.get_title().split("\n")[0]: bottom for top, bottom in pairs if top.get_title()}
+    runs = {f"$k$ = {k}": run for run, k in digits_like.RANKS.items() if run[0] in "kf"}
+    runs |= {f"{kind} {value}": kind for kind, value in digits_like.FILTERS.items()}
+    titled = [(top.get_title().split("\n")[0], bottom) for top, bottom in pairs]
+    return {runs[title]: bottom for title, bottom in titled if title}
 
 
 def test_every_solve_has_its_gap_drawn(drawn, convex):
@@ -324,13 +328,14 @@ def test_uncertified_solves_are_marked_wherever_they_appear(drawn, drawn_doubtfu
     missed = {run: len(open_markers(axes)) for run, axes in panels.items()}
     assert missed == dict.fromkeys(digits_like.RANKS, 0) | {"full": 1, "k20": 1}
     titles = {axes.get_title() for axes in drawn_doubtful["certificates"].axes}
-    assert "full\n$k$ = 61\n1 of 9 not certified" in titles
-    assert "ridge\nridge 0.01\nall certified" in titles
+    assert "$k$ = 61\n1 of 9 not certified" in titles
+    assert "ridge 0.01\nall certified" in titles
 
 
 def test_colours_belong_to_methods_in_every_figure(drawn):
     for name in ("accuracy", "rank", "curves", "sensitivity", "spectrum", "studies"):
-        for handle in drawn[name].legends[0].legend_handles:
+        handles = drawn[name].legends[0].legend_handles
+        for handle in [h for h in handles if h.get_label() != "chosen at the end of those tried"]:
             (style,) = [style for style in STYLES if style.label == handle.get_label()]
             assert handle.get_color() == style.color
 
@@ -344,6 +349,24 @@ def test_diverged_betas_are_crossed_not_dropped(runs, convex, sgd):
     assert cross.get_xdata()[0] == 1
     assert cross.get_color() == style_of("SGD").color
     assert "diverged at every learning rate" in legend_words(figure)
+
+
+def test_an_optimum_at_the_end_of_the_grid_is_ringed(drawn, runs, convex, sgd):
+    """A beta that is the smallest or the largest of those tried: others might do better still."""
+    settings = selection.methods(runs).set_index("method")
+    right = drawn["accuracy"].axes[1]
+    rings = {to_hex(line.get_color()): line for line in right.lines if line.get_markersize() == 9}
+    found = {m for m in settings.index if style_of(m).color in rings}
+    assert found == {m for m in settings.index if "beta" in settings["edges"][m]}
+    inner = runs[runs["beta"] < 1]  # without the largest the others are at an end
+    figure = draw("accuracy", accuracy.table(inner, convex, sgd, digits_like.published(), "digits"))
+    assert "chosen at the end of those tried" in legend_words(figure)
+    (ring,) = (
+        line
+        for line in figure.axes[1].lines
+        if line.get_markersize() == 9 and line.get_color() == style_of("convex").color
+    )
+    assert ring.get_xdata()[0] == selection.methods(inner).set_index("method")["beta"]["convex"]
 
 
 def test_published_values_are_drawn_only_where_there_are_any(drawn, runs, convex, sgd):
@@ -551,6 +574,45 @@ def test_without_convex_runs_there_is_nothing_to_draw(runs):
     networks = runs[runs["rank"].isna()]
     with pytest.raises(ValueError, match="convex run"):
         rank.table(networks, digits_like.published(), "digits")
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_logarithmic_axes_have_no_zero_and_no_powers_between_their_ticks(name, drawn_doubtful):
+    figure = finished(drawn_doubtful[name])
+    figure.canvas.draw()
+    for axes in panels(figure):
+        for axis, column in ((axes.xaxis, 0), (axes.yaxis, 1)):
+            if axis.get_scale() != "log":
+                continue
+            assert min(axis.get_view_interval()) > 0
+            bands = [path.vertices for band in axes.collections for path in band.get_paths()]
+            assert all((vertices[:, column] > 0).all() for vertices in bands)
+            labels = axis.get_ticklabels(which="both")
+            assert not [text for text in labels if "times" in text.get_text()]
+
+
+def test_certificates_are_headed_by_what_a_run_is_and_not_by_its_name(drawn):
+    titles = [axes.get_title() for axes in drawn["certificates"].axes if axes.get_title()]
+    assert titles[0] == "$k$ = 5\nall certified"
+    assert not [title for title in titles if {"k5", "k10", "full"} & set(title.split())]
+
+
+def test_a_single_point_has_no_line_in_the_legend(drawn):
+    (legend,) = drawn["rank"].legends
+    lines = {line.get_label(): line.get_linestyle() for line in legend.legend_handles}
+    assert lines["convex, full rank"] == "None"
+    assert lines["convex, truncated"] == "-"
+
+
+def test_markers_at_a_hundred_percent_are_whole(runs):
+    perfect = runs.assign(train_accuracy=1.0)
+    figure = rank.draw(rank.table(perfect, digits_like.published(), "digits"), "digits")
+    train = figure.axes[1]
+    figure.canvas.draw()
+    top = train.transAxes.transform((0, 1))[1]
+    marker = train.transData.transform((1, 100))[1]
+    half = plotting._STYLE["lines.markersize"] / 2 * figure.dpi / 72
+    assert top - marker > half
 
 
 @pytest.mark.parametrize("name", ALL)

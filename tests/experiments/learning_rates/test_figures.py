@@ -9,9 +9,9 @@ from convexbn.experiments.learning_rates import figures
 
 TRAINED = training([0.5, 0.52], [0.4, 0.42])
 DRAWN = {
-    "rates": lambda **c: figures.rates(stability().assign(**c), TRAINED),
-    "landscape": lambda **c: figures.landscape(landscape().assign(**c)),
-    "gradients": lambda **c: figures.gradients(gradients().assign(**c)),
+    "rates": lambda **c: figures.rates(stability().assign(**c), TRAINED, "digits"),
+    "landscape": lambda **c: figures.landscape(landscape().assign(**c), "digits"),
+    "gradients": lambda **c: figures.gradients(gradients().assign(**c), "digits"),
 }
 
 
@@ -20,7 +20,7 @@ def points(line):
 
 
 def test_learning_rates_are_drawn_by_depth_with_their_losses_and_accuracies():
-    left, middle, right = figures.rates(stability(), TRAINED).axes
+    left, middle, right = figures.rates(stability(), TRAINED, "digits").axes
     medians, closed, _ = left.lines[:3]
     assert points(medians) == [[20, 110], [1e-3, 1e-3]]
     assert sorted(points(closed)[0]) == [20, 20, 110, 110]
@@ -35,7 +35,7 @@ def test_learning_rates_are_drawn_by_depth_with_their_losses_and_accuracies():
 
 
 def test_the_landscape_shows_what_overflows():
-    figure = figures.landscape(landscape())
+    figure = figures.landscape(landscape(), "digits")
     along, blocks, plain, bn = figure.axes[:4]
     inside, beyond = along.lines[:2]
     assert points(inside) == [[1e-4, 1e-3], [1, 2e3]]
@@ -48,7 +48,7 @@ def test_the_landscape_shows_what_overflows():
 
 
 def test_the_numbers_of_the_ratios_are_on_the_bars():
-    bars, histogram, plain, bn = figures.gradients(gradients()).axes[:4]
+    bars, histogram, plain, bn = figures.gradients(gradients(), "digits").axes[:4]
     assert [text.get_text() for text in bars.texts] == ["3", "2", "2", "100", "40", "30"]
     assert [bar.get_height() for bar in bars.patches] == [3, 2, 2, 100, 40, 30]
     _, y = points(histogram.lines[0])

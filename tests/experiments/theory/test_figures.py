@@ -165,7 +165,7 @@ def test_every_depth_has_its_curves_and_the_closed_form(drawn):
             for trial, curve in enumerate(curves):
                 trial = rows[rows["trial"] == trial]
                 np.testing.assert_array_equal(curve.get_ydata(), trial[measure])
-                np.testing.assert_array_equal(curve.get_xdata(), trial["iteration"] + 1)
+                np.testing.assert_array_equal(curve.get_xdata(), trial["iteration"])
 
 
 def test_counts_are_drawn_by_rank(drawn):

@@ -23,6 +23,7 @@ STYLES: dict[str, tuple[str, str, Any]] = {  # label, colour and kind of line
     "bn": ("BN network", style_of(SGD).color, "-"),
     "whitened": ("whitened data", style_of(FULL).color, "--"),
 }
+GUIDE: dict[str, Any] = {"color": "0.3", "linestyle": ":", "linewidth": 1}
 CURVES = 5  # iterations at which all directions are drawn as a curve
 LOWEST = 1e-6  # smaller values of 1 - cosine have the colour of this one
 TURNED = "1 $-$ cosine with the start"
@@ -62,6 +63,8 @@ def bias(cosines: pd.DataFrame, history: pd.DataFrame, title: str) -> Figure:
     _draw_history(axes[2, 0], axes[2, 1], history)
     entries = [Line2D([], [], color=c, label=f"iteration {i}") for i, c in colors.items()]
     entries += [Line2D([], [], label=a, color=b, linestyle=c) for a, b, c in STYLES.values()]
+    words = f"loss of a constant; correlation {ORDER:g}"
+    entries.append(Line2D([], [], label=words, **GUIDE))
     plotting.legend(figure, entries)
     figure.suptitle(title)
     return figure
@@ -124,10 +127,10 @@ def _draw_history(left: Axes, right: Axes, history: pd.DataFrame) -> None:
         seeds = history[history["model"] == model].groupby("iteration")
         for axes, measure in ((left, "loss"), (right, "spearman")):
             values = seeds[measure].agg(["mean", "std"]).dropna(subset="mean")
-            line = {"color": color, "linestyle": style}
+            line = {"color": color, "linestyle": style, "log": measure == "loss"}
             plotting.band(axes, values.index, values["mean"], values["std"], **line)
-    left.axhline(history["constant_loss"].iloc[0], color="0.3", linestyle=":", linewidth=1)
-    right.axhline(ORDER, color="0.3", linestyle=":", linewidth=1)
+    left.axhline(history["constant_loss"].iloc[0], **GUIDE)
+    right.axhline(ORDER, **GUIDE)
     left.set(xlabel="iteration", ylabel="training loss", yscale="log")
     left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     left.yaxis.set_major_formatter("{x:g}")

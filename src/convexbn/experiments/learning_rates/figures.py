@@ -35,7 +35,7 @@ OVERFLOW = "0.55"  # colour of what overflows
 
 
 @plotting.style()
-def rates(stability: pd.DataFrame, training: pd.DataFrame) -> Figure:
+def rates(stability: pd.DataFrame, training: pd.DataFrame, title: str) -> Figure:
     """Draw the largest stable learning rates, what is beyond them, and what they are good for.
 
     Parameters
@@ -43,6 +43,8 @@ def rates(stability: pd.DataFrame, training: pd.DataFrame) -> Figure:
     stability, training : DataFrame
         Columns dataset and `convexbn.experiments.learning_rates.stability.STABILITY` and
         `convexbn.experiments.learning_rates.training.TRAINING`.
+    title : str
+        The data in words.
     """
     for table in (stability, training):
         present("normalization", table["normalization"], STYLES)
@@ -55,6 +57,7 @@ def rates(stability: pd.DataFrame, training: pd.DataFrame) -> Figure:
     limit = Line2D([], [], label=f"relative loss {LIMIT:g}: diverged", **GUIDE)
     beyond = plotting.mark("above the axis, or overflow", "^", markerfacecolor="white")
     plotting.legend(figure, [*entries(), limit, beyond, diverged], 5)
+    figure.suptitle(title)
     return figure
 
 
@@ -115,18 +118,21 @@ def _draw_accuracies(axes: Axes, training: pd.DataFrame) -> None:
         axes.errorbar(found.index, found["mean"], found["std"], color=color, marker=marker, **bars)
         every = by_rate["diverged"].all()
         plotting.crosses(axes, every.index[every], color)
-    axes.set_title(f"depth {training['depth'].iloc[0]}, {training['epoch'].max()} epochs")
+    epochs = training["epoch"].max()
+    words = "epoch" if epochs == 1 else "epochs"
+    axes.set_title(f"depth {training['depth'].iloc[0]}, {epochs} {words}")
     plotting.accuracy_axes(axes, "learning rate", "test accuracy (%)")
 
 
 @plotting.style()
-def landscape(landscape: pd.DataFrame) -> Figure:
+def landscape(landscape: pd.DataFrame, title: str) -> Figure:
     """Draw the loss along the gradient at initialization, and the variances of the channels.
 
     Parameters
     ----------
     landscape : DataFrame
         Columns dataset and `convexbn.experiments.learning_rates.landscape.LANDSCAPE`.
+    title : str
     """
     present("normalization", landscape["normalization"], STYLES)
     figure, axes = plotting.panels(2, rows=2, width=plotting.WIDE, height=5.2)
@@ -136,13 +142,14 @@ def landscape(landscape: pd.DataFrame) -> Figure:
     for panel, name in zip(axes[1], STYLES, strict=True):
         image = _draw_variances(panel, first[first["normalization"] == name])
         panel.set_title(f"{STYLES[name].label}: variance of the channels")
-    figure.colorbar(image, ax=list(axes[1]), extend="both", pad=0.02)
+    figure.colorbar(image, ax=list(axes[1]), extend="both", pad=0.02, label="variance")
     mean = Line2D([], [], color="0.3", linestyle=":", label="absolute mean of a channel")
     variance = Line2D([], [], color="0.3", label="variance of a channel; relative loss")
     beyond = plotting.mark("above the axis, or overflow", "^", markerfacecolor="white")
     grey = plotting.mark("overflow", "s", markerfacecolor=OVERFLOW)
-    plotting.legend(figure, [*entries(), variance, mean, beyond, grey], 3)
-    figure.suptitle(f"{landscape['dataset'].iloc[0]}, depth {landscape['depth'].iloc[0]}")
+    start = Line2D([], [], label="loss at the start", **GUIDE)
+    plotting.legend(figure, [*entries(), variance, mean, start, beyond, grey], 4)
+    figure.suptitle(f"{title}, depth {landscape['depth'].iloc[0]}")
     return figure
 
 
@@ -195,13 +202,14 @@ def _is_decade(step: float) -> bool:
 
 
 @plotting.style()
-def gradients(gradients: pd.DataFrame) -> Figure:
+def gradients(gradients: pd.DataFrame, title: str) -> Figure:
     """Draw how far a kernel's gradient cancels, its entries, and the gradients of the classes.
 
     Parameters
     ----------
     gradients : DataFrame
         Columns dataset and `convexbn.experiments.learning_rates.gradients.GRADIENTS`.
+    title : str
     """
     present("normalization", gradients["normalization"], STYLES)
     figure, axes = plotting.panels(2, rows=2, width=plotting.WIDE, height=5.2)
@@ -212,9 +220,9 @@ def gradients(gradients: pd.DataFrame) -> Figure:
         rows = first[(first["normalization"] == name) & (first["quantity"] == CLASS)]
         image = _draw_classes(panel, rows)
         panel.set_title(f"{STYLES[name].label}: gradients of the scores")
-    figure.colorbar(image, ax=list(axes[1]), pad=0.02)
+    figure.colorbar(image, ax=list(axes[1]), pad=0.02, label="gradient of the loss in the score")
     plotting.legend(figure, entries())
-    figure.suptitle(f"{gradients['dataset'].iloc[0]}, depth {gradients['depth'].iloc[0]}")
+    figure.suptitle(f"{title}, depth {gradients['depth'].iloc[0]}")
     return figure
 
 

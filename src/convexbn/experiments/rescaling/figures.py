@@ -91,7 +91,7 @@ def _draw_growth(axes: Axes, table: pd.DataFrame, colors: dict) -> None:
     last = table[table["step"] == table.groupby("learning_rate")["step"].transform("max")]
     for layer, rows in last.groupby("layer"):
         found = rows.groupby("learning_rate")["growth"].agg(["mean", "std"])
-        plotting.band(axes, found.index, found["mean"], found["std"], **_line(layer))
+        plotting.band(axes, found.index, found["mean"], found["std"], log=True, **_line(layer))
         axes.plot(found.index, found["mean"].iloc[0] * found.index / found.index[0], **GUIDE)
     axes.set(xlabel="learning rate $\\eta$", ylabel="growth by the same time")
     plotting.log_x(axes)
@@ -142,7 +142,7 @@ def run(table: pd.DataFrame, title: str) -> Figure:
         shares = shown.assign(beside=PERCENT * shown["beside"])
         _by_epoch(top[2], shares, "beside", "orthogonal part of $W_1$ (%)")
         _by_rate(bottom[2], ends, _change, "change without it (points)")
-        bottom[2].axhline(0, **GUIDE)
+        bottom[2].axhline(0, color="0.3", linewidth=0.8)
     decay = kept[methods.index(DECAY)]["weight_decay"].iloc[0] if DECAY in methods else 0
     entries = [_entry(method, decay) for method in methods]
     plotting.legend(figure, entries, 4 if has_part else 2)
@@ -160,7 +160,7 @@ def _entry(method: str, decay: float) -> Line2D:
 def _by_epoch(axes: Axes, shown: pd.DataFrame, measure: str, label: str) -> None:
     for method in present("method", shown["method"], STYLES):
         rows = shown[shown["method"] == method].groupby("epoch")[measure].agg(["mean", "std"])
-        style = {"linestyle": DASHES[method]}
+        style: dict[str, Any] = {"linestyle": DASHES[method], "log": measure == "effective_rate"}
         plotting.band(axes, rows.index, rows["mean"], rows["std"], STYLES[method].color, **style)
     axes.set(xlabel="epoch", ylabel=label)
 

@@ -162,7 +162,7 @@ def _draw_risks(axes: Axes, case: Comparison) -> None:
     """Draw the tuned risks of both methods against the number of samples."""
     inside = case.sgd[(case.sgd.index >= case.n[0]) & (case.sgd.index <= case.n[-1])]
     axes.plot(inside.index, inside, color=STYLES["sgd"].color)
-    plotting.band(axes, case.n, case.risk, case.deviation, STYLES["ridge"].color)
+    plotting.band(axes, case.n, case.risk, case.deviation, STYLES["ridge"].color, log=True)
     axes.set(xlabel="samples", ylabel="excess risk")
     plotting.log_x(axes)
     plotting.log_y(axes)

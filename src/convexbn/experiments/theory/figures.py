@@ -18,6 +18,7 @@ from convexbn.reporting import plotting
 from convexbn.reporting.methods import FULL, SGD, style_of
 from convexbn.reporting.registries import present
 
+BELOW = 1.9  # zorder of optima: networks that reach them are seen on top
 LOWEST = 1e-8  # excesses that rounding made zero or negative are drawn here on the log axis
 TRIAL, CONVEX = style_of(SGD).color, style_of(FULL).color
 GATED = "#cc78bc"  # apart from the blue in lightness too
@@ -56,7 +57,7 @@ def duality(table: pd.DataFrame) -> Figure:
             "markersize": 3,
         }
         top.plot(width, rows["objective"], **trial, markeredgewidth=0)
-        top.axhline(first["optimum"], color=CONVEX)
+        top.axhline(first["optimum"], color=CONVEX, zorder=BELOW)
         bottom.plot(width, _shown(rows["relative_excess"]), **trial, markeredgewidth=0)
         _near(bottom)
         for panel in (top, bottom):
@@ -105,19 +106,26 @@ def depth(table: pd.DataFrame) -> Figure:
         rows = table[table["depth"] == layers]
         for _, trial in rows.groupby("trial"):
             line: dict[str, Any] = {"color": TRIAL, "linewidth": 0.8, "alpha": 0.6}
-            iteration = trial["iteration"] + 1  # the start, on a logarithmic axis
-            top.plot(iteration, trial["objective"], **line)
-            bottom.plot(iteration, _shown(trial["relative_excess"]), **line)
-        top.axhline(rows["optimum"].iloc[0], color=CONVEX)
+            top.plot(trial["iteration"], trial["objective"], **line)
+            bottom.plot(trial["iteration"], _shown(trial["relative_excess"]), **line)
+        top.axhline(rows["optimum"].iloc[0], color=CONVEX, linewidth=2.5, zorder=BELOW)
         _near(bottom)
         top.set_title(f"{layers} layers")
-        bottom.set_xlabel("iteration + 1")
-        plotting.log_x(bottom)
+        bottom.set_xlabel("iteration")
+        _from_zero(bottom, int(table["iteration"].max()))
     figure.suptitle("$n$ = {n:.0f}, $d$ = {d:.0f}, {width:.0f} neurons a layer".format(**first))
     axes[0, 0].set(ylabel="training objective", yscale="log")
     axes[1, 0].set_ylabel("relative excess\nover the optimum")
     plotting.legend(figure, [_trial(), _optimum("closed form"), _near_entry()])
     return figure
+
+
+def _from_zero(axes: Axes, last: int) -> None:
+    """Make the x axis logarithmic from 1 on, with the start, 0, before it."""
+    decades = [10**k for k in range(len(str(last)))]
+    axes.set_xscale("symlog", linthresh=1, linscale=0.5)
+    axes.set_xticks([0, *decades], [f"{tick:g}" for tick in (0, *decades)])
+    axes.set_xlim(0, last)
 
 
 @plotting.style()
@@ -232,7 +240,7 @@ def interpolation(table: pd.DataFrame) -> Figure:
         trials = table[table["kind"] == optimizer]
         for _, trial in trials.groupby("trial"):
             axes.plot(trial["x"], trial["y"], color=TRIAL, linewidth=0.8, alpha=0.6)
-        axes.plot(convex["x"], convex["y"], color=CONVEX, linewidth=1.8)
+        axes.plot(convex["x"], convex["y"], color=CONVEX, linewidth=4, alpha=0.5, zorder=BELOW)
         axes.plot(data["x"], data["y"], "o", color=SAMPLES, zorder=3)
         low, high = trials["objective"].min(), trials["objective"].max()
         axes.set_title(f"{OPTIMIZERS[optimizer]}\nobjectives {low:.4g} to {high:.4g}")
@@ -240,7 +248,9 @@ def interpolation(table: pd.DataFrame) -> Figure:
     panels[0].set_ylabel("$f(x)$")
     best = convex["objective"].iloc[0]
     data_points = Line2D([], [], color=SAMPLES, marker="o", linestyle="none", label="samples")
-    plotting.legend(figure, [data_points, _optimum(f"convex program: {best:.4g}"), _trial()])
+    optimum = Line2D([], [], color=CONVEX, linewidth=4, alpha=0.5)
+    optimum.set_label(f"convex program: {best:.4g}")
+    plotting.legend(figure, [data_points, optimum, _trial()])
     return figure
 
 

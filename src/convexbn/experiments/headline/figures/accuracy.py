@@ -1,9 +1,12 @@
 """Test accuracy against training time and against weight decay."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from convexbn.reporting import histories, methods, plotting, selection
 from convexbn.reporting.methods import Style, by_method, style_of
@@ -13,7 +16,13 @@ from convexbn.reporting.registries import present
 COLUMNS = ["panel", "method", "x", "mean", "std", "certified", "source"]
 EVALUATIONS = 40  # most points of a method's curve that are kept
 _BETAS = "beta", "diverged"
-PANELS = "time", *_BETAS, "published"
+RING: dict[str, Any] = {
+    "marker": "o",
+    "markersize": 9,
+    "markerfacecolor": "none",
+    "linestyle": "none",
+}
+PANELS = "time", *_BETAS, "edge", "published"
 
 
 def table(
@@ -28,7 +37,8 @@ def table(
     Against time (panel "time") each method is at the setting chosen on validation data, and a
     convex program is followed along its path of betas, from the largest to the chosen one. Against
     beta (panel "beta") the learning rate (SGD) and the rank (convex-truncated) are chosen on
-    validation data at each beta; "diverged" are the betas at which a method has no stable setting.
+    validation data at each beta; "diverged" are the betas at which a method has no stable setting,
+    and "edge" chosen betas that are the smallest or the largest of those tried.
     The rows of "published" have a source.
 
     Parameters
@@ -43,11 +53,14 @@ def table(
     """
     known = runs["dataset"].unique()
     runs = selection.candidates(runs[runs["dataset"] == dataset])
-    parts = [_against_time(row, convex, sgd) for row in selection.methods(runs).itertuples()]
+    settings = selection.methods(runs)
+    parts = [_against_time(row, convex, sgd) for row in settings.itertuples()]
     by = ["method", "beta"]
     betas = selection.summarize(selection.select(runs, by), by)
     betas = betas.assign(panel="beta", x=betas["beta"])
-    parts += [betas, _diverged(runs, betas)]
+    at_edge = settings[settings["edges"].str.contains("beta")]
+    edges = betas.merge(at_edge[by]).assign(panel="edge")
+    parts += [betas, _diverged(runs, betas), edges]
     parts += [methods.published(published, dataset, known).assign(panel="published")]
     names = {"test_accuracy_mean": "mean", "test_accuracy_std": "std", "test_accuracy": "mean"}
     parts = [part.rename(columns=names).reindex(columns=COLUMNS) for part in parts if len(part)]
@@ -68,7 +81,7 @@ def _diverged(runs: pd.DataFrame, betas: pd.DataFrame) -> pd.DataFrame:
 
 
 @plotting.style()
-def draw(table: pd.DataFrame, dataset: str) -> Figure:
+def draw(table: pd.DataFrame, title: str) -> Figure:
     """Draw test accuracy against training time (left) and against beta (right)."""
     present("panel", table["panel"], PANELS)
     panels = {name: table[table["panel"] == name] for name in PANELS}
@@ -79,17 +92,27 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
         _draw(right, rows, rows, style_of(method))
     for method, rows in by_method(panels["diverged"]):
         plotting.crosses(right, rows["x"], style_of(method).color)
+    for method, rows in by_method(panels["edge"]):
+        color = style_of(method).color
+        right.plot(rows["x"], PERCENT * rows["mean"], color=color, **RING)
     plotting.accuracy_axes(left, "training time of one seed (s)", "test accuracy (%)")
     plotting.accuracy_axes(right, r"weight decay $\beta$", "test accuracy (%)")
     plotting.ticks_at(right.xaxis, np.unique(table.loc[table["panel"].isin(_BETAS), "x"]))
-    entries = plotting.handles([method for method, _ in by_method(panels["time"])])
+    longest = table[table["panel"].isin(["time", "beta"])].groupby("method")["panel"]
+    longest = longest.agg(lambda names: names.value_counts().max())
+    points = [method for method in longest.index if longest[method] == 1]
+    entries = plotting.handles([method for method, _ in by_method(panels["time"])], points)
     entries += plotting.not_certified(selection.not_certified(table).any())
+    if len(panels["edge"]):
+        entries.append(
+            Line2D([], [], color="0.3", label="chosen at the end of those tried", **RING)
+        )
     if len(panels["diverged"]):
         entries.append(plotting.mark("diverged at every learning rate", "x"))
     entered = panels["published"].rename(columns={"mean": "test_accuracy"})
     entries += plotting.levels((left, right), entered)
     plotting.legend(figure, entries, at_most=3)
-    figure.suptitle(dataset)
+    figure.suptitle(title)
     return figure
 
 

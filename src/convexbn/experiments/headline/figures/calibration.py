@@ -30,7 +30,7 @@ def table(runs: pd.DataFrame, dataset: str) -> pd.DataFrame:
 
 
 @plotting.style()
-def draw(table: pd.DataFrame, dataset: str) -> Figure:
+def draw(table: pd.DataFrame, title: str) -> Figure:
     """Draw one row per method: a dot for each seed, mean and one standard deviation below them."""
     methods = list(by_method(table))
     height = 0.9 + 0.3 * len(methods)
@@ -45,7 +45,7 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
     panels[0].set_ylim(len(methods) - 0.4, -0.6)
     entries = [plotting.mark("one seed", "|"), plotting.mark("mean ± one standard deviation", "o")]
     plotting.legend(figure, entries + plotting.not_certified(selection.not_certified(table).any()))
-    figure.suptitle(dataset)
+    figure.suptitle(title)
     return figure
 
 

@@ -64,7 +64,7 @@ def _solve(snapshots: pd.DataFrame, final, tolerance: float) -> pd.DataFrame:
 
 
 @plotting.style()
-def draw(table: pd.DataFrame, dataset: str) -> Figure:
+def draw(table: pd.DataFrame, title: str) -> Figure:
     """Draw objective and dual bound (top) and the relative duality gap (bottom) against time.
 
     One column per run, one colour per beta, one line per solve. Time runs through the whole path of
@@ -84,9 +84,11 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
     }
     figure, axes = plotting.panels(columns, sharey="row", **size)
     pairs = axes.reshape(rows, 2, columns).swapaxes(1, 2).reshape(-1, 2)
+    titles = [_words(rows) for _, rows in table.groupby("run")]
     for (top, bottom), name in zip(pairs, names, strict=False):
         _draw_run(top, bottom, table[table["run"] == name], colors)
-        top.set_title(_words(name, table[table["run"] == name]))
+        words = _words(table[table["run"] == name])
+        top.set_title(f"{name}: {words}" if titles.count(words) > 1 else words)
     for panel in pairs[len(names) :].flat:
         panel.set_axis_off()
     for top, bottom in pairs[::columns]:
@@ -99,7 +101,7 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
     entries.append(plotting.mark("certified", "o", markersize=3))
     entries += plotting.not_certified(selection.not_certified(table).any())
     plotting.legend(figure, entries, at_most=5)
-    figure.suptitle(dataset)
+    figure.suptitle(title)
     return figure
 
 
@@ -122,11 +124,11 @@ def _draw_run(top: Axes, bottom: Axes, rows: pd.DataFrame, colors: dict) -> None
     plotting.log_x(bottom)
 
 
-def _words(name: str, rows: pd.DataFrame) -> str:
+def _words(rows: pd.DataFrame) -> str:
     finals = rows[rows["certified"].notna()]
     missed = int(selection.not_certified(finals).sum())
     words = f"{missed} of {len(finals)} not certified" if missed else "all certified"
     first = finals.iloc[0]
     soft = selection.filter_words(first["filter_kind"], first["filter_value"])
     size = soft or f"$k$ = {first['rank']:.0f}"
-    return f"{name}\n{size}\n{words}"
+    return f"{size}\n{words}"

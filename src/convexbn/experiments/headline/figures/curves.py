@@ -61,7 +61,7 @@ def _over_epochs(history: pd.DataFrame) -> pd.DataFrame:
 
 
 @plotting.style()
-def draw(table: pd.DataFrame, dataset: str) -> Figure:
+def draw(table: pd.DataFrame, title: str) -> Figure:
     """Draw accuracies and losses against epochs (top, if anything has them) and time (bottom)."""
     rows = present("against", table["against"], AXES)
     size: dict[str, Any] = {
@@ -81,7 +81,7 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
     entries = plotting.handles([method for method, _ in by_method(table)])
     entries += plotting.not_certified(selection.not_certified(table).any())
     plotting.legend(figure, entries)
-    figure.suptitle(dataset)
+    figure.suptitle(title)
     return figure
 
 
@@ -92,9 +92,7 @@ def _draw(axes: Axes, curve: pd.DataFrame, measure: str, style: Style) -> None:
         plotting.band(axes, curve["x"], mean, std, style.color, linewidth=1.1)
     else:
         mean = mean.clip(lower=LOWEST)
-        axes.plot(curve["x"], mean, color=style.color, linewidth=1.1)
-        low, high = (mean - std).clip(lower=LOWEST), mean + std
-        axes.fill_between(curve["x"], low, high, color=style.color, alpha=0.18, linewidth=0)
+        plotting.band(axes, curve["x"], mean, std, style.color, log=True, linewidth=1.1)
     end = curve.tail(1)
     plotting.points(axes, end["x"], mean[end.index], style, selection.not_certified(end))
 

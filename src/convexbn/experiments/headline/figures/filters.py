@@ -75,7 +75,7 @@ def effective_rank(kind: str, value: float, spectrum: pd.DataFrame, rank: float)
 
 
 @plotting.style()
-def draw(table: pd.DataFrame, dataset: str) -> Figure:
+def draw(table: pd.DataFrame, title: str) -> Figure:
     """Draw test accuracy (left) and train accuracy (right) against the effective rank."""
     kinds = present("filter_kind", table["filter_kind"], STYLES)
     figure, (panels,) = plotting.panels(2, height=2.6)
@@ -89,8 +89,12 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
         plotting.accuracy_axes(axes, "effective rank, sum of gains", f"{part} accuracy (%)")
         if len(ranks := np.unique(table.loc[table["filter_kind"] == HARD, "effective_rank"])):
             plotting.ticks_at(axes.xaxis, ranks, share=0.12)
-    entries = plotting.entries([STYLES[kind] for kind in kinds])
+    counts = table["filter_kind"].value_counts()
+    entries = []
+    for kind in kinds:
+        line = {"linestyle": "none"} if counts[kind] == 1 else {}
+        entries += plotting.entries([STYLES[kind]], **line)
     entries += plotting.not_certified(selection.not_certified(table).any())
     plotting.legend(figure, entries)
-    figure.suptitle(dataset)
+    figure.suptitle(title)
     return figure

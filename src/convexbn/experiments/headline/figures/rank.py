@@ -66,7 +66,7 @@ def table(runs: pd.DataFrame, published: pd.DataFrame, dataset: str) -> pd.DataF
 
 
 @plotting.style()
-def draw(table: pd.DataFrame, dataset: str) -> Figure:
+def draw(table: pd.DataFrame, title: str) -> Figure:
     """Draw test accuracy (left) and train accuracy (right) against the truncation rank k.
 
     The full rank is the last point, in the colour and marker of the full-rank program. Networks
@@ -86,12 +86,14 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
         plotting.ticks_at(axes.xaxis, ranks.index.to_numpy())
         plotting.energy_scale(axes, ranks.index.to_numpy(), ranks.to_numpy())
     entries = plotting.handles(networks["method"], linestyle="--", marker="")
-    entries += plotting.handles([method for method, _ in by_method(programs)])
+    counts = programs["method"].value_counts()
+    points = [method for method in counts.index if counts[method] == 1]
+    entries += plotting.handles([method for method, _ in by_method(programs)], points)
     entries += plotting.not_certified(selection.not_certified(programs).any())
     entered = entered.rename(columns={"test_accuracy_mean": "test_accuracy"})
     entries += plotting.levels(panels[:1], entered)
     plotting.legend(figure, entries, at_most=3)
-    figure.suptitle(dataset)
+    figure.suptitle(title)
     return figure
 
 

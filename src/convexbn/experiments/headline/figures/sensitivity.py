@@ -68,14 +68,14 @@ def _varied(rows: pd.DataFrame, quantity: str) -> pd.DataFrame:
 
 
 @plotting.style()
-def draw(table: pd.DataFrame, dataset: str) -> Figure:
+def draw(table: pd.DataFrame, title: str) -> Figure:
     """Draw test accuracy against each quantity, one panel for each.
 
     Parameters
     ----------
     table : DataFrame
         Columns `COLUMNS`; without rows the figure says that nothing was varied.
-    dataset : str
+    title : str
 
     Raises
     ------
@@ -85,7 +85,7 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
     shown = present("quantity", table["quantity"], QUANTITIES)
     width = WIDTHS[max(len(shown), 1)]
     figure, (panels,) = plotting.panels(max(len(shown), 1), width=width, height=3, sharey=True)
-    figure.suptitle(dataset)
+    figure.suptitle(title)
     if not shown:
         panels[0].set_axis_off()
         panels[0].text(0.5, 0.5, "No method of this config varies a quantity.", ha="center")

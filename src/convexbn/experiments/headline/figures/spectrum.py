@@ -30,14 +30,14 @@ def table(singular_values: np.ndarray, ranks: dict[str, int | None]) -> pd.DataF
 
 
 @plotting.style()
-def draw(table: pd.DataFrame, dataset: str) -> Figure:
+def draw(table: pd.DataFrame, title: str) -> Figure:
     """Draw the singular values of the centred data (left) and the energy each rank keeps (right).
 
     Parameters
     ----------
     table : DataFrame
         Columns `COLUMNS`; the used ranks are marked in both panels.
-    dataset : str
+    title : str
     """
     used = table[table["used"]]
     is_full = used["rank"] == len(table)
@@ -55,5 +55,5 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
     plotting.energy_scale(panels[1], used["rank"].to_numpy(), used["energy"].to_numpy())
     shown = [method for method in methods if len(methods[method])]
     plotting.legend(figure, plotting.handles(shown[::-1], linestyle="none"))
-    figure.suptitle(dataset)
+    figure.suptitle(title)
     return figure
