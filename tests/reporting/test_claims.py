@@ -6,10 +6,10 @@ from convexbn.reporting.claims import (
     COLUMNS,
     Finding,
     Statement,
+    about_cifar,
     corrected,
     joined,
     judged,
-    unless_cifar,
     unless_uncertified,
     worst,
 )
@@ -56,10 +56,12 @@ def test_what_was_not_run_stays_so():
 
 
 def test_statements_about_cifar_name_other_sources():
-    assert unless_cifar([{"source": "cifar10"}, {"source": "cifar100"}]) is None
-    other = unless_cifar([{"source": "digits"}, {"source": "cifar10"}])
-    assert other.verdict == "not run"
-    assert "digits" in other.measured
+    finding = Finding("3 points", "reproduced")
+    of_cifar = [{"source": name} for name in ("cifar10", "cifar100", "cifar10_sample")]
+    assert about_cifar(finding, of_cifar) is finding
+    other = about_cifar(finding, [{"source": "digits"}, *of_cifar])
+    words = "the statement is about CIFAR, these data are digits; here: 3 points"
+    assert other == Finding(words, "not run")
 
 
 def test_two_experiments_do_not_share_an_id():

@@ -17,7 +17,7 @@ class Images:
 
     Attributes
     ----------
-    train_images, test_images : ndarray of uint8, shape (n, H, W, c)
+    train_images, test_images : ndarray of uint8 or uint16, shape (n, H, W, c)
         Test arrays have zero rows where the source has no official split.
     train_labels, test_labels : ndarray of int64, shape (n,)
         Positions in `classes`.

@@ -58,6 +58,12 @@ def _cifar100(*, labels, folder, download_to, **_) -> "Images":
     return read_cifar("cifar100", labels, folder, download_to)
 
 
+def _cifar10_sample(**_) -> "Images":
+    from convexbn.data.cifar_sample import read_cifar_sample
+
+    return read_cifar_sample()
+
+
 def _folder(*, path, size, **_) -> "Images":
     from convexbn.data.folders import read_folder
 
@@ -69,6 +75,9 @@ SOURCES = {
     "cifar10": Source(50_000, 10_000, (32, 32, 3), {"fine": 10}, _cifar10, "CIFAR-10"),
     "cifar100": Source(
         50_000, 10_000, (32, 32, 3), {"fine": 100, "coarse": 20}, _cifar100, "CIFAR-100"
+    ),
+    "cifar10_sample": Source(
+        3_500, 2_000, (16, 16, 3), {"fine": 10}, _cifar10_sample, "a sample of CIFAR-10"
     ),
     # Not known before it is read: the sizes of a large one, unless the config says otherwise.
     "image_folder": Source(50_000, 10_000, (64, 64, 3), {"fine": 100}, _folder),
@@ -104,7 +113,8 @@ def load_images(
     ----------
     source : str
         A key of `SOURCES`: "digits" (:mod:`convexbn.data.digits`), "cifar10" or "cifar100"
-        (:mod:`convexbn.data.cifar`), or "image_folder" (:mod:`convexbn.data.folders`).
+        (:mod:`convexbn.data.cifar`), "cifar10_sample" (:mod:`convexbn.data.cifar_sample`), or
+        "image_folder" (:mod:`convexbn.data.folders`).
     labels : {"fine", "coarse"}
         For cifar100, its 100 classes or its 20 superclasses.
     folder : path, optional

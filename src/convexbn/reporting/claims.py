@@ -18,7 +18,7 @@ from convexbn.reporting.methods import FILTERED, TRUNCATED, by_sgd, find
 
 COLUMNS = ["id", "dataset", "statement", "expected", "measured", "verdict"]
 # Sides, in pixels, of the images of the sources that the statements are about.
-SIDES = {name: SOURCES[name].shape[0] for name in ("cifar10", "cifar100")}
+SIDES = {name: SOURCES[name].shape[0] for name in ("cifar10", "cifar100", "cifar10_sample")}
 
 
 class Finding(NamedTuple):
@@ -158,17 +158,19 @@ def uncertified(rows: Iterable[pd.DataFrame]) -> int:
     return sum(int(selection.not_certified(some).sum()) for some in rows)
 
 
-def unless_cifar(entries: Iterable[dict]) -> Finding | None:
-    """Return the finding on data sets that a statement about CIFAR does not cover, or None.
+def about_cifar(finding: Finding, entries: Iterable[dict]) -> Finding:
+    """Return the finding of a statement about CIFAR: on other data what was measured, "not run".
 
     Parameters
     ----------
+    finding : Finding
+        As if the statement were about any data.
     entries : iterable of dict
         Entries of the data sets in the config.
     """
     others = sorted({entry["source"] for entry in entries} - SIDES.keys())
-    words = f"the statement is about CIFAR, these data are {', '.join(others)}"
-    return Finding(words, "not run") if others else None
+    words = f"the statement is about CIFAR, these data are {', '.join(others)}; here: "
+    return Finding(words + finding.measured, "not run") if others else finding
 
 
 def setting_words(rows: pd.DataFrame) -> str:

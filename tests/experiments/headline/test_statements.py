@@ -90,11 +90,12 @@ def test_measured_names_numbers_and_seeds():
     )
 
 
-def test_other_data_are_not_run():
+def test_other_data_are_measured_and_not_run():
     table = headline(runs_of([0.4], [0.3], [0.5]), {"d": {"source": "digits", "n": 5}, "x": CIFAR})
     assert list(table.columns) == claims.COLUMNS
     assert set(table["verdict"][:10]) == {"not run"}
-    assert table["measured"][:10].str.contains("digits").all()
+    assert table["measured"][:10].str.contains("about CIFAR, these data are digits; here: ").all()
+    assert "here: +10.0 points" in table["measured"][0]
     # Nor is a data set without runs.
     assert set(table["verdict"][10:]) == {"not run"}
 

@@ -25,9 +25,9 @@ from convexbn.reporting import significance
 from convexbn.reporting.claims import (
     Finding,
     Statement,
+    about_cifar,
     judged,
     stacked,
-    unless_cifar,
     verdict_of,
     worst,
 )
@@ -73,11 +73,10 @@ def _of_run(
 ) -> pd.DataFrame:
     def findings_of(statement: Statement) -> dict[str, Finding]:
         finding = statement.judge(rows)
-        words = f"{run}: {finding.measured}"
-        other = unless_cifar([entry]) if statements is _ACCURACIES else None
-        if other:
-            return {dataset: other._replace(measured=f"{other.measured}; here: {words}")}
-        return {dataset: finding._replace(measured=words)}
+        finding = finding._replace(measured=f"{run}: {finding.measured}")
+        if statements is _ACCURACIES:
+            finding = about_cifar(finding, [entry])
+        return {dataset: finding}
 
     return judged(statements, findings_of)
 

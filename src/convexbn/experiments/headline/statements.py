@@ -15,11 +15,11 @@ from convexbn.reporting.claims import (
     SIDES,
     Finding,
     Statement,
+    about_cifar,
     chosen_of,
     judged,
     setting_words,
     uncertified,
-    unless_cifar,
     unless_uncertified,
     verdict_of,
 )
@@ -40,8 +40,7 @@ def headline(runs: pd.DataFrame, datasets: dict[str, dict]) -> pd.DataFrame:
         Columns `selection.RUNS`.
     datasets : dict
         Entries of the data sets in the config, with their number n of training samples. The
-        statements are about CIFAR ("cifar10", "cifar100"); on any other source they are listed as
-        not run.
+        statements are about CIFAR; on any other source they are measured and "not run".
 
     Returns
     -------
@@ -62,12 +61,9 @@ def headline(runs: pd.DataFrame, datasets: dict[str, dict]) -> pd.DataFrame:
 
 
 def _finding(statement: Statement, runs: pd.DataFrame, entry: dict) -> Finding:
-    if other := unless_cifar([entry]):
-        return other
     chosen, missing = chosen_of(runs, statement.needed)
-    if missing:
-        return Finding(missing, "not run")
-    return unless_uncertified(statement.judge(runs, *chosen), uncertified(chosen))
+    finding = Finding(missing, "not run") if missing else statement.judge(runs, *chosen)
+    return about_cifar(unless_uncertified(finding, uncertified(chosen)), [entry])
 
 
 def describe(name: str, entry: dict) -> str:

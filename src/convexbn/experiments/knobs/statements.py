@@ -15,11 +15,11 @@ from convexbn.reporting import significance
 from convexbn.reporting.claims import (
     Finding,
     Statement,
+    about_cifar,
     chosen_of,
     judged,
     stacked,
     uncertified,
-    unless_cifar,
     unless_uncertified,
     worst,
 )
@@ -67,8 +67,7 @@ def _of_run(
         finding = statement.judge(best, *program if statement.needed else ())
         if statement.needed:
             finding = unless_uncertified(finding, uncertified(program))
-        if other := unless_cifar([entry]):
-            finding = other._replace(measured=f"{other.measured}; here: {finding.measured}")
+        finding = about_cifar(finding, [entry])
         words = f"{run}, n = {entry['n']:,}: {finding.measured}"
         return {dataset: finding._replace(measured=words)}
 

@@ -18,9 +18,9 @@ from convexbn.reporting import significance
 from convexbn.reporting.claims import (
     Finding,
     Statement,
+    about_cifar,
     judged,
     stacked,
-    unless_cifar,
     unless_uncertified,
 )
 from convexbn.reporting.significance import LEVEL, SEEDS
@@ -53,8 +53,7 @@ def _of_run(dataset: str, run: str, solves: pd.DataFrame, entry: dict) -> pd.Dat
     def findings_of(statement: Statement) -> dict[str, Finding]:
         finding = statement.judge(solves)
         finding = unless_uncertified(finding, int((~solves["certified"].astype(bool)).sum()))
-        if other := unless_cifar([entry]):
-            finding = other._replace(measured=f"{other.measured}; here: {finding.measured}")
+        finding = about_cifar(finding, [entry])
         words = f"{run}, n = {entry['n']:,}: {finding.measured}"
         return {dataset: finding._replace(measured=words)}
 

@@ -24,7 +24,7 @@ from convexbn.experiments.learning_rates.judges import (
     STEP,
 )
 from convexbn.experiments.learning_rates.summaries import LIMIT
-from convexbn.reporting.claims import Finding, Statement, judged, stacked, unless_cifar
+from convexbn.reporting.claims import Finding, Statement, about_cifar, judged, stacked
 from convexbn.reporting.significance import SEEDS
 
 
@@ -63,9 +63,8 @@ def _findings(
         found = {}
         for name, rows in table.groupby("dataset"):
             finding = statement.judge(rows)
-            other = unless_cifar([datasets[str(name)]]) if part != "noise" else None
-            if other:
-                finding = other._replace(measured=f"{other.measured}; here: {finding.measured}")
+            if part != "noise":
+                finding = about_cifar(finding, [datasets[str(name)]])
             found[str(name)] = finding
         return found
 

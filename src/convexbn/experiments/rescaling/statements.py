@@ -16,9 +16,9 @@ from convexbn.reporting import significance
 from convexbn.reporting.claims import (
     Finding,
     Statement,
+    about_cifar,
     judged,
     stacked,
-    unless_cifar,
     verdict_of,
     worst,
 )
@@ -69,10 +69,8 @@ def _of_run(table: pd.DataFrame, datasets: dict[str, dict]) -> pd.DataFrame:
 
     def findings_of(statement: Statement) -> dict[str, Finding]:
         finding = statement.judge(ends)
-        words = f"{run}: {finding.measured}"
-        if other := unless_cifar([datasets[dataset]]):
-            return {dataset: other._replace(measured=f"{other.measured}; here: {words}")}
-        return {dataset: finding._replace(measured=words)}
+        finding = finding._replace(measured=f"{run}: {finding.measured}")
+        return {dataset: about_cifar(finding, [datasets[dataset]])}
 
     return judged(statements, findings_of)
 

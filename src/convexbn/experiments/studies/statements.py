@@ -15,11 +15,11 @@ from convexbn.reporting import selection, significance
 from convexbn.reporting.claims import (
     Finding,
     Statement,
+    about_cifar,
     chosen_of,
     judged,
     setting_words,
     uncertified,
-    unless_cifar,
     unless_uncertified,
 )
 from convexbn.reporting.methods import FULL, SGD, TRUNCATED, find
@@ -70,9 +70,8 @@ def _of_kind(kind: str, named: dict, runs: pd.DataFrame, datasets: dict) -> pd.D
 
 
 def _finding(statement: Statement, runs: pd.DataFrame, values: dict, datasets: dict) -> Finding:
-    other = unless_cifar(datasets[name] for name in values)
     parts = {x: runs[runs["dataset"] == name] for name, x in values.items()}
-    return other or statement.judge(parts)
+    return about_cifar(statement.judge(parts), [datasets[name] for name in values])
 
 
 def _rank_grows(parts: dict[float, pd.DataFrame]) -> Finding:
