@@ -12,6 +12,7 @@ rule claims:
         **tabled("claims"),
     log:
         "<logs>/claims.log",
+    localrule: True
     conda:
         "../../environment.yml"
     params:
@@ -22,14 +23,6 @@ rule claims:
         ),
     script:
         "../scripts/claims.py"
-
-
-# Tables and figures are made where Snakemake runs, also on a cluster: each takes seconds.
-NAMES = [made.name for made in workflow.rules]
-workflow.localrules(
-    *("claims", "benchmark_tables"),
-    *(name for name in NAMES if name.startswith(("plot_", "tabulate"))),
-)
 
 
 # Draws only: `make figures` allows no rule but this one and the plots.

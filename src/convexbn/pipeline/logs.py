@@ -17,7 +17,8 @@ import sys
 import time
 from pathlib import Path
 
-from convexbn import progress
+from convexbn import imports, progress
+from convexbn.pipeline import interpreters
 
 _LARGEST = 2**20  # bytes of a log that is gone on with
 _BEGUN = re.compile(rb"^--- attempt (\d+):", re.MULTILINE)
@@ -33,6 +34,9 @@ def start(path: str | Path, threads: int | None = None) -> None:
     Duplicating the descriptors also catches what compiled libraries print, and faults. The
     terminal, if there is one, is kept for the bars of :mod:`convexbn.progress`.
 
+    What the script starts finds this package as the script does, also in an environment of its own
+    (`--sdm conda`), where Snakemake takes PYTHONPATH away.
+
     Figures are drawn for files: MPLBACKEND, in a notebook's terminal, may name what is missing
     here. A matplotlibrc may ask for the numbers of the user's language, which LC_ALL then names.
 
@@ -42,6 +46,7 @@ def start(path: str | Path, threads: int | None = None) -> None:
     gc.set_threshold(20_000, 10, 10)
     atexit.register(gc.freeze)
     os.environ |= {"MPLBACKEND": "agg", "LC_ALL": "C.UTF-8"}
+    interpreters.find_first(str(imports.PACKAGE.parent))
     if sys.stderr.isatty():
         progress.terminal = os.fdopen(os.dup(2), "w", buffering=1)
     attempt = 1 + _failed(Path(path))
