@@ -39,7 +39,7 @@ include: "workflow/rules/benchmark.smk"
 include: "workflow/rules/registered.smk"  # claims and figures of all
 
 
+# Without `default_target`: the first rule of another workflow that imports this one stays its default.
 rule all:
-    default_target: True
     input:
         OUTPUTS,

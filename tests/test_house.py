@@ -75,6 +75,8 @@ def test_editors_see_the_public_names_where_they_are_defined():
 WITHOUT_TORCH = [
     *("arrangements/gates", "data/preprocessing", "data/sources", "whitening"),
     *("pipeline/artifacts", "pipeline/logs", "reporting/pages", "reporting/selection"),
+    *("experiments/theory/counting", "experiments/ridge/measure"),
+    "experiments/learning_rates/matrices",
 ]
 
 
@@ -85,6 +87,16 @@ def test_preparing_tabulating_judging_and_drawing_do_not_wait_for_torch():
     code = f"import {', '.join(f'convexbn.{name}' for name in modules)}, sys; print(*sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"torch", "seaborn", "scipy.stats"} & set(run.stdout.split())
+
+
+def test_rules_are_read_with_nothing_but_what_snakemake_needs():
+    """A Python that has Snakemake alone runs the workflow, with the jobs in conda environments."""
+    rules = [path.read_text() for path in (PACKAGE.parents[1] / "workflow/rules").glob("*.smk")]
+    imports = re.findall(r"^from convexbn.*$", "\n".join(rules), re.M)
+    assert len(imports) >= 8
+    code = "\n".join([*imports, "import sys", "print(*sys.modules)"])
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"numpy", "torch", "pandas", "snakemake"} & set(run.stdout.split())
 
 
 def test_every_public_name_is_the_same_whatever_was_imported_before():

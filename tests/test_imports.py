@@ -53,6 +53,21 @@ def test_a_script_rests_on_what_it_imports_directly_or_not(scratch):
     assert scratch(SCRIPT) == chain
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"""To import."""\nfrom scratch import unused\n"""Nothing else to import\nhere."""\n',
+        "try:\n    from scratch import unused\nexcept ImportError:\n    pass\n",
+        "from scratch import (  # two (2)\n    types,\n    unused,\n)\nx = 1\n",
+        "from scratch import types, \\\n    unused\nx = 1\n",
+        "def f():\n    import scratch.unused\n    return (1,\n2)\n",
+    ],
+)
+def test_an_import_is_found_wherever_the_word_stands(text, scratch):
+    """What comes after the last one is not read, if the rest can be understood without it."""
+    assert [name for name in scratch(text) if name != "types"] == ["__init__", "unused"]
+
+
 def test_a_name_of_a_package_rests_on_its_init(scratch):
     modules = ["__init__", "figures/__init__", "figures/rank", "unused"]
     assert scratch("from scratch.figures import FIGURES") == modules

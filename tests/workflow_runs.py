@@ -19,8 +19,9 @@ def command(*arguments, directory, root=ROOT) -> list[str]:
     words = [sys.executable, "-m", "snakemake", "--snakefile", root / "Snakefile"]
     words += ["--workflow-profile", root / "workflow/profiles/local"]
     words += ["--max-jobs-per-timespan", "100/1s"]  # the profile's would have it end 10 s later
-    words += ["--directory", directory, "--cores", "2", *arguments]
-    return [str(word) for word in words]
+    without_jobs = {"--unlock", "--report"} & set(arguments)  # need no number of cores
+    words += [] if without_jobs else ["--cores", "2"]
+    return [str(word) for word in (*words, "--directory", directory, *arguments)]
 
 
 def snakemake(*arguments, directory, check=True, root=ROOT) -> str:
@@ -35,15 +36,15 @@ def snakemake(*arguments, directory, check=True, root=ROOT) -> str:
     return output
 
 
-def rules(config) -> list:
+def rules(*configs, snakefile=ROOT / "Snakefile") -> list:
     """Return the rules that Snakemake reads for a config: in this process, without a DAG.
 
     Without a number of cores, as for `--unlock` and on a cluster.
     """
     settings = {"resource_settings": ResourceSettings()}
-    settings |= {"config_settings": ConfigSettings(configfiles=[config])}
+    settings |= {"config_settings": ConfigSettings(configfiles=configs)}
     with SnakemakeApi() as api:
-        workflow = api.workflow(**settings, snakefile=ROOT / "Snakefile")._workflow
+        workflow = api.workflow(**settings, snakefile=snakefile)._workflow
         return list(workflow.rules)
 
 

@@ -6,10 +6,13 @@ depends on, so that an edited module makes it out of date and no other does.
 
 import ast
 import hashlib
+import re
 from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
+# All up to the last statement with the word, and the names in brackets after it.
+_HEAD = re.compile(r".*\bimport\b[^\n(]*(?:\([^()]*\))?", re.DOTALL)
 _BLOCKS = ("body", "orelse", "handlers", "finalbody", "cases")  # lists of statements, in statements
 
 
@@ -79,13 +82,25 @@ def _text(path: Path) -> str:
 def _imported(path: Path, package: Path) -> list[Path]:
     """Return the modules that a file names in its own imports."""
     names = []
-    for node in _statements(ast.parse(_text(path))):
+    for node in _statements(_parsed(_text(path))):
         if isinstance(node, ast.ImportFrom) and node.module:
             names += [f"{node.module}.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
     own = [name for name in names if name.split(".")[0] == package.name]
     return [module_of(name, package) for name in own]
+
+
+def _parsed(text: str) -> ast.Module:
+    """Return the syntax tree of a file up to its last import, or to its end.
+
+    Most of a file comes after it, and every Snakemake process reads all files.
+    """
+    head = _HEAD.match(text)
+    try:
+        return ast.parse(head.group() if head else "")
+    except SyntaxError:  # the word is in a text, or its block goes on
+        return ast.parse(text)
 
 
 def _statements(tree):

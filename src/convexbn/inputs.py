@@ -6,11 +6,13 @@ refuse what they do not take. Each error says what was expected, what was given,
 
 import math
 import sys
-from collections.abc import Collection, Hashable, Iterable, Sequence, Sized
+from collections.abc import Iterable, Sequence, Sized
 from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
 
+from convexbn.choices import check_between as check_between
+from convexbn.choices import check_choice as check_choice
 from convexbn.containers import is_tensor, numbers, on_the_host, refusal
 
 if TYPE_CHECKING:
@@ -207,23 +209,6 @@ def check_positive(name: str, value: Any) -> None:
     # An integer can be beyond the range of float.
     if not 0 < value < (sys.float_info.max if isinstance(value, int) else math.inf):
         raise ValueError(f"{name} must be > 0 and finite, got {value!r}; choose a positive number")
-
-
-def check_choice(name: str, value: object, choices: Collection) -> None:
-    """Raise ValueError unless `value` is one of `choices`."""
-    if not (isinstance(value, Hashable) and value in choices):
-        known = ", ".join(repr(choice) for choice in choices)
-        raise ValueError(f"{name} must be one of {known}, got {value!r}")
-
-
-def check_between(name: str, value: object, low: float, high: float) -> None:
-    """Raise ValueError unless the whole number `value` lies in [low, high]."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise ValueError(f"{name} must be a whole number from {low} to {high}, got {value!r}")
-    if not low <= value <= high:
-        raise ValueError(
-            f"{name} must be from {low} to {high}, got {value}; choose one in this range"
-        )
 
 
 def check_momentum(value: float) -> None:

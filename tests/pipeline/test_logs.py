@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from convexbn.imports import PACKAGE
 from convexbn.pipeline import logs
 
 FIRST, END = "--- attempt 1: ", "--- ended well, "
@@ -57,6 +58,13 @@ warnings.warn("from warnings")
     for way in ("print", "stderr", "logging", "C", "the descriptor", "a child", "warnings"):
         assert f"from {way}\n" in log
     assert "some.module: from logging" in log
+
+
+def test_what_a_script_starts_finds_the_package_as_the_script_does(tmp_path):
+    source = str(PACKAGE.parent)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(["/other", source])}
+    script(tmp_path / "log", 'print(os.environ["PYTHONPATH"])', env=environment)
+    assert said(tmp_path / "log") == [os.pathsep.join([source, "/other"])]
 
 
 def test_log_is_utf_8_in_every_locale_and_takes_names_that_are_no_text(tmp_path):

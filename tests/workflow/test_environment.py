@@ -1,4 +1,4 @@
-"""What surrounds the workflow: other packages of the name, conda, a folder in braces."""
+"""What surrounds the workflow: other packages of the name, a folder in braces."""
 
 import shutil
 
@@ -16,13 +16,6 @@ def test_another_package_of_the_name_is_not_imported(tmp_path, monkeypatch):
     target = "results/test/images/digits.safetensors"
     snakemake(target, "--configfile", CONFIG, directory=tmp_path)
     assert (tmp_path / target).exists()
-
-
-def test_conda_is_not_made_by_snakemake(tmp_path):
-    """The environment would lack the package; the README says how to make it with conda."""
-    arguments = ["--dry-run", "--sdm", "conda", "--configfile", CONFIG]
-    output = snakemake(*arguments, directory=tmp_path, check=False)
-    assert "--sdm conda is not supported: jobs run in the environment of Snakemake" in output
 
 
 def test_a_project_in_braces_is_refused_at_once(tmp_path):

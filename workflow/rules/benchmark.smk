@@ -96,6 +96,7 @@ rule benchmark_tables:
         scaling="<results>/benchmark/scaling.csv",
     log:
         "<logs>/benchmark_tables.log",
+    localrule: True
     conda:
         "../../environment.yml"
     params:
@@ -184,6 +185,7 @@ for NAME, FUNCTION in BENCHMARK_FIGURES.items():
             **drawn(f"benchmark/{NAME}", f"benchmark/{NAME}", "benchmark", NAME),
         log:
             f"<logs>/plot_benchmark/{NAME}.log",
+        localrule: True
         conda:
             "../../environment.yml"
         params:

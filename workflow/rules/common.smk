@@ -5,7 +5,7 @@ from convexbn.pipeline.parameters import Unordered
 from convexbn.pipeline.schemas import Schemas
 from convexbn.reporting.methods import method_of
 
-SCHEMAS = Schemas(f"{workflow.basedir}/workflow/schemas")
+SCHEMAS = Schemas(f"{PROJECT}/workflow/schemas")
 checked(SCHEMAS.validate, "config", config)
 for KEY in ("seed", "threads"):
     config[KEY] = int(config[KEY])  # also where it was written as 1.0
@@ -54,7 +54,7 @@ def minutes(stage, entries, gpus=0):
 
 def code_of(script, *names):
     """Return a digest of the code that a script and the functions it is given by name rest on."""
-    path = f"{workflow.basedir}/workflow/scripts/{script}.py"
+    path = f"{PROJECT}/workflow/scripts/{script}.py"
     return dependencies.code_of(path, *names)
 
 
@@ -65,7 +65,7 @@ def labels_of(name, run, *settings):
 
 def published(wc, function):
     """Return a function of the file with published values; None for a figure without them."""
-    path = f"{workflow.basedir}/config/published.csv"
+    path = f"{PROJECT}/config/published.csv"
     return checked(function, path) if wc.get("figure") in sheet.COMPARED else None
 
 

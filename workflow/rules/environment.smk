@@ -1,10 +1,12 @@
 # What the workflow runs in, whatever surrounds it: which Python runs the scripts, which package they
 # import, and which config it reads.
 from snakemake.pathvars import Pathvars
-from snakemake.settings.types import DeploymentMethod
 
-# The project's own package, also after the project was moved, and no other that PYTHONPATH names.
-sys.path.insert(0, f"{workflow.basedir}/src")
+# The project's folder, also where another workflow's Snakefile imports this one as a module.
+PROJECT = os.path.normpath(f"{workflow.current_basedir}/../..")
+# Its own package, and no other that PYTHONPATH names. Conda environments of --sdm conda lack it, and
+# the scripts find it here as well: Snakemake hands its search path on to them.
+sys.path.insert(0, f"{PROJECT}/src")
 from convexbn.pipeline import configs, dependencies, interpreters
 
 interpreters.find_first(sys.path[0])
@@ -19,13 +21,7 @@ def checked(function, *arguments):
         raise WorkflowError(str(error))
 
 
-checked(configs.check_place, workflow.basedir)
-if DeploymentMethod.CONDA in getattr(
-    workflow.deployment_settings, "deployment_method", ()
-):
-    raise WorkflowError(
-        "--sdm conda is not supported: jobs run in the environment of Snakemake itself. Make that "
-        "with conda, by the commands at the head of environment.yml, and leave out --sdm."
-    )
-for PATH in workflow.configfiles:
+checked(configs.check_place, PROJECT)
+# Another workflow's config is not ours to judge.
+for PATH in workflow.configfiles if workflow.basedir == PROJECT else []:
     checked(configs.check_text, PATH)

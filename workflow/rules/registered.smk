@@ -14,6 +14,7 @@ rule claims:
         **tabled("claims"),
     log:
         "<logs>/claims.log",
+    localrule: True
     conda:
         "../../environment.yml"
     params:
@@ -33,6 +34,7 @@ rule page:
         "<results>/report/index.html",
     log:
         "<logs>/page.log",
+    localrule: True
     conda:
         "../../environment.yml"
     params:
@@ -41,18 +43,10 @@ rule page:
             workflow.rules, OUTPUTS, Path(output[0]).parents[1]
         ),
         asked=lambda wc, output: shown.tables(OUTPUTS, Path(output[0]).parents[1]),
-        texts=f"{workflow.basedir}/workflow/report",
+        texts=f"{PROJECT}/workflow/report",
         sources=[str(path) for path in workflow.configfiles],
     script:
         "../scripts/page.py"
-
-
-# Tables and figures are made where Snakemake runs, also on a cluster: each takes seconds.
-NAMES = [made.name for made in workflow.rules]
-workflow.localrules(
-    *("claims", "benchmark_tables", "page"),
-    *(name for name in NAMES if name.startswith(("plot_", "tabulate"))),
-)
 
 
 # Draws only: `make figures` allows no rule but this one and the plots.

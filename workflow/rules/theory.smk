@@ -175,6 +175,7 @@ rule tabulate_theorems:
         **tabled("theorems"),
     log:
         "<logs>/tabulate_theorems.log",
+    localrule: True
     conda:
         "../../environment.yml"
     params:

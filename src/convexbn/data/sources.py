@@ -134,7 +134,7 @@ def load_images(
         `FileNotFoundError` for a missing folder or file, `ConnectionError` for a download that
         failed after all tries, and a plain one for a full disk.
     """
-    from convexbn.inputs import check_choice
+    from convexbn.choices import check_choice
 
     row = source_of(source)
     check_choice(f"labels of {source}", labels, row.classes)

@@ -49,7 +49,7 @@ def pick_device(name: str) -> str:
     """
     import torch
 
-    from convexbn.inputs import check_choice
+    from convexbn.choices import check_choice
 
     check_choice("device", name, ("auto", "cpu", "cuda"))
     available = torch.cuda.is_available()

@@ -19,7 +19,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from convexbn import progress
+from convexbn import imports, progress
+from convexbn.pipeline import interpreters
 
 _LARGEST = 2**20  # bytes of a log that is gone on with
 _BEGUN = re.compile(rb"^--- attempt (\d+):", re.MULTILINE)
@@ -40,6 +41,9 @@ def start(path: str | Path, threads: int | None = None) -> None:
     Duplicating the descriptors also catches what compiled libraries print, and faults. The
     terminal, if there is one, is kept for the bars of :mod:`convexbn.progress`.
 
+    What the script starts finds this package as the script does, also in an environment of its own
+    (`--sdm conda`), where Snakemake takes PYTHONPATH away.
+
     Figures are drawn for files: MPLBACKEND, in a notebook's terminal, may name what is missing
     here. A matplotlibrc may ask for the numbers of the user's language, which LC_ALL then names.
 
@@ -56,6 +60,7 @@ def start(path: str | Path, threads: int | None = None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     atexit.register(gc.freeze)
     os.environ |= {"MPLBACKEND": "agg", "LC_ALL": "C.UTF-8"}
+    interpreters.find_first(str(imports.PACKAGE.parent))
     if sys.stderr.isatty():
         progress.terminal = os.fdopen(os.dup(2), "w", buffering=1)
     signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, NamedTuple
 
-from convexbn.inputs import check_choice
+from convexbn.choices import check_choice
 from convexbn.pipeline.tables import place
 from convexbn.reporting.registries import present
 

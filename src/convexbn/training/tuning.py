@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from statistics import fmean
 
-from convexbn.inputs import check_between
+from convexbn.choices import check_between
 
 
 def is_tuned(tuning_seeds: int | None, seeds: int) -> bool:

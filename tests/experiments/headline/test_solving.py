@@ -47,8 +47,9 @@ def outputs(folder, processes):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("processes", [2, 4])
-def test_processes_find_what_one_finds(work, tmp_path, processes):
+def test_processes_find_what_one_finds(work, tmp_path):
+    """Four at once: each takes seconds to start. Fewer are tested as threads, in programs/."""
+    processes = 4
     solve_files(**work)
     shared = work | outputs(tmp_path, processes)
     home = "convexbn.experiments.headline.solving"

@@ -9,12 +9,10 @@ import json
 import logging
 import os
 import sys
-from pathlib import Path
 
 import torch
 import torch.distributed as dist
 
-import convexbn
 from convexbn.experiments.headline.run import Run
 from convexbn.experiments.headline.shares import Share
 from convexbn.experiments.headline.stages import solve_run
@@ -65,10 +63,6 @@ def become(processes: int, threads: int, work: dict) -> None:
 
     What is said to this process, as a signal to end, is said to torchrun, which tells the others.
     """
-    source = str(Path(convexbn.__file__).parents[1])
-    os.environ["PYTHONPATH"] = os.pathsep.join(
-        [source, *filter(None, [os.environ.get("PYTHONPATH")])]
-    )
     os.environ["OMP_NUM_THREADS"] = str(max(1, threads // processes))
     torchrun = "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)
     command = [sys.executable, *torchrun, "-m", __name__, json.dumps(work)]

@@ -1,0 +1,25 @@
+"""Checks of a value against a list or a range, without NumPy.
+
+Every Snakemake process makes them. One that leaves the jobs to an environment of their own may lack
+all packages but Snakemake's.
+"""
+
+from collections.abc import Collection, Hashable
+from numbers import Integral
+
+
+def check_choice(name: str, value: object, choices: Collection) -> None:
+    """Raise ValueError unless `value` is one of `choices`."""
+    if not (isinstance(value, Hashable) and value in choices):
+        known = ", ".join(repr(choice) for choice in choices)
+        raise ValueError(f"{name} must be one of {known}, got {value!r}")
+
+
+def check_between(name: str, value: object, low: float, high: float) -> None:
+    """Raise ValueError unless the whole number `value` lies in [low, high]."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise ValueError(f"{name} must be a whole number from {low} to {high}, got {value!r}")
+    if not low <= int(value) <= high:
+        raise ValueError(
+            f"{name} must be from {low} to {high}, got {value}; choose one in this range"
+        )
