@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from typing import Any
 
 import torch
 
@@ -17,6 +18,9 @@ import torch
 LARGE = 2**21
 _ACCURATE = 2.0**-16  # between the roundings of bfloat16 and float32, 2^-9 and 2^-24
 _TRIAL = 64, 1024, 64  # of the sizes that are left to oneDNN
+
+# None where PyTorch is older than the setting.
+_SETTING: Any = getattr(torch.backends.mkldnn, "matmul", None)
 
 _lock = threading.Lock()
 _users = 0  # threads of this process that are within `fast_products`
@@ -34,7 +38,6 @@ def fast_products(multiplications: int) -> Iterator[None]:
     multiplications : int
         In a product, the three lengths multiplied; 0 where a GPU computes it. oneDNN is taken from
         :data:`LARGE` on.
-
     """
     if multiplications < LARGE or not _is_accurate():
         yield
@@ -55,8 +58,8 @@ def _enter() -> None:
     global _users, _before
     with _lock:
         if _users == 0:
-            _before = torch.backends.mkldnn.matmul.fp32_precision
-            torch.backends.mkldnn.matmul.fp32_precision = "bf16"
+            _before = _SETTING.fp32_precision
+            _SETTING.fp32_precision = "bf16"
         _users += 1
 
 
@@ -65,13 +68,13 @@ def _leave() -> None:
     with _lock:
         _users -= 1
         if _users == 0:
-            torch.backends.mkldnn.matmul.fp32_precision = _before
+            _SETTING.fp32_precision = _before
 
 
 @cache
 def _is_accurate() -> bool:
     """Return whether oneDNN computes a product in float32 where it may round to bfloat16."""
-    if not (torch.backends.mkldnn.is_available() and hasattr(torch.backends.mkldnn, "matmul")):
+    if not (torch.backends.mkldnn.is_available() and _SETTING):
         return False
     m, k, n = _TRIAL
     generator = torch.Generator("cpu").manual_seed(0)

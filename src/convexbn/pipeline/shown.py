@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
-from snakemake.rules import Rule
+if TYPE_CHECKING:
+    from snakemake.rules import Rule
 
 
 class Figure(TypedDict):
@@ -34,7 +35,7 @@ class Figure(TypedDict):
     label: str
 
 
-def figures(rules: Iterable[Rule], outputs: Iterable[str], results: str | Path) -> list[Figure]:
+def figures(rules: Iterable["Rule"], outputs: Iterable[str], results: str | Path) -> list[Figure]:
     """Return the figures among some outputs, in their order, whether or not they were drawn.
 
     Parameters
@@ -66,7 +67,7 @@ def _in(results: str | Path, paths: Iterable[str]) -> list[str]:
     return [path.replace("<results>", str(results)) for path in paths]
 
 
-def _figure(rule: Rule, png: str) -> Figure:
+def _figure(rule: "Rule", png: str) -> Figure:
     wildcards = rule.get_wildcards(png)
     marked = rule.output.png.flags["report"]
     inputs = rule.expand_input(wildcards)[0]
