@@ -96,7 +96,6 @@ rule benchmark_tables:
         scaling="<results>/benchmark/scaling.csv",
     log:
         "<logs>/benchmark_tables.log",
-    localrule: True
     conda:
         "../../environment.yml"
     params:
@@ -185,7 +184,6 @@ for NAME, FUNCTION in BENCHMARK_FIGURES.items():
             **drawn(f"benchmark/{NAME}", f"benchmark/{NAME}", "benchmark", NAME),
         log:
             f"<logs>/plot_benchmark/{NAME}.log",
-        localrule: True
         conda:
             "../../environment.yml"
         params:

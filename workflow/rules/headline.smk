@@ -31,7 +31,6 @@ rule tabulate:
         runs="<results>/tables/runs.csv",
     log:
         "<logs>/tabulate.log",
-    localrule: True
     conda:
         "../../environment.yml"
     params:
@@ -47,7 +46,6 @@ rule tabulate_spectrum:
         "<results>/figures/{dataset}/spectrum.csv",
     log:
         "<logs>/tabulate_spectrum/{dataset}.log",
-    localrule: True
     conda:
         "../../environment.yml"
     params:
@@ -68,7 +66,6 @@ rule tabulate_figure:
         "<logs>/tabulate_figure/{dataset}.{figure}.log",
     wildcard_constraints:
         figure="|".join(name for name in FIGURES if name != "spectrum"),
-    localrule: True
     conda:
         "../../environment.yml"
     params:
@@ -97,7 +94,6 @@ for NAME, LABEL in FIGURES.items():
             **drawn(f"{{dataset}}/{NAME}", f"headline/{NAME}", "{dataset}", LABEL),
         log:
             f"<logs>/plot_{NAME}/{{dataset}}.log",
-        localrule: True
         conda:
             "../../environment.yml"
         params:

@@ -99,7 +99,6 @@ for NAME, (PARTS, MODULE, LABEL) in LEARNING_RATES_FIGURES.items():
                 ),
             log:
                 f"<logs>/plot_learning_rates_{NAME}.log",
-            localrule: True
             conda:
                 "../../environment.yml"
             params:

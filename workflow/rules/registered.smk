@@ -14,7 +14,6 @@ rule claims:
         **tabled("claims"),
     log:
         "<logs>/claims.log",
-    localrule: True
     conda:
         "../../environment.yml"
     params:
@@ -47,6 +46,19 @@ rule page:
         sources=[str(path) for path in workflow.configfiles],
     script:
         "../scripts/page.py"
+
+
+# Tables and figures are made where Snakemake runs, also on a cluster: each takes seconds. They are
+# known by their scripts, as a workflow that imports these rules gives them other names.
+SCRIPTS = {
+    made.name: os.path.basename(made.script)
+    for made in workflow.rules
+    if made.basedir == workflow.current_basedir
+}
+SHORT = ("claims", "benchmark_tables", "plot", "tabulate")
+workflow.localrules(
+    *(name for name, script in SCRIPTS.items() if script.startswith(SHORT))
+)
 
 
 # Draws only: `make figures` allows no rule but this one and the plots.

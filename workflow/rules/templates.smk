@@ -42,11 +42,10 @@ rule train_networks:
         "../scripts/train_networks.py"
 
 
-# A figure from tables. Both are made where Snakemake runs, also on a cluster: each takes seconds.
+# A figure from tables.
 rule plot:
     log:
         "<logs>/plot.log",
-    localrule: True
     conda:
         "../../environment.yml"
     params:

@@ -175,7 +175,6 @@ rule tabulate_theorems:
         **tabled("theorems"),
     log:
         "<logs>/tabulate_theorems.log",
-    localrule: True
     conda:
         "../../environment.yml"
     params:
