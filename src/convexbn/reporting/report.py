@@ -182,7 +182,7 @@ def _shown(page: Path, figure: Figure) -> Shown:
         data=base64.b64encode(png.read_bytes()).decode(),
         width=width,
         height=height,
-        links=[(Path(path).name, _link(page, path)) for path in [*pdf, png, *tables]],
+        links=[(Path(path).name, _link(page, path)) for path in [*pdf, figure["png"], *tables]],
     )
 
 
