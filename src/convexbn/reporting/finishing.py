@@ -1,6 +1,7 @@
 """What every figure gets before it is saved: letters on its panels, plain numbers on its axes."""
 
 from string import ascii_lowercase
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -40,8 +41,12 @@ def panels(figure: Figure) -> list[Axes]:
 def _add(axes: Axes, letter: str) -> None:
     if any(text.get_gid() == LETTER for text in axes.texts):
         return
-    place = {"xycoords": "axes fraction", "textcoords": "offset points", "xytext": (-7, 4)}
-    font = {"fontsize": 9, "fontweight": "bold", "ha": "right", "va": "bottom"}
+    place: dict[str, Any] = {
+        "xycoords": "axes fraction",
+        "textcoords": "offset points",
+        "xytext": (-7, 4),
+    }
+    font: dict[str, Any] = {"fontsize": 9, "fontweight": "bold", "ha": "right", "va": "bottom"}
     axes.annotate(letter, (0, 1), gid=LETTER, **place, **font)
 
 
