@@ -165,7 +165,8 @@ def extended(tmp_path_factory):
     for name in ("src", "workflow", "config"):
         leave = shutil.ignore_patterns("__pycache__", "*.egg-info")
         shutil.copytree(ROOT / name, root / name, ignore=leave)
-    shutil.copy(ROOT / "Snakefile", root)
+    for name in ("Snakefile", "environment.yml"):
+        shutil.copy(ROOT / name, root)
     diffs = fenced("extending.md", "diff")
     assert len(diffs) == 4
     for diff in diffs:
