@@ -54,7 +54,7 @@ def drawn(cifar10: Images) -> Images:
         "train": (cifar10.train_images, cifar10.train_labels, TRAIN),
         "test": (cifar10.test_images, cifar10.test_labels, TEST),
     }
-    tensors = {}
+    tensors: dict[str, np.ndarray] = {}
     for name, (images, labels, size) in splits.items():
         rows = draw_stratified(labels, {name: size}, cifar10.classes, generator)[name]
         tensors |= {f"{name}_images": _summed(images[rows]), f"{name}_labels": labels[rows]}
