@@ -42,6 +42,7 @@ taken, reason = 1e6 * (mb() - before), solution.certificate.reason
     [
         # With these weight decays all blocks, or most, are active at first.
         (GROUP, (3000, 257, 300, 1, 1, 1.0, 1e-9, 12)),
+        (GROUP, (3000, 257, 400, 1, 1, 1.0, 1e-3, 12)),  # with the products of oneDNN
         # The last two have outputs side by side.
         pytest.param(GROUP, (300, 257, 100, 20, 1, 1.0, 1e-9, 8), marks=pytest.mark.slow),
         pytest.param(GROUP, (1000, 65, 400, 10, 1, 1.0, 1e-9, 8), marks=pytest.mark.slow),
@@ -69,10 +70,13 @@ def test_formula_bounds_the_peak_of_a_solve(terms, case):
     measured, reason = run_alone(program, "taken", "reason")
     formula = _needed(n, p, P, C, patches, **terms)
     assert measured <= formula, reason
-    # The memory of the libraries does not grow with the problem: it is in both bounds.
+    # The memory of the libraries does not grow with the problem, and what they compile with its
+    # steps, of which these are few: both are in both bounds.
+    is_compiled = memory.compiled_multiplications(n * patches, p, P) > 0
+    libraries = memory.OVERHEAD + is_compiled * memory.COMPILED_BYTES
     # Faces of cones turn out to have few dimensions only when an exact program is solved.
     factor = 3 if terms["model"] == "gated" else 5
-    assert formula <= factor * measured + memory.OVERHEAD, reason
+    assert formula <= factor * measured + libraries, reason
 
 
 @given(

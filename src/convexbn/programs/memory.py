@@ -31,7 +31,8 @@ constraints are formed, and factorized in each step; with p one larger for the b
 
     8 (G P n (p + 1) + H P n + F P (p + 1)^2 + 2 n^2) + 64 j^2.
 
-Each includes the memory of the libraries themselves, `OVERHEAD`. Imports nothing heavy:
+Each includes the memory of the libraries themselves, `OVERHEAD`, and for large gated programs on a
+CPU that of the products which they compile, `COMPILED_BYTES`. Imports nothing heavy:
 :mod:`convexbn.pipeline.footprint` uses the formulas too.
 """
 
@@ -44,6 +45,10 @@ from convexbn.programs import limits
 PASS_BYTES, PASS_BYTES_ON_GPU = 4 * 2**20, 256 * 2**20
 # Least number of samples of a pass at once, as every product reads all blocks.
 PASS_ROWS = 512
+
+# Multiplications of a pass from which a CPU takes the float32 products of oneDNN, and the bytes of
+# what oneDNN compiles, for each shape that occurs and up to 1,024 of them: 0.65 MB each.
+LARGE_PASS, COMPILED_BYTES = 2**28, 768 * 2**20
 
 # Entries of the masks, of all outputs together, up to which these are solved side by side.
 SIDE_BY_SIDE = 2**22
@@ -121,7 +126,14 @@ def gated_bytes(
         newton *= 2
     flat = pass_bytes(rows, P * parts, P * parts, 1, device=device) if parts > 1 else 0
     passes = max(flat, pass_bytes(rows, p, P, C, device=device))
-    return OVERHEAD + held + weights + newton + passes
+    compiled = COMPILED_BYTES if compiled_multiplications(rows, p, P, device) else 0
+    return OVERHEAD + compiled + held + weights + newton + passes
+
+
+def compiled_multiplications(rows: int, p: int, P: int, device: str = "cpu") -> int:
+    """Return those of a pass over the design, if its products are to be those of oneDNN; else 0."""
+    multiplications = rows * p * P
+    return multiplications if device == "cpu" and multiplications >= LARGE_PASS else 0
 
 
 def side_by_side(n: int, P: int, C: int, patches: int = 1) -> int:

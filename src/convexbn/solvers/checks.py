@@ -47,25 +47,25 @@ def _signs(like: Tensor) -> Tensor:
     return (2 * drawn - 1).to(like)
 
 
-def warn_of_labels(Y: ArrayLike, loss: str) -> None:
-    """Warn if the squared loss takes the labels of several classes for numbers."""
-    classes = 0 if loss != "squared" else counted_classes(Y)
+def warn_of_labels(name: str, Y: ArrayLike, loss: str) -> None:
+    """Warn if the squared loss takes the labels of several classes, called `name`, for numbers."""
+    classes = 0 if loss != "squared" else counted_classes(Y, name)
     if classes:
         warn(
-            f"Y are whole numbers from 0 to {classes - 1}, as labels of {classes} classes are, and "
-            "the squared loss takes them for numbers: give np.eye(C)[labels], (n, C), for classes, "
-            "or Y as floats if they are numbers"
+            f"{name} are whole numbers from 0 to {classes - 1}, as labels of {classes} classes are, "
+            "and the squared loss takes them for numbers: give np.eye(C)[labels], (n, C), for classes, "
+            f"or {name} as floats if they are numbers"
         )
 
 
-def counted_classes(Y: ArrayLike) -> int:
+def counted_classes(Y: ArrayLike, name: str = "y") -> int:
     """Return how many classes one column of integers counts from 0, if more than two; else 0.
 
     Floats are numbers: their dtype is the caller's word. Two classes lie on a line in any case. Of
     three and more, labels have an order and distances, which classes do not. Each has two samples,
     at least on average, or the numbers are too many to be labels.
     """
-    found = as_tensor("Y", Y, None, finite=False, copy=False)
+    found = as_tensor(name, Y, None, finite=False, copy=False)
     is_whole = not (found.is_floating_point() or found.dtype == torch.bool)
     if not is_whole or found.numel() != len(found):
         return 0

@@ -72,7 +72,7 @@ def solutions(
         descending = sorted(as_betas(betas), reverse=True)
         check_tolerance(tol)
         check_between("max_iterations", max_iterations, 1, 10**9)
-        warn_of_labels(Y, loss)
+        warn_of_labels("Y", Y, loss)
         program = spread(make_program(U, D, Y, descending[0], device=device, **terms), processes)
         return program, descending, _initial_weights(program, start)
 

@@ -137,7 +137,7 @@ def generated(
     check_tolerance(tol)
     check_between("starts", starts, 1, 10**6)
     check_between("seed", seed, -(2**63), 2**63 - 1)
-    warn_of_labels(y, loss)
+    warn_of_labels("y", y, loss)
     rows, y, beta = as_tensor("U", U, device=device), as_tensor("y", y), as_beta(beta)
     _check_shapes(rows, y)
     stated = _any_pattern(rows, y, beta, loss)

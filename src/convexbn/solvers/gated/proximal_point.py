@@ -15,7 +15,7 @@ import torch
 from convexbn.products import fast_products
 from convexbn.programs.certificates import relative_gap
 from convexbn.programs.gated import GatedProgram
-from convexbn.programs.memory import columns_at_once
+from convexbn.programs.memory import columns_at_once, compiled_multiplications
 from convexbn.programs.terms import ProximalPenalty, require
 from convexbn.solvers.gated.passes import Passes
 from convexbn.solvers.gated.primal import Primal
@@ -193,7 +193,8 @@ def minimize(
     """
     require(program.penalty, ProximalPenalty, "the proximal point method of model 'gated'")
     W, passes = start.weights.double(), start.state
-    with fast_products(0 if program.Y.is_cuda else program.U.numel() * program.D.shape[1]):
+    sizes = *program.U.shape, program.D.shape[1]
+    with fast_products(compiled_multiplications(*sizes, program.U.device.type)):
         if not isinstance(passes, Passes):
             passes = Passes(program)
             if not start.stopped:
