@@ -53,8 +53,8 @@ def warn_of_labels(name: str, Y: ArrayLike, loss: str) -> None:
     if classes:
         warn(
             f"{name} are whole numbers from 0 to {classes - 1}, as labels of {classes} classes are, "
-            "and the squared loss takes them for numbers: give np.eye(C)[labels], (n, C), for classes, "
-            f"or {name} as floats if they are numbers"
+            "and the squared loss takes them for numbers: give np.eye(C)[labels], (n, C), for "
+            f"classes, or {name} as floats if they are numbers"
         )
 
 

@@ -193,8 +193,8 @@ def minimize(
     """
     require(program.penalty, ProximalPenalty, "the proximal point method of model 'gated'")
     W, passes = start.weights.double(), start.state
-    sizes = *program.U.shape, program.D.shape[1]
-    with fast_products(compiled_multiplications(*sizes, program.U.device.type)):
+    (rows, p), P = program.U.shape, program.D.shape[1]
+    with fast_products(compiled_multiplications(rows, p, P, program.U.device.type)):
         if not isinstance(passes, Passes):
             passes = Passes(program)
             if not start.stopped:
