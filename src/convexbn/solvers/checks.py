@@ -52,8 +52,8 @@ def warn_of_labels(name: str, Y: ArrayLike, loss: str) -> None:
     classes = 0 if loss != "squared" else counted_classes(Y, name)
     if classes:
         warn(
-            f"{name} are whole numbers from 0 to {classes - 1}, like the labels of {classes} classes, "
-            "and the squared loss takes them for numbers: give np.eye(C)[labels], (n, C), for "
+            f"{name} are whole numbers from 0 to {classes - 1}, as labels of {classes} classes "
+            "are, and the squared loss takes them for numbers: give np.eye(C)[labels], (n, C), for "
             f"classes, or {name} as floats if they are numbers"
         )
 
