@@ -206,9 +206,9 @@ def methods(runs: pd.DataFrame) -> pd.DataFrame:
     """Return one row per dataset and method with a candidate, at the setting chosen on validation.
 
     Column `edges` names the parts of the setting that are the smallest or the largest of several
-    tried (beta and learning rate by its run and those that differ from it in nothing of `SIZES`;
-    rank by its method, and the value of a filter by its method and kind): with others the method
-    might do better still. Column `fixed` names those of beta and learning rate of which these runs
+    tried, also by runs that are no candidates (beta and learning rate by its run and those that
+    differ from it in nothing of `SIZES`; rank by its method, and the value of a filter by its
+    method and kind): with others the method might do better still. Column `fixed` names those of beta and learning rate of which these runs
     tried one value only.
 
     Raises
@@ -225,9 +225,8 @@ def methods(runs: pd.DataFrame) -> pd.DataFrame:
             f"for {sorted(missing)}; add smaller learning rates in the config"
         )
     table = summarize(chosen, [*by, *SETTING])
-    tried = candidates(runs)
-    table["edges"] = [_edges(setting, tried) for setting in table.itertuples()]
-    table["fixed"] = [_fixed(setting, tried) for setting in table.itertuples()]
+    table["edges"] = [_edges(setting, runs) for setting in table.itertuples()]
+    table["fixed"] = [_fixed(setting, runs) for setting in table.itertuples()]
     return table.sort_values(by, key=_in_order, ignore_index=True)
 
 
