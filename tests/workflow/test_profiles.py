@@ -9,7 +9,8 @@ from snakemake.iocontainers import Wildcards
 from workflow_runs import ROOT
 
 PROFILES = ROOT / "workflow" / "profiles"
-LOCAL = {"plot", "claims", "benchmark_tables"}  # and tabulate*: they make tables and figures
+# And tabulate*: they make tables and figures.
+LOCAL = {"plot", "claims", "benchmark_tables", "page", "crate"}
 
 
 @pytest.fixture

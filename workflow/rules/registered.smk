@@ -43,7 +43,7 @@ rule page:
         ),
         asked=lambda wc, output: shown.tables(OUTPUTS, Path(output[0]).parents[1]),
         texts=f"{PROJECT}/workflow/report",
-        sources=[str(path) for path in workflow.configfiles],
+        sources=lambda wc: [str(path) for path in workflow.configfiles],
     script:
         "../scripts/page.py"
 
