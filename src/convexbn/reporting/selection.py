@@ -208,8 +208,8 @@ def methods(runs: pd.DataFrame) -> pd.DataFrame:
     Column `edges` names the parts of the setting that are the smallest or the largest of several
     tried, also by runs that are no candidates (beta and learning rate by its run and those that
     differ from it in nothing of `SIZES`; rank by its method, and the value of a filter by its
-    method and kind): with others the method might do better still. Column `fixed` names those of beta and learning rate of which these runs
-    tried one value only.
+    method and kind): with others the method might do better still. Column `fixed` names those of
+    beta and learning rate of which these runs tried one value only.
 
     Raises
     ------
