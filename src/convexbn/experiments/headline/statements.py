@@ -32,7 +32,7 @@ ROUNDING = 1e-5  # relative, of objectives of networks trained in float32
 
 
 def headline(runs: pd.DataFrame, datasets: dict[str, dict]) -> pd.DataFrame:
-    """Judge the methods against each other on every data set.
+    """Judge the methods against each other on every data set that has a run.
 
     Parameters
     ----------
@@ -47,7 +47,10 @@ def headline(runs: pd.DataFrame, datasets: dict[str, dict]) -> pd.DataFrame:
     DataFrame
         Columns `convexbn.reporting.claims.COLUMNS`, data set by data set.
     """
-    names = {describe(name, entry): (name, entry) for name, entry in datasets.items()}
+    tried = set(runs["dataset"])
+    names = {
+        describe(name, entry): (name, entry) for name, entry in datasets.items() if name in tried
+    }
 
     def findings_of(statement: Statement) -> dict[str, Finding]:
         return {
