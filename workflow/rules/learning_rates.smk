@@ -104,14 +104,10 @@ for NAME, (PARTS, MODULE, LABEL) in LEARNING_RATES_FIGURES.items():
             params:
                 code=code_of("plot", f"convexbn.experiments.learning_rates.{MODULE}"),
                 function=f"convexbn.experiments.learning_rates.{MODULE}.{NAME}",
-                settings=(
-                    {}
-                    if NAME == "limits"
-                    else {
-                        "title": titles.data_words(
-                            LEARNING_RATES[PARTS[-1]]["dataset"], DATASETS
-                        )
-                    }
-                ),
+                settings={
+                    "title": titles.data_words(
+                        LEARNING_RATES[PARTS[-1]]["dataset"], DATASETS
+                    )
+                },
             script:
                 "../scripts/plot.py"

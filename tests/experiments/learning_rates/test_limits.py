@@ -9,7 +9,7 @@ from convexbn.experiments.learning_rates.limits import limits
 
 
 def test_measured_and_exact_densities_are_drawn_together():
-    left, right = limits(matrices(), noise()).axes
+    left, right = limits(matrices(), noise(), "images").axes
     measured, exact = left.lines[:2]
     x, y = (np.asarray(values, float) for values in (measured.get_xdata(), measured.get_ydata()))
     curve = np.interp(x, exact.get_xdata(), exact.get_ydata())
@@ -21,6 +21,6 @@ def test_measured_and_exact_densities_are_drawn_together():
 
 
 def test_layout_fits_and_an_unknown_normalization_is_refused():
-    check_layout(limits(matrices(), noise()))
+    check_layout(limits(matrices(), noise(), "images"))
     with pytest.raises(ValueError, match="normalization must be one of"):
-        limits(matrices(), noise().assign(normalization="group"))
+        limits(matrices(), noise().assign(normalization="group"), "images")

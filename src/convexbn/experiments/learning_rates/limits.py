@@ -17,7 +17,7 @@ LOWEST = 1e-3  # density that is drawn; it falls to zero at the end of the spect
 
 
 @plotting.style()
-def limits(matrices: pd.DataFrame, noise: pd.DataFrame) -> Figure:
+def limits(matrices: pd.DataFrame, noise: pd.DataFrame, title: str) -> Figure:
     """Draw the singular values of products of matrices, and the noise of minibatches.
 
     Parameters
@@ -26,6 +26,8 @@ def limits(matrices: pd.DataFrame, noise: pd.DataFrame) -> Figure:
         Columns `convexbn.experiments.learning_rates.matrices.MATRICES`.
     noise : DataFrame
         Columns dataset and `convexbn.experiments.learning_rates.noise.NOISE`.
+    title : str
+        The data of the minibatches, in words.
     """
     present("normalization", noise["normalization"], STYLES)
     figure, ((left, right),) = plotting.panels(2, width=plotting.WIDE, height=3.1)
@@ -37,7 +39,7 @@ def limits(matrices: pd.DataFrame, noise: pd.DataFrame) -> Figure:
     left.set_ylim(LOWEST, None)
     left.set_title(f"products of Gaussian matrices, N = {matrices['size'].iloc[0]:,}")
     plotting.log_x(left)
-    _draw_noise(right, noise)
+    _draw_noise(right, noise, title)
     shown = [
         Line2D([], [], color=color, marker=".", label=f"M = {count}: measured, exact")
         for count, color in colors.items()
@@ -58,7 +60,7 @@ def _draw_density(axes: Axes, rows: pd.DataFrame, color: Any) -> None:
     axes.plot(exact.x[inside], exact.rho[inside], color=color, linewidth=1)
 
 
-def _draw_noise(axes: Axes, noise: pd.DataFrame) -> None:
+def _draw_noise(axes: Axes, noise: pd.DataFrame, title: str) -> None:
     """Draw the squared distance of a minibatch's gradient from the whole one, with every seed."""
     for name, (_, color, marker) in STYLES.items():
         for _, run in noise[noise["normalization"] == name].groupby("seed"):
@@ -69,6 +71,6 @@ def _draw_noise(axes: Axes, noise: pd.DataFrame) -> None:
             axes.errorbar(x, run["distance"], 2 * run["standard_error"], **line)
     axes.set(xlabel="samples in a minibatch $|B|$", yscale="log")
     axes.set_ylabel(r"mean of $||g_B - g||^2$")
-    axes.set_title(f"{noise['dataset'].iloc[0]}, depth {noise['depth'].iloc[0]}")
+    axes.set_title(f"{title},\ndepth {noise['depth'].iloc[0]}")
     plotting.log_x(axes)
     plotting.ticks_at(axes.xaxis, np.unique(noise["batch_size"]))
