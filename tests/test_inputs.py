@@ -265,6 +265,14 @@ def test_no_devices(device):
         inputs.as_device(device)
 
 
+def test_without_a_gpu_a_device_that_may_mean_one_is_told_its_name(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(
+        ValueError, match="got 'gpu'; a GPU would be 'cuda', and PyTorch finds none$"
+    ):
+        inputs.as_device("gpu")
+
+
 def test_one_beta_is_not_several():
     with pytest.raises(ValueError, match="beta must be one number > 0, got 2; give them one"):
         inputs.as_beta([0.5, 1])

@@ -240,7 +240,7 @@ def test_losses_without_the_derivative_are_refused():
     ("wrong", "message"),
     [
         ({"U": torch.zeros(3, 4)}, r"U must have shape \(n, r \+ 1\)"),
-        ({"Y": torch.zeros(3)}, r"U must have shape \(n, r \+ 1\)"),
+        ({"Y": torch.zeros(3)}, "20 in U and D, and 3 in Y"),
         ({"beta": torch.tensor([1.0, 2.0])}, "beta"),
         ({"beta": -1.0}, "beta must be"),
         ({"Y": torch.full((20, 2), torch.nan)}, "Y"),

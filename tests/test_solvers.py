@@ -688,7 +688,7 @@ GOOD = instances.make(0)
         ({"loss": "hinge"}, "loss must be one of 'squared'"),
         ({"penalty": "l1"}, "penalty must be one of 'group'"),
         ({"model": "relu6"}, "model must be one of 'gated'"),
-        ({"Y": GOOD.Y[:5]}, r"the same n samples.* Y \(5, 2\)"),
+        ({"Y": GOOD.Y[:5]}, "the same n samples.* 5 in Y; give the targets"),
         ({"Y": np.full((24, 2), np.nan)}, "Y must be finite"),
     ],
 )

@@ -176,10 +176,12 @@ def as_device(device: "str | torch.device") -> "torch.device":
             return found
     except (RuntimeError, TypeError, AssertionError) as error:  # as PyTorch's builds have it
         reason = error
-    known = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+    gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    known = ["cpu", *gpus]
+    without = "" if gpus else "; a GPU would be 'cuda', and PyTorch finds none"
     raise ValueError(
         f"device must be one of {', '.join(map(repr, known))}, which are all that PyTorch finds on "
-        f"this machine, got {str(device)!r}"
+        f"this machine, got {str(device)!r}{without}"
     ) from reason
 
 

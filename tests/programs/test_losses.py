@@ -456,7 +456,7 @@ def test_labels_other_than_signs_are_refused(name, bad):
     [
         ([[1.0], [0.0]], r"C >= 2 classes, got shape \(2, 1\).*'logistic'"),
         ([1.0, 0.0], r"C >= 2 classes, got shape \(2,\)"),
-        ([[1.0, 0.0], [0.0, 0.0]], r"got \[0.0, 0.0\] in row 1 \(1 of 2 rows.*one_hot"),
+        ([[1.0, 0.0], [0.0, 0.0]], r"got \[0.0, 0.0\] in row 1 \(1 of 2 rows.*np\.eye\(C\)"),
         ([[1.0, 1.0], [0.0, 1.0]], r"got \[1.0, 1.0\] in row 0 \(1 of 2"),
         ([[0.5, 0.5], [0.3, 0.7]], r"got \[0.5, 0.5\] in row 0 \(2 of 2"),
         ([[2.0, -1.0], [0.0, 1.0]], r"got \[2.0, -1.0\] in row 0"),

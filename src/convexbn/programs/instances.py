@@ -157,8 +157,13 @@ def checked(
 def _check_shapes(U: torch.Tensor, D: torch.Tensor, Y: torch.Tensor) -> None:
     """Raise ValueError unless U and D, (n, ...) or (K, n, ...), and Y (n, ...) fit."""
     dimensions = U.ndim == D.ndim and U.ndim in (2, 3) and Y.ndim in (1, 2)
-    fit = dimensions and U.shape[:-1] == D.shape[:-1] and len(Y) == U.shape[-2]
-    if not fit or 0 in (*U.shape, *D.shape, *Y.shape):
+    alike = dimensions and U.shape[:-1] == D.shape[:-1]
+    if alike and len(Y) != U.shape[-2]:
+        raise ValueError(
+            f"U, D and Y must be of the same n samples, got {U.shape[-2]} in U and D, and {len(Y)} "
+            "in Y; give the targets of the samples that were whitened"
+        )
+    if not alike or 0 in (*U.shape, *D.shape, *Y.shape):
         raise ValueError(
             "U must have shape (n, r + 1), D (n, P) and Y (n,) or (n, C) for the same n samples, U "
             "and D with an axis of K patches before these for a CNN, and nothing may be empty; got "

@@ -247,7 +247,8 @@ class CrossEntropy(Summed):
         if Y.ndim != 2 or Y.shape[1] < 2:
             raise ValueError(
                 f"loss 'cross_entropy' needs one-hot Y (n, C) of C >= 2 classes, got shape "
-                f"{tuple(Y.shape)}; make it with one_hot, or take loss 'logistic' for labels +-1"
+                f"{tuple(Y.shape)}; make it with np.eye(C)[labels], or take loss 'logistic' for "
+                "labels +-1"
             )
         bad = ~((Y == 0) | (Y == 1)).all(dim=1) | (Y.sum(dim=1) != 1)
         if bad.any():
@@ -255,7 +256,7 @@ class CrossEntropy(Summed):
             raise ValueError(
                 "loss 'cross_entropy' needs one-hot Y, one 1 per row and 0 elsewhere, got "
                 f"{Y[row].tolist()} in row {row} ({int(bad.sum())} of {len(Y)} rows are not); "
-                "make it with torch.nn.functional.one_hot"
+                "make it with np.eye(C)[labels]"
             )
 
     def _split(self, V: Tensor, Y: Tensor) -> tuple[Tensor, Tensor]:
