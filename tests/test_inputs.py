@@ -268,7 +268,7 @@ def test_no_devices(device):
 def test_without_a_gpu_a_device_that_may_mean_one_is_told_its_name(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     with pytest.raises(
-        ValueError, match="got 'gpu'; a GPU would be 'cuda', and PyTorch finds none$"
+        ValueError, match=r"got 'gpu'; a GPU would be 'cuda', and PyTorch finds none$"
     ):
         inputs.as_device("gpu")
 
