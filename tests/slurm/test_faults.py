@@ -169,7 +169,7 @@ def mini(config):
 
 KEPT = {"datasets": ["digits", "patches"], "convex": ["full", "truncated10", "patches"]}
 KEPT |= {"sgd": ["bn"]}
-EPOCHS = 6000  # a minute on one core, twice what lies between checkpoints
+EPOCHS = 40_000  # a minute or more on one core, twice what lies between checkpoints
 
 
 def test_numbers_are_those_of_a_local_run_also_where_jobs_were_cancelled(cluster, begin, tmp_path):
@@ -194,6 +194,7 @@ def cancel(run, due):
     """Cancel a job of each rule, once it runs and is due."""
 
     def look():
+        assert run.process.poll() is None, f"ended before jobs of {[*due]} were due"
         for rule in [rule for rule, is_due in due.items() if is_due()]:
             for job, *_ in run.cluster.jobs(run.folder, rule):
                 run.cluster.run("scancel", job)
