@@ -33,6 +33,9 @@ def of_table(path: Path) -> dict[str, pd.Series]:
     table = artifacts.read_table(path)
     for column in TIME_AXES.keys() & set(table.columns):
         table = table[table[column] != TIME_AXES[column]]
+    # Of words, which NumPy compares one by one, a missing one would not equal itself.
+    words = table.select_dtypes(exclude="number").columns
+    table = table.assign(**{name: table[name].astype(object).fillna("missing") for name in words})
     return {name: table[name].to_numpy() for name in table.columns if name not in CLOCK}
 
 
