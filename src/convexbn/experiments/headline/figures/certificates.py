@@ -88,7 +88,7 @@ def draw(table: pd.DataFrame, title: str) -> Figure:
     for (top, bottom), name in zip(pairs, names, strict=False):
         _draw_run(top, bottom, table[table["run"] == name], colors)
         words = _words(table[table["run"] == name])
-        top.set_title(f"{name}: {words}" if titles.count(words) > 1 else words)
+        top.set_title(f"{name}:\n{words}" if titles.count(words) > 1 else words)
     for panel in pairs[len(names) :].flat:
         panel.set_axis_off()
     for top, bottom in pairs[::columns]:
