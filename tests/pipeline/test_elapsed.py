@@ -43,6 +43,8 @@ def test_the_last_attempt_counts_and_only_if_it_ended_well(tmp_path):
     second = FIRST.replace("attempt 1", "attempt 2")
     found = logs(tmp_path, solve=killed + second + LAST, bias=killed, other="from elsewhere\n")
     assert found == {"solve": {"jobs": 1, "minutes": 1.5}}
+    # One that ended well is no longer the last where another was begun after it, and killed.
+    assert logs(tmp_path, solve=FIRST + LAST + second.replace("2026-01", "2026-03")) == {}
 
 
 @pytest.mark.parametrize("folder", ["", "missing"])

@@ -1,13 +1,9 @@
 """How long the jobs of a run took, read from the logs that they left."""
 
 import re
-from datetime import datetime
 from pathlib import Path
 
-_TIME = r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)$"
-# The first and the last line of :mod:`convexbn.pipeline.logs`.
-_BEGUN = re.compile(rf"^--- attempt \d+: .*, {_TIME}", re.MULTILINE)
-_ENDED = re.compile(rf"^--- ended well, {_TIME}", re.MULTILINE)
+from convexbn.pipeline.logs import last_attempt
 
 
 def of_stages(folder: str | Path) -> dict[str, dict[str, float]]:
@@ -24,13 +20,11 @@ def of_stages(folder: str | Path) -> dict[str, dict[str, float]]:
     folder = Path(folder)
     stages: dict[str, list[float]] = {}
     for path in sorted(folder.rglob("*.log")):
-        text = path.read_text(encoding="utf-8", errors="replace")
-        begun, ended = _BEGUN.findall(text), _ENDED.findall(text)
-        if begun and ended:
-            took = datetime.fromisoformat(ended[-1]) - datetime.fromisoformat(begun[-1])
+        attempt = last_attempt(path)
+        if attempt and attempt.ended:
             rule = path.relative_to(folder).parts[0].removesuffix(".log")
             stage = re.sub("^(plot|tabulate)_.*", r"\1", rule)
-            stages.setdefault(stage, []).append(took.total_seconds() / 60)
+            stages.setdefault(stage, []).append((attempt.ended - attempt.began) / 60)
     return {
         stage: {"jobs": len(minutes), "minutes": round(sum(minutes), 2)}
         for stage, minutes in sorted(stages.items())

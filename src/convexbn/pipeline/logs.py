@@ -29,6 +29,7 @@ _TIME = "%Y-%m-%d %H:%M:%S"
 _PLACE = re.compile(
     r"^--- attempt \d+: host (\S+), (process|Slurm job) (\d+),.* (\S+ \S+)\n", re.MULTILINE
 )
+_FINISHED = re.compile(rf"^{_ENDED.decode()}, (\S+ \S+)$", re.MULTILINE)
 _STAMP = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ [\w.]+: ")  # of logging
 
 
@@ -95,13 +96,13 @@ def _failed(path: Path) -> int:
 
 
 class Attempt(NamedTuple):
-    """The last attempt in a log: where and when it began, its last words, and whether it ended."""
+    """The last attempt in a log: where and when it began, its last words, and when it ended."""
 
     host: str
     process: int  # 0 for a job of Slurm
     began: float  # seconds since the epoch
     words: str
-    ended: bool
+    ended: float  # likewise, if it ended well; else 0
 
 
 def last_attempt(path: str | Path) -> Attempt | None:
@@ -111,14 +112,19 @@ def last_attempt(path: str | Path) -> Attempt | None:
     if not begun:
         return None
     host, where, number, when = begun[-1].groups()
-    lines = content[begun[-1].end() :].splitlines() or [""]
+    rest = content[begun[-1].end() :]
+    ended = _FINISHED.findall(rest)
     return Attempt(
         host=host,
         process=int(number) if where == "process" else 0,
-        began=time.mktime(time.strptime(when, _TIME)),
-        words=_STAMP.sub("", lines[-1]),
-        ended=any(line.startswith(_ENDED.decode()) for line in lines),
+        began=_seconds(when),
+        words=_STAMP.sub("", (rest.splitlines() or [""])[-1]),
+        ended=_seconds(ended[-1]) if ended else 0.0,
     )
+
+
+def _seconds(when: str) -> float:
+    return time.mktime(time.strptime(when, _TIME))
 
 
 def _first_line(attempt: int, threads: int | None) -> str:
