@@ -13,6 +13,7 @@ only at the end of an epoch.
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -104,7 +105,7 @@ def train(
     if sweep.is_tuned:
         like = sweep.remaining(sweep.betas[0], sweep.learning_rates[0])
         expected += len(_groups(like, data, threads))
-    products = fast_products(_multiplications(data, sweep))
+    products = fast_products(0 if data.Y.is_cuda else math.prod(_sizes(data, sweep)))
     epochs = progress(sweep.epochs * expected, "SGD, epochs")
     with workers(threads) as each, products, epochs as bar:
         bar.step(steps=sweep.epochs * len(finished))
@@ -122,10 +123,9 @@ def train(
     return _rows(finished), _joined(finished)[1]
 
 
-def _multiplications(data: TrainingData, sweep: Sweep) -> int:
-    """Return those of the largest products of one network's step on the CPU."""
-    rows, width = sweep.batch_size * data.patches, sweep.width or data.units
-    return 0 if data.Y.is_cuda else rows * data.h * width
+def _sizes(data: TrainingData, sweep: Sweep) -> tuple[int, int, int]:
+    """Return those of the largest products in a network's step: features, units, rows."""
+    return data.h, sweep.width or data.units, sweep.batch_size * data.patches
 
 
 def _plan(
@@ -157,8 +157,7 @@ def _groups(sweep: Sweep, data: TrainingData, threads: int) -> list[list[list[Me
     members = sweep.members
     size = sweep.max_members or len(members)
     if sweep.max_members is None and not data.Y.is_cuda:
-        width, rows = sweep.width or data.units, sweep.batch_size * data.patches
-        fitting = members_in_cache(data.h, width, rows, data.Y.element_size())
+        fitting = members_in_cache(*_sizes(data, sweep), data.Y.element_size())
         size = threads * max(1, fitting // threads)
     return [_dealt(group, threads) for group in _cut(members, size)]
 
