@@ -48,7 +48,7 @@ def numbers(program):
     plain = type(plain)(**{**vars(plain), "beta": beta})
     passes, columns = Passes(plain), torch.arange(plain.Y.shape[1])
     W = torch.zeros(plain.shape, dtype=torch.float64)
-    system = System(plain, passes, columns, W, 40.0 / passes.norm**2)
+    system = System.starting(plain, passes, columns, W, 40.0 / passes.norm**2)
     for _ in range(3):
         system.newton_step()
         system.recentre(4.0)

@@ -4,6 +4,7 @@ Those with a time to wait for run beside each other, in folders of their own.
 """
 
 import contextlib
+import json
 import re
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 from results_compared import check_same_numbers
 from slurm.cluster import NODES
@@ -136,6 +138,17 @@ def test_a_job_that_outlives_its_slurmd_spoils_nothing(start):
     check_done(run)
 
 
+def test_an_interrupt_takes_jobs_out_of_the_queue_and_locks_nothing(start):
+    run = start(303)
+    late(run)
+    run.process.send_signal(signal.SIGINT)
+    run.finish(1)
+    run.cluster.wait(lambda: not run.cluster.jobs(run.folder, "", "PD,R,CG"), "empty queue")
+    run.start()
+    run.finish()
+    check_done(run)
+
+
 def test_snakemake_that_was_killed_resumes(start):
     """By the words of docs/cluster.md: first its jobs are cancelled."""
     run = start(302)
@@ -188,6 +201,64 @@ def test_numbers_are_those_of_a_local_run_also_where_jobs_were_cancelled(cluster
     assert "going on from" in log
     assert "Slurm gave this job a GPU, but PyTorch finds no CUDA device" in log
     check_places(cluster.jobs(run.folder, "", "all"))
+
+
+def over_nodes(config):
+    """A run whose two processes are on a node each."""
+    mini(config)
+    config["convex"]["full"].update(processes=2, nodes=2)
+
+
+def test_a_solve_is_spread_over_nodes(cluster, begin, tmp_path):
+    target, sources = RESULTS / "certificates/full.json", ("--snakefile", ROOT / "Snakefile")
+    config = edited("test.yaml", over_nodes, tmp_path)
+    run = begin("nodes", str(target), *sources, "--configfile", config)
+    run.finish()
+    ((_, _, nodes, _),) = cluster.jobs(run.folder, "solve_over_nodes", "all")
+    assert nodes == "node[1-2]"
+    local = tmp_path / "local"
+    local.mkdir()
+    alone = edited("test.yaml", mini, local)
+    snakemake(str(target), "--configfile", alone, "--cores", "1", directory=local)
+    found, expected = (json.loads((place / target).read_text()) for place in (run.folder, local))
+    ends = [[c["objective"] for c in each["certificates"]] for each in (found, expected)]
+    # Within the tolerance of the config both are optimal.
+    np.testing.assert_allclose(*ends, rtol=1e-4)
+
+
+@pytest.fixture
+def small_disk():
+    """Return a function that makes a folder a disk of its own, and one that gives it more room."""
+    mounted = []
+
+    def mount(folder, size):
+        folder.mkdir(parents=True)
+        words = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder]
+        if subprocess.run(words, check=False).returncode:
+            pytest.skip("a disk of its own cannot be mounted here: that takes root")
+        mounted.append(folder)
+
+    def extend(folder, size):
+        subprocess.run(["mount", "-o", f"remount,size={size}", folder], check=True)
+
+    yield mount, extend
+    for folder in mounted:
+        subprocess.run(["umount", folder], check=True)
+
+
+def test_a_full_disk_costs_the_job_that_met_it(begin, small_disk, tmp_path):
+    mount, extend = small_disk
+    target, config = RESULTS / "gates/full.safetensors", edited("test.yaml", mini, tmp_path)
+    disk = tmp_path / "disk" / RESULTS / "whitening"
+    mount(disk, "16k")
+    sources = ("--snakefile", ROOT / "Snakefile", "--configfile", config)
+    run = begin("disk", str(target), *sources)
+    said = run.finish(1)
+    assert re.search(r"no space left to write .*whitening.*; free some and run again", said)
+    extend(disk, "100m")
+    run.start()
+    said = run.finish().removeprefix(said)
+    assert set(re.findall(r"^rule (\w+):", said, re.M)) == {"whiten", "sample_gates"}
 
 
 def cancel(run, due):

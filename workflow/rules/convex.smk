@@ -62,6 +62,23 @@ rule solve:
         "../scripts/solve.py"
 
 
+# Threads and memory are those of a node; `mpi` makes the job one of several tasks.
+OVER_NODES = [name for name, run in CONVEX.items() if run["nodes"] > 1]
+if OVER_NODES:
+
+    ruleorder: solve_over_nodes > solve
+
+    use rule solve as solve_over_nodes with:
+        wildcard_constraints:
+            run="|".join(OVER_NODES),
+        threads: lambda wc: CONVEX[wc.run]["processes"] * config["threads"] // CONVEX[wc.run]["nodes"]
+        resources:
+            mem_mb=megabytes(footprint.of_node, CONVEX_RUN),
+            nodes=lambda wc: CONVEX[wc.run]["nodes"],
+            tasks=lambda wc: CONVEX[wc.run]["nodes"],
+            mpi="srun",
+
+
 rule certify:
     input:
         unpack(lambda wc: sheet.data_of(CONVEX[wc.run]["dataset"])),

@@ -16,6 +16,7 @@ work["device"] = pick_device(snakemake.params.device)
 
 processes = work["entry"]["processes"]
 if processes > 1:
-    become(processes, snakemake.threads, work)
+    nodes = snakemake.resources.get("nodes", 1)
+    become(processes, nodes, snakemake.threads, work)
 torch.set_num_threads(snakemake.threads)
 solve_files(**work)

@@ -110,6 +110,11 @@ def convex(dataset: dict, run: dict) -> int:
     return processes * each
 
 
+def of_node(dataset: dict, run: dict) -> int:
+    """Return the MB that solving a run takes on each of its nodes."""
+    return ceil(convex(dataset, run) / run["nodes"])
+
+
 def networks_of(run: dict, settings: int) -> tuple[int, int]:
     """Return the numbers of networks of the tuning seeds, in all settings, and of the others."""
     tuning = run.get("tuning_seeds") or run["seeds"]

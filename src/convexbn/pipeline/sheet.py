@@ -80,6 +80,12 @@ def check_runs(datasets: dict, runs: dict) -> None:
             check_tuning(run.get("tuning_seeds"), run["seeds"], has_validation)
         except ValueError as error:
             raise ValueError(f"run '{name}': {error}") from error
+        processes, nodes = run.get("processes", 1), run.get("nodes", 1)
+        if processes % nodes:
+            raise ValueError(
+                f"run '{name}': expected as many processes on each of {nodes} nodes, got "
+                f"{processes} in all; take processes: {nodes * -(-processes // nodes)}"
+            )
 
 
 def images_of(name: str, datasets: dict) -> str:
@@ -149,8 +155,11 @@ def trained_on(run: dict) -> list[str]:
 
 
 def solve_settings(run: dict) -> dict:
-    """Return the settings that solutions depend on: being a candidate is none of them."""
-    return _without(run, "candidate")
+    """Return the settings that solutions depend on: being a candidate is none of them.
+
+    Nor is on how many nodes the processes are.
+    """
+    return _without(run, "candidate", "nodes")
 
 
 def gate_settings(run: dict) -> dict:

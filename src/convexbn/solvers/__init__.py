@@ -112,8 +112,8 @@ def solve(
     Warns
     -----
     UserWarning
-        If the certificate misses `tol`, U is not whitened, or Y are labels, counted from 0, of more
-        than two classes that the squared loss takes for numbers.
+        If the certificate misses `tol`, the optimum is zero, U is not whitened, or Y are labels,
+        counted from 0, of more than two classes that the squared loss takes for numbers.
 
     Notes
     -----
@@ -133,6 +133,11 @@ def solve(
         callback=callback,
         distributed=distributed,
     )
+    if solution.certificate.converged and solution.neurons == 0:
+        warn(
+            f"beta {beta:g} is so large that the optimum has no neurons: beta_max is the smallest "
+            "such number, take a part of it"
+        )
     return solution
 
 

@@ -23,7 +23,7 @@ from convexbn.solvers.gated import proximal_point
 from convexbn.solvers.relu import proximal_newton
 from convexbn.solvers.relu_bn import interior_point
 from convexbn.solvers.snapshots import Callback, Stopwatch, following
-from convexbn.solvers.stopping import Result
+from convexbn.solvers.stopping import Keeper, Result
 
 logger = logging.getLogger(__name__)
 
@@ -49,11 +49,13 @@ def solutions(
     device: str | torch.device | None = None,
     callback: Callback | None = None,
     distributed: bool = False,
+    keeper: Keeper | None = None,
 ) -> Iterator[Solution]:
     """Yield the solutions of :func:`convexbn.solve_path`, without a word about their certificates.
 
-    Parameters and errors are its own. The last solution is the best so far of an interrupted solve,
-    if there is one.
+    Parameters and errors are its own, but for the `keeper`: of model "gated", each solve asks it
+    for a state to go on from, and keeps its state there. The last solution is the best so far of an
+    interrupted solve, if there is one.
 
     Raises
     ------
@@ -64,6 +66,7 @@ def solutions(
     processes = Processes.running() if distributed else ALONE
     terms = {"model": model, "loss": loss, "penalty": penalty}
     limits = {"tol": tol, "max_iterations": max_iterations}
+    kept = {} if keeper is None else {"keeper": keeper}
     stopped, start = "", initial
     if isinstance(initial, Solution):
         stopped, start = initial.certificate.stopped, initial.weights
@@ -86,7 +89,7 @@ def solutions(
     for beta in descending:
         watch, program = Stopwatch(), replace(program, beta=units.taken_off_beta(beta))
         follow = following(callback, units, float(beta))
-        result = minimize(program, result, **limits, watch=watch, callback=follow)
+        result = minimize(program, result, **limits, **kept, watch=watch, callback=follow)
         if processes != ALONE:
             result.uninterrupted()
         witness = {name: units.put_on_dual(a) for name, a in result.witness.items()}

@@ -23,6 +23,10 @@ class Stopwatch:
         """Seconds counted so far."""
         return time.perf_counter() - self._origin
 
+    def begin_at(self, seconds: float) -> None:
+        """Go on from the seconds that were counted before."""
+        self._origin = time.perf_counter() - seconds
+
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Leave out the time of the enclosed block."""

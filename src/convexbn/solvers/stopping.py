@@ -2,8 +2,10 @@
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from functools import partial
+from typing import NamedTuple, Protocol
 
 import torch
 
@@ -83,6 +85,19 @@ def missed(beta: float, certificate: Certificate, tol: float, limit: str = "") -
     return f"beta {beta:g} is not certified to tol={tol:g}: {certificate.reason}; {advice}"
 
 
+class Keeper(Protocol):
+    """Keeps the state of a solve under way, from which it goes on after its process was killed.
+
+    :class:`convexbn.training.checkpoints.Checkpoint` keeps it in a file.
+    """
+
+    def load(self) -> dict | None:
+        """Return the state that was saved last, None if there is none."""
+
+    def save(self, state: Callable[[], dict]) -> None:
+        """Save what `state()` returns, now or another time."""
+
+
 @dataclass
 class Stopping:
     """Stopping rule of one solve, told the error after every round.
@@ -141,6 +156,14 @@ class Stopping:
             return "iterations"
         return "precision" if self.stale >= self.patience else ""
 
+    def state(self) -> dict:
+        """Return what it has taken in."""
+        return {"least": self.least, "mark": self.mark, "stale": self.stale}
+
+    def resume(self, state: dict) -> None:
+        """Go on from the state of an earlier one."""
+        self.least, self.mark, self.stale = (state[key] for key in ("least", "mark", "stale"))
+
 
 class Search(ABC):
     """A solve under way, as :func:`run` drives it.
@@ -175,20 +198,39 @@ class Search(ABC):
         """Go on in a higher precision; return False if there is none."""
         return False
 
+    def checkpoint(self) -> dict:
+        """Return all that a new search goes on from to the same numbers, where it can.
 
-def run(search: Search, stopping: Stopping, watch: Stopwatch, callback: Callback) -> str:
+        Numbers, texts, tensors, and lists and dicts of these.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not go on from a state")
+
+
+def run(
+    search: Search,
+    stopping: Stopping,
+    watch: Stopwatch,
+    callback: Callback,
+    keeper: Keeper | None = None,
+) -> str:
     """Make rounds until the rule, rounding or an interrupt ends the solve; return `Result.stopped`.
 
-    The time that the callback takes is not counted. An interrupt can come anywhere in a round: the
-    best so far is then that of an earlier one.
+    The time that the callback and the keeper take is not counted. An interrupt can come anywhere in
+    a round: the best so far is then that of an earlier one.
     """
     try:
-        return _rounds(search, stopping, watch, callback)
+        return _rounds(search, stopping, watch, callback, keeper)
     except KeyboardInterrupt:
         return "interrupt"
 
 
-def _rounds(search: Search, stopping: Stopping, watch: Stopwatch, callback: Callback) -> str:
+def _rounds(
+    search: Search,
+    stopping: Stopping,
+    watch: Stopwatch,
+    callback: Callback,
+    keeper: Keeper | None,
+) -> str:
     while True:
         error = search.observe()
         with watch.paused():
@@ -205,3 +247,11 @@ def _rounds(search: Search, stopping: Stopping, watch: Stopwatch, callback: Call
             return stopped
         if not search.advance():
             return "precision"
+        if keeper is not None:
+            seconds = watch.seconds
+            with watch.paused():
+                keeper.save(partial(_state, search, stopping, seconds))
+
+
+def _state(search: Search, stopping: Stopping, seconds: float) -> dict:
+    return {**search.checkpoint(), **stopping.state(), "seconds": seconds}

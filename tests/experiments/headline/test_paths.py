@@ -12,7 +12,9 @@ from convexbn.experiments.headline import paths
 from convexbn.experiments.headline.paths import Paths
 from convexbn.experiments.headline.stages import solve_run
 from convexbn.programs.solutions import NotFiniteError, UncertifiedError
-from convexbn.training.checkpoints import Parts
+from convexbn.solvers.gated import semismooth
+from convexbn.training import checkpoints
+from convexbn.training.checkpoints import Checkpoint, Parts
 
 
 class KilledError(Exception):
@@ -67,6 +69,68 @@ def test_a_killed_run_solves_nothing_twice_and_gives_the_same(
     assert_same(found, expected)
     # Each is on a clock of its own, as long as it took.
     assert {row["seconds"] for row in found[1]}.isdisjoint({row["seconds"] for row in expected[1]})
+
+
+KINDS = {
+    "classes side by side": ({}, 2**24),
+    "iterates in float32 at first": ({}, 0),
+    "damped loss": ({"loss": "cross_entropy"}, 2**24),
+    "blocks of all classes": ({"penalty": "nuclear", "tolerance": 1e-4}, 2**24),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_that_is_killed_in_each_round_of_a_solve_gives_the_same(kind, monkeypatch, tmp_path):
+    """After each state that is kept it is killed, and makes one more round when started again."""
+    settings, large = KINDS[kind]
+    monkeypatch.setattr(semismooth, "_LARGE", large)
+    monkeypatch.setattr(checkpoints, "EVERY", 0.0)
+    monkeypatch.setattr(checkpoints, "SHARE", float("inf"))
+    run, folder = make_run(betas=(2.0, 0.3), **settings), tmp_path / "run.parts"
+    expected = solve_run(run)
+    save, begun = Checkpoint.save, 0
+
+    def mortal(checkpoint, state, last=False):
+        save(checkpoint, state, last)
+        raise KilledError
+
+    monkeypatch.setattr(Checkpoint, "save", mortal)
+    while True:
+        begun += 1
+        try:
+            found = solve_run(run, Parts(folder))
+        except KilledError:
+            continue
+        break
+    assert begun == 1 + int(expected[0]["iterations"].sum())
+    assert_same(found, expected)
+    # The clock of a solve goes on, too.
+    for seed in SEEDS:
+        for beta in run.settings.betas:
+            rows = [r for r in found[1] if (r["seed"], r["beta"]) == (seed, beta)]
+            assert sorted(rows, key=lambda row: row["seconds"]) == rows
+
+
+def test_the_state_of_other_limits_is_not_gone_on_from(monkeypatch, tmp_path):
+    """With fewer iterations allowed the solve would have ended before it."""
+    monkeypatch.setattr(checkpoints, "EVERY", 0.0)
+    monkeypatch.setattr(checkpoints, "SHARE", float("inf"))
+    run, parts, save = make_run(betas=(0.3,)), Parts(tmp_path / "parts"), Checkpoint.save
+    expected, _ = solve_run(run)
+
+    def mortal(checkpoint, state, last=False):
+        save(checkpoint, state, last)
+        if state()["solve"]["iterations"] == 3:
+            raise KilledError
+
+    monkeypatch.setattr(Checkpoint, "save", mortal)
+    with pytest.raises(KilledError):
+        solve_run(run, parts)
+    monkeypatch.setattr(Checkpoint, "save", save)
+    hasty = with_settings(run, max_iterations=2, allow_uncertified=True)
+    found, _ = solve_run(hasty, parts)
+    assert (found["iterations"] == 2).all()
+    assert (expected["iterations"] > 3).all()
 
 
 def test_one_more_seed_and_a_smaller_beta_cost_no_more_than_themselves(made, tmp_path):
@@ -157,14 +221,14 @@ def test_numbers_that_are_not_finite_are_an_error_of_their_own_and_never_kept(
     allowed, monkeypatch, tmp_path
 ):
     run, parts = make_run(allow_uncertified=allowed), Parts(tmp_path / "parts")
-    solve_path = paths.solve_path
+    solutions = paths.solutions
 
     def broken(*data, **options):
-        for solution in solve_path(*data, **options):
+        for solution in solutions(*data, **options):
             bad = solution.beta == 1.0
             yield replace(solution, weights=solution.weights * np.nan) if bad else solution
 
-    monkeypatch.setattr(paths, "solve_path", broken)
+    monkeypatch.setattr(paths, "solutions", broken)
     words = r"seed 7, beta 1: expected finite numbers .*, got NaN or infinities .* larger beta"
     with pytest.raises(NotFiniteError, match=words):
         solve_run(run, parts)
@@ -177,7 +241,7 @@ def test_numbers_that_are_not_finite_are_an_error_of_their_own_and_never_kept(
 def test_an_interrupt_ends_a_run_and_what_it_gives_back_is_not_kept(monkeypatch, tmp_path):
     """The library's best so far is no solution of the run."""
     run, parts = make_run(betas=(2.0, 1.0)), Parts(tmp_path / "parts")
-    solve_path = paths.solve_path
+    solutions = paths.solutions
 
     def interrupted(*data, callback, **options):
         def interrupting(snapshot):
@@ -185,10 +249,10 @@ def test_an_interrupt_ends_a_run_and_what_it_gives_back_is_not_kept(monkeypatch,
             if snapshot.beta == 1.0:
                 raise KeyboardInterrupt
 
-        return solve_path(*data, callback=interrupting, **options)
+        return solutions(*data, callback=interrupting, **options)
 
-    monkeypatch.setattr(paths, "solve_path", interrupted)
-    with pytest.raises(KeyboardInterrupt), pytest.warns(UserWarning, match="by interrupt"):
+    monkeypatch.setattr(paths, "solutions", interrupted)
+    with pytest.raises(KeyboardInterrupt):
         solve_run(run, parts)
     (kept,) = parts.folder.iterdir()
     assert torch.load(kept, weights_only=True)["state"]["beta"] == 2.0

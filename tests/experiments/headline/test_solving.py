@@ -53,7 +53,7 @@ def test_processes_find_what_one_finds(work, tmp_path):
     solve_files(**work)
     shared = work | outputs(tmp_path, processes)
     home = "convexbn.experiments.headline.solving"
-    code = f"from {home} import become; become({processes}, {processes}, {shared})"
+    code = f"from {home} import become; become({processes}, 1, {processes}, {shared})"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     alone, found = (load_tensors(which["solutions"]) for which in (work, shared))

@@ -40,7 +40,7 @@ def systems(program, W=None):
     passes = Passes(program)
     W = torch.zeros(program.shape, dtype=torch.float64) if W is None else W
     columns = [torch.arange(C), *torch.arange(C).split(1)]
-    found = [System(program, passes, c, W, 3.0) for c in columns]
+    found = [System.starting(program, passes, c, W, 3.0) for c in columns]
     for system in found:
         system.dtype = torch.float64
     return found[0], found[1:]

@@ -352,7 +352,7 @@ cases = pytest.mark.parametrize(("loss", "penalty", "K"), CASES)
 def begin(program, W=None, sigma=5.0):
     """Return the System of all classes, from weights W or zero, in float64."""
     W = torch.zeros(program.shape, dtype=torch.float64) if W is None else W
-    system = System(program, Passes(program), torch.arange(program.shape[2]), W, sigma)
+    system = System.starting(program, Passes(program), torch.arange(program.shape[2]), W, sigma)
     system.dtype = torch.float64
     return system
 

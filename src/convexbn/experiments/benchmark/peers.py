@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 
@@ -125,12 +126,13 @@ def _pyscnn_procedure(problem: RaceProblem, tolerance: float) -> tuple:
 
     n, _, _, C = problem.shape
     regularizer = NeuronGL1(problem.beta / (n * C))
+    solver: Any
     if problem.model == "gated":
-        model = models.ConvexGatedReLU(problem.G, C)
-        solver = solvers.RFISTA(model, max_iters=_FOREVER, tol=tolerance)
+        gated = models.ConvexGatedReLU(problem.G, C)
+        solver = solvers.RFISTA(gated, max_iters=_FOREVER, tol=tolerance)
     else:
-        model = models.ConvexReLU(problem.G, C)
-        solver = solvers.AL(model, _FOREVER, _FOREVER, tol=tolerance, constraint_tol=tolerance)
+        relu = models.ConvexReLU(problem.G, C)
+        solver = solvers.AL(relu, _FOREVER, _FOREVER, tol=tolerance, constraint_tol=tolerance)
     procedure = interface.build_optimizer(solver, regularizer, Metrics())
     return procedure, interface.build_internal_regularizer(regularizer)
 

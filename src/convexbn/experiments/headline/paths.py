@@ -1,11 +1,13 @@
 """The path of one seed of a run: its betas in turn, each solution kept in a file once it is found.
 
 A solution rests on the data, the terms of the program, its beta, the gates of its seed and the
-solution that it starts from: one more seed, or a smaller beta, leaves all others as they are.
+solution that it starts from: one more seed, or a smaller beta, leaves all others as they are. The
+solve under way keeps its state, from which it goes on to the same numbers.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,9 +18,9 @@ from convexbn.programs.certificates import Certificate
 from convexbn.programs.processes import ALONE
 from convexbn.programs.solutions import NotFiniteError, Solution
 from convexbn.progress import progress
-from convexbn.solvers import solve_path
+from convexbn.solvers.path import solutions
 from convexbn.solvers.snapshots import Snapshot
-from convexbn.training.checkpoints import Parts, fingerprint
+from convexbn.training.checkpoints import Checkpoint, Parts, fingerprint
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,46 @@ class Solved:
         return found | {"certificate": certificate, "history": self.history}
 
 
+class Running:
+    """The solve under way, its state in a file.
+
+    Parameters
+    ----------
+    path : Path or None
+        Without a file nothing is kept.
+
+    Attributes
+    ----------
+    history : list of dict
+        The rows of its snapshots so far.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self.begin("")
+
+    def begin(self, work: str) -> None:
+        """Begin a solve of this work, or go on with it."""
+        self.history: list[dict] = []
+        self._checkpoint = Checkpoint(self.path, work)
+
+    def load(self) -> dict | None:
+        """Return the solver's state, None if there is none of this work."""
+        saved = self._checkpoint.load()
+        if saved is None:
+            return None
+        self.history = saved["history"]
+        return saved["solve"]
+
+    def save(self, state: Callable[[], dict]) -> None:
+        """Keep the solver's state, if the last one was kept some time ago."""
+        self._checkpoint.save(lambda: {"history": self.history, "solve": state()})
+
+    def end(self) -> None:
+        """Let go of it: the solution is kept."""
+        self._checkpoint.remove()
+
+
 class Paths:
     """The paths of a run.
 
@@ -64,7 +106,7 @@ class Paths:
 
     def __init__(self, run: Run, parts: Parts, bar: progress) -> None:
         self.run, self.parts, self.bar = run, parts, bar
-        self._history: list[dict] = []  # of the solve under way
+        self._running = Running(parts.running if run.share.processes == ALONE else None)
         if parts.folder is not None:
             terms = {**run.settings.terms, "device": str(run.device)}
             data = run.features | run.whitening.tensors()
@@ -85,9 +127,11 @@ class Paths:
             solved = self._kept(work)
             if solved is None:
                 path = path or self._path(s, betas[place:], before)
+                self._running.begin(f"{work} {self.run.settings.max_iterations}")
                 solved = self._next(path, s)
                 if self.run.share.is_first:
                     self.parts.save(work, solved.part())
+                self._running.end()
             else:
                 path = None  # what follows starts here
             before = solved.solution
@@ -140,19 +184,20 @@ class Paths:
                 "train_loss": mean_loss(fitted, train.targets, loss),
                 "test_loss": mean_loss(scores, test.targets, loss),
             }
-            self._history.append(labels | row)
+            self._running.history.append(labels | row)
 
-        return solve_path(
+        return solutions(
             *(train.U, train.D, self.run.targets, betas),
+            model="gated",
             initial=before,
             max_iterations=self.run.settings.max_iterations,
             callback=callback,
             distributed=share.processes != ALONE,
+            keeper=self._running if share.processes == ALONE else None,
             **self.run.settings.terms,
         )
 
     def _next(self, path: Iterator[Solution], s: int) -> Solved:
-        self._history = []
         solution = next(path)
         if solution.certificate.stopped == "interrupt":
             raise KeyboardInterrupt  # the job ends: what there is of the solution is not kept
@@ -167,4 +212,4 @@ class Paths:
                 "kept. Take a larger beta, or a lower rank; if that does not help, it is a fault "
                 "of the solver: report it with the config"
             )
-        return Solved(replace(solution, weights=weights, dual=dual), self._history)
+        return Solved(replace(solution, weights=weights, dual=dual), self._running.history)

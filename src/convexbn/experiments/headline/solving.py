@@ -2,13 +2,16 @@
 
     torchrun --nproc-per-node 4 -m convexbn.experiments.headline.solving '{"features": ...}'
 
-with the arguments of :func:`solve_files` as JSON; over nodes by torchrun's own options.
+with the arguments of :func:`solve_files` as JSON; over nodes of Slurm a torchrun on each.
 """
 
 import json
 import logging
 import os
+import random
+import socket
 import sys
+from collections.abc import Mapping
 
 import torch
 import torch.distributed as dist
@@ -58,16 +61,45 @@ def solve_files(
         parts.remove()
 
 
-def become(processes: int, threads: int, work: dict) -> None:
-    """Go on as torchrun, with some processes on this machine that solve a run; never returns.
+_PORTS = range(20000, 30000)  # below those that systems give out by themselves
+
+
+def become(processes: int, nodes: int, threads: int, work: dict) -> None:
+    """Go on as torchrun, with some processes that solve a run; never returns.
 
     What is said to this process, as a signal to end, is said to torchrun, which tells the others.
+
+    Parameters
+    ----------
+    processes : int
+    nodes : int
+        Of the Slurm job that this is, with as many of the processes on each; in no job all are on
+        this machine.
+    threads : int
+        Cores of a node.
+    work : dict
+        The arguments of :func:`solve_files`.
     """
-    os.environ["OMP_NUM_THREADS"] = str(max(1, threads // processes))
-    torchrun = "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)
-    command = [sys.executable, *torchrun, "-m", __name__, json.dumps(work)]
+    nodes = nodes if "SLURM_JOB_ID" in os.environ else 1
+    each = processes // nodes
+    os.environ["OMP_NUM_THREADS"] = str(max(1, threads // each))
+    command = _torchrun(each, nodes, threads, os.environ)
     sys.stdout.flush()
-    os.execv(sys.executable, command)
+    os.execvp(command[0], [*command, "-m", __name__, json.dumps(work)])
+
+
+def _torchrun(each: int, nodes: int, threads: int, environment: Mapping[str, str]) -> list[str]:
+    """Return the command that starts some processes on each node, less what they do."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(each)]
+    if nodes == 1:
+        return [*torchrun, "--standalone"]
+    # The node that the job began on is where they meet.
+    place = f"{socket.gethostname()}:{random.choice(_PORTS)}"
+    meeting = ["--rdzv-backend", "c10d", "--rdzv-endpoint", place]
+    meeting += ["--rdzv-id", environment["SLURM_JOB_ID"], "--nnodes", str(nodes)]
+    steps = [f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1"]
+    steps += [f"--cpus-per-task={threads}", "--kill-on-bad-exit=1"]
+    return ["srun", *steps, *torchrun, *meeting]
 
 
 def main() -> None:

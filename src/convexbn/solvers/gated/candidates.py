@@ -48,6 +48,16 @@ class Candidates:
         self.passes, self.processes, self.columns = passes, passes.processes, columns
         self.beta, self.penalty = program.beta, program.penalty
 
+    def state(self) -> dict:
+        """Return all that is not of the program: the tensors."""
+        return {name: x for name, x in vars(self).items() if isinstance(x, Tensor)}
+
+    def resume(self, state: dict) -> None:
+        """Go on from a :meth:`state`."""
+        for name, value in state.items():
+            setattr(self, name, value)
+        self._take(self._flat)
+
     @property
     def parts(self) -> int:
         """Blocks of each gate: one for each column, or one for all."""

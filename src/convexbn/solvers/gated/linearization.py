@@ -27,7 +27,7 @@ from torch import Tensor
 
 from convexbn.programs.gated import GatedProgram, design_gradient
 from convexbn.programs.terms import Slope
-from convexbn.solvers.gated.loss_prox import prox_of
+from convexbn.solvers.gated.loss_prox import prox_of, uncoupled
 from convexbn.solvers.gated.newton import NewtonSystem
 from convexbn.solvers.gated.pairs import Pairs
 from convexbn.solvers.gated.passes import Passes
@@ -49,8 +49,7 @@ class NotDifferentiableError(RuntimeError):
 def linearized(program: GatedProgram, passes: Passes, W: Tensor) -> Iterator["Linearization"]:
     """Yield the linearization of each set of columns that does not depend on the others."""
     C = program.Y.shape[1]
-    alone = prox_of(program.loss).separable and program.penalty.by_column
-    for columns in [slice(c, c + 1) for c in range(C)] if alone else [slice(0, C)]:
+    for columns in [slice(c, c + 1) for c in range(C)] if uncoupled(program) else [slice(0, C)]:
         if bool(W[:, :, columns].any()):
             yield Linearization(program, passes, columns, W)
 

@@ -17,6 +17,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from convexbn.programs.gated import GatedProgram
 from convexbn.programs.terms import Loss, NewtonLoss, SeparableLoss, require
 
 _NEWTON_STEPS = 60  # most steps for the logistic losses; three to eight are usual
@@ -226,3 +227,8 @@ def prox_of(loss: Loss) -> LossProx:
         )
     require(loss, LOSS_PROX[loss.name].needs, user)
     return LOSS_PROX[loss.name]
+
+
+def uncoupled(program: GatedProgram) -> bool:
+    """Return whether the columns of a program do not depend on each other."""
+    return prox_of(program.loss).separable and program.penalty.by_column

@@ -7,8 +7,7 @@ augmented Lagrangian method of the dual program. Every Newton step gives weights
 and so a certified gap.
 """
 
-import math
-from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -17,143 +16,16 @@ from convexbn.programs.certificates import relative_gap
 from convexbn.programs.gated import GatedProgram
 from convexbn.programs.memory import columns_at_once, compiled_multiplications
 from convexbn.programs.terms import ProximalPenalty, require
+from convexbn.solvers.gated.loss_prox import uncoupled
 from convexbn.solvers.gated.passes import Passes
-from convexbn.solvers.gated.primal import Primal
-from convexbn.solvers.gated.semismooth import System, uncoupled
+from convexbn.solvers.gated.semismooth import System
+from convexbn.solvers.gated.stages import GROWTH, PROGRESS, Found, Stage
 from convexbn.solvers.snapshots import Callback, Snapshot, Stopwatch
 from convexbn.solvers.starts import scaled_start
-from convexbn.solvers.stopping import Result, Search, Stopping, run
+from convexbn.solvers.stopping import Keeper, Result, Search, Stopping, run
 
 _FIRST = 40.0  # sigma, of a design of norm 1
-_GROWTH = 4.0
-_LAST = {torch.float32: 1e7, torch.float64: 1e12}  # Newton systems become too stiff beyond
-_ACCURACY = 1.0  # residual of a subproblem, relative to V and to the gap
-_STEPS = 15  # Newton steps on one subproblem
-_ROUNDED = 1e-3  # gap below which iterates are in float64
-_STALE = 8  # rounds without progress after which they are
 _PATIENCE = 51  # rounds without progress that exhaust a precision
-_PROGRESS = 0.9  # share of the gap below which a round has made progress
-_ROOM = 0.9  # share of the tolerance to reach, as the referee's sums differ in their rounding
-
-
-@dataclass(frozen=True)
-class Found:
-    """The best that is known of some columns of the program.
-
-    Attributes
-    ----------
-    columns : Tensor of int, shape (c,)
-    primal : Primal
-        Weights, with the least objective of each column, or of all where they are coupled.
-    dual : Tensor, shape (s,)
-        Largest dual bounds.
-    V : Tensor, shape (n, c)
-        Their dual points, before they are scaled.
-    """
-
-    columns: torch.Tensor
-    primal: Primal
-    dual: torch.Tensor
-    V: torch.Tensor
-
-    def of(self, index: torch.Tensor) -> "Found":
-        """Return that of some of the columns, which are not coupled with the others."""
-        columns, dual = self.columns.index_select(0, index), self.dual.index_select(0, index)
-        return Found(columns, self.primal.of(index), dual, self.V.index_select(1, index))
-
-    def nearly(self, tol: float) -> torch.Tensor:
-        """Return which gaps are within the tolerance, shape (s,)."""
-        return self.primal.objective - self.dual <= _ROOM * tol * self.primal.objective
-
-
-class Stage:
-    """One System under way: its proximal steps, and the best that it has seen.
-
-    Columns that do not depend on the others leave the System as soon as they are solved.
-    """
-
-    def __init__(self, system: System):
-        self.system, self.done = system, False
-        primal, count = system.primal(), torch.zeros_like(system.sigma)
-        never = torch.full_like(count, math.inf)
-        self.best = Found(system.columns, replace(primal, objective=never), -never, system.V)
-        self.solved: list[Found] = []
-        self.steps, self.mark, self.stale = count, never, count
-
-    @property
-    def found(self) -> list[Found]:
-        """The best of all columns."""
-        return self.solved if self.done else [*self.solved, self.best]
-
-    def take_stock(self, tol: float) -> None:
-        """Compute gaps and objectives, keep the best blocks, and let go of what is solved."""
-        if self.done:
-            return
-        system, best = self.system, self.best.primal.best(self.system.primal())
-        if system.linear is not None and bool((system.linear.objective < best.objective).any()):
-            best = best.best(system.checked(system.linear))
-        self.best = replace(self.best, primal=best)
-        self._raise(*system.dual_bound(exact=False))
-        if system.loss_prox.damped and bool(self.best.nearly(10 * tol).any()):
-            self._raise(*system.dual_bound(exact=True))
-        self._part(self.best.nearly(tol).tolist())
-        if not self.done:
-            self._watch_precision()
-
-    def _raise(self, dual: torch.Tensor, V: torch.Tensor) -> None:
-        better = dual > self.best.dual
-        dual, V = (torch.where(better, a, b) for a, b in ((dual, self.best.dual), (V, self.best.V)))
-        self.best = replace(self.best, dual=dual, V=V)
-
-    def _part(self, solved: list[bool]) -> None:
-        """Let go of the columns that are solved."""
-        if all(solved):
-            # In this order an interrupt between the two loses nothing.
-            self.solved.append(self.best)
-            self.done = True
-        elif any(solved):
-            order = torch.tensor([*_where(solved, True), *_where(solved, False)])
-            left, kept = order.to(self.steps.device).tensor_split([sum(solved)])
-            self.solved.append(self.best.of(left))
-            self.best = self.best.of(kept)
-            self.system.keep(kept)
-            for name in ("steps", "mark", "stale"):
-                setattr(self, name, getattr(self, name).index_select(0, kept))
-
-    def _watch_precision(self) -> None:
-        """Leave float32 where a gap is near its rounding, or does not close any more."""
-        if self.system.real == torch.float64:
-            return
-        gap = self._gaps()
-        progress = gap < _PROGRESS * self.mark
-        self.mark = torch.where(progress, gap, self.mark)
-        self.stale = torch.where(progress, 0, self.stale + 1)
-        if bool(((gap < _ROUNDED) | (self.stale >= _STALE)).any()):
-            self.system.refine()
-
-    def _gaps(self) -> torch.Tensor:
-        """Return the relative gaps, shape (s,)."""
-        objective = self.best.primal.objective
-        return (objective - self.best.dual) / objective
-
-    def advance(self) -> None:
-        """Make a Newton step, after a proximal step where the subproblem is solved."""
-        if self.done:
-            return
-        system = self.system
-        # No subproblem needs to be solved better than its optimum is worth.
-        limit = _ACCURACY * self._gaps() * system.processes.lengths(system.V, system.apart)
-        solved = (system.residual <= limit) | (self.steps >= _STEPS)
-        if bool(solved.any()):
-            self.steps = torch.where(solved, 0, self.steps)
-            grows = system.scaled_sigma < _LAST[system.dtype]
-            system.recentre(torch.where(grows, _GROWTH, 1.0), solved)
-        system.newton_step()
-        self.steps = self.steps + 1
-
-
-def _where(flags: list[bool], value: bool) -> list[int]:
-    return [i for i, flag in enumerate(flags) if flag == value]
 
 
 def minimize(
@@ -164,6 +36,7 @@ def minimize(
     max_iterations: int,
     watch: Stopwatch,
     callback: Callback,
+    keeper: Keeper | None = None,
 ) -> Result:
     """Solve the gated program from weights (r + 1, P, C) until the relative gap is within `tol`.
 
@@ -180,6 +53,8 @@ def minimize(
         Paused while `callback` works.
     callback : callable
         Called with a :class:`Snapshot` after each round.
+    keeper : Keeper, optional
+        Of a state that it has, the solve goes on to the same numbers; `watch` does, too.
 
     Returns
     -------
@@ -200,26 +75,52 @@ def minimize(
             if not start.stopped:
                 penalty = program.beta * float(program.penalty.value(W))
                 W = scaled_start(program, W, program.forward(W), penalty, program.processes)
-        method = ProximalPoint(program, W, passes, tol)
-        stopped = run(method, Stopping(max_iterations, _PROGRESS, _PATIENCE), watch, callback)
+        stopping, saved = Stopping(max_iterations, PROGRESS, _PATIENCE), keeper and keeper.load()
+        if saved:
+            method = ProximalPoint.resumed(program, passes, tol, _on(W.device, saved))
+            stopping.resume(saved)
+            watch.begin_at(saved["seconds"])
+        else:
+            method = ProximalPoint.starting(program, W, passes, tol)
+        stopped = run(method, stopping, watch, callback, keeper)
     witness = {"dual": method.dual()}
     short = program.penalty.by_column
     return Result(method.weights(), witness, method.iterations, stopped, passes, may_round=short)
 
 
 class ProximalPoint(Search):
-    """The method on one program in float64, from weights W (r + 1, P, C), to a relative gap.
+    """The method on one program in float64, to a relative gap.
 
     Where loss and penalty do not couple the classes, they are solved by themselves: side by side,
     or one after the other (:func:`convexbn.programs.memory.columns_at_once`).
     """
 
-    def __init__(self, program: GatedProgram, W: torch.Tensor, passes: Passes, tol: float):
-        self.program, self.tol = program, tol
+    def __init__(self, program: GatedProgram, tol: float, stages: list[Stage]):
+        self.program, self.tol, self.stages = program, tol, stages
+
+    @classmethod
+    def starting(
+        cls, program: GatedProgram, W: torch.Tensor, passes: Passes, tol: float
+    ) -> "ProximalPoint":
+        """Return the method at weights W (r + 1, P, C)."""
         C = program.Y.shape[1]
-        sigma = _FIRST / program.loss.lipschitz / _GROWTH / passes.norm**2
+        sigma = _FIRST / program.loss.lipschitz / GROWTH / passes.norm**2
         columns = torch.arange(C, device=W.device).split(_together(program))
-        self.stages = [Stage(System(program, passes, c, W, sigma)) for c in columns]
+        systems = [System.starting(program, passes, c, W, sigma) for c in columns]
+        return cls(program, tol, [Stage(system) for system in systems])
+
+    @classmethod
+    def resumed(
+        cls, program: GatedProgram, passes: Passes, tol: float, state: dict
+    ) -> "ProximalPoint":
+        """Return the one whose :meth:`checkpoint` this was."""
+        method = cls(program, tol, [Stage.resumed(program, passes, s) for s in state["stages"]])
+        method.iterations = state["iterations"]
+        return method
+
+    def checkpoint(self) -> dict:
+        """Return all that it goes on from to the same numbers."""
+        return {"stages": [stage.state() for stage in self.stages], "iterations": self.iterations}
 
     @property
     def bounds(self) -> tuple[float, float]:
@@ -287,3 +188,12 @@ def _together(program: GatedProgram) -> int:
     sizes = len(program.Y), *program.shape, program.patches
     fitting = columns_at_once(*sizes, device=program.U.device, loss=program.loss.name)
     return program.processes.least(fitting)
+
+
+def _on(device: torch.device, state: Any) -> Any:
+    """Return a state with its tensors on a device."""
+    if isinstance(state, dict):
+        return {key: _on(device, value) for key, value in state.items()}
+    if isinstance(state, list):
+        return [_on(device, value) for value in state]
+    return state.to(device) if isinstance(state, torch.Tensor) else state

@@ -24,7 +24,7 @@ from convexbn.programs.gated import GatedProgram, feasible
 from convexbn.programs.terms import SeparableLoss
 from convexbn.solvers.gated.candidates import Candidates, blocks_of, columns_of
 from convexbn.solvers.gated.line_search import search
-from convexbn.solvers.gated.loss_prox import prox_of
+from convexbn.solvers.gated.loss_prox import prox_of, uncoupled
 from convexbn.solvers.gated.newton import NewtonSystem
 from convexbn.solvers.gated.pairs import Pairs
 from convexbn.solvers.gated.passes import Passes
@@ -35,11 +35,6 @@ _CG_LIMIT = 60
 _NEARER = 10.0  # times sigma for weights that are nearly optimal
 _LARGE = 2**24  # products of a pass over the design from which on float32 pays
 _DAMPING = 1.0  # rho times sigma, of a design of norm 1
-
-
-def uncoupled(program: GatedProgram) -> bool:
-    """Return whether the columns of a program do not depend on each other."""
-    return prox_of(program.loss).separable and program.penalty.by_column
 
 
 class System(Candidates):
@@ -64,18 +59,37 @@ class System(Candidates):
         Precision of the iterates and of the Newton systems: float32 until that is not enough.
     """
 
-    def __init__(
-        self, program: GatedProgram, passes: Passes, columns: Tensor, W: Tensor, sigma: float
-    ):
+    def __init__(self, program: GatedProgram, passes: Passes, columns: Tensor):
         super().__init__(program, passes, columns)
         self.apart, self.Y = uncoupled(program), columns_of(program.Y, columns)
         self.loss, self.loss_prox = program.loss, prox_of(program.loss)
-        self.dtype = torch.float32
-        rows = self.processes.count(len(program.U))
-        is_large = math.prod(program.shape[:2]) * rows > _LARGE
-        self.real = torch.float32 if is_large else W.dtype
+        self.real = self.dtype = torch.float32
         self.linear: Primal | None = None
-        self._begin(W.index_select(2, columns).to(self.real), sigma)
+
+    @classmethod
+    def starting(
+        cls, program: GatedProgram, passes: Passes, columns: Tensor, W: Tensor, sigma: float
+    ) -> "System":
+        """Return the first subproblem of some columns, at weights W (r + 1, P, C)."""
+        system = cls(program, passes, columns)
+        rows = system.processes.count(len(program.U))
+        is_large = math.prod(program.shape[:2]) * rows > _LARGE
+        system.real = torch.float32 if is_large else W.dtype
+        system._begin(W.index_select(2, columns).to(system.real), sigma)
+        return system
+
+    @classmethod
+    def resumed(cls, program: GatedProgram, passes: Passes, state: dict) -> "System":
+        """Return the one whose :meth:`state` this was."""
+        system = cls(program, passes, state["columns"])
+        system.resume(state)
+        system.linear = system.linear and Primal(**state["linear"])
+        return system
+
+    def state(self) -> dict:
+        """Return what it goes on from."""
+        linear = self.linear and {**vars(self.linear)}
+        return super().state() | {"real": self.real, "dtype": self.dtype, "linear": linear}
 
     @property
     def scaled_sigma(self) -> Tensor:
@@ -173,6 +187,7 @@ class System(Candidates):
             setattr(self, name, columns_of(getattr(self, name), index))
         for name in ("columns", "sigma", "residual", "near", "bounds"):
             setattr(self, name, getattr(self, name).index_select(0, index))
+        self.linear = None
         columns = places.index_select(0, self.pairs.columns)
         kept = (columns >= 0).nonzero()[:, 0]
         gates, P = self.pairs.gates.index_select(0, kept), self.bounds.shape[1]
