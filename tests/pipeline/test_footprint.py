@@ -63,6 +63,8 @@ def test_each_of_several_processes_has_its_share_of_the_training_samples():
     one, four = (footprint.convex(CIFAR, run | {"processes": k}) for k in (1, 4))
     assert footprint.convex(CIFAR, run) == one
     assert four / 4 < one < four
+    shared = run | {"processes": 4, "nodes": 2}
+    assert footprint.of_node(CIFAR, shared) == -(-footprint.convex(CIFAR, shared) // 2)
 
 
 def test_tuning_with_some_seeds_takes_less_memory():

@@ -49,6 +49,8 @@ def test_a_dataset_that_is_missing_or_of_patches_is_refused():
         ({"dataset": "tiles", "flip": True}, "run 'r', with flip or shift, names the dataset"),
         ({"tuning_seeds": 4}, "run 'r': tuning_seeds must be"),
         ({"tuning_seeds": 1, "dataset": "none"}, "run 'r': 1 of 3 seeds choose"),
+        ({"processes": 4, "nodes": 3}, "run 'r': .* on each of 3 nodes, got 4 .* processes: 6"),
+        ({"nodes": 2}, "run 'r': .* on each of 2 nodes, got 1 .* processes: 2"),
     ],
 )
 def test_a_run_that_cannot_be_made_is_refused(change, words):

@@ -1,5 +1,8 @@
 """Solves from files to files, by processes that share the training samples."""
 
+import itertools
+import os
+import socket
 import subprocess
 import sys
 
@@ -7,6 +10,7 @@ import numpy as np
 import pytest
 
 from convexbn.arrangements.gates import sample_gates
+from convexbn.experiments.headline import solving
 from convexbn.experiments.headline.solving import solve_files
 from convexbn.pipeline.artifacts import load_tensors, read_table, save_tensors
 from convexbn.whitening import whiten
@@ -44,6 +48,28 @@ def outputs(folder, processes):
         "solutions": str(folder / f"{processes}.safetensors"),
         "history": str(folder / f"{processes}.csv"),
     }
+
+
+def test_over_nodes_a_torchrun_starts_on_each_and_they_meet_on_the_first(monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    started = []
+    monkeypatch.setattr(os, "execvp", lambda _, command: started.append(command))
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")  # put back in the end
+    for nodes in (2, 1):
+        solving.become(4, nodes, 6, {})
+        assert os.environ["OMP_NUM_THREADS"] == str(6 * nodes // 4)
+    spread, together = started
+    assert spread[:4] == ["srun", "--nodes=2", "--ntasks=2", "--ntasks-per-node=1"]
+    assert spread[4] == "--cpus-per-task=6"
+    options, expected = dict(itertools.pairwise(spread)), {"--nproc-per-node": "2", "--nnodes": "2"}
+    assert options.items() >= (expected | {"--rdzv-id": "17"}).items()
+    assert options["--rdzv-endpoint"].startswith(f"{socket.gethostname()}:2")
+    assert together[0] == sys.executable
+    assert "--standalone" in together
+    monkeypatch.delenv("SLURM_JOB_ID")
+    solving.become(4, 2, 8, {})
+    assert started[-1] == together
+    assert os.environ["OMP_NUM_THREADS"] == "2"
 
 
 @pytest.mark.slow
