@@ -132,12 +132,17 @@ def test_first_line_says_at_once_where_an_attempt_is(tmp_path, monkeypatch, job)
     assert re.fullmatch(line, (tmp_path / "log").read_text())
 
 
-def test_log_goes_on_after_attempts_that_failed_and_replaces_that_of_a_result(tmp_path):
+@pytest.mark.parametrize("removed", [False, True])
+def test_log_goes_on_after_attempts_that_failed_and_replaces_that_of_a_result(tmp_path, removed):
+    """Also where it is removed before each of them, as Snakemake does."""
     log = tmp_path / "log"
     log.write_text("from an older version\n" * 100)
-    script(log, "print('first')\n1 / 0")
-    script(log, "print('second', flush=True)\nos.kill(os.getpid(), 9)")
-    script(log, "print('third')")
+    words = ["print('first')\n1 / 0", "print('second', flush=True)\nos.kill(os.getpid(), 9)"]
+    for each in [*words, "print('third')"]:
+        if removed:
+            log.unlink()
+        script(log, each)
+    assert [path.name for path in tmp_path.iterdir()] == ["log"]
     lines = log.read_text().splitlines()
     begun = [line.split(":")[0] for line in lines if line.startswith("--- attempt")]
     assert begun == ["--- attempt 1", "--- attempt 2", "--- attempt 3"]

@@ -213,7 +213,7 @@ def test_a_solve_is_spread_over_nodes(cluster, begin, tmp_path):
     target, sources = RESULTS / "certificates/full.json", ("--snakefile", ROOT / "Snakefile")
     config = edited("test.yaml", over_nodes, tmp_path)
     run = begin("nodes", str(target), *sources, "--configfile", config)
-    run.finish()
+    assert "No wall time information" not in run.finish()
     ((_, _, nodes, _),) = cluster.jobs(run.folder, "solve_over_nodes", "all")
     assert nodes == "node[1-2]"
     local = tmp_path / "local"

@@ -426,6 +426,37 @@ def test_a_killed_run_resumes(resumed):
     assert done.stat().st_mtime_ns == prepared
 
 
+RETRIED = {
+    "Snakefile": """
+rule retried:
+    output: "done"
+    log: "the.log"
+    script: "script.py"
+""",
+    "script.py": """
+from convexbn.pipeline import logs
+logs.start(snakemake.log[0])
+import pathlib
+begun = pathlib.Path("begun")
+if not begun.exists():
+    begun.touch()
+    raise RuntimeError("what the first attempt met")
+pathlib.Path(snakemake.output[0]).touch()
+""",
+}
+
+
+@pytest.mark.slow
+def test_the_log_of_a_retry_has_the_attempt_before_it(tmp_path):
+    """Snakemake removes the log of a job before it begins."""
+    for name, text in RETRIED.items():
+        (tmp_path / name).write_text(text)
+    snakemake("--snakefile", tmp_path / "Snakefile", "--retries", "1", directory=tmp_path)
+    log = (tmp_path / "the.log").read_text()
+    said = r"--- attempt 1: .*what the first attempt met.*--- attempt 2: .*--- ended well"
+    assert re.search(said, log, re.DOTALL), log
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("target", [*EVALUATED, *TRAINED], ids=lambda path: path.name)
 def test_the_same_config_gives_the_same_numbers(target, finished, resumed):

@@ -74,8 +74,11 @@ if OVER_NODES:
         threads: lambda wc: CONVEX[wc.run]["processes"] * config["threads"] // CONVEX[wc.run]["nodes"]
         resources:
             mem_mb=megabytes(footprint.of_node, CONVEX_RUN),
+            gpu=lambda wc: CONVEX[wc.run]["processes"] * GPU,
+            runtime=minutes(durations.convex, CONVEX_RUN, GPU),
             nodes=lambda wc: CONVEX[wc.run]["nodes"],
             tasks=lambda wc: CONVEX[wc.run]["nodes"],
+            tasks_per_gpu=0,  # else the plugin takes `tasks` for it
             mpi="srun",
 
 

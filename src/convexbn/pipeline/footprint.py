@@ -95,7 +95,8 @@ def gates(dataset: dict, run: dict) -> int:
 def convex(dataset: dict, run: dict) -> int:
     """Return the MB that solving, certifying or evaluating a run takes.
 
-    Each of several processes that solve it has its share of the training samples, and all others.
+    Each of several processes that solve it has its share of the training samples, and all others;
+    torchrun, which starts them on each node, imports as much as they do.
     """
     size, processes = size_of(dataset), run.get("processes", 1)
     n, p = ceil(size.n / processes), 1 + (run.get("rank") or min(size.K * size.n - 1, size.d))
@@ -107,7 +108,7 @@ def convex(dataset: dict, run: dict) -> int:
     terms = {key: run[key] for key in ("loss", "penalty") if key in run}
     working = gated_bytes(n, p, P, size.C, size.K, **terms)
     each = _INTERPRETER + (data + scaled + _patterns(rows, P) + stored + working) // _MB
-    return processes * each
+    return processes * each + (run.get("nodes", 1) * _INTERPRETER if processes > 1 else 0)
 
 
 def of_node(dataset: dict, run: dict) -> int:

@@ -3,9 +3,11 @@
 Snakemake's `script:` does not fill `log:`, and a crash would leave it empty. The log of an attempt
 that failed, or was killed, is gone on with by the next one; that of one which ended well is
 replaced: so it says all that was tried since the last result, and does not grow from run to run.
+Snakemake removes a log before its job runs: until an attempt ends well the file has a second name.
 """
 
 import atexit
+import contextlib
 import faulthandler
 import gc
 import io
@@ -65,10 +67,16 @@ def start(path: str | Path, threads: int | None = None) -> None:
     if sys.stderr.isatty():
         progress.terminal = os.fdopen(os.dup(2), "w", buffering=1)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    attempt = 1 + _failed(Path(path))
+    path, second = Path(path), Path(path).with_name(f".{Path(path).name}.kept")
+    with contextlib.suppress(OSError):  # there is none, or the first one is still there
+        os.link(second, path)
+    attempt = 1 + _failed(path)
     replace = os.O_TRUNC if attempt == 1 else 0
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | replace, 0o644)
     os.write(descriptor, _first_line(attempt, threads).encode())
+    with contextlib.suppress(OSError):  # not every file system has second names
+        second.unlink(missing_ok=True)
+        os.link(path, second)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.close(descriptor)
@@ -76,7 +84,7 @@ def start(path: str | Path, threads: int | None = None) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     faulthandler.enable()
-    atexit.register(_end)
+    atexit.register(_end, second)
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr
     )
@@ -134,8 +142,9 @@ def _first_line(attempt: int, threads: int | None) -> str:
     return f"--- attempt {attempt}: {', '.join(where)}, {time.strftime(_TIME)}\n"
 
 
-def _end() -> None:
-    """Say that the script has ended, unless an error ended it."""
+def _end(second: Path) -> None:
+    """Say that the script has ended, unless an error ended it; the log's second name then goes."""
     sys.stdout.flush()
     if not hasattr(sys, "last_value"):
         os.write(2, b"%b, %b\n" % (_ENDED, time.strftime(_TIME).encode()))
+        second.unlink(missing_ok=True)
