@@ -65,6 +65,8 @@ def test_each_of_several_processes_has_its_share_of_the_training_samples():
     assert four / 4 < one < four
     shared = run | {"processes": 4, "nodes": 2}
     assert footprint.of_node(CIFAR, shared) == -(-footprint.convex(CIFAR, shared) // 2)
+    # torchrun is there once on each node.
+    assert footprint.convex(CIFAR, shared) - four == footprint._INTERPRETER
 
 
 def test_tuning_with_some_seeds_takes_less_memory():

@@ -237,6 +237,7 @@ def small_disk():
         if subprocess.run(words, check=False).returncode:
             pytest.skip("a disk of its own cannot be mounted here: that takes root")
         mounted.append(folder)
+        (folder / "something").touch()  # Snakemake removes folders that it finds empty
 
     def extend(folder, size):
         subprocess.run(["mount", "-o", f"remount,size={size}", folder], check=True)
