@@ -97,7 +97,8 @@ def test_settings_are_cut_down_to_what_results_depend_on():
     assert sheet.gate_settings(RUNS["low"]) == {"gates": 8, "rank": 3}
     assert sheet.gate_settings(FILTERED) == {"filter": FILTERED["filter"]}
     run = RUNS["full"]
-    assert sheet.solve_settings(run) == sheet.solve_settings(run | {"candidate": False})
+    for change in ({"candidate": False}, {"nodes": 2}):
+        assert sheet.solve_settings(run) == sheet.solve_settings(run | change)
     assert sheet.solve_settings(run).keys() == run.keys() - {"candidate"}
     assert sheet.sized(DATASETS)["digits"]["n"] == 300
     assert "figures" not in sheet.sized(DATASETS)["digits"]
@@ -207,3 +208,8 @@ def test_learned_filters_have_a_table_of_each_seed():
     config = {"seed": 3, "learned_filters": {"a": {"seeds": 2}}}
     paths = [f"<results>/learned_filters/a/{seed}.gains.csv" for seed in (3, 4)]
     assert sheet.seed_tables(config, "learned_filters", "a", "gains") == paths
+
+
+def test_gpus_of_a_node_are_those_of_its_processes():
+    assert sheet.gpus_of_node({"processes": 4, "nodes": 2}, 1) == "gpu:2"
+    assert sheet.gpus_of_node({"processes": 4, "nodes": 2}, 0) == ""

@@ -62,9 +62,9 @@ rule solve:
         "../scripts/solve.py"
 
 
-# Threads and memory are those of a node; `mpi` makes the job one of several tasks.
+# Threads, memory and GPUs are those of a node; `mpi` makes the job one of several tasks.
 OVER_NODES = [name for name, run in CONVEX.items() if run["nodes"] > 1]
-if OVER_NODES:
+if OVER_NODES and ON_CLUSTER:
 
     ruleorder: solve_over_nodes > solve
 
@@ -74,7 +74,7 @@ if OVER_NODES:
         threads: lambda wc: CONVEX[wc.run]["processes"] * config["threads"] // CONVEX[wc.run]["nodes"]
         resources:
             mem_mb=megabytes(footprint.of_node, CONVEX_RUN),
-            gpu=lambda wc: CONVEX[wc.run]["processes"] * GPU,
+            gres=lambda wc: sheet.gpus_of_node(CONVEX[wc.run], GPU),
             runtime=minutes(durations.convex, CONVEX_RUN, GPU),
             nodes=lambda wc: CONVEX[wc.run]["nodes"],
             tasks=lambda wc: CONVEX[wc.run]["nodes"],
@@ -95,7 +95,7 @@ rule certify:
         "../../environment.yml"
     threads: config["threads"]
     resources:
-        mem_mb=megabytes(footprint.convex, CONVEX_RUN),
+        mem_mb=megabytes(footprint.judged, CONVEX_RUN),
         gpu=GPU,
         runtime=minutes(durations.judged, CONVEX_RUN, GPU),
     params:
@@ -120,7 +120,7 @@ rule evaluate:
         "../../environment.yml"
     threads: config["threads"]
     resources:
-        mem_mb=megabytes(footprint.convex, CONVEX_RUN),
+        mem_mb=megabytes(footprint.judged, CONVEX_RUN),
         gpu=GPU,
         runtime=minutes(durations.judged, CONVEX_RUN, GPU),
     params:

@@ -17,6 +17,6 @@ work["device"] = pick_device(snakemake.params.device)
 processes = work["entry"]["processes"]
 if processes > 1:
     nodes = snakemake.resources.get("nodes", 1)
-    become(processes, nodes, snakemake.threads, work)
+    become(processes, nodes, snakemake.threads, work, snakemake.log[0])
 torch.set_num_threads(snakemake.threads)
 solve_files(**work)

@@ -93,7 +93,7 @@ def gates(dataset: dict, run: dict) -> int:
 
 
 def convex(dataset: dict, run: dict) -> int:
-    """Return the MB that solving, certifying or evaluating a run takes.
+    """Return the MB that solving a run takes.
 
     Each of several processes that solve it has its share of the training samples, and all others;
     torchrun, which starts them on each node, imports as much as they do.
@@ -114,6 +114,11 @@ def convex(dataset: dict, run: dict) -> int:
 def of_node(dataset: dict, run: dict) -> int:
     """Return the MB that solving a run takes on each of its nodes."""
     return ceil(convex(dataset, run) / run["nodes"])
+
+
+def judged(dataset: dict, run: dict) -> int:
+    """Return the MB that certifying or evaluating a run takes: one process has all samples."""
+    return convex(dataset, run | {"processes": 1})
 
 
 def networks_of(run: dict, settings: int) -> tuple[int, int]:

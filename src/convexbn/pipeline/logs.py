@@ -67,7 +67,7 @@ def start(path: str | Path, threads: int | None = None) -> None:
     if sys.stderr.isatty():
         progress.terminal = os.fdopen(os.dup(2), "w", buffering=1)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    path, second = Path(path), Path(path).with_name(f".{Path(path).name}.kept")
+    path, second = Path(path), _second(path)
     with contextlib.suppress(OSError):  # there is none, or the first one is still there
         os.link(second, path)
     attempt = 1 + _failed(path)
@@ -84,7 +84,7 @@ def start(path: str | Path, threads: int | None = None) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     faulthandler.enable()
-    atexit.register(_end, second)
+    atexit.register(_end, path)
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr
     )
@@ -142,9 +142,18 @@ def _first_line(attempt: int, threads: int | None) -> str:
     return f"--- attempt {attempt}: {', '.join(where)}, {time.strftime(_TIME)}\n"
 
 
-def _end(second: Path) -> None:
-    """Say that the script has ended, unless an error ended it; the log's second name then goes."""
+def _second(path: str | Path) -> Path:
+    """Return the second name of a log."""
+    return Path(path).with_name(f".{Path(path).name}.kept")
+
+
+def end(path: str | Path) -> None:
+    """Say in a log, to which this process writes, that its attempt has ended well."""
     sys.stdout.flush()
-    if not hasattr(sys, "last_value"):
-        os.write(2, b"%b, %b\n" % (_ENDED, time.strftime(_TIME).encode()))
-        second.unlink(missing_ok=True)
+    os.write(2, b"%b, %b\n" % (_ENDED, time.strftime(_TIME).encode()))
+    _second(path).unlink(missing_ok=True)
+
+
+def _end(path: Path) -> None:
+    if not hasattr(sys, "last_value"):  # else an error has ended the script
+        end(path)

@@ -162,6 +162,12 @@ def solve_settings(run: dict) -> dict:
     return _without(run, "candidate", "nodes")
 
 
+def gpus_of_node(run: dict, gpus: int) -> str:
+    """Return the GPUs that a run takes on each node, `gpus` for each process, as Slurm has them."""
+    count = gpus * run["processes"] // run["nodes"]
+    return f"gpu:{count}" if count else ""
+
+
 def gate_settings(run: dict) -> dict:
     """Return the settings that gates depend on, so that no other change samples them again."""
     return _some(run, ("gates", "rank", "energy", "filter"))

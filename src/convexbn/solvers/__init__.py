@@ -112,7 +112,7 @@ def solve(
     Warns
     -----
     UserWarning
-        If the certificate misses `tol`, the optimum is zero, U is not whitened, or Y are labels,
+        If the certificate misses `tol`, the weights are zero, U is not whitened, or Y are labels,
         counted from 0, of more than two classes that the squared loss takes for numbers.
 
     Notes
@@ -133,10 +133,11 @@ def solve(
         callback=callback,
         distributed=distributed,
     )
-    if solution.certificate.converged and solution.neurons == 0:
+    if solution.certificate.converged and not solution.weights.any():
+        where = "; it is surely so from beta_max(U, D, Y) on" if model == "gated" else ""
         warn(
-            f"beta {beta:g} is so large that the optimum has no neurons: beta_max is the smallest "
-            "such number, take a part of it"
+            f"beta {beta:g} is so large that no network is better than one without neurons, within "
+            f"tol={tol:g}: take a smaller one{where}"
         )
     return solution
 

@@ -199,9 +199,9 @@ class Search(ABC):
         return False
 
     def checkpoint(self) -> dict:
-        """Return all that a new search goes on from to the same numbers, where it can.
+        """Return the state that a new search goes on from to the same numbers, where it can.
 
-        Numbers, texts, tensors, and lists and dicts of these.
+        Numbers, texts, tensors and their dtypes, and lists and dicts of these.
         """
         raise NotImplementedError(f"{type(self).__name__} does not go on from a state")
 

@@ -12,7 +12,7 @@ from convexbn.experiments.headline import paths
 from convexbn.experiments.headline.paths import Paths
 from convexbn.experiments.headline.stages import solve_run
 from convexbn.programs.solutions import NotFiniteError, UncertifiedError
-from convexbn.solvers.gated import semismooth
+from convexbn.solvers.gated import proximal_point, semismooth
 from convexbn.training import checkpoints
 from convexbn.training.checkpoints import Checkpoint, Parts
 
@@ -71,19 +71,23 @@ def test_a_killed_run_solves_nothing_twice_and_gives_the_same(
     assert {row["seconds"] for row in found[1]}.isdisjoint({row["seconds"] for row in expected[1]})
 
 
+# Settings of the run, and constants of the solver.
 KINDS = {
-    "classes side by side": ({}, 2**24),
-    "iterates in float32 at first": ({}, 0),
-    "damped loss": ({"loss": "cross_entropy"}, 2**24),
-    "blocks of all classes": ({"penalty": "nuclear", "tolerance": 1e-4}, 2**24),
+    "classes side by side": ({}, {}),
+    "one class after the other": ({}, {(proximal_point, "columns_at_once"): lambda *_, **__: 1}),
+    "iterates in float32 at first": ({}, {(semismooth, "_LARGE"): 0}),
+    "Newton systems in float64 at last": ({}, {(proximal_point, "_PATIENCE"): 2}),
+    "damped loss": ({"loss": "cross_entropy"}, {}),
+    "blocks of all classes": ({"penalty": "nuclear", "tolerance": 1e-4}, {}),
 }
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_run_that_is_killed_in_each_round_of_a_solve_gives_the_same(kind, monkeypatch, tmp_path):
     """After each state that is kept it is killed, and makes one more round when started again."""
-    settings, large = KINDS[kind]
-    monkeypatch.setattr(semismooth, "_LARGE", large)
+    settings, constants = KINDS[kind]
+    for (module, name), value in constants.items():
+        monkeypatch.setattr(module, name, value)
     monkeypatch.setattr(checkpoints, "EVERY", 0.0)
     monkeypatch.setattr(checkpoints, "SHARE", float("inf"))
     run, folder = make_run(betas=(2.0, 0.3), **settings), tmp_path / "run.parts"

@@ -12,6 +12,7 @@ import pytest
 from convexbn.arrangements.gates import sample_gates
 from convexbn.experiments.headline import solving
 from convexbn.experiments.headline.solving import solve_files
+from convexbn.pipeline import logs
 from convexbn.pipeline.artifacts import load_tensors, read_table, save_tensors
 from convexbn.whitening import whiten
 
@@ -56,7 +57,7 @@ def test_over_nodes_a_torchrun_starts_on_each_and_they_meet_on_the_first(monkeyp
     monkeypatch.setattr(os, "execvp", lambda _, command: started.append(command))
     monkeypatch.setenv("OMP_NUM_THREADS", "5")  # put back in the end
     for nodes in (2, 1):
-        solving.become(4, nodes, 6, {})
+        solving.become(4, nodes, 6, {}, "the.log")
         assert os.environ["OMP_NUM_THREADS"] == str(6 * nodes // 4)
     spread, together = started
     assert spread[:4] == ["srun", "--nodes=2", "--ntasks=2", "--ntasks-per-node=1"]
@@ -66,10 +67,7 @@ def test_over_nodes_a_torchrun_starts_on_each_and_they_meet_on_the_first(monkeyp
     assert options["--rdzv-endpoint"].startswith(f"{socket.gethostname()}:2")
     assert together[0] == sys.executable
     assert "--standalone" in together
-    monkeypatch.delenv("SLURM_JOB_ID")
-    solving.become(4, 2, 8, {})
-    assert started[-1] == together
-    assert os.environ["OMP_NUM_THREADS"] == "2"
+    assert spread[-2:] == together[-2:] == ["{}", "the.log"]
 
 
 @pytest.mark.slow
@@ -79,9 +77,14 @@ def test_processes_find_what_one_finds(work, tmp_path):
     solve_files(**work)
     shared = work | outputs(tmp_path, processes)
     home = "convexbn.experiments.headline.solving"
-    code = f"from {home} import become; become({processes}, 1, {processes}, {shared})"
+    log = tmp_path / "log"
+    code = f"from convexbn.pipeline import logs; logs.start({str(log)!r})\n"
+    code += (
+        f"from {home} import become; become({processes}, 1, {processes}, {shared}, {str(log)!r})"
+    )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
+    assert run.returncode == 0, log.read_text()
+    assert logs.last_attempt(log).ended
     alone, found = (load_tensors(which["solutions"]) for which in (work, shared))
     assert alone.keys() == found.keys()
     for b in range(len(BETAS)):
@@ -94,4 +97,4 @@ def test_processes_find_what_one_finds(work, tmp_path):
     np.testing.assert_allclose(last["objective"], ends["objective"], rtol=1e-8)
     for column in ("train_accuracy", "test_accuracy"):
         np.testing.assert_array_equal(last[column], ends[column])
-    assert {path.suffix for path in tmp_path.iterdir()} == {".safetensors", ".csv"}
+    assert {path.suffix for path in tmp_path.iterdir()} == {".safetensors", ".csv", ""}

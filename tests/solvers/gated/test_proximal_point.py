@@ -123,6 +123,7 @@ def test_a_solved_class_stays_as_it_is_and_holds_back_no_other():
             left = [c for c in range(C) if c not in seen]
             assert stage.system.columns.tolist() == left
             assert stage.system.V.shape[1] == len(left)
+            assert stage.system.linear is None or stage.system.linear.F.shape[1] == len(left)
         stage.advance()
     assert stage.done
     assert [seen[c][0] for c in range(C)] == rounds

@@ -18,7 +18,7 @@ from convexbn.programs.instances import make_program
 from convexbn.programs.losses import LOSSES
 from convexbn.programs.penalties import PENALTIES
 from convexbn.solvers import solve
-from convexbn.solvers.gated import mean_field, proximal_point, semismooth
+from convexbn.solvers.gated import mean_field, semismooth, stages
 from convexbn.solvers.gated.loss_prox import LOSS_PROX
 from convexbn.solvers.gated.mean_field import MeanField, Spectrum, conjugate_gradients
 from convexbn.solvers.gated.passes import Passes
@@ -639,7 +639,7 @@ def test_iterates_in_float32_end_at_the_same_optimum(loss, penalty, K, in_float3
 
 def test_float32_is_left_where_it_does_not_help(in_float32, monkeypatch):
     """Rounds without progress end it, also far from the gap at which it ends anyway."""
-    monkeypatch.setattr(proximal_point, "_ROUNDED", 0.0)
+    monkeypatch.setattr(stages, "_ROUNDED", 0.0)
     refined = refinements(monkeypatch)
     program = make(10, C=1)
     data = program.U.numpy(), program.D.numpy(), program.Y.numpy(), program.beta

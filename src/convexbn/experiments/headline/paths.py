@@ -2,7 +2,8 @@
 
 A solution rests on the data, the terms of the program, its beta, the gates of its seed and the
 solution that it starts from: one more seed, or a smaller beta, leaves all others as they are. The
-solve under way keeps its state, from which it goes on to the same numbers.
+solve under way keeps its state, from which it goes on to the same numbers, if one process has all
+samples.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -2,7 +2,8 @@
 
     torchrun --nproc-per-node 4 -m convexbn.experiments.headline.solving '{"features": ...}'
 
-with the arguments of :func:`solve_files` as JSON; over nodes of Slurm a torchrun on each.
+with the arguments of :func:`solve_files` as JSON, and the log if there is one; over nodes of Slurm
+a torchrun on each.
 """
 
 import json
@@ -11,7 +12,6 @@ import os
 import random
 import socket
 import sys
-from collections.abc import Mapping
 
 import torch
 import torch.distributed as dist
@@ -19,8 +19,11 @@ import torch.distributed as dist
 from convexbn.experiments.headline.run import Run
 from convexbn.experiments.headline.shares import Share
 from convexbn.experiments.headline.stages import solve_run
+from convexbn.pipeline import logs
 from convexbn.pipeline.artifacts import provenance, save_tensors, write_table
 from convexbn.training.checkpoints import Parts
+
+_PORTS = range(20000, 30000)  # below those that systems give out by themselves
 
 
 def solve_files(
@@ -61,34 +64,32 @@ def solve_files(
         parts.remove()
 
 
-_PORTS = range(20000, 30000)  # below those that systems give out by themselves
-
-
-def become(processes: int, nodes: int, threads: int, work: dict) -> None:
+def become(processes: int, nodes: int, threads: int, work: dict, log: str) -> None:
     """Go on as torchrun, with some processes that solve a run; never returns.
 
-    What is said to this process, as a signal to end, is said to torchrun, which tells the others.
+    What is said to this process, as a signal to end, is said to torchrun, or to srun, which tell
+    the others.
 
     Parameters
     ----------
     processes : int
     nodes : int
-        Of the Slurm job that this is, with as many of the processes on each; in no job all are on
-        this machine.
+        Of the Slurm job that this is, if above 1, with as many of the processes on each.
     threads : int
         Cores of a node.
     work : dict
         The arguments of :func:`solve_files`.
+    log : str
+        The log that this process writes to.
     """
-    nodes = nodes if "SLURM_JOB_ID" in os.environ else 1
     each = processes // nodes
     os.environ["OMP_NUM_THREADS"] = str(max(1, threads // each))
-    command = _torchrun(each, nodes, threads, os.environ)
+    command = _torchrun(each, nodes, threads, os.environ.get("SLURM_JOB_ID", ""))
     sys.stdout.flush()
-    os.execvp(command[0], [*command, "-m", __name__, json.dumps(work)])
+    os.execvp(command[0], [*command, "-m", __name__, json.dumps(work), log])
 
 
-def _torchrun(each: int, nodes: int, threads: int, environment: Mapping[str, str]) -> list[str]:
+def _torchrun(each: int, nodes: int, threads: int, job: str) -> list[str]:
     """Return the command that starts some processes on each node, less what they do."""
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(each)]
     if nodes == 1:
@@ -96,7 +97,7 @@ def _torchrun(each: int, nodes: int, threads: int, environment: Mapping[str, str
     # The node that the job began on is where they meet.
     place = f"{socket.gethostname()}:{random.choice(_PORTS)}"
     meeting = ["--rdzv-backend", "c10d", "--rdzv-endpoint", place]
-    meeting += ["--rdzv-id", environment["SLURM_JOB_ID"], "--nnodes", str(nodes)]
+    meeting += ["--rdzv-id", job, "--nnodes", str(nodes)]
     steps = [f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1"]
     steps += [f"--cpus-per-task={threads}", "--kill-on-bad-exit=1"]
     return ["srun", *steps, *torchrun, *meeting]
@@ -104,8 +105,8 @@ def _torchrun(each: int, nodes: int, threads: int, environment: Mapping[str, str
 
 def main() -> None:
     """Be one of torchrun's processes."""
-    work = json.loads(sys.argv[1])
-    logging.basicConfig(level=logging.INFO if os.environ["RANK"] == "0" else logging.WARNING)
+    work, is_first = json.loads(sys.argv[1]), os.environ["RANK"] == "0"
+    logging.basicConfig(level=logging.INFO if is_first else logging.WARNING)
     on_gpu = work["device"].startswith("cuda")
     if on_gpu:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
@@ -114,6 +115,8 @@ def main() -> None:
         solve_files(**work)
     finally:
         dist.destroy_process_group()
+    if is_first and len(sys.argv) > 2:
+        logs.end(sys.argv[2])
 
 
 if __name__ == "__main__":

@@ -49,8 +49,9 @@ class Candidates:
         self.beta, self.penalty = program.beta, program.penalty
 
     def state(self) -> dict:
-        """Return all that is not of the program: the tensors."""
-        return {name: x for name, x in vars(self).items() if isinstance(x, Tensor)}
+        """Return the tensors but the targets: all else is made of the program and of these."""
+        tensors = {name: x for name, x in vars(self).items() if isinstance(x, Tensor)}
+        return {name: x for name, x in tensors.items() if name != "Y"}
 
     def resume(self, state: dict) -> None:
         """Go on from a :meth:`state`."""

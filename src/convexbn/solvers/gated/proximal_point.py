@@ -50,7 +50,7 @@ def minimize(
     max_iterations : int
         Rounds.
     watch : Stopwatch
-        Paused while `callback` works.
+        Paused while `callback` and `keeper` work.
     callback : callable
         Called with a :class:`Snapshot` after each round.
     keeper : Keeper, optional
@@ -75,17 +75,30 @@ def minimize(
             if not start.stopped:
                 penalty = program.beta * float(program.penalty.value(W))
                 W = scaled_start(program, W, program.forward(W), penalty, program.processes)
-        stopping, saved = Stopping(max_iterations, PROGRESS, _PATIENCE), keeper and keeper.load()
-        if saved:
-            method = ProximalPoint.resumed(program, passes, tol, _on(W.device, saved))
-            stopping.resume(saved)
-            watch.begin_at(saved["seconds"])
-        else:
-            method = ProximalPoint.starting(program, W, passes, tol)
+        stopping = Stopping(max_iterations, PROGRESS, _PATIENCE)
+        method = _resumed(program, passes, tol, keeper, stopping, watch)
+        method = method or ProximalPoint.starting(program, W, passes, tol)
         stopped = run(method, stopping, watch, callback, keeper)
     witness = {"dual": method.dual()}
     short = program.penalty.by_column
     return Result(method.weights(), witness, method.iterations, stopped, passes, may_round=short)
+
+
+def _resumed(
+    program: GatedProgram,
+    passes: Passes,
+    tol: float,
+    keeper: Keeper | None,
+    stopping: Stopping,
+    watch: Stopwatch,
+) -> "ProximalPoint | None":
+    """Return the method as the keeper has it, with its rule and its clock; None if it has none."""
+    saved = None if keeper is None else keeper.load()
+    if saved is None:
+        return None
+    stopping.resume(saved)
+    watch.begin_at(saved["seconds"])
+    return ProximalPoint.resumed(program, passes, tol, _on(program.U.device, saved))
 
 
 class ProximalPoint(Search):
