@@ -640,6 +640,8 @@ def test_iterates_in_float32_end_at_the_same_optimum(loss, penalty, K, in_float3
 def test_float32_is_left_where_it_does_not_help(in_float32, monkeypatch):
     """Rounds without progress end it, also far from the gap at which it ends anyway."""
     monkeypatch.setattr(stages, "_ROUNDED", 0.0)
+    # Early: on some processors float32 soon finds, by its rounding, that nothing is left to gain.
+    monkeypatch.setattr(stages, "_STALE", 1)
     refined = refinements(monkeypatch)
     program = make(10, C=1)
     data = program.U.numpy(), program.D.numpy(), program.Y.numpy(), program.beta
@@ -676,7 +678,8 @@ def test_warm_starts_begin_at_a_dual_point_that_is_nearly_feasible(loss):
     assert near.near.all()
     assert not far.near.any()
     own = program.loss.negative_gradient(program.forward(weights), program.Y)
-    assert torch.equal(near.V, own)
+    # The same numbers, but for the order of the sums in the predictions.
+    torch.testing.assert_close(near.V, own, rtol=1e-12, atol=1e-14)
     # The largest dual norm is 4 beta at the weights; the start is sought at 1.1 beta, roughly.
     norms = program.penalty.block_norms(program.adjoint(own)).amax(dim=0)
     reached = program.penalty.block_norms(program.adjoint(far.V)).amax(dim=0)
