@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from convexbn import activation, patches, sample_gates, solve, solve_path, train_exact, whiten
+from convexbn import (
+    activation,
+    beta_max,
+    patches,
+    sample_gates,
+    solve,
+    solve_path,
+    train_exact,
+    whiten,
+)
 from convexbn.solvers.checks import counted_classes
 
 rng = np.random.default_rng(0)
@@ -44,8 +53,9 @@ LEGITIMATE = {
 @pytest.mark.parametrize("name", LEGITIMATE)
 def test_a_design_that_is_whitened_is_solved_without_a_word(name):
     U = LEGITIMATE[name]
+    D = patterns(U)
     with warnings.catch_warnings(action="error"):
-        solve(U, patterns(U), y, 1.0, **QUICK)
+        solve(U, D, y, beta_max(U, D, y) / 2, **QUICK)
 
 
 NOT_WHITENED = {
@@ -63,8 +73,8 @@ def test_a_design_that_is_not_warns_once_with_what_to_do(name, function):
     U, words = NOT_WHITENED[name]
     data = U, patterns(U), y
     ways = {
-        solve: lambda: solve(*data, 9.0, tol=0.5),
-        solve_path: lambda: list(solve_path(*data, [9.0, 8.0], tol=0.5)),
+        solve: lambda: solve(*data, 0.2, tol=0.5),
+        solve_path: lambda: list(solve_path(*data, [0.3, 0.2], tol=0.5)),
     }
     with pytest.warns(UserWarning, match=rf"not whitened.*{words}.*give whiten\(X\).U") as seen:
         ways[function]()
@@ -86,7 +96,7 @@ def test_labels_as_targets_of_the_squared_loss_warn():
     D = patterns(W.U)
     for targets in (labels, labels.astype("u1"), labels[:, None], torch.from_numpy(labels)):
         with pytest.warns(UserWarning, match=r"from 0 to 9, as labels of 10 .*np\.eye") as seen:
-            solve(W.U, D, targets, 50.0, **QUICK)
+            solve(W.U, D, targets, 5.0, **QUICK)
         assert [warning.filename for warning in seen] == [__file__]
 
 
@@ -106,8 +116,9 @@ def test_labels_as_targets_of_the_squared_loss_warn():
 )
 def test_numbers_as_targets_do_not(targets):
     assert counted_classes(targets) == 0
+    D = patterns(W.U)
     with warnings.catch_warnings(action="error"):
-        solve(W.U, patterns(W.U), targets, 50.0, **QUICK)
+        solve(W.U, D, targets, beta_max(W.U, D, targets) / 2, **QUICK)
 
 
 def test_a_seed_changes_no_verdict_and_no_random_state():

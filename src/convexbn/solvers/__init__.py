@@ -19,6 +19,8 @@ from convexbn.solvers.stopping import missed
 
 __all__ = ["Solution", "solve", "solve_path"]
 
+_NOTHING = 1e-12  # relative gap that is rounding
+
 
 @public
 def solve(
@@ -112,7 +114,7 @@ def solve(
     Warns
     -----
     UserWarning
-        If the certificate misses `tol`, the weights are zero, U is not whitened, or Y are labels,
+        If the certificate misses `tol`, the optimum is zero, U is not whitened, or Y are labels,
         counted from 0, of more than two classes that the squared loss takes for numbers.
 
     Notes
@@ -133,11 +135,10 @@ def solve(
         callback=callback,
         distributed=distributed,
     )
-    if solution.certificate.converged and not solution.weights.any():
-        where = "; it is surely so from beta_max(U, D, Y) on" if model == "gated" else ""
+    if solution.certificate.relative_gap <= _NOTHING and not solution.weights.any():
         warn(
-            f"beta {beta:g} is so large that no network is better than one without neurons, within "
-            f"tol={tol:g}: take a smaller one{where}"
+            f"beta {beta:g} is so large that the optimum has no neurons: take one below "
+            "beta_max(U, D, Y)"
         )
     return solution
 

@@ -109,7 +109,7 @@ class System(Candidates):
         self.bounds = self.passes.bounds(self.V)
         some = W.any(dim=0).any(dim=0) if self.apart else W.any().reshape(1)
         self.near = some & (self.passes.excess(self.bounds, self.beta, self.apart) <= 1)
-        self.sigma = torch.where(self.near, sigma * _NEARER, sigma).double()
+        self.sigma = sigma * torch.where(self.near, _NEARER, 1.0).double()
         if not bool(self.near.all()):
             self._approach()
         # W minimizes the subproblem of a step of no length.
