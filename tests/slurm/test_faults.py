@@ -206,6 +206,7 @@ def test_numbers_are_those_of_a_local_run_also_where_jobs_were_cancelled(cluster
 def over_nodes(config):
     """A run whose two processes are on a node each."""
     mini(config)
+    config["device"] = "cpu"  # only one of the nodes has GPUs
     config["convex"]["full"].update(processes=2, nodes=2)
 
 
