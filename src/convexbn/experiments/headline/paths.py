@@ -194,7 +194,7 @@ class Paths:
             max_iterations=self.run.settings.max_iterations,
             callback=callback,
             distributed=share.processes != ALONE,
-            keeper=self._running if share.processes == ALONE else None,
+            keeper=self._running,
             **self.run.settings.terms,
         )
 
