@@ -97,9 +97,10 @@ test: $(VENV)/installed
 test-fast: $(VENV)/installed
 	$(RUN) pytest -n $(CORES) --dist loadfile -m "not slow" --ignore tests/workflow --ignore tests/experiments
 
-# Jobs and faults on a Slurm cluster of its own, in minutes. Without Slurm this names what to install, and fails.
+# Jobs and faults on a Slurm cluster of its own, in minutes. Without Slurm this names what to install, and fails. The
+# tests mostly wait: four at once, on a cluster each.
 test-slurm: $(VENV)/slurm
-	$(RUN) pytest tests/slurm
+	$(RUN) pytest tests/slurm -n 4 --dist load
 
 # The linters and type checks.
 lint: $(VENV)/installed

@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from getpass import getuser
 from pathlib import Path
@@ -44,7 +45,6 @@ MpiDefault=none
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=task=1
 JobAcctGatherParams=OverMemoryKill
-AccountingStorageType=accounting_storage/none
 JobCompType=jobcomp/none
 PropagateResourceLimits=NONE
 # Nodes may claim more than this machine has.
@@ -77,7 +77,9 @@ SRUN = '#!/bin/sh\nSLURM_CONF={folder}/slurm.conf exec {srun} "$@"\n'
 
 
 class Cluster:
-    """A cluster in a folder, whose path must be short, as sockets' are."""
+    """A cluster in a folder, whose path must be short, as sockets' are. It keeps no accounts."""
+
+    ACCOUNTING = "AccountingStorageType=accounting_storage/none\n"
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -90,6 +92,7 @@ class Cluster:
         kinds |= {"pid-file": "pid", "log-file": "log"}
         files = (f"--{option}={self.folder}/munge.{kind}" for option, kind in kinds.items())
         self.run("munged", "--force", *files)
+        self.start_accounting()
         self.run("slurmctld", "-c")
         for node in NODES:
             self.start_node(node)
@@ -106,7 +109,7 @@ class Cluster:
         names = {"folder": self.folder, "user": getuser(), "host": socket.gethostname()}
         text = SLURM_CONF.format(**names, port=next(ports))
         text += "".join(NODE.format(name=node, port=next(ports)) for node in NODES)
-        (self.folder / "slurm.conf").write_text(text + PARTITIONS)
+        (self.folder / "slurm.conf").write_text(text + PARTITIONS + self.ACCOUNTING)
         (self.folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
         for number in range(2):  # a device is wanted, or CUDA_VISIBLE_DEVICES stays unset
             (self.folder / f"nvidia{number}").symlink_to("/dev/null")
@@ -133,6 +136,9 @@ class Cluster:
             assert time.monotonic() < end, f"no {what} in {seconds} s\n{self.run('squeue', '-l')}"
             time.sleep(0.2)
         return value
+
+    def start_accounting(self):
+        """Start what keeps accounts: nothing here."""
 
     def idle(self) -> set[str]:
         return set(self.run("sinfo", "-h", "-N", "-t", "idle", "-o", "%N").split())
@@ -189,10 +195,22 @@ class Cluster:
         return ours and "SLURM_JOB_ID" in environment
 
 
-def missing() -> list[str]:
-    """Return the programs that a cluster needs and that are not installed."""
+@contextlib.contextmanager
+def running(kind):
+    """Start a cluster of some kind, and stop it in the end."""
+    made = kind(Path(tempfile.mkdtemp(prefix="slurm")))  # a short path
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
+        shutil.rmtree(made.folder)
+
+
+def missing(programs=DAEMONS) -> list[str]:
+    """Return those of the programs that a cluster needs that are not installed."""
     path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
-    return [name for name in DAEMONS if not shutil.which(name, path=path)]
+    return [name for name in programs if not shutil.which(name, path=path)]
 
 
 def free_ports(count: int) -> list[int]:

@@ -8,94 +8,16 @@ import json
 import re
 import signal
 import subprocess
-import sys
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 from results_compared import check_same_numbers
 from slurm.cluster import NODES
+from slurm.runs import check_done, late
 from workflow_runs import ROOT, edited, snakemake
 
-HERE = Path(__file__).parent
-PROFILE = ROOT / "workflow" / "profiles" / "slurm"
 RESULTS = Path("results/test")
-
-
-class Run:
-    """Snakemake with the project's profile for Slurm, in a folder of its own, in the background."""
-
-    def __init__(self, cluster, folder, *arguments):
-        folder.mkdir(exist_ok=True)
-        self.cluster, self.folder = cluster, folder
-        words = [sys.executable, HERE / "polling.py", "--workflow-profile", PROFILE]
-        words += ["--slurm-partition-config", PROFILE / "partitions.yaml", "--directory", folder]
-        words += ["--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "5"]
-        words += ["--max-jobs-per-timespan", "100/1s", *arguments]
-        self.words = [str(word) for word in words]
-        self.start()
-
-    def start(self, *more):
-        with open(self.folder / "said", "a") as said:
-            streams = {"stdout": said, "stderr": subprocess.STDOUT}
-            words, environment = [*self.words, *more], self.cluster.environment
-            self.process = subprocess.Popen(words, env=environment, **streams)
-
-    def said(self) -> str:
-        return (self.folder / "said").read_text()
-
-    def finish(self, code=0) -> str:
-        assert self.process.wait(timeout=1200) == code, self.said()[-6000:]
-        return self.said()
-
-    def kill(self):
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-
-
-@pytest.fixture
-def begin(cluster, tmp_path):
-    """Return a function that starts Snakemake in a folder; what still runs in the end is killed."""
-    runs = []
-
-    def begin(name, *arguments):
-        runs.append(Run(cluster, tmp_path / name, *arguments))
-        return runs[-1]
-
-    yield begin
-    for run in runs:
-        run.kill()
-
-
-@pytest.fixture
-def start(begin):
-    """Return a function that starts the small jobs: the second takes some time or memory."""
-
-    def start(seconds=0, megabytes=0, minutes=10):
-        settings = (f"seconds={seconds}", f"megabytes={megabytes}", f"minutes={minutes}")
-        name = f"{seconds}-{megabytes}-{minutes}"
-        return begin(name, "--snakefile", HERE / "Snakefile", "--config", *settings)
-
-    return start
-
-
-def late(run) -> list[str]:
-    """Return id, partition and node of the second job, once it runs: the first one is done."""
-    run.cluster.wait(lambda: "late" in started(run), "second job")
-    return run.cluster.jobs(run.folder, "late")[-1]
-
-
-def started(run) -> Counter:
-    path = run.folder / "started"
-    return Counter(path.read_text().split() if path.exists() else [])
-
-
-def check_done(run):
-    """Check that what was finished was done once, and what the fault met once more."""
-    assert started(run) == {"early": 1, "late": 2}
-    assert (run.folder / "early").read_text() == "1\n"
-    assert (run.folder / "late").read_text() == "2\n"
 
 
 def test_time_limit_memory_limit_and_scancel_cost_one_attempt(start):
