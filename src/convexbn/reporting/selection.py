@@ -231,16 +231,16 @@ def methods(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _edges(setting, runs: pd.DataFrame) -> str:
-    method, run = _of_method(setting, runs), _alike(setting, runs)
-    alike = method[method["filter_kind"] == setting.filter_kind]
-    tried = {"beta": run, "learning_rate": run, "rank": method, "filter_value": alike}
+    method, run = _of_method(setting, runs), alike(setting, runs)
+    of_kind = method[method["filter_kind"] == setting.filter_kind]
+    tried = {"beta": run, "learning_rate": run, "rank": method, "filter_value": of_kind}
     several = {name: rows[name] for name, rows in tried.items() if rows[name].nunique() > 1}
     ends = {name: (values.min(), values.max()) for name, values in several.items()}
     return ", ".join(name for name, found in ends.items() if getattr(setting, name) in found)
 
 
 def _fixed(setting, runs: pd.DataFrame) -> str:
-    run = _alike(setting, runs)
+    run = alike(setting, runs)
     return ", ".join(name for name in ("beta", "learning_rate") if run[name].nunique() == 1)
 
 
@@ -248,8 +248,16 @@ def _of_method(setting, runs: pd.DataFrame) -> pd.DataFrame:
     return runs[runs["dataset"].eq(setting.dataset) & runs["method"].eq(setting.method)]
 
 
-def _alike(setting, runs: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of the runs that may extend the grid of a setting's run, and its own."""
+def alike(setting, runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of a setting's run, and of those that differ from it in nothing of `SIZES`.
+
+    Parameters
+    ----------
+    setting : named tuple
+        A row of :func:`methods`.
+    runs : DataFrame
+        Columns `RUNS`.
+    """
     method = _of_method(setting, runs)
     sizes = method[SIZES].astype(object)
     own = sizes[method["run"].eq(setting.run)].iloc[0]

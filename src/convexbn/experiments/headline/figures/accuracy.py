@@ -36,9 +36,9 @@ def table(
 
     Against time (panel "time") each method is at the setting chosen on validation data, and a
     convex program is followed along its path of betas, from the largest to the chosen one. Against
-    beta (panel "beta") the learning rate (SGD) and the rank (convex-truncated) are chosen on
-    validation data at each beta; "diverged" are the betas at which a method has no stable setting,
-    and "edge" chosen betas that are the smallest or the largest of those tried.
+    beta (panel "beta") it has the rank, filter and batch size of that setting, and the learning
+    rate that did best on validation data at each beta; "diverged" are the betas at which it has no
+    stable setting, and "edge" chosen betas that are the smallest or the largest of those tried.
     The rows of "published" have a source.
 
     Parameters
@@ -56,11 +56,12 @@ def table(
     settings = selection.methods(runs)
     parts = [_against_time(row, convex, sgd) for row in settings.itertuples()]
     by = ["method", "beta"]
-    betas = selection.summarize(selection.select(runs, by), by)
+    varied = pd.concat([selection.alike(row, runs) for row in settings.itertuples()])
+    betas = selection.summarize(selection.select(varied, by), by)
     betas = betas.assign(panel="beta", x=betas["beta"])
     at_edge = settings[settings["edges"].str.contains("beta")]
     edges = betas.merge(at_edge[by]).assign(panel="edge")
-    parts += [betas, _diverged(runs, betas), edges]
+    parts += [betas, _diverged(varied, betas), edges]
     parts += [methods.published(published, dataset, known).assign(panel="published")]
     names = {"test_accuracy_mean": "mean", "test_accuracy_std": "std", "test_accuracy": "mean"}
     parts = [part.rename(columns=names).reindex(columns=COLUMNS) for part in parts if len(part)]
