@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import matplotlib
@@ -134,3 +135,18 @@ def test_the_source_of_a_published_value_is_no_formula(tmp_path):
     plotting.save(figure, tmp_path / "a.pdf", tmp_path / "a.png", {})
     (words,) = figure.legends[0].get_texts()
     assert words.get_text() == r"SGD with BN, published (A \$\frac\$ B)"
+
+
+@pytest.mark.parametrize("inches", [1.35, 2.75, 5.5])
+@pytest.mark.parametrize("ends", [(20, 310), (11, 95), (3, 1900), (1, 1e5), (0.02, 0.9)])
+def test_numbers_along_a_logarithmic_axis_do_not_touch(inches, ends):
+    with plotting.style():
+        figure, ((axes, _),) = plotting.panels(2, width=2 * inches)
+        axes.plot(ends, ends)
+        plotting.log_x(axes)
+        figure.draw_without_rendering()
+    low, high = axes.get_xlim()
+    shown = [label for label in axes.get_xticklabels() if low <= label.get_position()[0] <= high]
+    boxes = [label.get_window_extent() for label in shown]
+    assert len(boxes) >= 2
+    assert all(a.x1 < b.x0 for a, b in pairwise(boxes))

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from math import ceil
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import matplotlib
 import numpy as np
@@ -25,8 +25,9 @@ Values: TypeAlias = "pd.Series | np.ndarray"
 
 WIDTH = 5.5  # inches, the text width of a one-column page
 WIDE = 7.2  # inches, for figures with many panels side by side
+_LABEL = 0.35  # inches along an axis that a number on it takes
+_LABELS = 5  # most numbers between the ends of an axis, about
 PERCENT = 100  # accuracies are fractions in the tables and percent in the figures
-
 
 _STYLE = {
     "font.size": 8,
@@ -173,11 +174,8 @@ def levels(panels: Iterable[Axes], rows: pd.DataFrame) -> list[Line2D]:
     for row in rows.itertuples():
         label, color, _ = style_of(row.method)
         source = row.source.replace("$", r"\$")  # a pair of them would begin a formula
-        dotted: dict[str, Any] = {
-            "color": color,
-            "linestyle": ":",
-            "label": f"{label}, published ({source})",
-        }
+        words = f"{label}, published ({source})"
+        dotted: dict[str, Any] = {"color": color, "linestyle": ":", "label": words}
         for axes in panels:
             _axhline(axes, PERCENT * row.test_accuracy, dotted)
         drawn.append(Line2D([], [], **dotted))
@@ -204,11 +202,13 @@ def legend(figure: Figure, handles: Sequence[Artist], at_most: int = 4) -> None:
 
 
 def log_x(axes: Axes) -> None:
-    """Make the x axis of a drawn panel logarithmic, its ticks plain numbers at any range."""
+    """Make the x axis of a drawn panel logarithmic, its ticks plain numbers with room for each."""
     axes.set_xscale("log", nonpositive="mask")
     low, high = axes.get_xlim()
-    decades = np.log10(high / low)
-    axes.xaxis.set_major_locator(LogLocator(subs=(1,) if decades > 1.7 else (1, 2, 5)))
+    room = axes.get_position().width * cast(Figure, axes.figure).get_figwidth() / _LABEL
+    per_decade = min(room, _LABELS) / np.log10(high / low)
+    subs = (1, 2, 5) if per_decade >= 3 else (1, 3) if per_decade >= 2 else (1,)
+    axes.xaxis.set_major_locator(LogLocator(subs=subs))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
 

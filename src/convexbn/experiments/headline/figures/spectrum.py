@@ -49,7 +49,7 @@ def draw(table: pd.DataFrame, title: str) -> Figure:
             none = np.zeros(len(rows), dtype=bool)  # is uncertified: nothing was solved
             plotting.points(axes, rows["rank"], scale * rows[column], style_of(method), none)
         plotting.log_x(axes)
-        plotting.ticks_at(axes.xaxis, np.unique([1, *used["rank"]]))
+        plotting.ticks_at(axes.xaxis, np.unique([1, *used["rank"]]), share=0.08)
     panels[0].set(xlabel="index", ylabel="singular value", yscale="log")
     panels[1].set(xlabel="rank $k$ kept", ylabel="energy kept (%)")
     plotting.energy_scale(panels[1], used["rank"].to_numpy(), used["energy"].to_numpy())
