@@ -100,7 +100,7 @@ def test_a_new_centre_of_some_classes_leaves_the_others():
 def test_a_solved_class_stays_as_it_is_and_holds_back_no_other():
     program = make(easy=1)
     together, alone = (
-        [Stage(system) for system in found]
+        [Stage.starting(system) for system in found]
         for found in ([systems(program)[0]], systems(program)[1])
     )
     rounds = [0] * C

@@ -67,21 +67,26 @@ def minimize(
         If the loss or penalty lacks a method that the solver needs.
     """
     require(program.penalty, ProximalPenalty, "the proximal point method of model 'gated'")
-    W, passes = start.weights.double(), start.state
     (rows, p), P = program.U.shape, program.D.shape[1]
     with fast_products(compiled_multiplications(rows, p, P, program.U.device.type)):
-        if not isinstance(passes, Passes):
-            passes = Passes(program)
-            if not start.stopped:
-                penalty = program.beta * float(program.penalty.value(W))
-                W = scaled_start(program, W, program.forward(W), penalty, program.processes)
+        passes = start.state if isinstance(start.state, Passes) else Passes(program)
         stopping = Stopping(max_iterations, PROGRESS, _PATIENCE)
         method = _resumed(program, passes, tol, keeper, stopping, watch)
-        method = method or ProximalPoint.starting(program, W, passes, tol)
+        if method is None:
+            method = ProximalPoint.starting(program, _scaled(program, start), passes, tol)
         stopped = run(method, stopping, watch, callback, keeper)
     witness = {"dual": method.dual()}
     short = program.penalty.by_column
     return Result(method.weights(), witness, method.iterations, stopped, passes, may_round=short)
+
+
+def _scaled(program: GatedProgram, start: Result) -> torch.Tensor:
+    """Return the weights to start from, scaled unless they are a solution."""
+    W = start.weights.double()
+    if start.stopped:
+        return W
+    penalty = program.beta * float(program.penalty.value(W))
+    return scaled_start(program, W, program.forward(W), penalty, program.processes)
 
 
 def _resumed(
@@ -120,7 +125,7 @@ class ProximalPoint(Search):
         sigma = _FIRST / program.loss.lipschitz / GROWTH / passes.norm**2
         columns = torch.arange(C, device=W.device).split(_together(program))
         systems = [System.starting(program, passes, c, W, sigma) for c in columns]
-        return cls(program, tol, [Stage(system) for system in systems])
+        return cls(program, tol, [Stage.starting(system) for system in systems])
 
     @classmethod
     def resumed(

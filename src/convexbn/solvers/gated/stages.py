@@ -1,7 +1,7 @@
 """The proximal steps of one System, and the best that it has seen."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -60,37 +60,57 @@ class Found:
         return self.primal.objective - self.dual <= _ROOM * tol * self.primal.objective
 
 
+@dataclass
 class Stage:
     """One System under way: its proximal steps, and the best that it has seen.
 
     Columns that do not depend on the others leave the System as soon as they are solved.
+
+    Attributes
+    ----------
+    system : System
+    best : Found
+        Of the columns that are under way.
+    steps, stale : Tensor, shape (s,)
+        Newton steps since the last proximal one, and rounds without progress in float32.
+    mark : Tensor, shape (s,)
+        Relative gaps at the last progress.
+    solved : list of Found
+    done : bool
+        Whether all columns are solved.
     """
 
-    def __init__(self, system: System):
-        self.system, self.done = system, False
+    system: System
+    best: Found
+    steps: torch.Tensor
+    mark: torch.Tensor
+    stale: torch.Tensor
+    solved: list[Found] = field(default_factory=list)
+    done: bool = False
+
+    @classmethod
+    def starting(cls, system: System) -> "Stage":
+        """Return the one of a System that has seen nothing yet."""
         primal, count = system.primal(), torch.zeros_like(system.sigma)
         never = torch.full_like(count, math.inf)
-        self.best = Found(system.columns, replace(primal, objective=never), -never, system.V)
-        self.solved: list[Found] = []
-        self.steps, self.mark, self.stale = count, never, count
+        best = Found(system.columns, replace(primal, objective=never), -never, system.V)
+        return cls(system, best, steps=count, mark=never, stale=count)
 
     @classmethod
     def resumed(cls, program: GatedProgram, passes: Passes, state: dict) -> "Stage":
         """Return the one whose :meth:`state` this was."""
-        stage = cls(System.resumed(program, passes, state["system"]))
-        stage.best = Found.resumed(state["best"])
-        stage.solved = [Found.resumed(found) for found in state["solved"]]
-        for name in _COUNTS:
-            setattr(stage, name, state[name])
-        stage.done = state["done"]
-        return stage
+        system, best = (
+            System.resumed(program, passes, state["system"]),
+            Found.resumed(state["best"]),
+        )
+        solved = [Found.resumed(found) for found in state["solved"]]
+        return cls(**state | {"system": system, "best": best, "solved": solved})
 
     def state(self) -> dict:
         """Return all that it goes on from."""
-        counts = {name: getattr(self, name) for name in _COUNTS}
         solved = [found.state() for found in self.solved]
         system, best = self.system.state(), self.best.state()
-        return {"system": system, "best": best, "solved": solved, "done": self.done, **counts}
+        return {**vars(self), "system": system, "best": best, "solved": solved}
 
     @property
     def found(self) -> list[Found]:
