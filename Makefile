@@ -66,7 +66,7 @@ benchmark: $(VENV)/benchmark $(ENVIRONMENT)
 	@echo "Tables in results/comparison/benchmark, figures in results/comparison/figures/benchmark."
 
 # What a GPU is worth, in less than eight minutes. Its tests, solves, a sweep of networks. Without .venv by PYTHON,
-# which needs PyTorch, pandas, scikit-learn, safetensors and pytest alone; without a GPU small, on the CPU.
+# which needs what docs/gpu.md says alone; without a GPU small, on the CPU.
 gpu:
 	$(if $(wildcard $(VENV)/installed),$(VENV)/bin/python,$(call quoted,PYTHON)) \
 	-m convexbn.experiments.benchmark.gpu results/gpu

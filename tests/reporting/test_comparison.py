@@ -29,6 +29,14 @@ def test_claims_are_the_same_changed_missing_or_new():
     assert "4 claims: same 1, changed 1, missing 1, new 1." in said
 
 
+def test_a_verdict_on_what_the_record_has_not_run_is_new():
+    verdicts = ("reproduced", "not resolved", "not reproduced", "not run")
+    found = [comparison.claims(claims_of(A="not run"), claims_of(A=v)) for v in verdicts]
+    assert [compared["outcome"].item() for compared in found] == ["new"] * 3 + ["same"]
+    compared = comparison.claims(claims_of(A="reproduced"), claims_of(A="not run"))
+    assert compared["outcome"].item() == "changed"
+
+
 def test_a_statement_judged_twice_on_one_data_set_is_two_claims():
     recorded = pd.concat([claims_of(A="reproduced"), claims_of(A="not resolved")])
     assert list(comparison.claims(recorded, recorded)["outcome"]) == ["same", "same"]

@@ -246,3 +246,6 @@ def test_the_new_experiment_runs(extended, tmp_path):
     snakemake(*wanted, "--configfile", path, directory=tmp_path, root=extended)
     assert len(artifacts.read_table(tmp_path / wanted[0])) == 5
     assert (tmp_path / wanted[1]).exists()
+    page = "results/test/report/index.html"
+    snakemake(page, "--configfile", path, directory=tmp_path, root=extended)
+    assert "How unequal are the directions of data?" in (tmp_path / page).read_text()

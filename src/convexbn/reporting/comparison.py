@@ -30,7 +30,8 @@ def claims(recorded: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         Columns id, dataset, recorded and found (the verdicts), outcome ("same", "changed",
-        "missing" in the run, or "new" there) and measured, what both measured if they differ.
+        "missing" in the run, or "new" there, also where the record says "not run") and measured,
+        what both measured if they differ.
     """
     # Several runs of one experiment may judge a statement on one data set.
     keys = ["id", "dataset", "nth"]
@@ -41,6 +42,7 @@ def claims(recorded: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
     pairs = _paired(first, second, keys)
     is_same = pairs["verdict_recorded"] == pairs["verdict_found"]
     outcome = _outcome(pairs, is_same, "same", "changed")
+    outcome[(pairs["verdict_recorded"] == "not run") & (outcome == "changed")] = "new"
     was, now = (pairs[f"measured_{side}"].astype(str) for side in ("recorded", "found"))
     return pairs[keys[:2]].assign(
         recorded=pairs["verdict_recorded"].fillna(""),

@@ -8,6 +8,7 @@ effect of a quantity, and are never chosen either.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -248,7 +249,7 @@ def _of_method(setting, runs: pd.DataFrame) -> pd.DataFrame:
     return runs[runs["dataset"].eq(setting.dataset) & runs["method"].eq(setting.method)]
 
 
-def alike(setting, runs: pd.DataFrame) -> pd.DataFrame:
+def alike(setting: Any, runs: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of a setting's run, and of those that differ from it in nothing of `SIZES`.
 
     Parameters
