@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from layouts import check_layout
+from layouts import TITLE, check_layout
 from matplotlib.colors import to_hex
 
 from convexbn.experiments.bias import figures as bias_figures
@@ -41,7 +41,7 @@ def tables(seeds=3):
 
 @pytest.fixture(scope="module")
 def drawn():
-    return bias_figures.bias(*tables(), "digits")
+    return bias_figures.bias(*tables(), TITLE)
 
 
 def panels(figure):

@@ -3,7 +3,7 @@
 import crossed_rows
 import numpy as np
 import pytest
-from layouts import check_layout
+from layouts import TITLE, check_layout
 
 from convexbn.experiments.cross_iteration import figures
 from convexbn.experiments.cross_iteration.settings import BN, CBN
@@ -38,8 +38,8 @@ def test_accuracies_have_paired_intervals_beside_them():
 
 @pytest.mark.parametrize("seeds", [1, 5])
 def test_nothing_overlaps(seeds):
-    check_layout(figures.statistics(crossed_rows.statistics(seeds=seeds), "cifar10"))
-    check_layout(figures.accuracies(crossed_rows.accuracies(seeds=seeds), "cifar10"))
+    check_layout(figures.statistics(crossed_rows.statistics(seeds=seeds), TITLE))
+    check_layout(figures.accuracies(crossed_rows.accuracies(seeds=seeds), TITLE))
 
 
 def test_what_has_no_style_is_refused():

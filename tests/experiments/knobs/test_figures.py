@@ -2,14 +2,14 @@
 
 import pytest
 from knob_rows import SETTINGS, networks, runs
-from layouts import check_layout
+from layouts import TITLE, check_layout
 
 from convexbn.experiments.knobs.figures import knobs as draw
 from convexbn.experiments.knobs.settings import CROSS_ITERATION, knobs
 
 
 def test_every_knob_is_drawn():
-    figure = draw(networks(), runs(), "images", "title")
+    figure = draw(networks(), runs(), "images", TITLE)
     batches, rates, differences = figure.axes
     names = [label.get_text() for label in differences.get_yticklabels()]
     assert sorted(names) == sorted(knob.words for knob in knobs(SETTINGS))

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from layouts import check_layout
+from layouts import TITLE, check_layout
 
 from convexbn.experiments.learned_filters import figures
 from convexbn.experiments.learned_filters.settings import FREE, GRID, RIDGE, SOFT_STEP, TRUNCATED
@@ -32,7 +32,7 @@ def tables(seeds=3):
 
 @pytest.fixture(scope="module")
 def drawn():
-    return figures.learned_filters(*tables(), "cifar10")
+    return figures.learned_filters(*tables(), TITLE)
 
 
 def line_of(axes, method, kind="-"):

@@ -2,16 +2,16 @@
 
 import numpy as np
 import pytest
-from layouts import check_layout
+from layouts import TITLE, check_layout
 from learning_rates_tables import RATES, STEPS, gradients, landscape, stability, training
 
 from convexbn.experiments.learning_rates import figures
 
 TRAINED = training([0.5, 0.52], [0.4, 0.42])
 DRAWN = {
-    "rates": lambda **c: figures.rates(stability().assign(**c), TRAINED, "digits"),
-    "landscape": lambda **c: figures.landscape(landscape().assign(**c), "digits"),
-    "gradients": lambda **c: figures.gradients(gradients().assign(**c), "digits"),
+    "rates": lambda **c: figures.rates(stability().assign(**c), TRAINED, TITLE),
+    "landscape": lambda **c: figures.landscape(landscape().assign(**c), TITLE),
+    "gradients": lambda **c: figures.gradients(gradients().assign(**c), TITLE),
 }
 
 

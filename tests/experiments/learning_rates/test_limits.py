@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from layouts import check_layout
+from layouts import TITLE, check_layout
 from learning_rates_tables import matrices, noise
 
 from convexbn.experiments.learning_rates.limits import limits
@@ -21,6 +21,6 @@ def test_measured_and_exact_densities_are_drawn_together():
 
 
 def test_layout_fits_and_an_unknown_normalization_is_refused():
-    check_layout(limits(matrices(), noise(), "images"))
+    check_layout(limits(matrices(), noise(), TITLE))
     with pytest.raises(ValueError, match="normalization must be one of"):
         limits(matrices(), noise().assign(normalization="group"), "images")

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-from layouts import check_layout
+from layouts import TITLE, check_layout
 
 from convexbn.experiments.rescaling import figures
 from convexbn.experiments.rescaling.settings import DECAY, METHODS, NONE, RESCALING
@@ -47,7 +47,7 @@ def identities(seeds=3) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def drawn():
-    return figures.run(runs(), "cifar10, dense")
+    return figures.run(runs(), f"{TITLE} (dense)")
 
 
 def line_of(axes, method):
@@ -80,8 +80,8 @@ def test_curves_are_means_over_seeds_at_the_best_rate_of_weight_decay(drawn, met
 
 def test_nothing_overlaps_and_nothing_is_cut(drawn):
     check_layout(drawn)
-    check_layout(figures.run(runs(has_part=False), "cifar10, vgg"))
-    check_layout(figures.identities(identities(), "cifar10"))
+    check_layout(figures.run(runs(has_part=False), f"{TITLE} (vgg)"))
+    check_layout(figures.identities(identities(), TITLE))
 
 
 def test_without_a_part_beside_the_span_there_are_four_panels():

@@ -146,7 +146,7 @@ def run(table: pd.DataFrame, title: str) -> Figure:
     decay = kept[methods.index(DECAY)]["weight_decay"].iloc[0] if DECAY in methods else 0
     entries = [_entry(method, decay) for method in methods]
     plotting.legend(figure, entries, 4 if has_part else 2)
-    figure.suptitle(f"{title}; over epochs: learning rate {rate:g}")
+    figure.suptitle(f"{title}\nover epochs: learning rate {rate:g}")
     return figure
 
 
