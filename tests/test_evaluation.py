@@ -246,3 +246,9 @@ def test_scores_of_any_kind_are_taken():
         for of in (labels, labels.astype(float), labels.tolist(), torch.tensor(labels)):
             found = accuracy(values, of), calibration(values, of, values, of)
             assert found == expected
+
+
+@pytest.mark.parametrize(("loss", "Y"), [("logistic", 0.5), ("cross_entropy", 1.0)])
+def test_targets_that_do_not_suit_the_loss_are_refused(loss, Y):
+    with pytest.raises(ValueError, match="Y"):
+        mean_loss(np.zeros((2, 1)), np.full((2, 1), Y), loss)

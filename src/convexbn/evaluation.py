@@ -73,7 +73,7 @@ def mean_loss(scores: ArrayLike, targets: ArrayLike, loss: str = "squared") -> f
     Raises
     ------
     ValueError
-        If scores and targets differ in shape, or the loss is unknown.
+        If scores and targets differ in shape, the loss is unknown, or the targets do not suit it.
     """
     check_choice("loss", loss, LOSSES)
     F = as_tensor("scores", scores, device="cpu", finite=False, copy=False)
@@ -83,6 +83,7 @@ def mean_loss(scores: ArrayLike, targets: ArrayLike, loss: str = "squared") -> f
             "scores and targets must both have shape (n, C), got "
             f"{tuple(F.shape)} and {tuple(Y.shape)}; give one row per sample"
         )
+    LOSSES[loss].check_targets(Y)
     return float(LOSSES[loss].value(F, Y)) / len(Y) if len(Y) else float("nan")
 
 

@@ -166,7 +166,7 @@ class ConvexLayer(torch.nn.Module):
     def _optimum(self, U: ArrayLike, Y: ArrayLike, beta: float | Tensor) -> "_Optimum":
         """Return the optimum, sought from the last one where that has the same shape."""
         terms: dict[str, Any] = {"loss": self.loss, "penalty": self.penalty}
-        found = make_program(U, self.D, Y, as_beta(beta), model="gated", **terms)
+        found = make_program(U, self.D, Y, as_beta(beta), model="gated", for_solver=True, **terms)
         program = cast(GatedProgram, found)
         sizes = len(program.Y), *program.shape, program.patches
         memory.check(*sizes, device=program.U.device, differentiable=True, **terms)

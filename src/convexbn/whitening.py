@@ -57,7 +57,7 @@ FILTERS: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
 }
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)  # arrays have no == of their own
 class Whitening:
     """The whitened design of a training set, and the map of new samples to its coordinates.
 

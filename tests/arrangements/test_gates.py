@@ -207,3 +207,9 @@ def test_few_gates_are_enough_where_more_are_not_to_be_had():
     np.testing.assert_array_equal(sample_gates(U, 4, 3, at_most=True), sample_gates(U, 4, 3))
     with pytest.raises(ValueError, match="ask for fewer gates or at_most=True"):
         sample_gates(repeated, 8, 0)
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, None])
+def test_a_seed_is_a_whole_number(seed):
+    with pytest.raises(ValueError, match="seed must be"):
+        sample_gates(np.eye(3), 2, seed)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import KFold
+from sklearn.model_selection import KFold, LeaveOneOut
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from convexbn.estimators import (
@@ -128,3 +128,42 @@ def test_the_page_about_estimators_runs():
     exec(textwrap.dedent(block), names)
     assert names["accuracy"] > 0.9
     assert names["model"].certificate_.converged
+
+
+def test_folds_whose_scores_mean_nothing_are_refused():
+    few = slice(0, 6)
+    model = ConvexBNRegressorCV([1.0, 0.1], n_gates=4, cv=LeaveOneOut(), tol=1e-2)
+    with (
+        pytest.raises(ValueError, match="fold 1 must be finite"),
+        pytest.warns(UserWarning, match="R.2 score is not well-defined"),
+    ):
+        model.fit(X[few], y[few])
+
+
+def test_folds_without_a_class_are_refused():
+    labels = np.repeat([0, 1, 2], [20, 19, 1])
+    model = ConvexBNClassifierCV([1.0], n_gates=4, cv=KFold(2), tol=1e-2)
+    with pytest.raises(ValueError, match="must train on samples of all classes"):
+        model.fit(X, labels)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"eps": 100}, "eps must be between 0 and 1"),
+        ({"eps": -0.01}, "eps must be between 0 and 1"),
+        ({"n_betas": 0}, "n_betas must be from 1"),
+        ({"betas": [0.5, -1]}, "beta must be > 0 and finite, got -1"),
+    ],
+)
+def test_weight_decays_that_are_none_are_refused_by_both(options, message):
+    with pytest.raises(ValueError, match=message):
+        ConvexBNRegressorCV(n_gates=4, **options).fit(X, y)
+    with pytest.raises(ValueError, match=message):
+        network_path(ConvexBNRegressor(n_gates=4), X, y, **options)
+
+
+def test_one_weight_decay_needs_no_list_and_zero_targets_have_none():
+    assert ConvexBNRegressorCV(0.5, n_gates=4, cv=2, tol=1e-2).fit(X, y).beta_ == 0.5
+    with pytest.raises(ValueError, match="y must not be zero for all samples"):
+        ConvexBNRegressorCV(n_gates=4).fit(X, 0 * y)

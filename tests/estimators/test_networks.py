@@ -192,3 +192,44 @@ def test_a_grid_over_a_pipeline_finds_a_setting():
     pipe = make_pipeline(StandardScaler(), ConvexBNClassifier(n_gates=8, random_state=0))
     grid = GridSearchCV(pipe, {"convexbnclassifier__beta": [50.0, 1.0]}, cv=2).fit(*IRIS)
     assert grid.best_params_ == {"convexbnclassifier__beta": 1.0}
+
+
+def test_rounding_in_float32_is_no_feature_for_the_estimators_either():
+    columns = np.random.default_rng(0).standard_normal((60, 2)).astype(np.float32)
+    mixed = columns.astype(np.float64)
+    mixed = np.c_[mixed, mixed @ [1 / 3, 0.7], mixed @ [1.1, -0.3]].astype(np.float32)
+    labels = (columns[:, 0] > 0).astype(int)
+    for model in (ConvexBNRegressor(**LOOSE), ConvexBNClassifier(**LOOSE)):
+        for data in (mixed, pd.DataFrame(mixed)):
+            assert model.fit(data, labels.astype(float)).whitening_.rank == 2
+
+
+def test_without_gates_the_network_is_zero_from_beta_max_on_too():
+    """What a search finds is the same for every seed, where one gate's is not."""
+    tops = [
+        ConvexBNRegressor(1.0, gates="columns", random_state=seed).fit(X, y).beta_max_
+        for seed in (0, 1)
+    ]
+    assert tops[0] == pytest.approx(tops[1], rel=1e-6)  # of Newton's method on the smoothed kink
+    model = ConvexBNRegressor(1.001 * tops[0], gates="columns")
+    assert model.fit(X, y).n_neurons_ == 0
+    assert model.set_params(beta=0.99 * tops[0]).fit(X, y).n_neurons_ > 0
+
+
+def test_without_gates_the_limit_counts_and_vector_outputs_are_refused():
+    with pytest.warns(ConvergenceWarning, match="max_iter"):
+        model = ConvexBNRegressor(1e-4, gates="columns", max_iter=1, tol=1e-9).fit(X, y)
+    assert model.n_iter_ <= 2  # one, and one on the neurons' own cones
+    with pytest.raises(ValueError, match="penalty of gates='columns' must be"):
+        ConvexBNRegressor(gates="columns", penalty="nuclear").fit(X, y)
+
+
+def test_two_classes_may_have_the_loss_of_several():
+    pair = IRIS[1] < 2
+    data = IRIS[0][pair], np.array(["one", "two"])[IRIS[1][pair]]
+    model = ConvexBNClassifier(n_gates=8, loss="cross_entropy", random_state=0).fit(*data)
+    scores = model.decision_function(data[0])
+    assert scores.shape == (100,)
+    assert model.predict_proba(data[0])[:, 1] == pytest.approx(expit(scores))
+    assert (model.predict(data[0]) == np.where(scores > 0, "two", "one")).all()
+    assert model.score(*data) > 0.95

@@ -285,3 +285,15 @@ def test_what_is_no_number_is_refused_by_name(bad):
         closed_form(square, spoiled, 0.1)
     with pytest.raises(ValueError, match="Y must"):
         network_objective(network, square, spoiled, 0.1)
+
+
+def test_targets_without_outputs_are_refused_and_beta_may_be_a_tensor():
+    X, y = np.eye(3), np.array([1.0, -2.0, 0.5])
+    with pytest.raises(ValueError, match="Y must be one output"):
+        closed_form(X, np.zeros((3, 0)), 0.1)
+    found, expected = (
+        closed_form(X, y, beta) for beta in (torch.tensor(0.1, dtype=torch.float64), 0.1)
+    )
+    assert found.objective == expected.objective
+    values = [network_objective(expected.network, X, y, beta) for beta in (np.array(0.1), 0.1)]
+    assert values[0] == values[1]

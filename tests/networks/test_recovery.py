@@ -391,6 +391,9 @@ def test_recovery_refuses_an_unknown_penalty_and_other_data():
         recover_network(found, whiten(data), gates=np.zeros((4, 5)))
     with pytest.raises(ValueError, match=r"must have shape \(n, 3\), got \(10, 2\)"):
         recover_network(solution(np.zeros((2, 4, 5)), "relu_bn"), data[:, :2])
+    for model, shape, gates in (("gated", (4, 5, 1), np.zeros((4, 5))), ("relu", (2, 4, 5), None)):
+        with pytest.raises(ValueError, match="the whitened design has 3 columns"):
+            recover_network(solution(np.zeros(shape), model), whiten(data, rank=2), gates=gates)
 
 
 def network_of(kind, C=1):

@@ -6,6 +6,8 @@ import instances
 import numpy as np
 import pytest
 
+from convexbn import solve
+from convexbn.programs import memory
 from convexbn.programs.certificates import certify
 from convexbn.programs.instances import beta_max
 
@@ -65,3 +67,19 @@ def test_the_optimum_is_zero_from_beta_max_on_and_not_below(loss):
     assert below.relative_gap > 1e-3
     if loss == "squared":
         assert top == pytest.approx(instances.beta_max(U, D, Y), rel=1e-12)
+
+
+@pytest.mark.parametrize("unit", [1e-170, 1e160])
+def test_beta_max_is_in_the_units_of_the_targets(unit):
+    terms = GOOD.U, GOOD.D
+    # A product of each number with the unit is rounded once, and so is the result.
+    assert beta_max(*terms, GOOD.Y * unit) == pytest.approx(unit * beta_max(*terms, GOOD.Y))
+
+
+def test_only_a_solve_needs_the_memory_of_a_solve(monkeypatch):
+    monkeypatch.setattr(memory, "available", lambda device: 10**6)
+    assert beta_max(GOOD.U, GOOD.D, GOOD.Y) > 0
+    zero = np.zeros((GOOD.U.shape[1], GOOD.D.shape[1], GOOD.Y.shape[1]))
+    assert certify(GOOD.U, GOOD.D, GOOD.Y, 1.0, zero).objective > 0
+    with pytest.raises(ValueError, match="are free on cpu"):
+        solve(GOOD.U, GOOD.D, GOOD.Y, 1.0)

@@ -111,3 +111,35 @@ def test_a_direction_too_small_to_resolve_is_not_certified(exponent):
     assert network.objective < 0.2
     assert network.dual_objective <= network.objective
     assert not solution.certificate.converged or solution.certificate.objective < 0.2
+
+
+@pytest.mark.parametrize("constant", [1.0, 0.1, 1.7, 7**-0.5, 1000.0])
+def test_an_intercept_of_any_size_is_the_same_program(constant):
+    """Centred, a column of 0.1 is rounding in the last place, which has no direction."""
+    design = np.c_[X[:, :1], np.full(7, constant)]
+    certificate = solve(
+        design, enumerate_arrangements(design), Y, 0.1, model="relu_bn", tol=1e-8
+    ).certificate
+    assert certificate.converged
+    one = np.c_[X[:, :1], np.ones(7)]
+    expected = solve(one, enumerate_arrangements(one), Y, 0.1, model="relu_bn", tol=1e-8)
+    # Both are within their tolerance.
+    assert certificate.objective == pytest.approx(expected.certificate.objective, rel=2e-8)
+
+
+def test_a_doubtful_program_is_solved_though_nobody_certifies_it():
+    """The doubt takes the referee's bound away, and not the solver's best point."""
+    design = X * [1.0, 1e-13] + [0.0, 1.0]  # an intercept, or a feature that is nearly rounding
+    patterns = enumerate_arrangements(np.c_[X[:, 0], np.ones(7)])
+    with pytest.warns(UserWarning, match="is not certified"):
+        solution = solve(design, patterns, Y, 0.1, model="relu_bn")
+    assert not solution.certificate.converged
+    assert solution.certificate.objective < 0.9 * (Y @ Y / 2)  # of zero weights
+
+
+@pytest.mark.parametrize("beta", [1e3, 1e10, 1e100, 1e300])
+def test_no_neurons_are_certified_for_any_huge_beta(beta):
+    with pytest.warns(UserWarning, match="has no neurons: .*take a smaller one"):
+        solution = solve(X, D, Y, beta, model="relu_bn")
+    assert solution.certificate.converged
+    assert solution.neurons == 0

@@ -132,6 +132,8 @@ def sample_gates(
         200 rounds of redrawing do not find P.
     """
     U = as_matrix("U", U)
+    if not isinstance(seed, np.random.SeedSequence):
+        check_between("seed", seed, 0, 2**63 - 1)
     most = number_of_arrangements(*U.shape)
     check_between("P", P, 1, math.inf if at_most else most)
     P = min(P, most)

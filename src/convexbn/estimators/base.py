@@ -22,7 +22,7 @@ from convexbn.networks.recovery import recover_network
 from convexbn.programs.certificates import Certificate
 from convexbn.programs.instances import beta_max
 from convexbn.programs.solutions import Solution
-from convexbn.solvers.columns.column_generation import generated
+from convexbn.solvers.columns import column_generation as columns
 from convexbn.solvers.path import solutions
 from convexbn.solvers.snapshots import Snapshot
 from convexbn.solvers.stopping import missed
@@ -76,6 +76,8 @@ class ConvexBN(BaseEstimator):
     def design(self, X: np.ndarray) -> np.ndarray:
         """Whiten the samples and draw the gates; return their patterns (n, P)."""
         check_choice("gates", self.gates, GATES)
+        if self.gates == "columns":
+            check_choice("penalty of gates='columns'", self.penalty, ["group"])
         seed = check_random_state(self.random_state).randint(2**31)
         whitening = replace(whiten(X), columns=self._columns()).truncate(self.rank, self.energy)
         self.whitening_ = whitening if self.filter is None else whitening.filtered(**self.filter)
@@ -88,7 +90,13 @@ class ConvexBN(BaseEstimator):
         return activation(U, self.gates_)
 
     def largest_beta(self, D: np.ndarray, Y: np.ndarray, loss: str) -> float:
-        """Return the smallest beta at which the network is zero, as far as these gates tell."""
+        """Return the smallest beta at which the network is zero, as far as these gates tell.
+
+        Without gates of its own ("columns") a search tells.
+        """
+        if self.gates == "columns":
+            terms = {"loss": loss, "seed": self._seed, "device": self.device}
+            return columns.largest_beta(self.whitening_.U, Y, **terms)
         terms = {"loss": loss, "penalty": self.penalty}
         return beta_max(self.whitening_.U, D, Y, device=self.device, **terms)
 
@@ -99,11 +107,12 @@ class ConvexBN(BaseEstimator):
         U, report = self.whitening_.U, Report(self.verbose) if self.verbose else None
         if self.gates == "columns":
             for beta in sorted(betas, reverse=True):
-                yield generated(
+                yield columns.generated(
                     *(U, Y, beta),
                     loss=loss,
                     tol=self.tol,
                     seed=self._seed,
+                    max_iterations=min(self.max_iter, columns.ROUNDS),
                     device=self.device,
                     callback=report,
                 )

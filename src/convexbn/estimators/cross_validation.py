@@ -19,7 +19,7 @@ from sklearn.utils import check_random_state
 from convexbn.calls import public
 from convexbn.estimators.base import ConvexBN
 from convexbn.estimators.networks import ConvexBNClassifier, ConvexBNRegressor
-from convexbn.estimators.paths import uncommented
+from convexbn.estimators.paths import grid, uncommented
 from convexbn.inputs import ArrayLike
 from convexbn.programs.certificates import Certificate
 
@@ -100,8 +100,7 @@ class _Chosen(ConvexBN):
         probe = clone(single)
         D = probe.design(X)
         self.beta_max_ = probe.largest_beta(D, Y, loss)
-        grid = self.beta_max_ * np.geomspace(1, self.eps, self.n_betas)
-        self.betas_ = grid if self.betas is None else np.sort(np.array(list(self.betas)))[::-1]
+        self.betas_ = grid(self.beta_max_, self.betas, self.n_betas, self.eps)
         folds = check_cv(self.cv, y, classifier=is_classifier(self)).split(X, y)
         results = Parallel(n_jobs=self.n_jobs, return_as="generator")(
             delayed(_path)(single, X, y, self.betas_, *fold) for fold in folds
@@ -115,6 +114,12 @@ class _Chosen(ConvexBN):
                 best = f"{max(scores):.3g} at beta {self.betas_[np.argmax(scores)]:.3g}"
                 print(f"fold {k}: {len(scores)} betas, best score {best}", file=sys.stderr)
         self.scores_ = np.transpose(columns)
+        if not np.isfinite(self.scores_).all():
+            fold = int(np.argmin(np.isfinite(self.scores_).all(axis=0))) + 1
+            raise ValueError(
+                f"the scores of fold {fold} must be finite, but R^2 is not for fewer than two "
+                "samples; take folds of two samples or more (cv)"
+            )
         self.beta_ = float(self.betas_[self.scores_.mean(axis=1).argmax()])
         self.whitening_ = replace(probe.whitening_, columns=self._columns())
         self.gates_, self._seed = probe.gates_, probe._seed
@@ -144,9 +149,17 @@ def _path(
 
     Raises
     ------
+    ValueError
+        If the fold's training samples lack a class.
     KeyboardInterrupt
         If there is an interrupt: nothing can be chosen by half of the scores.
     """
+    missing = np.setdiff1d(y, y[train]) if is_classifier(single) else y[:0]
+    if len(missing):
+        raise ValueError(
+            f"each fold must train on samples of all classes, but one has none of {missing[0]}; "
+            "take fewer folds, stratify them (cv), or leave out rare classes"
+        )
     smaller = betas * np.sqrt(len(train) / len(X))
     networks = uncommented(single, X[train], y[train], betas=smaller)
     found = [network.solution_ for network in networks]

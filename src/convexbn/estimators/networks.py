@@ -15,6 +15,9 @@ from convexbn.estimators.base import ConvexBN
 from convexbn.inputs import ArrayLike
 from convexbn.solvers.checks import counted_classes
 
+# As they are stored: rounding in their precision is no feature of the data.
+FLOATS = [np.float64, np.float32, np.float16]
+
 
 class ConvexBNRegressor(MultiOutputMixin, RegressorMixin, ConvexBN):
     """Regression by a two-layer BN-ReLU network at its certified global optimum.
@@ -73,7 +76,7 @@ class ConvexBNRegressor(MultiOutputMixin, RegressorMixin, ConvexBN):
 
     def targets(self, X: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray, str]:
         """Check samples and targets; return X (n, d), Y (n,) or (n, C) and the loss."""
-        checks: dict[str, Any] = {"dtype": np.float64, "multi_output": True, "y_numeric": True}
+        checks: dict[str, Any] = {"dtype": FLOATS, "multi_output": True, "y_numeric": True}
         X, y = validate_data(self, X, y, ensure_min_samples=2, **checks)
         self._flat = np.ndim(y) == 1
         classes = counted_classes(y)
@@ -122,7 +125,7 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBN):
         ValueError
             If there are fewer than two classes.
         """
-        X, y = validate_data(self, X, y, ensure_min_samples=2, dtype=np.float64)
+        X, y = validate_data(self, X, y, ensure_min_samples=2, dtype=FLOATS)
         check_classification_targets(y)
         self.classes_ = np.unique(np.asarray(y))
         if len(self.classes_) < 2:
@@ -130,7 +133,13 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBN):
                 f"a classifier needs samples of at least two classes, got one: {self.classes_[0]}"
             )
         loss = self.loss_ = self._loss()
-        low = 0 if loss in ("squared", "cross_entropy") and len(self.classes_) > 2 else -1
+        if loss == "cross_entropy":
+            return (
+                np.asarray(X),
+                np.eye(len(self.classes_))[np.searchsorted(self.classes_, y)],
+                loss,
+            )
+        low = 0 if loss == "squared" and len(self.classes_) > 2 else -1
         Y = LabelBinarizer(neg_label=low).fit(self.classes_).transform(y)
         return np.asarray(X), np.asarray(Y, float), loss
 
@@ -142,6 +151,8 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBN):
     def decision_function(self, X: ArrayLike) -> np.ndarray:
         """Return the scores of samples (m, d): (m,) for two classes, (m, C) for more."""
         scores = self.scores(X)
+        if scores.shape[1] == 2:  # of cross-entropy
+            return scores[:, 1] - scores[:, 0]
         return scores[:, 0] if scores.shape[1] == 1 else scores
 
     def predict(self, X: ArrayLike) -> np.ndarray:

@@ -8,7 +8,7 @@ from sklearn.base import clone
 
 from convexbn.calls import public
 from convexbn.estimators.base import ConvexBN
-from convexbn.inputs import ArrayLike, as_betas
+from convexbn.inputs import ArrayLike, as_betas, check_between
 
 
 @public
@@ -70,7 +70,25 @@ def uncommented(
     X, Y, loss = first.targets(X, y)
     D = first.design(X)
     first.beta_max_ = first.largest_beta(D, Y, loss)
-    if betas is None:
-        betas = first.beta_max_ * np.geomspace(1, eps, n_betas)
-    found = first.solutions(D, Y, as_betas(betas), loss)
+    found = first.solutions(D, Y, grid(first.beta_max_, betas, n_betas, eps), loss)
     return [copy.copy(first).set_params(beta=s.beta).take(s) for s in found]
+
+
+def grid(beta_max: float, betas: Iterable[float] | None, n_betas: int, eps: float) -> np.ndarray:
+    """Return weight decays in descending order: those given, or `n_betas` from `beta_max` down.
+
+    Raises
+    ------
+    ValueError
+        If one is not a positive number, or there is nothing to make them of.
+    """
+    if betas is not None:
+        return np.sort(as_betas(betas))[::-1]
+    check_between("n_betas", n_betas, 1, 10**6)
+    if not 0 < eps < 1:
+        raise ValueError(
+            f"eps must be between 0 and 1, got {eps}; it is the smallest beta / beta_max"
+        )
+    if beta_max == 0:
+        raise ValueError("y must not be zero for all samples: the network is zero for every beta")
+    return beta_max * np.geomspace(1, eps, n_betas)

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from convexbn.calls import public
-from convexbn.inputs import ArrayLike, as_array, check_positive, check_same_length
+from convexbn.inputs import ArrayLike, as_array, as_beta, check_same_length
 from convexbn.networks.neurons import bn_network
 from convexbn.networks.two_layer import BNNetwork
 from convexbn.whitening import Whitening, whiten
@@ -64,8 +64,7 @@ def closed_form(X: ArrayLike, Y: ArrayLike, beta: float) -> ClosedForm:
         If the centred X has another rank, Y is of neither kind, an input is not finite, lengths
         differ, or beta <= 0.
     """
-    check_positive("beta", beta)
-    whitening, Y = whiten(X), as_array("Y", Y)
+    whitening, Y, beta = whiten(X), as_array("Y", Y), as_beta(beta)
     Z, directions = _parts(Y)
     check_same_length("X", whitening.U, "Y", Y)
     _check_rank(whitening)
@@ -88,7 +87,7 @@ def _parts(Y: np.ndarray) -> tuple[np.ndarray, torch.Tensor]:
 
 
 def _check_one_hot(Y: np.ndarray) -> None:
-    if Y.ndim != 2 or (Y < 0).any() or ((Y != 0).sum(axis=1) > 1).any():
+    if Y.ndim != 2 or Y.size == 0 or (Y < 0).any() or ((Y != 0).sum(axis=1) > 1).any():
         raise ValueError(
             "Y must be one output, of shape (n,) or (n, 1), or have entries >= 0 and at most one "
             f"non-zero per row (one-hot labels), got other entries in an array of shape {Y.shape}; "

@@ -57,6 +57,7 @@ def gated_network(
         As for :func:`bn_network`; the neuron's part of f is `1[U g >= 0] (U s) direction^T`.
     gates : Tensor of float64, shape (r + 1, m)
     """
+    _check_rows(S, whitening)
     affine, n = affine_gates(gates, whitening), len(whitening.U)
     C = directions.shape[1]
     network = GatedBNNetwork(affine, whitening.mean, C, n, torch.Generator("cpu")).double()

@@ -14,9 +14,9 @@ import torch
 from convexbn.calls import public
 from convexbn.inputs import (
     ArrayLike,
+    as_beta,
     as_tensor,
     check_choice,
-    check_positive,
     check_same_length,
 )
 from convexbn.networks.interface import Network
@@ -49,7 +49,7 @@ def network_objective(
         If beta <= 0, the loss is unknown, X or Y is not finite or does not fit the network, or Y
         does not fit the loss.
     """
-    check_positive("beta", beta)
+    beta = as_beta(beta)
     check_choice("loss", loss, LOSSES)
     network = copy.deepcopy(network).double()
     X, Y = (as_tensor(name, A, device=network.w.device) for name, A in (("X", X), ("Y", Y)))

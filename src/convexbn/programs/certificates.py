@@ -8,6 +8,7 @@ zero by more than the tolerance proves that one of the two is wrong, and is no c
 
 import math
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import torch
 
@@ -114,7 +115,7 @@ def certify(
         For inputs that do not fit together; the message says what was expected.
     """
     processes = Processes.running() if distributed else ALONE
-    terms = {"model": model, "loss": loss, "penalty": penalty}
+    terms: dict[str, Any] = {"model": model, "loss": loss, "penalty": penalty}
 
     def prepared() -> tuple:
         check_tolerance(tol)

@@ -1,7 +1,7 @@
 """Instances of the programs, made from the inputs of the public functions and checked."""
 
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 import torch
 
@@ -15,6 +15,7 @@ from convexbn.programs.processes import ALONE, Processes
 from convexbn.programs.relu import ExactProgram, relu_program
 from convexbn.programs.relu_bn import relu_bn_program
 from convexbn.programs.terms import Loss, NewtonLoss, Penalty, SummedLoss, require
+from convexbn.programs.units import Units
 
 # "gated": gates fix the patterns; "relu": the ReLU network, whose blocks are confined to cones;
 # "relu_bn": the same with batch normalization after the ReLU.
@@ -31,14 +32,17 @@ def make_program(
     loss: str,
     penalty: str,
     device: str | torch.device | None = None,
+    for_solver: bool = False,
 ) -> GatedProgram | ExactProgram:
     """Return an instance of a program, in float64 on `device`, after checking all inputs.
+
+    What memory a solver takes is checked where it is `for_solver`.
 
     Raises
     ------
     ValueError
         For an unknown name, NaN or infinity, lengths that do not match, targets that do not suit
-        the loss or the model, beta <= 0, or a program too large for the memory of the device.
+        the loss or the model, beta <= 0, or a solve too large for the memory of the device.
     TypeError
         If the loss or penalty lacks a method that the referee needs.
     """
@@ -51,7 +55,8 @@ def make_program(
     D = as_tensor("D", D, bool, copy=False)
     _check_shapes(U, D, Y)
     device = U.device if device is None else as_device(device)
-    _check_memory(U, D, Y, device, model=model, loss=loss, penalty=penalty)
+    if for_solver:
+        _check_memory(U, D, Y, device, model=model, loss=loss, penalty=penalty)
     U, Y = (as_tensor(name, a, device=device, copy=False) for name, a in (("U", U), ("Y", Y)))
     D = D.to(device)
     Y = Y.reshape(len(Y), -1)
@@ -94,9 +99,11 @@ def beta_max(
     ValueError
         As :func:`convexbn.solve`.
     """
-    terms = {"loss": loss, "penalty": penalty}
-    program = make_program(U, D, Y, 1.0, model="gated", device=device, **terms)
-    return cast(GatedProgram, program).beta_max()
+    terms: dict[str, Any] = {"loss": loss, "penalty": penalty}
+    stated = make_program(U, D, Y, 1.0, model="gated", device=device, **terms)
+    units = Units.of(stated)
+    program = cast(GatedProgram, units.taken_off(replace(stated, beta=units.put_on_beta(1.0))))
+    return units.put_on_beta(program.beta_max())
 
 
 def spread(

@@ -13,7 +13,8 @@ not depend on the units of the features, nor on how far they are from 0.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -46,6 +47,10 @@ class ReLUBNProgram(MatrixProgram):
     patterns: Tensor
     basis: Basis
     doubtful: bool = False
+
+    def reduced(self) -> "ReLUBNProgram":
+        # The doubt is the referee's. A solver that had no bound would not know its best point.
+        return replace(cast(ReLUBNProgram, super().reduced()), doubtful=False)
 
     def judge(
         self, W: Tensor, multipliers: Tensor | None = None, dual: Tensor | None = None
@@ -143,7 +148,10 @@ def _is_doubtful(X: Tensor, D: Tensor, normed: Tensor, above_noise: Tensor) -> b
     if (above_noise & ~normed).any():
         return True
     some = ~normed.all(dim=1)
-    centred = _centred(X, D[:, some])
+    gated = D[:, some].T[:, :, None] * X
+    # The mean of equal numbers may be another one, by rounding, which has no direction.
+    constant = gated.amax(dim=1, keepdim=True) == gated.amin(dim=1, keepdim=True)
+    centred = _centred(X, D[:, some]).masked_fill(constant, 0.0)
     centred = centred / centred.abs().amax(dim=1, keepdim=True).clamp_min(_TINY)
     sigma = torch.linalg.svdvals(centred)
     found = (sigma > _ROUNDING * sigma[:, :1]).sum(dim=1)

@@ -80,6 +80,10 @@ class Units:
             )
         return plain
 
+    def put_on_beta(self, beta: float) -> float:
+        """Return a weight decay of a program without its units in these units."""
+        return scaled_number(beta, self.design + self.targets)
+
     def put_on_weights(self, W: Tensor) -> Tensor:
         """Return weights of a program without its units in these units."""
         return scaled(W, self.targets - self.design)

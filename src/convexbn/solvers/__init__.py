@@ -136,11 +136,16 @@ def solve(
         distributed=distributed,
     )
     if solution.certificate.relative_gap <= _NOTHING and not solution.weights.any():
-        warn(
-            f"beta {beta:g} is so large that the optimum has no neurons: take one below "
-            "beta_max(U, D, Y)"
-        )
+        warn(f"the optimum for beta {beta:g} has no neurons: {_advice(model, solution)}")
     return solution
+
+
+def _advice(model: str, solution: Solution) -> str:
+    """Return what to do about an optimum without neurons."""
+    if solution.certificate.objective == 0:
+        return "the targets are zero, as are its predictions"
+    below = "a smaller one" if model == "relu_bn" else "one below beta_max(U, D, Y)"
+    return f"beta is so large; take {below}"
 
 
 @public
@@ -191,6 +196,10 @@ def solve_path(
     -----
     UserWarning
         As :func:`solve`; of certificates, for the first that misses `tol`.
+
+    Notes
+    -----
+    It is a generator: inputs are checked when the first solution is asked for.
     """
     path = solutions(
         *(U, D, Y, betas),

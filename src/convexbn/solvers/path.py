@@ -76,7 +76,9 @@ def solutions(
         check_tolerance(tol)
         check_between("max_iterations", max_iterations, 1, 10**9)
         warn_of_labels("Y", Y, loss)
-        program = spread(make_program(U, D, Y, descending[0], device=device, **terms), processes)
+        program = spread(
+            make_program(U, D, Y, descending[0], device=device, for_solver=True, **terms), processes
+        )
         return program, descending, _initial_weights(program, start)
 
     program, descending, W = processes.together(prepared)

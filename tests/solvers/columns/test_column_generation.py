@@ -308,11 +308,11 @@ def test_soft_relu_is_one_with_its_derivatives():
 
 def test_what_is_stopped_early_says_how_far_it_is(monkeypatch):
     """After two rounds: not converged, and the violation is that of a fine grid on the circle."""
-    monkeypatch.setattr(generation, "_ROUNDS", 2)
     monkeypatch.setattr(generation, "_POLISHINGS", 0)
     U, y = random_data(12, n=12, d=1)
     beta = weight_decay(U, y, 0.1)
-    solution = train_exact(U, y, beta, **SOME)
+    with pytest.warns(UserWarning, match=r"raise max_iterations \(now 2\)"):
+        solution = train_exact(U, y, beta, max_iterations=2, **SOME)
     assert not solution.certificate.converged
     assert solution.certificate.stopped == "iterations"
     angles = np.linspace(0, 2 * np.pi, 100_001)

@@ -21,6 +21,7 @@ from convexbn.solvers.relu_bn.newton import NewtonSystem
 from convexbn.solvers.relu_bn.second_order_cone import Scaling, divided, product
 from convexbn.solvers.snapshots import Stopwatch, ignore
 from convexbn.solvers.sparsity import fewest
+from convexbn.solvers.stopping import Result
 
 MODELS = ("relu", "cnn", "relu_bn")
 LOSSES = tuple(LOSS_VALUES)
@@ -39,9 +40,8 @@ def with_matrices(problem):
 
 def from_inside(program, tol=1e-6):
     """Solve by the interior-point method; return iterations, objective, and gap or violation."""
-    result = interior_point.minimize(
-        program, tol=tol, max_iterations=1000, watch=Stopwatch(), callback=ignore
-    )
+    start, limits = Result(program.Y.new_zeros(0), {}), {"tol": tol, "max_iterations": 1000}
+    result = interior_point.minimize(program, start, **limits, watch=Stopwatch(), callback=ignore)
     objective, dual, violation = program.judge(result.weights, **result.witness)
     return result.iterations, objective, max(1 - dual / objective, violation)
 

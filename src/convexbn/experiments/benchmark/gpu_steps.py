@@ -103,7 +103,7 @@ def solves(images: RandomImages, size: Size, rank: int, rate: float, end: float)
     U, Y = images.whitened(rank), images.targets
     G = torch.randn(rank + 1, size.gates, generator=torch.Generator().manual_seed(rank))
     D = activation(U, G.to(U))
-    terms = {"model": "gated", "loss": "squared", "penalty": "group"}
+    terms: dict[str, Any] = {"model": "gated", "loss": "squared", "penalty": "group"}
     program = make_program(U, D, Y, 1.0, **terms)
     assert isinstance(program, GatedProgram)
     beta = _SHARE * program.beta_max()

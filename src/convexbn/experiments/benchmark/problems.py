@@ -126,7 +126,7 @@ def _scaled(
 ) -> RaceProblem:
     """Sample gates, and take beta as a share of the largest sensible one."""
     G = sample_gates(U, P, seed)
-    terms = {"model": "gated", "loss": "squared", "penalty": "group"}
+    terms: dict[str, Any] = {"model": "gated", "loss": "squared", "penalty": "group"}
     program = make_program(U, activation(U, G), Y, 1.0, **terms)
     assert isinstance(program, GatedProgram)
     return RaceProblem(U, G, np.ascontiguousarray(Y), share * program.beta_max(), model)

@@ -91,7 +91,7 @@ def draw(sizes: dict, terms: Terms, seed: int) -> TrainingProgram:
     X = rng.normal(size=(sizes["n"], sizes["d"])) / np.sqrt(np.arange(1, sizes["d"] + 1))
     U = whiten(X).U
     D = activation(U, sample_gates(U, sizes["gates"], seed=seed))
-    kinds = {"loss": terms.loss, "penalty": terms.penalty}
+    kinds: dict[str, Any] = {"loss": terms.loss, "penalty": terms.penalty}
     Y = _targets(terms.loss, X, C, rng)
     gated = cast(GatedProgram, make_program(U, D, Y, 1.0, model="gated", **kinds))
     v = rng.normal(size=(U.shape[1], sizes["gates"], C))

@@ -39,13 +39,16 @@ from convexbn.programs.solutions import Solution
 from convexbn.programs.terms import NewtonLoss, require
 from convexbn.programs.units import Units
 from convexbn.solvers.checks import warn_of_design, warn_of_labels
-from convexbn.solvers.columns.generation import Generation
+from convexbn.solvers.columns.generation import ROUNDS, Generation
 from convexbn.solvers.columns.sliding import NeuronProblem
+from convexbn.solvers.columns.sphere import search
 from convexbn.solvers.relu.projections import Projections
 from convexbn.solvers.snapshots import Callback, Stopwatch, following
 from convexbn.solvers.stopping import missed
 
 logger = logging.getLogger(__name__)
+
+_STARTS = 1024  # of the search for where a path begins
 
 
 @public
@@ -58,6 +61,7 @@ def train_exact(
     tol: float = 1e-6,
     seed: int = 0,
     starts: int = 256,
+    max_iterations: int = ROUNDS,
     device: str | torch.device | None = None,
     callback: Callback | None = None,
 ) -> Solution:
@@ -78,6 +82,8 @@ def train_exact(
     starts : int
         Random starts of a search. At the end two searches with four times as many have to confirm
         the result. With more starts the bound depends less on luck.
+    max_iterations : int
+        Limit of rounds, besides those on the neurons' own cones at the end, as many or 30 at most.
     device : str or torch.device, optional
         Device to compute on; that of U by default.
     callback : callable, optional
@@ -113,11 +119,13 @@ def train_exact(
         tol=tol,
         seed=seed,
         starts=starts,
+        max_iterations=max_iterations,
         device=device,
         callback=callback,
     )
     if not solution.certificate.converged:
-        warn(missed(solution.beta, solution.certificate, tol))
+        limit = f"max_iterations (now {max_iterations})"
+        warn(missed(solution.beta, solution.certificate, tol, limit))
     return solution
 
 
@@ -130,12 +138,14 @@ def generated(
     tol: float,
     seed: int,
     starts: int = 256,
+    max_iterations: int = ROUNDS,
     device: str | torch.device | None = None,
     callback: Callback | None = None,
 ) -> Solution:
     """Return the solution of :func:`train_exact`, without a word about its certificate."""
     check_tolerance(tol)
     check_between("starts", starts, 1, 10**6)
+    check_between("max_iterations", max_iterations, 1, 10**9)
     check_between("seed", seed, -(2**63), 2**63 - 1)
     warn_of_labels("y", y, loss)
     rows, y, beta = as_tensor("U", U, device=device), as_tensor("y", y), as_beta(beta)
@@ -147,7 +157,7 @@ def generated(
     program, watch = units.taken_off(stated), Stopwatch()
     problem = NeuronProblem(program.U, program.Y, program.beta, program.loss)
     follow = following(callback, units, beta)
-    found = Generation(problem, tol, starts, seed, watch, follow).run()
+    found = Generation(problem, tol, starts, seed, max_iterations, watch, follow).run()
     W, V = found.weights, problem.residual(found.S, found.signs)
     program = replace(program, D=active(program.U, W.sum(0)))
     multipliers = units.put_on_dual(_best_multipliers(program, V))
@@ -157,6 +167,26 @@ def generated(
     logger.info("beta %.3g: %s", beta, certificate.reason)
     given = (W, multipliers) if torch.is_tensor(U) else (W.cpu().numpy(), multipliers.cpu().numpy())
     return Solution(given[0], certificate, beta, "relu", loss, multipliers=given[1])
+
+
+def largest_beta(
+    U: ArrayLike, y: ArrayLike, *, loss: str, seed: int, device: str | torch.device | None = None
+) -> float:
+    """Return the smallest beta at which the network is zero, as far as a search can find it.
+
+    It is the largest `|v^T relu(U w)|`, ||w|| = 1, with the residual v of the zero network.
+    """
+    rows, y = as_tensor("U", U, device=device), as_tensor("y", y)
+    _check_shapes(rows, y)
+    stated = _any_pattern(rows, y, 1.0, loss)
+    units = Units.of(stated)
+    program = units.taken_off(replace(stated, beta=units.put_on_beta(1.0)))
+    v = program.loss.negative_gradient(torch.zeros_like(program.Y), program.Y)
+    problem = NeuronProblem(program.U, program.Y, program.beta, program.loss)
+    generator, none = torch.Generator("cpu").manual_seed(seed), problem.rows[:0]
+    v = v.repeat(problem.patches, 1)
+    *_, heights = search(problem.rows, v, 0.0, _STARTS, generator, none, _STARTS)
+    return units.put_on_beta(max(heights.tolist(), default=0.0))
 
 
 def _check_shapes(U: torch.Tensor, y: torch.Tensor) -> None:

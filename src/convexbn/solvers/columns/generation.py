@@ -22,7 +22,7 @@ _QUICK, _ALL = 64, 10**9  # candidates that a quick search, and a thorough one, 
 _POOL = 256  # candidates that are starts of later searches
 _CONFIRMATIONS = 2  # further searches that have to find nothing before the solve ends
 _MORE = 4  # times as many starts in the confirmations
-_ROUNDS = 200
+ROUNDS = 200
 _POLISHINGS = 30  # rounds on the neurons' own cones
 _PROGRESS = 1e-2  # fall of the objective that is worth another round, relative to the rounding
 _ROOM = 1e-3  # rise of the objective for fewer neurons, likewise
@@ -40,10 +40,11 @@ class Generation:
         tol: float,
         starts: int,
         seed: int,
+        rounds: int,
         watch: Stopwatch,
         callback: Callback,
     ):
-        self.problem, self.tol, self.starts = problem, tol, starts
+        self.problem, self.tol, self.starts, self.rounds = problem, tol, starts, rounds
         self.watch, self.callback = watch, callback
         self.generator = torch.Generator("cpu").manual_seed(seed)
         self.pool = problem.rows[:0]
@@ -72,7 +73,7 @@ class Generation:
     def _run(self) -> Found:
         problem, softness, last = self.problem, _SOFTEST, math.inf
         S, signs, ended = problem.rows[:0], problem.rows[:0, 0], "iterations"
-        for rounds in range(_ROUNDS):
+        for rounds in range(self.rounds):
             found, candidates = self._searched(S, signs, rounds, softness, self.tol / 2)
             if found.stopped:
                 return found
@@ -95,7 +96,7 @@ class Generation:
         # The last neurons need not be the best: merging may raise the objective a little.
         best = self.best
         final, candidates = self._searched(best.S, best.signs, best.rounds, 0.0, self.tol)
-        for _ in range(_POLISHINGS):
+        for _ in range(min(_POLISHINGS, self.rounds)):
             if final.stopped:
                 return final
             final, candidates = self._polished(final, candidates)
