@@ -69,11 +69,11 @@ class ConvexBN(BaseEstimator):
         self.device = device
         self.verbose = verbose
 
-    def targets(self, X: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray, str]:
+    def _targets(self, X: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray, str]:
         """Check samples and targets; return X (n, d), Y (n,) or (n, C) and the loss."""
         raise NotImplementedError
 
-    def design(self, X: np.ndarray) -> np.ndarray:
+    def _design(self, X: np.ndarray) -> np.ndarray:
         """Whiten the samples and draw the gates; return their patterns (n, P)."""
         check_choice("gates", self.gates, GATES)
         if self.gates == "columns":
@@ -89,7 +89,7 @@ class ConvexBN(BaseEstimator):
             self.gates_ = sample_gates(U, few, seed, at_most=True)
         return activation(U, self.gates_)
 
-    def largest_beta(self, D: np.ndarray, Y: np.ndarray, loss: str) -> float:
+    def _largest_beta(self, D: np.ndarray, Y: np.ndarray, loss: str) -> float:
         """Return the smallest beta at which the network is zero, as far as these gates tell.
 
         Without gates of its own ("columns") a search tells.
@@ -100,7 +100,7 @@ class ConvexBN(BaseEstimator):
         terms = {"loss": loss, "penalty": self.penalty}
         return beta_max(self.whitening_.U, D, Y, device=self.device, **terms)
 
-    def solutions(
+    def _solutions(
         self, D: np.ndarray, Y: np.ndarray, betas: Iterable[float], loss: str
     ) -> Iterator[Solution]:
         """Yield a solution for each beta, in descending order."""
@@ -147,20 +147,20 @@ class ConvexBN(BaseEstimator):
         ConvergenceWarning
             If the certificate misses `tol`, as that of the best so far after an interrupt does.
         """
-        X, Y, loss = self.targets(X, y)
-        D = self.design(X)
-        self.beta_max_ = self.largest_beta(D, Y, loss)
-        (solution,) = self.solutions(D, Y, [as_beta(self.beta)], loss)
-        self.warn_of([(solution.beta, solution.certificate)])
-        return self.take(solution)
+        X, Y, loss = self._targets(X, y)
+        D = self._design(X)
+        self.beta_max_ = self._largest_beta(D, Y, loss)
+        (solution,) = self._solutions(D, Y, [as_beta(self.beta)], loss)
+        self._warn_of([(solution.beta, solution.certificate)])
+        return self._take(solution)
 
-    def take(self, solution: Solution) -> Self:
+    def _take(self, solution: Solution) -> Self:
         """Take a solution as this network's."""
         self.solution_ = solution
         self.n_iter_ = max(1, solution.certificate.iterations)
         return self
 
-    def warn_of(self, certificates: Iterable[tuple[float, Certificate]]) -> None:
+    def _warn_of(self, certificates: Iterable[tuple[float, Certificate]]) -> None:
         """Warn once of those, each with its beta, that miss the tolerance."""
         every = list(certificates)
         missing = [pair for pair in every if not pair[1].converged]
@@ -176,7 +176,7 @@ class ConvexBN(BaseEstimator):
         )
         warn(words + others, ConvergenceWarning)
 
-    def scores(self, X: ArrayLike) -> np.ndarray:
+    def _outputs(self, X: ArrayLike) -> np.ndarray:
         """Return the network's outputs (m, C) for samples (m, d)."""
         check_is_fitted(self)
         U = self.whitening_.transform(validate_data(self, X, reset=False, dtype=np.float64))

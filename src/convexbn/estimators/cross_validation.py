@@ -92,14 +92,14 @@ class _Chosen(ConvexBN):
         An interrupt during cross-validation ends it as it ends any other program; one during the
         last path leaves the best network so far.
         """
-        X, Y, loss = self.targets(X, y)
+        X, Y, loss = self._targets(X, y)
         y = self.classes_[_labels(Y)] if is_classifier(self) else Y
         seed = int(check_random_state(self.random_state).randint(2**31))
         path = {name: value for name, value in self.get_params().items() if name not in _OF_CV}
         single = self._single(**(path | {"random_state": seed}))
         probe = clone(single)
-        D = probe.design(X)
-        self.beta_max_ = probe.largest_beta(D, Y, loss)
+        D = probe._design(X)
+        self.beta_max_ = probe._largest_beta(D, Y, loss)
         self.betas_ = grid(self.beta_max_, self.betas, self.n_betas, self.eps)
         folds = check_cv(self.cv, y, classifier=is_classifier(self)).split(X, y)
         results = Parallel(n_jobs=self.n_jobs, return_as="generator")(
@@ -124,9 +124,9 @@ class _Chosen(ConvexBN):
         self.whitening_ = replace(probe.whitening_, columns=self._columns())
         self.gates_, self._seed = probe.gates_, probe._seed
         # The path down to it: each solution is a good start for the next.
-        *_, solution = self.solutions(D, Y, self.betas_[self.betas_ >= self.beta_], loss)
-        self.warn_of([(solution.beta, solution.certificate), *tried])
-        return self.take(solution)
+        *_, solution = self._solutions(D, Y, self.betas_[self.betas_ >= self.beta_], loss)
+        self._warn_of([(solution.beta, solution.certificate), *tried])
+        return self._take(solution)
 
 
 _OF_CV = "betas", "n_betas", "eps", "cv", "n_jobs"

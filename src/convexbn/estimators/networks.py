@@ -74,7 +74,7 @@ class ConvexBNRegressor(MultiOutputMixin, RegressorMixin, ConvexBN):
     True
     """
 
-    def targets(self, X: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray, str]:
+    def _targets(self, X: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray, str]:
         """Check samples and targets; return X (n, d), Y (n,) or (n, C) and the loss."""
         checks: dict[str, Any] = {"dtype": FLOATS, "multi_output": True, "y_numeric": True}
         X, y = validate_data(self, X, y, ensure_min_samples=2, **checks)
@@ -89,7 +89,7 @@ class ConvexBNRegressor(MultiOutputMixin, RegressorMixin, ConvexBN):
 
     def predict(self, X: ArrayLike) -> np.ndarray:
         """Return the predictions of samples (m, d), shape (m,) or (m, C) as y was."""
-        scores = self.scores(X)
+        scores = self._outputs(X)
         return scores[:, 0] if self._flat else scores
 
 
@@ -117,7 +117,7 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBN):
     True
     """
 
-    def targets(self, X: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray, str]:
+    def _targets(self, X: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray, str]:
         """Check samples and labels; return X (n, d), Y (n, 1) or (n, C) and the loss.
 
         Raises
@@ -150,21 +150,21 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBN):
 
     def decision_function(self, X: ArrayLike) -> np.ndarray:
         """Return the scores of samples (m, d): (m,) for two classes, (m, C) for more."""
-        scores = self.scores(X)
+        scores = self._outputs(X)
         if scores.shape[1] == 2:  # of cross-entropy
             return scores[:, 1] - scores[:, 0]
         return scores[:, 0] if scores.shape[1] == 1 else scores
 
     def predict(self, X: ArrayLike) -> np.ndarray:
         """Return the labels (m,) of samples (m, d)."""
-        scores = self.scores(X)
+        scores = self._outputs(X)
         chosen = scores[:, 0] > 0 if scores.shape[1] == 1 else scores.argmax(axis=1)
         return self.classes_[chosen.astype(int)]
 
     @available_if(lambda self: self.loss in ("auto", "logistic", "cross_entropy"))
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
         """Return the probabilities (m, C) of the classes, for losses whose scores are log-odds."""
-        scores = self.scores(X)
+        scores = self._outputs(X)
         if scores.shape[1] == 1:
             positive = expit(scores)
             return np.hstack([1 - positive, positive])

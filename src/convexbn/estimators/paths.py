@@ -52,7 +52,7 @@ def network_path(
         Once, if certificates miss `tol`.
     """
     path = uncommented(estimator, X, y, betas=betas, n_betas=n_betas, eps=eps)
-    path[0].warn_of((network.beta, network.certificate_) for network in path)
+    path[0]._warn_of((network.beta, network.certificate_) for network in path)
     return path
 
 
@@ -67,11 +67,11 @@ def uncommented(
 ) -> list[ConvexBN]:
     """Return the networks of :func:`network_path`, without a word about their certificates."""
     first = clone(estimator)
-    X, Y, loss = first.targets(X, y)
-    D = first.design(X)
-    first.beta_max_ = first.largest_beta(D, Y, loss)
-    found = first.solutions(D, Y, grid(first.beta_max_, betas, n_betas, eps), loss)
-    return [copy.copy(first).set_params(beta=s.beta).take(s) for s in found]
+    X, Y, loss = first._targets(X, y)
+    D = first._design(X)
+    first.beta_max_ = first._largest_beta(D, Y, loss)
+    found = first._solutions(D, Y, grid(first.beta_max_, betas, n_betas, eps), loss)
+    return [copy.copy(first).set_params(beta=s.beta)._take(s) for s in found]
 
 
 def grid(beta_max: float, betas: Iterable[float] | None, n_betas: int, eps: float) -> np.ndarray:
