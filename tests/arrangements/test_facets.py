@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from formed import formed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
@@ -10,9 +11,9 @@ from scipy.optimize import linprog
 from convexbn import enumerate_arrangements, solve, whiten
 from convexbn.arrangements.facets import facets
 from convexbn.programs.instances import make_program
-from convexbn.programs.matrices import formed
 from convexbn.solvers.relu_bn import interior_point
 from convexbn.solvers.snapshots import Stopwatch, ignore
+from convexbn.solvers.stopping import Result
 
 
 def normal(*shape, seed=0):
@@ -99,9 +100,8 @@ def test_many_arrangements_are_certified_by_the_interior_point_method():
     y = normal(36, seed=1)
     terms = {"model": "relu", "loss": "squared", "penalty": "group"}
     program = formed(make_program(whitening.U, D, y, 1.0, **terms))
-    result = interior_point.minimize(
-        program, tol=1e-6, max_iterations=100, watch=Stopwatch(), callback=ignore
-    )
+    start, limits = Result(program.Y.new_zeros(0), {}), {"tol": 1e-6, "max_iterations": 100}
+    result = interior_point.minimize(program, start, **limits, watch=Stopwatch(), callback=ignore)
     assert result.stopped == "tolerance"
     objective, dual, violation = program.judge(result.weights, **result.witness)
     assert max(objective - dual, violation * objective) <= 1e-6 * objective

@@ -4,13 +4,13 @@ import cvxpy as cp
 import numpy as np
 import pytest
 import torch
+from formed import formed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from instances import make_cones
 
 from convexbn import activation, certify, enumerate_arrangements, solve, whiten
 from convexbn.programs.instances import make_program
-from convexbn.programs.matrices import formed
 from convexbn.programs.relu import ReLUProgram
 
 SCALAR_LOSSES = ("squared", "logistic", "squared_hinge")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from convexbn.arrangements.facets import facets
-from convexbn.programs.relu import ExactProgram, Neurons, ReLUProgram, bounding
+from convexbn.programs.relu import ExactProgram, bounding
 
 _DEPENDENT = 1e-12  # singular values are zero up to this share where multipliers are balanced
 _BALANCINGS = 20  # rounds of moving multipliers until the free coordinates are zero
@@ -52,14 +52,14 @@ class MatrixProgram(ExactProgram):
         Constraints, h of them for each block.
     D : Tensor of bool, shape (h, P), or None
         Patterns that made the constraints; None in a reduced program.
-    basis : Basis, optional
-        By default the coordinates of blocks are the weights themselves.
+    basis : Basis
+        Of the coordinates of blocks.
     """
 
     A: Tensor
     K: Tensor
     D: Tensor | None
-    basis: Basis | None = None
+    basis: Basis
 
     @cached_property
     def facets(self) -> Tensor | None:
@@ -91,12 +91,10 @@ class MatrixProgram(ExactProgram):
         return full.scatter_add_(2, self.facets.expand(2, -1, -1), multipliers)
 
     def blocks(self, W: Tensor) -> Tensor:
-        x = W.transpose(1, 2)
-        return x if self.basis is None else _each(self.basis.inverse, x * self.basis.units)
+        return _each(self.basis.inverse, W.transpose(1, 2) * self.basis.units)
 
     def weights(self, x: Tensor) -> Tensor:
-        W = x if self.basis is None else _each(self.basis.vectors, x) / self.basis.units
-        return W.transpose(1, 2)
+        return (_each(self.basis.vectors, x) / self.basis.units).transpose(1, 2)
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.einsum("inp,ip->n", self.A, x[0] - x[1])[:, None]
@@ -120,7 +118,7 @@ class MatrixProgram(ExactProgram):
 
     def normed(self, x: Tensor) -> Tensor:
         """Return blocks (2, P, p) with zeros in their free coordinates."""
-        return x if self.basis is None else x * self.basis.normed
+        return x * self.basis.normed
 
     def sizes(self, V: Tensor, multipliers: Tensor) -> Tensor:
         # The columns of A have norm 1, or less.
@@ -131,26 +129,24 @@ class MatrixProgram(ExactProgram):
 
         The multipliers are first balanced until the free coordinates are zero.
         """
-        if self.basis is None:
-            return super().dual_norms(V, multipliers)
-        multipliers = self._balanced(self.basis, multipliers)
+        multipliers = self._balanced(multipliers)
         T, rounding = self.adjoint(V) + self.forces(multipliers), self.rounding(V, multipliers)
         return torch.linalg.vector_norm(self.normed(T.abs() + rounding), dim=-1)
 
-    def _balanced(self, basis: Basis, multipliers: Tensor) -> Tensor:
+    def _balanced(self, multipliers: Tensor) -> Tensor:
         """Return multipliers that leave nothing but rounding in the free coordinates.
 
         Each is moved by a share of itself. Where that leads below zero it is zero, and where it
         does not help at all, the block does without the constraints on its free coordinates.
         """
-        multipliers = multipliers.clone()
+        multipliers, free = multipliers.clone(), 1 - self.basis.normed
         for rounds in range(_BALANCINGS + 1):
-            left = self.forces(multipliers) * (1 - basis.normed)  # (2, P, p)
+            left = self.forces(multipliers) * free  # (2, P, p)
             rounding = self.rounding(torch.zeros_like(self.Y), multipliers)
             sign, block = (left.abs() > rounding).any(dim=-1).nonzero(as_tuple=True)
             if len(block) == 0:
                 break
-            lam, K = multipliers[sign, block], self.K[block] * (1 - basis.normed)[block, None, :]
+            lam, K = multipliers[sign, block], self.K[block] * free[block, None, :]
             root = lam.sqrt()
             inverse = torch.linalg.pinv(root[..., None] * K, rtol=_DEPENDENT)  # (k, p, h)
             change = root * (left[sign, block][:, None, :] @ inverse)[:, 0]
@@ -164,32 +160,6 @@ class MatrixProgram(ExactProgram):
 def _each(matrices: Tensor, x: Tensor) -> Tensor:
     """Return the product of each block of x (2, P, p) with its own of the matrices (P, h, p)."""
     return torch.einsum("ihp,kip->kih", matrices, x)
-
-
-@dataclass(frozen=True, kw_only=True)
-class FormedProgram(MatrixProgram):
-    """The exact program of a BN-ReLU network with its matrices.
-
-    Attributes
-    ----------
-    origin : ReLUProgram
-        The same program without them.
-    """
-
-    origin: ReLUProgram
-
-    def network(self, W: Tensor) -> Neurons:
-        return self.origin.network(W)
-
-
-def formed(program: ReLUProgram) -> FormedProgram:
-    """Return the exact program of a BN-ReLU network with its matrices."""
-    U, D = program.U, program.D
-    patches = U.reshape(program.patches, -1, U.shape[1]), D.reshape(program.patches, -1, D.shape[1])
-    A = torch.einsum("kni,knp->pni", patches[0], patches[1].to(U.dtype))
-    K, D = constraints(U, D)
-    matrices = A.contiguous(), K, D
-    return FormedProgram(program.Y, program.beta, program.loss, *matrices, origin=program)
 
 
 def constraints(U: Tensor, D: Tensor) -> tuple[Tensor, Tensor]:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from formed import formed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from instances import LOSS_VALUES, ConeProblem, cone_optimum, make_cones
@@ -10,7 +11,6 @@ from scipy.optimize import nnls
 
 from convexbn import activation, certify, enumerate_arrangements, solve, solve_path, whiten
 from convexbn.programs.instances import make_program
-from convexbn.programs.matrices import formed
 from convexbn.solvers.relu import proximal_newton
 from convexbn.solvers.relu.projections import Projections
 from convexbn.solvers.relu.proximal_step import Predictions, ProximalStep

@@ -7,13 +7,13 @@ matrices of all models.
 import numpy as np
 import pytest
 import torch
+from formed import formed
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from instances import LOSS_VALUES, ConeProblem, cone_optimum, make_cones
 
 from convexbn import activation, certify, enumerate_arrangements, solve, solve_path, whiten
 from convexbn.programs.instances import make_program
-from convexbn.programs.matrices import formed
 from convexbn.programs.relu import ReLUProgram
 from convexbn.solvers.relu_bn import interior_point
 from convexbn.solvers.relu_bn.central_path import Conditions, Point

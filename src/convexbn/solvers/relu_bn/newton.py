@@ -43,8 +43,7 @@ class NewtonSystem:
         drop = 1 - (1 + 2 * squares).rsqrt()
         identity = torch.eye(rest.shape[-1], dtype=rest.dtype, device=rest.device)
         root = (identity - (drop * e)[..., :, None] * e[..., None, :]) / scaling.size[..., None]
-        if program.basis is not None:
-            root = root * program.basis.normed[:, None, :]
+        root = root * program.basis.normed[:, None, :]
         half_line = (point.lam / point.c).sqrt()[..., None] * program.K
         return torch.linalg.qr(torch.cat([half_line, root], dim=-2), mode="r").R
 
