@@ -72,13 +72,15 @@ def test_an_interrupt_takes_jobs_out_of_the_queue_and_locks_nothing(start):
 
 
 def test_snakemake_that_was_killed_resumes(start):
-    """By the words of docs/cluster.md: first its jobs are cancelled."""
+    """By the words of docs/cluster.md: first its jobs are cancelled. No second one came between."""
     run = start(302)
     late(run)
+    assert "LockException" in start(302).finish(1)
+    assert run.process.poll() is None
     run.kill()
     cancel = re.search(r"^ +(squeue --me .*)$", (ROOT / "docs" / "cluster.md").read_text(), re.M)
     run.start()
-    assert "LockException" in run.finish(1)
+    assert run.finish(1).count("LockException") > 1
     run.cluster.run("sh", "-c", cancel[1])
     run.cluster.wait(lambda: not run.cluster.jobs(run.folder, "late", "R,CG"), "cancelled job")
     run.start("--unlock")
