@@ -138,7 +138,9 @@ def test_the_source_of_a_published_value_is_no_formula(tmp_path):
 
 
 @pytest.mark.parametrize("inches", [1.35, 2.75, 5.5])
-@pytest.mark.parametrize("ends", [(20, 310), (11, 95), (3, 1900), (1, 1e5), (0.02, 0.9)])
+@pytest.mark.parametrize(
+    "ends", [(20, 310), (11, 95), (3, 1900), (1, 1e5), (0.02, 0.9), (120, 260), (5.5, 9)]
+)
 def test_numbers_along_a_logarithmic_axis_do_not_touch(inches, ends):
     with plotting.style():
         figure, ((axes, _),) = plotting.panels(2, width=2 * inches)

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from convexbn.files import atomic
 from convexbn.reporting.finishing import finished
@@ -205,17 +205,15 @@ def log_x(axes: Axes) -> None:
     """Make the x axis of a drawn panel logarithmic, its ticks plain numbers with room for each."""
     axes.set_xscale("log", nonpositive="mask")
     low, high = axes.get_xlim()
-    room = axes.get_position().width * cast(Figure, axes.figure).get_figwidth() / _LABEL
-    per_decade = min(room, _LABELS) / np.log10(high / low)
+    width = axes.get_position().width * cast(Figure, axes.figure).get_figwidth()
+    room = min(width / _LABEL, _LABELS)
+    per_decade = room / np.log10(high / low)
     subs = (1, 2, 5) if per_decade >= 3 else (1, 3) if per_decade >= 2 else (1,)
-    axes.xaxis.set_major_locator(LogLocator(subs=subs))
+    ticks = np.outer(10.0 ** np.arange(np.floor(np.log10(low)), np.log10(high)), subs)
+    few = np.sum((low <= ticks) & (ticks <= high)) < 2  # matplotlib would take many others
+    axes.xaxis.set_major_locator(MaxNLocator(int(room)) if few else LogLocator(subs=subs))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
-
-
-def log_y(axes: Axes) -> None:
-    """Make the y axis of a drawn panel logarithmic; its ticks are written out when it is saved."""
-    axes.set_yscale("log")
 
 
 def accuracy_axes(axes: Axes, x: str, y: str, log: bool = True) -> None:

@@ -50,7 +50,7 @@ def identities(table: pd.DataFrame, title: str) -> Figure:
     _draw_course(left, plain[plain["step"] > 0], "growth", colors)
     left.set(xlabel="time $\\eta t$", ylabel="growth of $\\|w\\|^2$, first layer")
     plotting.log_x(left)
-    plotting.log_y(left)
+    left.set_yscale("log")
     _draw_growth(middle, table[table["weight_decay"] == 0], colors)
     for rows in (plain, decayed):
         _draw_course(right, rows, "beside", colors)
@@ -95,7 +95,7 @@ def _draw_growth(axes: Axes, table: pd.DataFrame, colors: dict) -> None:
         axes.plot(found.index, found["mean"].iloc[0] * found.index / found.index[0], **GUIDE)
     axes.set(xlabel="learning rate $\\eta$", ylabel="growth by the same time")
     plotting.log_x(axes)
-    plotting.log_y(axes)
+    axes.set_yscale("log")
 
 
 def _line(layer: Any) -> dict[str, Any]:
@@ -134,7 +134,7 @@ def run(table: pd.DataFrame, title: str) -> Figure:
     figure, (top, bottom) = plotting.panels(columns, rows=2, **size)
     _by_epoch(top[0], shown, "norm", "norm of the filters")
     _by_epoch(top[1], shown, "effective_rate", "effective learning rate")
-    plotting.log_y(top[1])
+    top[1].set_yscale("log")
     accuracies = shown.assign(validation_accuracy=PERCENT * shown["validation_accuracy"])
     _by_epoch(bottom[0], accuracies, "validation_accuracy", "validation accuracy (%)")
     _by_rate(bottom[1], ends, _test_accuracy, "test accuracy (%)")

@@ -165,7 +165,7 @@ def _draw_risks(axes: Axes, case: Comparison) -> None:
     plotting.band(axes, case.n, case.risk, case.deviation, STYLES["ridge"].color, log=True)
     axes.set(xlabel="samples", ylabel="excess risk")
     plotting.log_x(axes)
-    plotting.log_y(axes)
+    axes.set_yscale("log")
 
 
 def _means(rows: pd.DataFrame, n: int) -> pd.DataFrame:

@@ -102,5 +102,5 @@ def _label(axes: Axes, measure: str, against: str) -> None:
         plotting.accuracy_axes(axes, AXES[against], MEASURES[measure])
     else:
         plotting.log_x(axes)
-        plotting.log_y(axes)
+        axes.set_yscale("log")
         axes.set(xlabel=AXES[against], ylabel=MEASURES[measure])
