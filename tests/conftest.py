@@ -1,6 +1,7 @@
 """Fixtures that several test modules share."""
 
 import os
+import signal
 from pathlib import Path
 
 # One thread per test process, before numpy and torch look: the problems are small, and sums have
@@ -14,6 +15,9 @@ try:
     from hypothesis import settings
 except ImportError:  # on a machine with a GPU and little else: `make gpu`
     settings = None
+
+# What a shell starts in the background ignores it, and so would what the tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The helpers' assertions fail with the values in them, as those of the tests do.
 pytest.register_assert_rewrite("footprints", "theory_cases", "workflow_runs")

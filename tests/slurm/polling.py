@@ -3,7 +3,6 @@
 Used as `python polling.py ...` instead of `python -m snakemake ...`.
 """
 
-import signal
 import sys
 
 from snakemake.cli import main
@@ -13,6 +12,4 @@ if __name__ == "__main__":
     RemoteExecutor.next_seconds_between_status_checks = property(
         lambda self: 1, lambda self, seconds: None
     )
-    # What a shell starts in the background ignores it, and so would this.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(main())
