@@ -34,6 +34,10 @@ SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["convexbn.experiments.headline.stages", "convexbn.training.engine"])
 
 
+# MB of the buffers of BLAS and of the allocator, whatever the size of the problem.
+ALLOCATOR = 20
+
+
 def mb() -> float:
     """Return the peak of this process's memory so far."""
     if os.path.exists("/proc/self/status"):
@@ -61,20 +65,21 @@ def measured(size: Size, work: str) -> tuple[float, float]:
 
 
 def check_least(estimate, measure) -> None:
-    """Check the least of up to three measurements, of work whose threads free memory as they may.
+    """Check the least of up to five measurements, of work whose threads free memory as they may.
 
     On a busy machine they were seen to hold 90 MB more than on an idle one.
     """
-    for _ in range(3):
-        base, peak = measure()
-        if peak - base <= estimate - footprint._INTERPRETER:
+    tried = []
+    for _ in range(5):
+        tried.append(measure())
+        base, peak = min(tried, key=lambda pair: pair[1] - pair[0])
+        if peak - base <= estimate - footprint._INTERPRETER + ALLOCATOR:
             break
     check(estimate, base, peak)
 
 
 def check(estimate, base, peak):
     assert peak <= estimate < 10 * peak
-    # And not only thanks to what is set aside for the interpreter, which is there also for the
-    # buffers of BLAS and the allocator: some ten MB, whatever the size of the problem.
+    # And not only thanks to what is set aside for the interpreter.
     assert base <= footprint._INTERPRETER
-    assert peak - base <= estimate - footprint._INTERPRETER + 20
+    assert peak - base <= estimate - footprint._INTERPRETER + ALLOCATOR
