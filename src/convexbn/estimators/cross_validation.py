@@ -114,8 +114,9 @@ class _Chosen(ConvexBN):
                 best = f"{max(scores):.3g} at beta {self.betas_[np.argmax(scores)]:.3g}"
                 print(f"fold {k}: {len(scores)} betas, best score {best}", file=sys.stderr)
         self.scores_ = np.transpose(columns)
-        if not np.isfinite(self.scores_).all():
-            fold = int(np.argmin(np.isfinite(self.scores_).all(axis=0))) + 1
+        is_scored = np.isfinite(self.scores_).all(axis=0)
+        if not is_scored.all():
+            fold = int(is_scored.argmin()) + 1
             raise ValueError(
                 f"the scores of fold {fold} must be finite, but R^2 is not for fewer than two "
                 "samples; take folds of two samples or more (cv)"

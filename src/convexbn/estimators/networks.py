@@ -134,13 +134,10 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBN):
             )
         loss = self.loss_ = self._loss()
         if loss == "cross_entropy":
-            return (
-                np.asarray(X),
-                np.eye(len(self.classes_))[np.searchsorted(self.classes_, y)],
-                loss,
-            )
-        low = 0 if loss == "squared" and len(self.classes_) > 2 else -1
-        Y = LabelBinarizer(neg_label=low).fit(self.classes_).transform(y)
+            Y = np.eye(len(self.classes_))[np.searchsorted(self.classes_, y)]
+        else:
+            low = 0 if loss == "squared" and len(self.classes_) > 2 else -1
+            Y = LabelBinarizer(neg_label=low).fit(self.classes_).transform(y)
         return np.asarray(X), np.asarray(Y, float), loss
 
     def _loss(self) -> str:

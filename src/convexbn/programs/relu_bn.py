@@ -125,16 +125,20 @@ def _triangular(X: Tensor) -> tuple[Tensor, float]:
     return R, _NOISE * torch.finfo(X.dtype).eps * float(sigma[0] / sigma[-1])
 
 
-def _centred(X: Tensor, D: Tensor) -> Tensor:
+def _gated(X: Tensor, D: Tensor) -> Tensor:
+    """Return `D_i X`, shape (P, n, d)."""
+    return D.T[:, :, None] * X
+
+
+def _centred(gated: Tensor) -> Tensor:
     """Return the centred `D_i X`, shape (P, n, d)."""
-    gated = D.T[:, :, None] * X
     return gated - gated.mean(dim=1, keepdim=True)
 
 
 def _centred_svd(Q: Tensor, D: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return the SVDs of the centred `D_i Q`: U (P, n, d), sigma (P, d) and V^T (P, d, d)."""
     n, d = Q.shape
-    U, sigma, Vt = torch.linalg.svd(_centred(Q, D), full_matrices=n < d)
+    U, sigma, Vt = torch.linalg.svd(_centred(_gated(Q, D)), full_matrices=n < d)
     missing = (0, max(0, d - n))
     return torch.nn.functional.pad(U, missing)[..., :d], torch.nn.functional.pad(sigma, missing), Vt
 
@@ -148,10 +152,10 @@ def _is_doubtful(X: Tensor, D: Tensor, normed: Tensor, above_noise: Tensor) -> b
     if (above_noise & ~normed).any():
         return True
     some = ~normed.all(dim=1)
-    gated = D[:, some].T[:, :, None] * X
+    gated = _gated(X, D[:, some])
     # The mean of equal numbers may be another one, by rounding, which has no direction.
     constant = gated.amax(dim=1, keepdim=True) == gated.amin(dim=1, keepdim=True)
-    centred = _centred(X, D[:, some]).masked_fill(constant, 0.0)
+    centred = _centred(gated).masked_fill(constant, 0.0)
     centred = centred / centred.abs().amax(dim=1, keepdim=True).clamp_min(_TINY)
     sigma = torch.linalg.svdvals(centred)
     found = (sigma > _ROUNDING * sigma[:, :1]).sum(dim=1)

@@ -181,10 +181,9 @@ def largest_beta(
     stated = _any_pattern(rows, y, 1.0, loss)
     units = Units.of(stated)
     program = units.taken_off(replace(stated, beta=units.put_on_beta(1.0)))
-    v = program.loss.negative_gradient(torch.zeros_like(program.Y), program.Y)
     problem = NeuronProblem(program.U, program.Y, program.beta, program.loss)
     generator, none = torch.Generator("cpu").manual_seed(seed), problem.rows[:0]
-    v = v.repeat(problem.patches, 1)
+    v = problem.residual(none, none[:, 0]).repeat(problem.patches, 1)
     *_, heights = search(problem.rows, v, 0.0, _STARTS, generator, none, _STARTS)
     return units.put_on_beta(max(heights.tolist(), default=0.0))
 

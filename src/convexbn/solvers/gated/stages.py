@@ -99,10 +99,8 @@ class Stage:
     @classmethod
     def resumed(cls, program: GatedProgram, passes: Passes, state: dict) -> "Stage":
         """Return the one whose :meth:`state` this was."""
-        system, best = (
-            System.resumed(program, passes, state["system"]),
-            Found.resumed(state["best"]),
-        )
+        system = System.resumed(program, passes, state["system"])
+        best = Found.resumed(state["best"])
         solved = [Found.resumed(found) for found in state["solved"]]
         return cls(**state | {"system": system, "best": best, "solved": solved})
 
