@@ -297,3 +297,13 @@ def test_targets_without_outputs_are_refused_and_beta_may_be_a_tensor():
     assert found.objective == expected.objective
     values = [network_objective(expected.network, X, y, beta) for beta in (np.array(0.1), 0.1)]
     assert values[0] == values[1]
+
+
+@pytest.mark.parametrize("unit", [1e-200, 1e200])
+def test_targets_whose_squares_over_or_underflow(unit):
+    # sum_z beta ||z|| - beta^2/2, of which the second is lost in rounding or beyond the first's.
+    X, y = draw(5, 6, 0), np.array([3.0, 4.0, 0.0, 0.0, -2.0])
+    value, network = closed_form(X, y * unit, 0.5)
+    assert value == pytest.approx(0.5 * 7 * unit if unit > 1 else 0.0, rel=VALUE)
+    found = network.eval()(torch.from_numpy(X)).detach().flatten().numpy()
+    assert found == pytest.approx(y * unit if unit > 1 else 0 * y, rel=VALUE, abs=1e-9 * unit)

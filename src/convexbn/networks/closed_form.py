@@ -68,8 +68,10 @@ def closed_form(X: ArrayLike, Y: ArrayLike, beta: float) -> ClosedForm:
     Z, directions = _parts(Y)
     check_same_length("X", whitening.U, "Y", Y)
     _check_rank(whitening)
-    norms = np.linalg.norm(Z, axis=0)
-    values = np.where(norms > beta, beta * norms - beta**2 / 2, norms**2 / 2)
+    largest = Z.max(axis=0)
+    norms = largest * np.linalg.norm(Z / np.where(largest > 0, largest, 1), axis=0)  # no overflow
+    losses = np.minimum(beta, norms)  # the norms of the residuals
+    values = losses * (norms - losses / 2)
     shrunk = Z * np.maximum(1 - beta / np.maximum(norms, beta), 0)
     network = bn_network(torch.from_numpy(whitening.U.T @ shrunk), directions, whitening)
     return ClosedForm(float(values.sum()), network)

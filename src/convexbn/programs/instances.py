@@ -102,8 +102,7 @@ def beta_max(
     terms: dict[str, Any] = {"loss": loss, "penalty": penalty}
     stated = make_program(U, D, Y, 1.0, model="gated", device=device, **terms)
     units = Units.of(stated)
-    program = cast(GatedProgram, units.taken_off(replace(stated, beta=units.put_on_beta(1.0))))
-    return units.put_on_beta(program.beta_max())
+    return units.put_on_beta(cast(GatedProgram, units.taken_off_data(stated)).beta_max())
 
 
 def spread(

@@ -57,8 +57,11 @@ class Units:
         ValueError
             If beta is too large or too small for the units of design and targets.
         """
-        beta = self.taken_off_beta(program.beta)
-        program = replace(program, Y=scaled(program.Y, -self.targets), beta=beta)
+        return self.taken_off_data(replace(program, beta=self.taken_off_beta(program.beta)))
+
+    def taken_off_data(self, program: Program) -> Program:
+        """Return a program whose design and targets are stated in these units, and beta is not."""
+        program = replace(program, Y=scaled(program.Y, -self.targets))
         if isinstance(program, GatedProgram | ReLUProgram):
             program = replace(program, U=scaled(program.U, -self.design))
         return program

@@ -180,7 +180,7 @@ def largest_beta(
     _check_shapes(rows, y)
     stated = _any_pattern(rows, y, 1.0, loss)
     units = Units.of(stated)
-    program = units.taken_off(replace(stated, beta=units.put_on_beta(1.0)))
+    program = units.taken_off_data(stated)
     problem = NeuronProblem(program.U, program.Y, program.beta, program.loss)
     generator, none = torch.Generator("cpu").manual_seed(seed), problem.rows[:0]
     v = problem.residual(none, none[:, 0]).repeat(problem.patches, 1)
