@@ -18,6 +18,7 @@ def rows_of(method, accuracies, dataset="d", **columns) -> list[dict]:
         **{"rank": np.nan if method in NETWORKS else 9, "train_accuracy": 1.0},
         **{"validation_accuracy": 0.5, "objective": 1.0, "relative_gap": 0.0, "test_ece": 0.1},
         "certified": np.nan if by_sgd else True,
+        **({} if by_sgd else {"loss": "squared", "penalty": "group"}),
     }
     return [
         row | {"seed": seed, "test_accuracy": accuracy} | columns

@@ -69,3 +69,10 @@ def test_a_study_is_named_by_what_its_data_sets_share():
     datasets = {"a": CIFAR, "b": {**CIFAR, "train": 500}, "c": {**CIFAR, "label_noise": 0.2}}
     assert titles.study_words(["a", "b"], datasets).endswith("32 colour pixels")
     assert titles.study_words(["a", "c"], datasets).endswith("colour pixels, $n$ = 10,000")
+
+
+def test_panels_of_different_data_name_each_once():
+    datasets = {"a": CIFAR, "b": {**CIFAR, "pool": 2}}
+    a, b = (titles.data_words(name, datasets) for name in "ab")
+    assert titles.all_words(["a", None, "a"], datasets) == a
+    assert titles.all_words(["a", "b"], datasets) == f"{a}; {b}"

@@ -125,6 +125,8 @@ def test_methods_says_what_is_at_an_end_of_what_was_tried():
     # A run of another size makes no grid of it; a run alike extends it, also if it is no candidate.
     other = settings(0.1, 0.1, 0.1).assign(run="s")
     assert fixed(alone, other.assign(batch_size=999)) == ["beta, learning_rate"]
+    assert fixed(alone, other.assign(recipe="width 9")) == ["beta, learning_rate"]
+    assert fixed(alone, other.assign(loss="logistic")) == ["beta, learning_rate"]
     assert fixed(alone, other) == fixed(alone, other.assign(candidate=False)) == [""]
     weaker = sgd_rows((0.05, 0.1, [0.05], [0.05], [1.0])).assign(run="weaker")
     assert edges(settings(0.1, 0.2, 0.3), weaker) == [""]

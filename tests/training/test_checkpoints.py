@@ -103,6 +103,21 @@ def test_with_several_threads_too(tmp_path, monkeypatch):
         torch.set_num_threads(threads)
 
 
+@pytest.mark.parametrize("epochs", [4, 5])  # of the other seeds, which are a stack or two
+def test_with_another_number_of_threads_it_starts_over(epochs, tmp_path, monkeypatch):
+    features, path, threads = make_features(), tmp_path / "run.checkpoint", torch.get_num_threads()
+    one = {"learning_rates": GROUPS.learning_rates[:1], "betas": GROUPS.betas[:1]}
+    sweep = replace(GROUPS, **one, seeds=(0, 1, 2), tuning_seeds=1, max_members=2)
+    torch.set_num_threads(1)
+    try:
+        train_until(epochs, features, sweep, path, monkeypatch)
+        torch.set_num_threads(2)
+        uninterrupted = training.train(features, sweep)
+        assert_same(training.train(features, sweep, checkpoint=path), uninterrupted)
+    finally:
+        torch.set_num_threads(threads)
+
+
 def test_it_may_be_killed_more_than_once(tmp_path, monkeypatch):
     features, path = make_features(), tmp_path / "run.checkpoint"
     for _ in range(4):  # of nine epochs, two at a time

@@ -17,8 +17,8 @@ if BENCHMARK:
         f"<results>/benchmark/{name}.csv" for name in [*BENCHMARK_FIGURES, "versions"]
     ]
     OUTPUTS += figures(*(f"benchmark/{name}" for name in BENCHMARK_FIGURES))
-for WORDS, NAME, IS_WHOLE in cases.datasets(BENCHMARK):
-    checked(sheet.check_dataset, DATASETS, WORDS, NAME, IS_WHOLE)
+for WORDS, ENTRY, IS_WHOLE in cases.on_data(BENCHMARK):
+    checked(checks.check_entry, DATASETS, WORDS, ENTRY, IS_WHOLE)
 
 
 wildcard_constraints:

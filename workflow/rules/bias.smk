@@ -3,7 +3,7 @@ BIAS = section("bias")
 checked(configs.check_names, "bias runs", BIAS)
 BIAS_RUN = lambda wc: with_dataset(BIAS[wc.bias])
 for NAME, ENTRY in BIAS.items():
-    checked(sheet.check_dataset, DATASETS, f"bias run '{NAME}'", ENTRY["dataset"], True)
+    checked(checks.check_entry, DATASETS, f"bias run '{NAME}'", ENTRY)
 if BIAS:
     OUTPUTS += figures(*(f"bias/{name}" for name in BIAS))
     CLAIMS["convexbn.experiments.bias.statements.bias"] = {

@@ -1,6 +1,6 @@
 # Shared by all rules files: sections of the config, the lists that `rule all` and `rule claims`
 # read, the code that a script rests on, and what the report shows.
-from convexbn.pipeline import devices, durations, footprint, sheet, titles
+from convexbn.pipeline import checks, devices, durations, footprint, sheet, titles
 from convexbn.pipeline.parameters import Unordered
 from convexbn.pipeline.schemas import Schemas
 from convexbn.reporting.methods import method_of

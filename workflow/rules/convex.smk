@@ -4,7 +4,7 @@ from convexbn.pipeline import grids
 section("sweep")
 config.update(checked(grids.expanded, config))
 CONVEX = section("convex")
-checked(sheet.check_runs, DATASETS, CONVEX)
+checked(checks.check_runs, DATASETS, CONVEX)
 checked(configs.check_names, "convex runs", CONVEX)
 CONVEX_RUN = lambda wc: with_dataset(CONVEX[wc.run])
 
@@ -126,7 +126,9 @@ rule evaluate:
     params:
         code=code_of("evaluate"),
         run=lambda wc: Unordered(sheet.solve_settings(CONVEX[wc.run])),
-        labels=lambda wc: labels_of(wc.run, CONVEX[wc.run], "candidate"),
+        labels=lambda wc: labels_of(
+            wc.run, CONVEX[wc.run], "candidate", "loss", "penalty"
+        ),
         device=config["device"],
     script:
         "../scripts/evaluate.py"

@@ -3,13 +3,7 @@ CROSSED = section("cross_iteration")
 checked(configs.check_names, "runs of cross_iteration", CROSSED)
 CROSSED_RUN = lambda wc: with_dataset(CROSSED[wc.crossed])
 for NAME, ENTRY in CROSSED.items():
-    checked(
-        sheet.check_dataset,
-        DATASETS,
-        f"run '{NAME}' of cross_iteration",
-        ENTRY["dataset"],
-        True,
-    )
+    checked(checks.check_entry, DATASETS, f"run '{NAME}' of cross_iteration", ENTRY)
 if CROSSED:
     OUTPUTS += figures(
         *(

@@ -100,7 +100,12 @@ for NAME, LABEL in FIGURES.items():
             code=code_of("plot", f"convexbn.experiments.headline.figures.{NAME}"),
             function=f"convexbn.experiments.headline.figures.{NAME}.draw",
             settings=lambda wc: {
-                "title": titles.title_of(wc.dataset, DATASETS, CONVEX | SGD)
+                # Runs of the two sections may share a name.
+                "title": titles.title_of(
+                    wc.dataset,
+                    DATASETS,
+                    dict(enumerate([*CONVEX.values(), *SGD.values()])),
+                )
             },
         script:
             "../scripts/plot.py"

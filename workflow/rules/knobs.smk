@@ -3,9 +3,7 @@ KNOBS = section("knobs")
 checked(configs.check_names, "runs of knobs", KNOBS)
 KNOBS_RUN = lambda wc: with_dataset(KNOBS[wc.knobs])
 for NAME, ENTRY in KNOBS.items():
-    checked(
-        sheet.check_dataset, DATASETS, f"run '{NAME}' of knobs", ENTRY["dataset"], True
-    )
+    checked(checks.check_entry, DATASETS, f"run '{NAME}' of knobs", ENTRY)
 if KNOBS:
     OUTPUTS += figures(*(f"knobs/{name}" for name in KNOBS))
     CLAIMS["convexbn.experiments.knobs.statements.knobs"] = {

@@ -30,13 +30,7 @@ if LEARNING_RATES:
 # The parts in which residual networks see images.
 for PART, ENTRY in LEARNING_RATES.items():
     if PART != "matrices":
-        checked(
-            sheet.check_dataset,
-            DATASETS,
-            f"learning_rates: {PART}",
-            ENTRY["dataset"],
-            True,
-        )
+        checked(checks.check_entry, DATASETS, f"learning_rates: {PART}", ENTRY)
 
         rule:
             name:
@@ -105,8 +99,9 @@ for NAME, (PARTS, MODULE, LABEL) in LEARNING_RATES_FIGURES.items():
                 code=code_of("plot", f"convexbn.experiments.learning_rates.{MODULE}"),
                 function=f"convexbn.experiments.learning_rates.{MODULE}.{NAME}",
                 settings={
-                    "title": titles.data_words(
-                        LEARNING_RATES[PARTS[-1]]["dataset"], DATASETS
+                    "title": titles.all_words(
+                        [LEARNING_RATES[PART].get("dataset") for PART in PARTS],
+                        DATASETS,
                     )
                 },
             script:

@@ -1,7 +1,7 @@
 # The sections of the config, claims and figures that the other rules files have registered.
 from convexbn.pipeline import shown
 
-checked(sheet.check_keys, config, SECTIONS)
+checked(checks.check_keys, config, SECTIONS)
 if CLAIMS:
     OUTPUTS += ["<results>/tables/claims.csv"]
 

@@ -1,10 +1,14 @@
 # Implicit biases of SGD with batch normalization: identities in float64, and weight rescaling.
+from convexbn.experiments.rescaling.settings import Identities
+
 RESCALING = section("rescaling")
 RESCALED = {name: run for name, run in RESCALING.items() if name != "identities"}
 checked(configs.check_names, "runs of rescaling", RESCALED)
 RESCALED_RUN = lambda wc: with_dataset(RESCALED[wc.rescaled])
 for NAME, ENTRY in RESCALING.items():
-    checked(sheet.check_dataset, DATASETS, f"rescaling: {NAME}", ENTRY["dataset"], True)
+    checked(checks.check_entry, DATASETS, f"rescaling: {NAME}", ENTRY)
+if "identities" in RESCALING:
+    checked(Identities.of, RESCALING["identities"])
 if RESCALING:
     OUTPUTS += figures(*(f"rescaling/{name}" for name in RESCALING))
     CLAIMS["convexbn.experiments.rescaling.statements.rescaling"] = {

@@ -2,7 +2,7 @@
 RIDGE = section("ridge")
 RIDGE_ENTRIES = lambda wc: (DATASETS[wc.ridge], RIDGE["images"][wc.ridge])
 for NAME in RIDGE.get("images", {}):
-    checked(sheet.check_dataset, DATASETS, "ridge: images", NAME, True)
+    checked(checks.check_dataset, DATASETS, "ridge: images", NAME, True)
 RIDGE_TABLES = {
     f"ridge_{part}": [f"<results>/ridge/{part}.csv"]
     for part in ("agreement", "panels", "gap")

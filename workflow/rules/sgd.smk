@@ -1,6 +1,6 @@
 # Networks trained by SGD, and the convex program trained by SGD as in the paper.
 SGD = section("sgd")
-checked(sheet.check_runs, DATASETS, SGD)
+checked(checks.check_runs, DATASETS, SGD)
 checked(configs.check_names, "sgd runs", SGD)
 SGD_RUN = lambda wc: with_dataset(SGD[wc.run])
 
@@ -33,7 +33,8 @@ rule train_sgd:
         seeds=lambda wc: sheet.seeds_of(config, SGD[wc.run]),
         labels=lambda wc: labels_of(
             wc.run, SGD[wc.run], "candidate", "optimizer", "batch_size"
-        ),
+        )
+        | {"recipe": sheet.recipe_of(SGD[wc.run])},
         device=config["device"],
     script:
         "../scripts/train_sgd.py"

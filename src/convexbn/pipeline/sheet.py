@@ -6,11 +6,8 @@ heavy, as every Snakemake process reads it.
 
 from typing import Any
 
-from convexbn.pipeline import footprint
-from convexbn.training.tuning import check_tuning
+from convexbn.pipeline import checks, footprint
 
-# The keys at the top level of a config, beside its sections.
-SETTINGS = ("pathvars", "seed", "device", "threads", "data_dir")
 # Folders beside those of the data sets, which no data set can be named after.
 FOLDERS = (
     *("benchmark", "bias", "convex_layers", "cross_iteration", "knobs", "learned_filters"),
@@ -32,60 +29,6 @@ FIGURE_TABLES = {
     "filters": ("runs", "spectrum"),
     "certificates": ("runs", "convex"),
 }
-
-
-def check_keys(config: dict, sections: list[str]) -> None:
-    """Raise ValueError for a key at the top level that is neither a section nor a setting."""
-    for key in config:
-        if key not in (*SETTINGS, *sections):
-            raise ValueError(
-                f"Additional properties are not allowed ('{key}' was unexpected): the keys of a "
-                f"config are {', '.join([*SETTINGS, *sections])}"
-            )
-
-
-def check_dataset(datasets: dict, what: str, name: str, is_whole: bool = False) -> None:
-    """Raise ValueError if a data set is missing, or is of patches where whole images are needed.
-
-    Parameters
-    ----------
-    datasets : dict
-        The config's section.
-    what : str
-        The entry that names the data set.
-    name : str
-    is_whole : bool
-        Whether the entry is for fully connected networks only.
-    """
-    if name not in datasets:
-        raise ValueError(
-            f"{what} names the dataset '{name}', which is not in the config; "
-            f"choose one of {', '.join(datasets)}, or add it under datasets:"
-        )
-    if is_whole and "patches" in datasets[name]:
-        raise ValueError(
-            f"{what} names the dataset '{name}' of patches, and is for "
-            "fully connected networks; name one without patches"
-        )
-
-
-def check_runs(datasets: dict, runs: dict) -> None:
-    """Raise ValueError if a run names no data set it can use, or cannot be tuned as it says."""
-    for name, run in runs.items():
-        is_augmented = run.get("flip", False) or run.get("shift", 0) > 0
-        words = f"run '{name}'" + (", with flip or shift," if is_augmented else "")
-        check_dataset(datasets, words, run["dataset"], is_whole=is_augmented)
-        has_validation = datasets[run["dataset"]]["validation"] != 0
-        try:
-            check_tuning(run.get("tuning_seeds"), run["seeds"], has_validation)
-        except ValueError as error:
-            raise ValueError(f"run '{name}': {error}") from error
-        processes, nodes = run.get("processes", 1), run.get("nodes", 1)
-        if processes % nodes:
-            raise ValueError(
-                f"run '{name}': expected as many processes on each of {nodes} nodes, got "
-                f"{processes} in all; take processes: {nodes * -(-processes // nodes)}"
-            )
 
 
 def images_of(name: str, datasets: dict) -> str:
@@ -138,6 +81,12 @@ def labels_of(name: str, run: dict, method: str, *settings: str) -> dict:
     """Return the columns that tell a run's rows from those of others, some settings among them."""
     labels = {"dataset": run["dataset"], "run": name, "method": method}
     return labels | {key: run[key] for key in settings}
+
+
+def recipe_of(run: dict) -> str:
+    """Return in words what an SGD run fixes for all its networks, beside its labels."""
+    keys = ("width", "epochs", "momentum", "schedule", "flip", "shift")
+    return ", ".join(f"{key} {run[key]}" for key in keys if key in run)
 
 
 def data_of(dataset: str, *kinds: str) -> dict[str, str]:
@@ -279,7 +228,7 @@ def study_values(datasets: dict, studies: dict) -> dict:
 def _values(kind: str, study: str, names: list[str], datasets: dict) -> dict:
     varied, value = VARIED[kind]
     for name in names:
-        check_dataset(datasets, f"study '{study}'", name)
+        checks.check_dataset(datasets, f"study '{study}'", name)
     others = [_without(datasets[name], "figures", varied) for name in names]
     values = {name: value(datasets[name]) for name in names}
     if any(other != others[0] for other in others) or len(set(values.values())) < len(names):

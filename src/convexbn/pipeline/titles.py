@@ -60,6 +60,11 @@ def data_words(name: str, datasets: dict) -> str:
     return _JOIN.join(words)
 
 
+def all_words(names: Iterable[str | None], datasets: dict) -> str:
+    """Return the data sets of a figure's panels in words, once each; None for one without."""
+    return "; ".join(data_words(name, datasets) for name in dict.fromkeys(names) if name)
+
+
 def study_words(names: Iterable[str], datasets: dict) -> str:
     """Return what the data sets of a study have in common, in words."""
     first, *others = (data_words(name, datasets).split(_JOIN) for name in names)

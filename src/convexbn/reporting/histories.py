@@ -1,6 +1,6 @@
 """Histories of runs: the rows that led to a chosen setting, and their means over the seeds."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -11,6 +11,21 @@ from convexbn.reporting.methods import SOLVED
 Rows = TypeVar("Rows", np.ndarray, pd.DataFrame)
 
 _ROUNDING = 1e-9  # relative, of numbers that were written and read again
+
+
+def last_rows(history: pd.DataFrame, keys: Sequence[str], order: str = "epoch") -> pd.DataFrame:
+    """Return the last row of each training, with what is missing in it.
+
+    Parameters
+    ----------
+    history : DataFrame
+    keys : sequence of str
+        The columns that tell trainings apart, NaN in some of them included.
+    order : str
+        The column that counts within a training.
+    """
+    rows = history.sort_values(order, kind="stable")
+    return rows.groupby(list(keys), dropna=False, sort=False).tail(1)
 
 
 def leading_to(setting: Any, convex: pd.DataFrame, sgd: pd.DataFrame) -> pd.DataFrame:

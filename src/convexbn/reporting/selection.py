@@ -14,20 +14,25 @@ import numpy as np
 import pandas as pd
 
 from convexbn.pipeline.artifacts import stack
+from convexbn.reporting.histories import last_rows
 from convexbn.reporting.methods import METHODS, SOLVED
 from convexbn.reporting.registries import present
 from convexbn.training.tuning import best_setting
 
 RUNS = [
     *("dataset", "run", "method", "candidate", "seed", "beta", "learning_rate", "optimizer"),
-    *("batch_size", "rank", "energy", "filter_kind", "filter_value", "gates"),
+    *("batch_size", "recipe", "rank", "energy", "filter_kind", "filter_value", "gates"),
+    *("loss", "penalty"),
     *("train_accuracy", "validation_accuracy", "test_accuracy", "train_loss", "test_loss"),
     *("test_nll", "test_ece", "temperature"),
     *("objective", "relative_gap", "certified", "neurons", "seconds"),
 ]
 SETTING = ["run", "beta", "learning_rate"]
 # Columns that a run fixes for all its settings.
-SIZES = ["rank", "energy", "filter_kind", "filter_value", "gates", "optimizer", "batch_size"]
+SIZES = [
+    *("rank", "energy", "filter_kind", "filter_value", "gates", "loss", "penalty"),
+    *("optimizer", "batch_size", "recipe"),
+]
 MEASURES = [
     *("validation_accuracy", "test_accuracy", "train_accuracy", "train_loss", "test_loss"),
     *("test_nll", "test_ece", "objective", "relative_gap", "neurons", "seconds"),
@@ -61,8 +66,7 @@ def collect(evaluations: pd.DataFrame, sgd: pd.DataFrame) -> pd.DataFrame:
 
 
 def _last_epochs(sgd: pd.DataFrame) -> pd.DataFrame:
-    networks = sgd.sort_values("epoch").groupby(["dataset", "seed", *SETTING], dropna=False)
-    return networks.tail(1).rename(columns={"width": "neurons"})
+    return last_rows(sgd, ["dataset", "seed", *SETTING]).rename(columns={"width": "neurons"})
 
 
 def _in_order(column: pd.Series) -> pd.Series:

@@ -97,7 +97,8 @@ def train(
     check_tuning(sweep.tuning_seeds, len(sweep.seeds), len(data.labels["validation"]))
     threads = 1 if data.Y.is_cuda else torch.get_num_threads()
     groups = _groups(sweep.tuning, data, threads)
-    work = _work(features, f"{sweep} {device} {groups}") if checkpoint else ""
+    # The groups of the seeds that do not tune depend on the threads alone, beside all this.
+    work = _work(features, f"{sweep} {device} {threads} {groups}") if checkpoint else ""
     store = Checkpoint(checkpoint, work)
     state = store.load() or {"finished": [], "stacks": []}
     finished, saved = state["finished"], state["stacks"]
@@ -111,9 +112,10 @@ def train(
         bar.step(steps=sweep.epochs * len(finished))
         for group in islice(_plan(groups, sweep, data, threads, finished), len(finished), None):
             stacks = [Stack(data, sweep, members) for members in group]
-            for stack, kept in zip(stacks, saved, strict=False):  # only in the first group, if any
-                stack.restore(kept)
-            saved = ()
+            if saved:  # only in the first group
+                for stack, kept in zip(stacks, saved, strict=True):
+                    stack.restore(kept)
+                saved = []
             bar.step(steps=stacks[0].epoch)
             for words in _run(stacks, each if len(stacks) > 1 else map):
                 store.save(partial(_state, finished, stacks))

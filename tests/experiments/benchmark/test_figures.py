@@ -5,7 +5,7 @@ import pytest
 from benchmark_cases import TOY
 from sweep_features import make_features
 
-from convexbn.experiments.benchmark import cases, engine, tables
+from convexbn.experiments.benchmark import cases, engine, figures, tables
 from convexbn.experiments.benchmark.passes import passes
 from convexbn.experiments.benchmark.problems import small
 from convexbn.pipeline.names import named
@@ -49,3 +49,13 @@ def test_every_figure_is_drawn_from_its_table(tmp_path):
         paths = tmp_path / f"{name}.pdf", tmp_path / f"{name}.png"
         plotting.save(functions[name](table), *paths, {})
         assert all(path.stat().st_size > 1000 for path in paths)
+
+
+def test_memory_of_a_solver_that_was_stopped_says_so():
+    table = tables.memory(TOY).assign(status="solved")
+    texts = [text.get_text() for text in figures.memory(table).axes[0].texts]
+    assert all(text.endswith("x") for text in texts)
+    stopped = figures.memory(table.assign(status="time limit 60 s, before it started"))
+    assert [text.get_text() for text in stopped.axes[0].texts] == [
+        f"{text} time limit 60 s, before it started" for text in texts
+    ]

@@ -25,11 +25,11 @@ def poisoning(*ratio, points=30, radius=0.01) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def control(*saved, iterations=100, horizon=25) -> pd.DataFrame:
+def control(*saved, iterations=100, horizon=25, rate=0.02) -> pd.DataFrame:
     rows = [
         {
             **{"seed": seed, "iteration": iteration, "cost": cost, "uncontrolled_cost": 1.0},
-            **{"horizon": horizon, "batch": 8},
+            **{"horizon": horizon, "batch": 8, "learning_rate": rate, "momentum": 0.9},
         }
         for seed, share in enumerate(saved)
         for iteration, cost in ((iterations, 4 * (1 - share)), (0, 4.0))
@@ -119,6 +119,15 @@ def test_control(saved, expected):
     assert verdict(control=control(*saved, iterations=99)) == "not run"
     assert "iterations 99" in measured(control=control(*saved, iterations=99))
     assert "horizon 5" in measured(control=control(*saved, horizon=5))
+    assert "learning_rate 0.03" in measured(control=control(*saved, rate=0.03))
+
+
+def test_a_policy_that_diverged_has_not_learned():
+    lost = control(0.4, 0.4, 0.4)
+    lost.loc[lost["seed"].eq(1) & lost["iteration"].eq(100), "cost"] = float("nan")
+    lost = pd.concat([lost, lost[lost["iteration"].eq(0)].assign(iteration=99, cost=2.4)])
+    assert verdict(control=lost) == "not reproduced"
+    assert measured(control=lost).endswith("; 1 policies diverged")
 
 
 def test_canonicalization():

@@ -160,6 +160,8 @@ def test_tests_on_several_data_sets_are_corrected():
 )
 def test_sgd_never_comes_below_the_certified_bound(reached, verdict):
     runs = table_of(
+        rows_of("convex", [0.3] * 3, run="other", objective=5.0, loss="cross_entropy"),
+        rows_of("convex", [0.3] * 3, run="nuclear", objective=5.0, penalty="nuclear"),
         rows_of("convex", [0.3] * 3, relative_gap=0.01),
         rows_of("convex by SGD", [0.4] * 3, objective=reached),
         rows_of("convex by SGD", [0.4], objective=np.nan, learning_rate=9.0),

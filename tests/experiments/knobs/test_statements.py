@@ -62,6 +62,20 @@ def test_knob_that_always_diverged_is_not_compared():
     lost = table["decay"] == RESCALED
     table.loc[lost, ["validation_accuracy", "test_accuracy"]] = float("nan")
     assert verdicts(table)["K3"] == "not run"
+    found = knobs(table, runs(), CIFAR).set_index("id").loc["K1"]
+    assert found["verdict"] == "not resolved"
+    assert found["measured"].endswith("diverged at every learning rate: rescaled first layer")
+
+
+def test_a_batch_at_which_both_diverged_is_not_passed_over():
+    table = networks()
+    table.loc[table["batch_size"] == 8, ["validation_accuracy", "test_accuracy"]] = float("nan")
+    assert verdicts(table)["K2"] == "not run"
+
+
+def test_nothing_is_resolved_where_every_network_diverged():
+    lost = networks().assign(validation_accuracy=float("nan"), test_accuracy=float("nan"))
+    assert verdicts(lost) == {"K1": "not resolved", "K2": "not run", "K3": "not run"}
 
 
 def test_statement_is_about_cifar():

@@ -63,8 +63,9 @@ def test_not_below_is_shown_by_the_whole_interval(differences, verdict):
     assert set(verdicts(solves(plus(*differences), GRID)).values()) == {verdict}
 
 
-def test_four_seeds_resolve_nothing():
-    table = solves(plus(*[0.01] * 5), GRID)
+@pytest.mark.parametrize("gap", [0.01, -0.05])
+def test_four_seeds_resolve_nothing(gap):
+    table = solves(plus(*[gap] * 5), GRID)
     assert set(verdicts(table[table["seed"] < 4]).values()) == {"not resolved"}
 
 

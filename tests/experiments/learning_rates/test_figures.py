@@ -62,3 +62,11 @@ def test_layouts_fit_and_an_unknown_normalization_is_refused(name):
     with pytest.raises(ValueError, match="normalization must be one of"):
         DRAWN[name](normalization="group")
     check_layout(DRAWN[name]())
+
+
+def test_a_depth_without_a_stable_rate_is_drawn_as_a_cross():
+    table = stability(plain=(0.0, 0.0, 1e-3))
+    left = figures.rates(table, TRAINED, "digits").axes[0]
+    medians, crosses = left.lines[:2]
+    assert np.isnan(points(medians)[1]).all()
+    assert points(crosses) == [[20, 110], [0.03, 0.03]]

@@ -45,4 +45,6 @@ def test_the_last_epoch_is_a_trainings_end():
     table = pd.DataFrame(
         {"epoch": [0, 3, 1, 0], "value": [1, 2, 3, 4], "seed": [0, 0, 0, 1], "learning_rate": 0.1}
     ).assign(normalization="bn")
-    assert summaries.ends(table)["value"].tolist() == [2, 4]
+    assert summaries.ends(table).set_index("seed")["value"].to_dict() == {0: 2, 1: 4}
+    table.loc[1, "value"] = np.nan  # it diverged, and has not gone back
+    assert np.isnan(summaries.ends(table).set_index("seed")["value"][0])

@@ -88,6 +88,20 @@ def test_uncertified_optima_resolve_nothing():
     assert judged.loc["E1f", "verdict"] == "reproduced"
 
 
+@pytest.mark.parametrize(
+    ("table", "rows", "name"),
+    [
+        ("theorems", [CLOSED], "E1d"),
+        ("theorems", [THEOREM], "E1e"),
+        ("counting", [], "E1f"),
+    ],
+)
+def test_nothing_is_said_of_what_was_not_measured(table, rows, name):
+    found = theory_verdicts(THEORY | {table: pd.DataFrame(rows, columns=THEORY[table].columns)})
+    assert found.pop(name) == "not run"
+    assert set(found.values()) == {"reproduced"}
+
+
 def test_without_theory_there_are_no_statements_on_it():
     assert exactness().empty
     assert list(exactness().columns) == claims.COLUMNS

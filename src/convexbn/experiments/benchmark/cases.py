@@ -19,14 +19,13 @@ def all_cases(benchmark: dict) -> dict:
     return benchmark["problems"] | scaling_cases(benchmark["scaling"])
 
 
-def datasets(benchmark: dict) -> list[tuple[str, str, bool]]:
-    """Return who names a data set, the data set, and whether it must be of whole images."""
+def on_data(benchmark: dict) -> list[tuple[str, dict, bool]]:
+    """Return the entries on a data set, what they are, and whether it must be of whole images."""
     named = [(f"problem '{name}'", case, True) for name, case in all_cases(benchmark).items()]
     if "columns" in benchmark:
         named.append(("columns", benchmark["columns"], True))
     sweeps = benchmark.get("engine", {}).items()
-    named += [(f"engine '{name}'", sweep, False) for name, sweep in sweeps]
-    return [(words, entry["dataset"], is_whole) for words, entry, is_whole in named]
+    return named + [(f"engine '{name}'", sweep, False) for name, sweep in sweeps]
 
 
 def figures(benchmark: dict) -> dict[str, str]:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from convexbn.experiments.benchmark.tables import GENERATED, OURS, SAMPLED, SOLVED
+from convexbn.experiments.benchmark.tables import ENDED, GENERATED, OURS, SAMPLED, SOLVED
 from convexbn.reporting import plotting
 from convexbn.reporting.methods import Style
 from convexbn.reporting.registries import present
@@ -125,7 +125,8 @@ def memory(table: pd.DataFrame) -> Figure:
     figure, (panel,) = _bars(table, 1)
     least = table.groupby("problem")["peak_mb"].transform("min").clip(lower=1)
     table = table.assign(ratio=table["peak_mb"].clip(lower=1) / least)
-    _draw(panel, table.assign(status=SOLVED), "peak_mb", "ratio")
+    notes = table["status"].map(lambda status: "" if status in (SOLVED, ENDED) else _why(status))
+    _draw(panel, table.assign(status=SOLVED, note=notes), "peak_mb", "ratio")
     panel.set_xlabel("peak memory above the level before the start (MB)")
     plotting.legend(figure, entries, 6)
     return figure
@@ -150,8 +151,7 @@ def _draw(
             if row["status"] == SOLVED and np.isfinite(row[measure]):
                 _bar(panel, place, row, measure, ratio, spread)
             else:
-                words = row["status"].split(":")[0].split(" (")[0]
-                at = panel.get_yaxis_transform()
+                words, at = _why(row["status"]), panel.get_yaxis_transform()
                 panel.text(0.02, place, words, transform=at, va="center", fontsize=5, color="0.4")
             place += 1
         place += 1
@@ -176,7 +176,13 @@ def _bar(
         "va": "center",
         "fontsize": 5,
     }
-    panel.annotate(f"{row[ratio]:.3g}x", (end, place), **label)
+    words = f"{row[ratio]:.3g}x {row.get('note', '')}".strip()
+    panel.annotate(words, (end, place), **label)
+
+
+def _why(status: str) -> str:
+    """Return why a solve ended, in a few words."""
+    return status.split(":")[0].split(" (")[0]
 
 
 @plotting.style()

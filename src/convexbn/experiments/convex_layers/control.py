@@ -25,9 +25,10 @@ from convexbn.experiments.convex_layers.engine import Layer, make_layer
 
 STATES, CONTROLS, NOISE = 2, 3, 0.2
 HELD_OUT = 256  # rollouts that judge a policy
+SETTINGS = ["horizon", "batch", "learning_rate", "momentum"]
 COLUMNS = [
     *("seed", "iteration", "cost", "training_cost", "control_error", "uncontrolled_cost"),
-    *("horizon", "batch"),
+    *SETTINGS,
 ]
 
 
@@ -88,7 +89,7 @@ def _learn(settings: dict, seed: int) -> pd.DataFrame:
             row |= {"training_cost": cost.item(), "control_error": error}
         rows.append(row)
     still = Policy(*(torch.zeros_like(part) for part in policy))
-    common = {"seed": seed, "horizon": T, "batch": batch}
+    common = {"seed": seed} | {key: settings[key] for key in SETTINGS}
     uncontrolled = closed_form_cost(system, still._replace(L=policy.L), held_out)
     return pd.DataFrame(rows).assign(**common, uncontrolled_cost=uncontrolled)[COLUMNS]
 

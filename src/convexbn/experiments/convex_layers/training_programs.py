@@ -90,7 +90,8 @@ def draw(sizes: dict, terms: Terms, seed: int) -> TrainingProgram:
     rng, C = np.random.default_rng(seed), sizes["classes"] if terms.is_vector else 1
     X = rng.normal(size=(sizes["n"], sizes["d"])) / np.sqrt(np.arange(1, sizes["d"] + 1))
     U = whiten(X).U
-    D = activation(U, sample_gates(U, sizes["gates"], seed=seed))
+    # Of a stream of its own: from the seed alone gates would be the numbers that X is made of.
+    D = activation(U, sample_gates(U, sizes["gates"], np.random.SeedSequence([seed, 1])))
     kinds: dict[str, Any] = {"loss": terms.loss, "penalty": terms.penalty}
     Y = _targets(terms.loss, X, C, rng)
     gated = cast(GatedProgram, make_program(U, D, Y, 1.0, model="gated", **kinds))

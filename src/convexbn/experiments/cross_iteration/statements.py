@@ -143,7 +143,7 @@ def _smallest(table: pd.DataFrame) -> Finding:
         f"batches of {size}: {found.points}; {_percent(rows, CBN)} against {_percent(rows, BN)} "
         f"% ({others})"
     )
-    return Finding(words, found.verdict(), found)
+    return _unless_diverged(Finding(words, found.verdict(), found), rows, CBN, BN)
 
 
 def _loss(table: pd.DataFrame) -> Finding:
@@ -163,9 +163,10 @@ def _loss(table: pd.DataFrame) -> Finding:
         f"{found.points} less; points from {large} to {small}: {words}; difference at {large}: "
         f"{at_large.points}"
     )
-    if at_large.high < 0:
-        return Finding(measured, "not reproduced")
-    return Finding(measured, found.verdict(), found)
+    finding = Finding(measured, found.verdict(), found)
+    if at_large.between(low=0) == "not reproduced":
+        finding = Finding(measured, "not reproduced")
+    return _unless_diverged(finding, table[table["batch_size"].isin([small, large])], CBN, BN)
 
 
 def _compensation(table: pd.DataFrame) -> Finding:
@@ -173,7 +174,18 @@ def _compensation(table: pd.DataFrame) -> Finding:
     rows = table[table["batch_size"] == size]
     found = _difference(rows, CBN, NAIVE)
     ends = f"{_percent(rows, CBN)} against {_percent(rows, NAIVE)} %"
-    return Finding(f"batches of {size}: {found.points}; {ends}", found.verdict(), found)
+    finding = Finding(f"batches of {size}: {found.points}; {ends}", found.verdict(), found)
+    return _unless_diverged(finding, rows, CBN, NAIVE)
+
+
+def _unless_diverged(finding: Finding, rows: pd.DataFrame, *methods: str) -> Finding:
+    """Return a finding that resolves nothing where a network of the methods has diverged.
+
+    Those that are left would be a selection.
+    """
+    if rows.loc[rows["method"].isin(methods), "diverged"].astype(bool).any():
+        return finding._replace(verdict="not resolved")
+    return finding
 
 
 def _difference(rows: pd.DataFrame, first: str, second: str) -> Interval:

@@ -162,7 +162,10 @@ def _never_above(runs: pd.DataFrame) -> Finding:
 
 def _of_one_program(runs: pd.DataFrame, solved: str, trained: str) -> pd.DataFrame:
     """Return a row per training of a solved program by SGD, with the objective it `reached`."""
-    certificates = runs.loc[runs["method"] == solved, [*_PROGRAM, "objective", "relative_gap"]]
+    # SGD has the squared loss and the group penalty.
+    like_sgd = runs["loss"].eq("squared") & runs["penalty"].eq("group")
+    kept = [*_PROGRAM, "objective", "relative_gap"]
+    certificates = runs.loc[runs["method"].eq(solved) & like_sgd, kept]
     found = runs[(runs["method"] == trained) & np.isfinite(runs["objective"])]
     found = found[_PROGRAM].assign(reached=found["objective"])
     return certificates.drop_duplicates(_PROGRAM).merge(found, on=_PROGRAM)

@@ -59,12 +59,11 @@ def _of_run(
     dataset: str, run: str, rows: pd.DataFrame, runs: pd.DataFrame, entry: dict
 ) -> pd.DataFrame:
     program, missing = chosen_of(runs, [TRUNCATED])
-    best = chosen(rows)
 
     def findings_of(statement: Statement) -> dict[str, Finding]:
         if statement.needed and missing:
             return {dataset: _NO_PROGRAM}
-        finding = statement.judge(best, *program if statement.needed else ())
+        finding = statement.judge(rows, *program if statement.needed else ())
         if statement.needed:
             finding = unless_uncertified(finding, uncertified(program))
         finding = about_cifar(finding, [entry])
@@ -90,9 +89,18 @@ def against(rows: pd.DataFrame, program: pd.DataFrame) -> dict[Knob, Interval]:
     }
 
 
-def _ahead(rows: pd.DataFrame, program: pd.DataFrame) -> Finding:
-    """Judge whether the program is ahead of the network under every knob."""
+def _ahead(tried: pd.DataFrame, program: pd.DataFrame) -> Finding:
+    """Judge whether the program is ahead of the network under every knob.
+
+    A knob under which no network was trained resolves nothing.
+    """
+    rows = chosen(tried)
     found = against(rows, program)
+    lost = [
+        Knob(*knob).words for knob, _ in tried.groupby(KNOB, sort=False) if Knob(*knob) not in found
+    ]
+    if not found:
+        return Finding("every network diverged", "not resolved")
     p = significance.holm([interval.p for interval in found.values()])
     verdicts = [
         interval.verdict(adjusted) for interval, adjusted in zip(found.values(), p, strict=True)
@@ -107,22 +115,25 @@ def _ahead(rows: pd.DataFrame, program: pd.DataFrame) -> Finding:
         f"{verdicts.count('not reproduced')}, after Holm's correction; {edges} learning rate(s) at "
         "an end of those tried"
     )
-    return Finding(words, worst(verdicts))
+    if lost:
+        words += f"; diverged at every learning rate: {', '.join(lost)}"
+    return Finding(words, worst([*verdicts, *["not resolved"] * len(lost)]))
 
 
 def _not_below(
     first: Callable[[pd.DataFrame], Knob],
     second: Callable[[pd.DataFrame], Knob],
     margin: float,
-    rows: pd.DataFrame,
+    tried: pd.DataFrame,
 ) -> Finding:
     """Judge whether the first knob is not below the second by more than a margin."""
-    pair = [_of(rows, knob(rows)) for knob in (first, second)]
+    rows = chosen(tried)
+    pair = [_of(rows, knob(tried)) for knob in (first, second)]
     if any(part.empty for part in pair):
         return Finding("no learning rate at which one of the two did not diverge", "not run")
     found = significance.interval(significance.differences(*pair))
     words = (
-        f"{found.points}: {first(rows).words} {_percent(pair[0])} %, {second(rows).words} "
+        f"{found.points}: {first(tried).words} {_percent(pair[0])} %, {second(tried).words} "
         f"{_percent(pair[1])} %"
     )
     return Finding(words, found.between(low=-margin))

@@ -86,11 +86,8 @@ def _against_grid(solves: pd.DataFrame, method: str, spent: Sequence[str]) -> Fi
 
 
 def _verdict(found: significance.Interval, is_cheaper: bool) -> str:
-    if found.high < 0 or not is_cheaper:
-        return "not reproduced"
-    if found.pairs < SEEDS or not found.low > -MARGIN:
-        return "not resolved"
-    return "reproduced"
+    is_refuted = not is_cheaper or found.between(low=0) == "not reproduced"
+    return "not reproduced" if is_refuted else found.between(low=-MARGIN)
 
 
 def _difference(learned: pd.DataFrame, grid: pd.DataFrame) -> significance.Interval:

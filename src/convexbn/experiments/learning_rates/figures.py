@@ -53,7 +53,7 @@ def rates(stability: pd.DataFrame, training: pd.DataFrame, title: str) -> Figure
     left.set_title(f"first {stability['updates'].max()} steps of SGD")
     _draw_losses(middle, stability[stability["depth"] == stability["depth"].max()])
     _draw_accuracies(right, training)
-    diverged = plotting.mark("diverged with every seed", "x")
+    diverged = plotting.mark("none stable, all diverged", "x")
     limit = Line2D([], [], label=f"relative loss {LIMIT:g}: diverged", **GUIDE)
     beyond = plotting.mark("above the axis, or overflow", "^", markerfacecolor="white")
     plotting.legend(figure, [*entries(), limit, beyond, diverged], 5)
@@ -67,12 +67,16 @@ def entries() -> list[Line2D]:
 
 
 def _draw_stable(axes: Axes, stable: pd.DataFrame) -> None:
-    """Draw every seed's largest stable learning rate, and a line through their medians."""
-    stable = stable[stable["learning_rate"] > 0]
+    """Draw every seed's largest stable learning rate, and a line through their medians.
+
+    A cross at the foot marks a depth at which no learning rate was stable with some seed.
+    """
     for name, (_, color, marker) in STYLES.items():
         rows = stable[stable["normalization"] == name]
         medians = rows.groupby("depth")["learning_rate"].median()
-        axes.plot(medians.index, medians, color=color)
+        axes.plot(medians.index, medians.where(medians > 0), color=color)
+        plotting.crosses(axes, rows.loc[rows["learning_rate"] == 0, "depth"].unique(), color)
+        rows = rows[rows["learning_rate"] > 0]
         open_ends = rows["at_edge"]
         for kind, face in ((rows[~open_ends], color), (rows[open_ends], "white")):
             line: dict[str, Any] = {"linestyle": "none", "color": color, "markerfacecolor": face}

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from convexbn.reporting import significance
+from convexbn.reporting.histories import last_rows
 
 LIMIT = 1e3  # of the relative loss, above which a network has diverged
 ABSOLUTE, SUM = "sum of absolute values", "absolute value of sum"
@@ -72,5 +73,4 @@ def ends(table: pd.DataFrame) -> pd.DataFrame:
     table : DataFrame
         Columns `convexbn.experiments.learning_rates.training.TRAINING`.
     """
-    keys = ["normalization", "learning_rate", "seed"]
-    return table.sort_values("epoch").groupby(keys, as_index=False).last()
+    return last_rows(table, ["normalization", "learning_rate", "seed"])

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from convexbn.reporting.histories import last_rows
 from convexbn.reporting.selection import best_rows
 
 SETTING = ["learning_rate", "weight_decay"]
@@ -9,8 +10,7 @@ SETTING = ["learning_rate", "weight_decay"]
 
 def finished(runs: pd.DataFrame) -> pd.DataFrame:
     """Return the last row of every training of a run."""
-    keys = ["method", *SETTING, "seed"]
-    return runs.sort_values("epoch", kind="stable").groupby(keys, as_index=False).tail(1)
+    return last_rows(runs, ["method", *SETTING, "seed"])
 
 
 def chosen(ends: pd.DataFrame, method: str) -> pd.DataFrame:

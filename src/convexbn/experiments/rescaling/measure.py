@@ -64,7 +64,7 @@ def identities(
         error so far, over the start. NaN where there is no identity: in growth with weight decay,
         and beside the inputs of other layers.
     """
-    entry = Identities(**some_of(Identities, settings))
+    entry = Identities.of(settings)
     samples = _first(Samples.of(features, flat=True), entry.samples)
     X, rows = samples.X.double(), []
     cases = [

@@ -37,6 +37,24 @@ class Identities:
     weight_decay: float
     seeds: int
 
+    @classmethod
+    def of(cls, entry: dict) -> "Identities":
+        """Return the settings that an entry of the config has.
+
+        Raises
+        ------
+        ValueError
+            If a training would not take a single step.
+        """
+        return cls(**some_of(cls, entry))
+
+    def __post_init__(self) -> None:
+        if self.time < max(self.learning_rates):
+            raise ValueError(
+                f"time must be at least the largest learning rate, {max(self.learning_rates):g}, "
+                f"so that its training takes a step, got {self.time:g}"
+            )
+
 
 @dataclass(frozen=True)
 class Run:

@@ -22,6 +22,7 @@ from convexbn.reporting.claims import (
     verdict_of,
     worst,
 )
+from convexbn.reporting.histories import last_rows
 from convexbn.reporting.significance import LEVEL, SEEDS, Interval, interval
 
 IDENTITIES = "rescaling_identities"  # a table; its statements come first
@@ -110,8 +111,7 @@ def _beside(table: pd.DataFrame) -> Finding:
 
 
 def _last(table: pd.DataFrame) -> pd.DataFrame:
-    keys = ["seed", "layer", "learning_rate", "weight_decay"]
-    return table.sort_values("step").groupby(keys, as_index=False).tail(1)
+    return last_rows(table, ["seed", "layer", "learning_rate", "weight_decay"], "step")
 
 
 def _accuracy(ends: pd.DataFrame) -> Finding:

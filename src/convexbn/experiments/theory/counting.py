@@ -13,7 +13,7 @@ import pandas as pd
 
 from convexbn.arrangements.enumeration import enumerate_arrangements
 from convexbn.arrangements.gates import activation, number_of_arrangements
-from convexbn.experiments.theory.data import regression
+from convexbn.experiments.theory.data import gates_of, regression
 from convexbn.whitening import whiten
 
 COLUMNS = ["rank", "n", "kind", "draws", "arrangements"]
@@ -55,11 +55,13 @@ def _counts(
     enumerated = enumerate_arrangements(U, limit=settings["limit"])
     yield "enumerated", None, enumerated.shape[1]
     yield "formula", None, formula
-    for draws, found in distinct(U, settings["draws"], seed).items():
+    for draws, found in distinct(U, settings["draws"], gates_of(seed)).items():
         yield "sampled", draws, found
 
 
-def distinct(U: np.ndarray, draws: Iterable[int], seed: int) -> dict[int, int]:
+def distinct(
+    U: np.ndarray, draws: Iterable[int], seed: int | np.random.SeedSequence
+) -> dict[int, int]:
     """Return the number of different patterns of the first N gates, for each N of `draws`."""
     generator = np.random.default_rng(seed)
     patterns: set[bytes] = set()

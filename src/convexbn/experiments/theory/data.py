@@ -7,6 +7,11 @@ makes the hardest problem of its size: every sample needs arrangements of its ow
 import numpy as np
 
 
+def gates_of(seed: int) -> np.random.SeedSequence:
+    """Return the seed of gates beside the data of a seed, which they do not depend on."""
+    return np.random.SeedSequence([seed, 2])
+
+
 def regression(n: int, d: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Return features X (n, d) and targets y (n,), all of them standard normal."""
     generator = np.random.default_rng(seed)

@@ -138,7 +138,7 @@ def gated(entry: dict, seed: int) -> TrainingProblem:
     """Return the problem of the gated network: also `C`, `gates` (P) and `penalty`."""
     X, Y = _samples(entry, seed)
     whitening = whiten(X)
-    G = sample_gates(whitening.U, entry["gates"], seed)
+    G = sample_gates(whitening.U, entry["gates"], data.gates_of(seed))
     C = entry.get("C", 1)
     one_vs_all = entry.get("penalty", "group") == "group"
     kind, copies = (OneVsAllGatedNetwork, C) if one_vs_all else (GatedBNNetwork, 1)
@@ -171,7 +171,7 @@ def cnn(entry: dict, seed: int) -> TrainingProblem:
     K, n, h = X.shape
     whitening = whiten(X.reshape(K * n, h))
     pooling = entry.get("pooling", "sum")
-    G = sample_gates(whitening.U, entry["gates"], seed) if "gates" in entry else None
+    G = sample_gates(whitening.U, entry["gates"], data.gates_of(seed)) if "gates" in entry else None
     if G is None:
         D = enumerate_arrangements(whitening.U, limit=LIMIT)
     else:

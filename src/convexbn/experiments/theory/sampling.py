@@ -10,7 +10,7 @@ import pandas as pd
 
 from convexbn.arrangements.enumeration import enumerate_arrangements
 from convexbn.arrangements.gates import activation, sample_gates
-from convexbn.experiments.theory.data import regression
+from convexbn.experiments.theory.data import gates_of, regression
 from convexbn.solvers import solve
 from convexbn.whitening import whiten
 
@@ -29,7 +29,7 @@ def sample(settings: dict, seed: int) -> pd.DataFrame:
     settings : dict
         `n`, `d`, `beta`, `gates` (values of P; all arrangements are added), `draws`, `tolerance`.
     seed : int
-        The seed of the data; draw i has gates from seed `seed + i`.
+        The seed of the data; draw i has the gates of seed `seed + i`.
 
     Returns
     -------
@@ -54,7 +54,7 @@ def _of_model(
 ) -> pd.DataFrame:
     rows = [_solved(model, U, D, y, settings) | {"draw": 0, "seed": seed}]
     for draw in range(settings["draws"]):
-        G = sample_gates(U, max(settings["gates"]), seed + draw)
+        G = sample_gates(U, max(settings["gates"]), gates_of(seed + draw))
         for P in settings["gates"]:
             solved = _solved(model, U, activation(U, G[:, :P]), y, settings)
             rows.append(solved | {"draw": draw, "seed": seed + draw})

@@ -77,6 +77,8 @@ def _ends(depth: pd.DataFrame) -> pd.Series:
 
 def _certified(tables: dict[str, pd.DataFrame]) -> Finding:
     solved = tables["theorems"].query("program != 'closed_form'")
+    if solved.empty:
+        return Finding("no theorem but closed forms in the config", "not run")
     gap, violation = solved["relative_gap"], solved["violation"]
     words = f"relative gap {gap.max():.1e} and violation {violation.max():.1e} at most"
     return Finding(words, verdict_of(bool((gap <= EXACT).all() and (violation <= EXACT).all())))
@@ -85,13 +87,15 @@ def _certified(tables: dict[str, pd.DataFrame]) -> Finding:
 def _closed(tables: dict[str, pd.DataFrame]) -> Finding:
     closed = tables["theorems"].query("program == 'closed_form'")
     if closed.empty:
-        return Finding("no closed form in the config", verdict_of(False))
+        return Finding("no closed form in the config", "not run")
     return _largest(closed, "relative_gap")
 
 
 def _counted(tables: dict[str, pd.DataFrame]) -> Finding:
     """Judge whether enumeration and formula agree on every design."""
     kinds = tables["counting"].query("kind != 'sampled'")
+    if "enumerated" not in set(kinds["kind"]):
+        return Finding("no design small enough to enumerate in the config", "not run")
     wide = kinds.pivot(index=["rank", "n"], columns="kind", values="arrangements")
     equal = wide["enumerated"] == wide["formula"]
     words = f"{equal.sum()} of {len(equal)} equal, up to {wide['enumerated'].max():,} arrangements"

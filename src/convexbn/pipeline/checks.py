@@ -1,0 +1,103 @@
+"""What is refused of a config beside what its schemas refuse: entries that do not fit together.
+
+Each error names the entry; Snakemake shows the same words. Imports nothing heavy, as every
+Snakemake process reads it.
+"""
+
+from collections.abc import Iterator
+
+from convexbn.pipeline import footprint
+from convexbn.training.tuning import check_tuning
+
+# The keys at the top level of a config, beside its sections.
+SETTINGS = ("pathvars", "seed", "device", "threads", "data_dir")
+
+
+def check_keys(config: dict, sections: list[str]) -> None:
+    """Raise ValueError for a key at the top level that is neither a section nor a setting."""
+    for key in config:
+        if key not in (*SETTINGS, *sections):
+            raise ValueError(
+                f"Additional properties are not allowed ('{key}' was unexpected): the keys of a "
+                f"config are {', '.join([*SETTINGS, *sections])}"
+            )
+
+
+def check_dataset(datasets: dict, what: str, name: str, is_whole: bool = False) -> None:
+    """Raise ValueError if a data set is missing, or is of patches where whole images are needed.
+
+    Parameters
+    ----------
+    datasets : dict
+        The config's section.
+    what : str
+        The entry that names the data set.
+    name : str
+    is_whole : bool
+        Whether the entry is for fully connected networks only.
+    """
+    if name not in datasets:
+        raise ValueError(
+            f"{what} names the dataset '{name}', which is not in the config; "
+            f"choose one of {', '.join(datasets)}, or add it under datasets:"
+        )
+    if is_whole and "patches" in datasets[name]:
+        raise ValueError(
+            f"{what} names the dataset '{name}' of patches, and is for "
+            "fully connected networks; name one without patches"
+        )
+
+
+def check_entry(datasets: dict, what: str, entry: dict, is_whole: bool = True) -> None:
+    """Raise ValueError if an entry names no data set it can use, or more images than that has.
+
+    Parameters
+    ----------
+    datasets : dict
+        The config's section.
+    what : str
+        What the entry is, for the error.
+    entry : dict
+    is_whole : bool
+        Whether it is for fully connected networks only.
+    """
+    check_dataset(datasets, what, entry["dataset"], is_whole)
+    dataset = datasets[entry["dataset"]]
+    if dataset["source"] == "image_folder" and dataset["train"] is None:
+        return  # how many it has is not known before they are read
+    n = footprint.size_of(dataset).n
+    for key, count in _counts(entry):
+        most = min(n, entry.get("samples", n)) if key.startswith("batch") else n
+        if count > most:
+            raise ValueError(
+                f"{what}: {key} must be at most {most}, the number of its training images, got "
+                f"{count}"
+            )
+
+
+def _counts(entry: dict) -> Iterator[tuple[str, int]]:
+    """Yield the numbers of images that an entry, or a part of it, takes at once, by their keys."""
+    for key, value in entry.items():
+        if isinstance(value, dict):
+            yield from _counts(value)
+        elif key in ("batch_size", "batch_sizes", "samples", "images", "n"):
+            yield from ((key, count) for count in (value if isinstance(value, list) else [value]))
+
+
+def check_runs(datasets: dict, runs: dict) -> None:
+    """Raise ValueError if a run names no data set it can use, or cannot be tuned as it says."""
+    for name, run in runs.items():
+        is_augmented = run.get("flip", False) or run.get("shift", 0) > 0
+        words = f"run '{name}'" + (", with flip or shift," if is_augmented else "")
+        check_entry(datasets, words, run, is_whole=is_augmented)
+        has_validation = datasets[run["dataset"]]["validation"] != 0
+        try:
+            check_tuning(run.get("tuning_seeds"), run["seeds"], has_validation)
+        except ValueError as error:
+            raise ValueError(f"run '{name}': {error}") from error
+        processes, nodes = run.get("processes", 1), run.get("nodes", 1)
+        if processes % nodes:
+            raise ValueError(
+                f"run '{name}': expected as many processes on each of {nodes} nodes, got "
+                f"{processes} in all; take processes: {nodes * -(-processes // nodes)}"
+            )

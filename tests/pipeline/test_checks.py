@@ -1,0 +1,70 @@
+"""What is refused of a config: entries that do not fit together."""
+
+import pytest
+
+from convexbn.pipeline import checks
+
+DIGITS = {"source": "digits", "train": 300, "validation": 100, "test": None, "pool": 1}
+TILES = DIGITS | {"patches": {"size": 4}}
+DATASETS = {"digits": DIGITS, "tiles": TILES}
+RUN = {"dataset": "digits", "seeds": 3}
+
+
+def test_unknown_keys_are_refused_by_name():
+    checks.check_keys({"seed": 0, "datasets": {}}, ["datasets"])
+    with pytest.raises(ValueError, match=r"'epochs' was unexpected.*seed, .*, datasets"):
+        checks.check_keys({"epochs": 1}, ["datasets"])
+
+
+def test_a_dataset_that_is_missing_or_of_patches_is_refused():
+    checks.check_dataset(DATASETS, "x", "tiles")
+    with pytest.raises(ValueError, match=r"x names the dataset 'mnist'.* digits, tiles"):
+        checks.check_dataset(DATASETS, "x", "mnist")
+    with pytest.raises(ValueError, match="x names the dataset 'tiles' of patches"):
+        checks.check_dataset(DATASETS, "x", "tiles", True)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"dataset": "mnist"}, "run 'r' names the dataset 'mnist'"),
+        ({"dataset": "tiles", "shift": 1}, "run 'r', with flip or shift, names the dataset"),
+        ({"dataset": "tiles", "flip": True}, "run 'r', with flip or shift, names the dataset"),
+        ({"tuning_seeds": 4}, "run 'r': tuning_seeds must be"),
+        ({"tuning_seeds": 1, "dataset": "none"}, "run 'r': 1 of 3 seeds choose"),
+        ({"processes": 4, "nodes": 3}, "run 'r': .* on each of 3 nodes, got 4 .* processes: 6"),
+        ({"batch_size": 301}, "run 'r': batch_size must be at most 300, .* got 301"),
+        ({"nodes": 2}, "run 'r': .* on each of 2 nodes, got 1 .* processes: 2"),
+    ],
+)
+def test_a_run_that_cannot_be_made_is_refused(change, words):
+    datasets = DATASETS | {"none": DIGITS | {"validation": 0}}
+    checks.check_runs(datasets, {"r": RUN, "s": RUN | {"dataset": "tiles", "shift": 0}})
+    with pytest.raises(ValueError, match=words):
+        checks.check_runs(datasets, {"r": RUN | change})
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({"batch_sizes": [2, 300, 400]}, "batch_sizes must be at most 300, .* got 400"),
+        ({"samples": 50, "batch_size": 51}, "batch_size must be at most 50, .* got 51"),
+        ({"samples": 301}, "samples must be at most 300, .* got 301"),
+        ({"statistics": {"images": 301}}, "images must be at most 300, .* got 301"),
+        ({"n": 301}, "n must be at most 300, .* got 301"),
+        ({"dataset": "tiles"}, "names the dataset 'tiles' of patches"),
+    ],
+)
+def test_an_entry_that_asks_for_more_images_than_there_are_is_refused(entry, words):
+    most = {"samples": 300, "batch_size": 300, "batch_sizes": [300], "part": {"images": 300}}
+    checks.check_entry(DATASETS, "entry 'e'", {"dataset": "digits", **most})
+    with pytest.raises(ValueError, match=f"entry 'e'.* {words}"):
+        checks.check_entry(DATASETS, "entry 'e'", {"dataset": "digits", **entry})
+
+
+def test_images_of_a_folder_are_counted_when_they_are_read():
+    folder = {"source": "image_folder", "train": None, "validation": 0, "test": 0, "pool": 1}
+    entry = {"dataset": "mine", "batch_size": 10**6}
+    checks.check_entry({"mine": folder}, "entry 'e'", entry)
+    with pytest.raises(ValueError, match="at most 10, "):
+        checks.check_entry({"mine": folder | {"train": 10}}, "entry 'e'", entry)
