@@ -4,7 +4,7 @@ from snakemake.utils import min_version
 min_version("9.20")
 
 # A config given with --configfile stands alone; without one, the embedded data are used.
-if "datasets" not in config:
+if "datasets" not in config and not workflow.configfiles:
 
     configfile: "config/config.yaml"
 

@@ -14,7 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convexbn import inputs
+from convexbn import inputs, sample_gates, whiten
 from convexbn.containers import precision
 
 
@@ -338,3 +338,9 @@ def test_whatever_holds_the_numbers_they_are_the_same_or_refused_by_name(data):
         for door in (inputs.as_array, inputs.as_tensor):
             with pytest.raises(ValueError, match="X must"):
                 door("X", values)
+
+
+def test_a_whitening_in_place_of_its_design_is_refused():
+    whitening = whiten(np.random.default_rng(0).standard_normal((9, 3)))
+    with pytest.raises(ValueError, match=r"U must be an array .* got a Whitening; give .* \.U"):
+        sample_gates(whitening, 4, seed=0)

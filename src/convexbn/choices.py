@@ -4,6 +4,7 @@ Every Snakemake process makes them. One that leaves the jobs to an environment o
 all packages but Snakemake's.
 """
 
+import math
 from collections.abc import Collection, Hashable
 from numbers import Integral
 
@@ -17,9 +18,8 @@ def check_choice(name: str, value: object, choices: Collection) -> None:
 
 def check_between(name: str, value: object, low: float, high: float) -> None:
     """Raise ValueError unless the whole number `value` lies in [low, high]."""
+    ends = f"at least {low}" if math.isinf(high) else f"from {low} to {high}"
     if isinstance(value, bool) or not isinstance(value, Integral):
-        raise ValueError(f"{name} must be a whole number from {low} to {high}, got {value!r}")
+        raise ValueError(f"{name} must be a whole number {ends}, got {value!r}")
     if not low <= int(value) <= high:
-        raise ValueError(
-            f"{name} must be from {low} to {high}, got {value}; choose one in this range"
-        )
+        raise ValueError(f"{name} must be {ends}, got {value}; choose one in this range")

@@ -30,6 +30,8 @@ def numbers(name: str, values: Any) -> Any:
         return _plain_tensor(name, values)
     if isinstance(values, np.ma.MaskedArray):
         raise refusal(name, "a masked array", "fill or drop what is masked, and give its .data")
+    if hasattr(values, "singular_values"):
+        raise refusal(name, f"a {type(values).__name__}", "give its design, .U")
     if hasattr(values, "nnz") or hasattr(values, "toarray"):
         raise refusal(name, "a sparse matrix", "give its .toarray()")
     if _is_frame(values):

@@ -167,3 +167,9 @@ def test_one_weight_decay_needs_no_list_and_zero_targets_have_none():
     assert ConvexBNRegressorCV(0.5, n_gates=4, cv=2, tol=1e-2).fit(X, y).beta_ == 0.5
     with pytest.raises(ValueError, match="y must not be zero for all samples"):
         ConvexBNRegressorCV(n_gates=4).fit(X, 0 * y)
+
+
+def test_a_fold_that_is_too_small_says_how_small():
+    wide = np.random.default_rng(0).standard_normal((24, 40))
+    with pytest.raises(ValueError, match="in a fold of 16 training samples: rank must be from 1"):
+        ConvexBNRegressorCV(rank=20, cv=3, random_state=0).fit(wide, wide[:, 0])

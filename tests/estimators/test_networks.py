@@ -176,6 +176,21 @@ def test_the_nearest_parameter_is_named():
         ConvexBNRegressor(max_iterations=5)
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"n_gates": 0}, "n_gates must be at least 1, got 0"),
+        ({"n_gates": 1e2}, "n_gates must be a whole number at least 1, got 100.0"),
+        ({"max_iter": 0}, "max_iter must be from 1 to 1000000000, got 0"),
+        ({"filter": "ridge"}, "filter must have a kind and a value, such as .* got 'ridge'"),
+        ({"filter": {"kind": "ridge", "c": 0.1}}, "filter must have a kind and a value"),
+    ],
+)
+def test_a_wrong_setting_is_named_as_it_was_given(settings, words):
+    with pytest.raises(ValueError, match=words):
+        ConvexBNRegressor(**settings).fit(X, y)
+
+
 def test_unknown_gates_and_one_class_are_refused():
     with pytest.raises(ValueError, match="gates must be one of 'sampled'"):
         ConvexBNRegressor(gates="some").fit(X, y)

@@ -5,7 +5,12 @@ import pytest
 from sklearn.datasets import load_iris
 from sklearn.exceptions import NotFittedError
 
-from convexbn.estimators import ConvexBNClassifier, ConvexBNRegressor, network_path
+from convexbn.estimators import (
+    ConvexBNClassifier,
+    ConvexBNRegressor,
+    ConvexBNRegressorCV,
+    network_path,
+)
 
 rng = np.random.default_rng(0)
 X = rng.standard_normal((30, 3))
@@ -36,3 +41,8 @@ def test_the_default_path_begins_at_the_zero_network():
     assert [network.beta / top for network in path] == pytest.approx([1, 0.1**0.5, 0.1])
     assert path[0].n_neurons_ == 0
     assert path[2].n_neurons_ > 0
+
+
+def test_an_estimator_that_chooses_its_beta_has_no_path():
+    with pytest.raises(ValueError, match=r"must have one beta, .* got a ConvexBNRegressorCV"):
+        network_path(ConvexBNRegressorCV(), X, y)

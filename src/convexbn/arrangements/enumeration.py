@@ -22,6 +22,7 @@ from convexbn.arrangements.hyperplanes import (
     interior_points,
     unit,
 )
+from convexbn.calls import public
 from convexbn.inputs import ArrayLike, check_between, is_number
 
 _LIMIT = 2_000_000
@@ -29,6 +30,7 @@ _TOLERANCE = 1e-11  # far above rounding, far below what happens by chance among
 _ENTRIES = 2**22  # entries of a product with the design that are held at once
 
 
+@public
 def enumerate_arrangements(
     U: ArrayLike, limit: int = _LIMIT, *, tolerance: float = _TOLERANCE
 ) -> np.ndarray:
@@ -62,6 +64,7 @@ def enumerate_arrangements(
     return _patterns(U, arrangement_gates(U, limit, tolerance=tolerance))
 
 
+@public
 def arrangement_gates(
     U: ArrayLike, limit: int = _LIMIT, *, tolerance: float = _TOLERANCE
 ) -> np.ndarray:

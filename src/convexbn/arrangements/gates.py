@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from convexbn.calls import public
 from convexbn.containers import is_tensor
 from convexbn.inputs import ArrayLike, as_array, as_tensor, check_between
 
@@ -26,6 +27,7 @@ _ROWS = 192  # chunks are multiples of it: whole blocks of a matrix product roun
 Array = TypeVar("Array", np.ndarray, "torch.Tensor")
 
 
+@public
 def activation(U: Array, G: Array) -> Array:
     """Return the activation patterns of gates, which are open where `U G >= 0`.
 
@@ -106,6 +108,7 @@ def number_of_arrangements(n: int, p: int) -> int:
     return 2 * sum(math.comb(n - 1, k) for k in range(min(p, n)))
 
 
+@public
 def sample_gates(
     U: ArrayLike, P: int, seed: int | np.random.SeedSequence, *, at_most: bool = False
 ) -> np.ndarray:

@@ -12,9 +12,11 @@ import numpy as np
 import torch
 from torch.nn.functional import unfold
 
+from convexbn.calls import public
 from convexbn.inputs import ArrayLike, as_tensor, check_between
 
 
+@public
 def patches(
     images: ArrayLike,
     size: int | Sequence[int],

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from convexbn.arrangements.enumeration import arrangement_gates
 from convexbn.arrangements.gates import activation, sample_gates
 from convexbn.calls import public, warn
-from convexbn.inputs import ArrayLike, as_beta, check_choice
+from convexbn.inputs import ArrayLike, as_beta, check_between, check_choice
 from convexbn.networks.interface import Network
 from convexbn.networks.recovery import recover_network
 from convexbn.programs.certificates import Certificate
@@ -29,6 +29,7 @@ from convexbn.solvers.stopping import missed
 from convexbn.whitening import Whitening, whiten
 
 GATES = "sampled", "all", "columns"
+_FILTER = {"kind", "value"}
 
 
 class ConvexBN(BaseEstimator):
@@ -76,6 +77,14 @@ class ConvexBN(BaseEstimator):
     def _design(self, X: np.ndarray) -> np.ndarray:
         """Whiten the samples and draw the gates; return their patterns (n, P)."""
         check_choice("gates", self.gates, GATES)
+        check_between("n_gates", self.n_gates, 1, math.inf)
+        check_between("max_iter", self.max_iter, 1, 10**9)
+        given = self.filter
+        if given is not None and not (isinstance(given, Mapping) and set(given) == _FILTER):
+            raise ValueError(
+                "filter must have a kind and a value, such as {'kind': 'ridge', 'value': 0.01}, "
+                f"got {given!r}"
+            )
         if self.gates == "columns":
             check_choice("penalty of gates='columns'", self.penalty, ["group"])
         seed = check_random_state(self.random_state).randint(2**31)

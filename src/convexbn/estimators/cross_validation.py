@@ -162,7 +162,10 @@ def _path(
             "take fewer folds, stratify them (cv), or leave out rare classes"
         )
     smaller = betas * np.sqrt(len(train) / len(X))
-    networks = uncommented(single, X[train], y[train], betas=smaller)
+    try:
+        networks = uncommented(single, X[train], y[train], betas=smaller)
+    except ValueError as error:
+        raise ValueError(f"in a fold of {len(train)} training samples: {error}") from error
     found = [network.solution_ for network in networks]
     if found[-1].certificate.stopped == "interrupt":
         raise KeyboardInterrupt

@@ -51,6 +51,11 @@ def network_path(
     ConvergenceWarning
         Once, if certificates miss `tol`.
     """
+    if not hasattr(estimator, "beta"):
+        raise ValueError(
+            "estimator must have one beta, as ConvexBNClassifier and ConvexBNRegressor do, got a "
+            f"{type(estimator).__name__}"
+        )
     path = uncommented(estimator, X, y, betas=betas, n_betas=n_betas, eps=eps)
     path[0]._warn_of((network.beta, network.certificate_) for network in path)
     return path

@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from convexbn.arrangements.gates import activation
+from convexbn.calls import public
 from convexbn.inputs import ArrayLike, as_tensor, check_choice
 from convexbn.networks.architectures import BNAfterReLUNetwork, ConvolutionalNetwork, GatedBNNetwork
 from convexbn.networks.interface import Network, check_shape
@@ -38,6 +39,7 @@ _MODELS = "relu", "gated", "relu_bn"
 Kind = TypeVar("Kind", bound=BNNetwork)
 
 
+@public
 def recover_network(
     solution: Solution,
     whitening: Whitening | ArrayLike,
@@ -289,11 +291,14 @@ def _check_spans(Z: torch.Tensor, whitened: torch.Tensor) -> None:
 
 
 def _check_options(model: str, gates: ArrayLike | None, patches: int | None) -> None:
-    if (model == "gated") != (gates is not None):
+    if model == "gated" and gates is None:
         raise ValueError(
-            f"gates belong to the model 'gated' alone, got model {model!r} "
-            f"{'without' if gates is None else 'with'} gates; give the gates that made the "
-            "patterns D, or none"
+            "model 'gated' needs the gates that made the patterns D, got none; give gates=G"
+        )
+    if model != "gated" and gates is not None:
+        raise ValueError(
+            f"model {model!r} has no gates of its own, got gates of shape {np.shape(gates)}; leave "
+            "them out"
         )
     if model == "relu_bn" and patches is not None:
         raise ValueError("BN after ReLU has no convolutional program here; leave patches out")
