@@ -18,7 +18,7 @@ def check_choice(name: str, value: object, choices: Collection) -> None:
 
 def check_between(name: str, value: object, low: float, high: float) -> None:
     """Raise ValueError unless the whole number `value` lies in [low, high]."""
-    ends = f"at least {low}" if math.isinf(high) else f"from {low} to {high}"
+    ends = f"at least {low}" if high == math.inf else f"from {low} to {high}"
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise ValueError(f"{name} must be a whole number {ends}, got {value!r}")
     if not low <= int(value) <= high:

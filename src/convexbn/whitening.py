@@ -104,7 +104,7 @@ class Whitening:
         return {name: np.asarray(getattr(self, name)) for name in _ARRAYS}
 
     def save(self, path: str | Path) -> None:
-        """Write a .safetensors file, for :meth:`load`.
+        """Write a .safetensors file, for :meth:`load`, and the folders that it lies in.
 
         Raises
         ------

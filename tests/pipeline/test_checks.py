@@ -5,6 +5,7 @@ import pytest
 from convexbn.pipeline import checks
 
 DIGITS = {"source": "digits", "train": 300, "validation": 100, "test": None, "pool": 1}
+DIGITS |= {"targets": "one_hot"}
 TILES = DIGITS | {"patches": {"size": 4}}
 DATASETS = {"digits": DIGITS, "tiles": TILES}
 RUN = {"dataset": "digits", "seeds": 3}
@@ -68,3 +69,42 @@ def test_images_of_a_folder_are_counted_when_they_are_read():
     checks.check_entry({"mine": folder}, "entry 'e'", entry)
     with pytest.raises(ValueError, match="at most 10, "):
         checks.check_entry({"mine": folder | {"train": 10}}, "entry 'e'", entry)
+
+
+IMAGES = DIGITS | {"test": 300, "targets": "one_hot"}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"pool": 3}, "pool must divide .* 8 x 8, got 3"),
+        ({"patches": {"size": 9}}, "size of patches must be at most .* 8 x 8 pixels, got 9"),
+        ({"patches": {"size": 5}, "pool": 2}, "4 x 4 pixels, got 5"),
+        ({"train": 1500}, r"train \+ validation \+ test ask for 1900 images, .* has 1797"),
+        ({"source": "cifar10", "train": 49_901}, r"train \+ validation ask for 50001 images"),
+        ({"source": "cifar10", "test": 10_001}, "test ask for 10001 images, .* has 10000"),
+        ({"source": "image_folder", "size": [8, 6], "pool": 4}, "8 x 6, got 4"),
+    ],
+)
+def test_a_data_set_that_its_images_cannot_give_is_refused(change, words):
+    checks.check_images("d", IMAGES)
+    checks.check_images("d", IMAGES | {"patches": {"size": 9, "padding": 1}})
+    checks.check_images("d", IMAGES | {"source": "image_folder", "pool": 7})  # known when read
+    with pytest.raises(ValueError, match=f"dataset 'd': .*{words}"):
+        checks.check_images("d", IMAGES | change)
+
+
+@pytest.mark.parametrize(
+    ("change", "targets", "words"),
+    [
+        ({"rank": 65}, "one_hot", "rank must be at most 64, the number of features, got 65"),
+        ({"loss": "logistic"}, "one_hot", "loss logistic is for targets: plus_minus, and those"),
+        ({"loss": "squared_hinge"}, "one_hot", "loss squared_hinge is for targets: plus_minus"),
+        ({"loss": "cross_entropy"}, "plus_minus", "loss cross_entropy is for targets: one_hot"),
+    ],
+)
+def test_a_program_that_is_not_for_its_data_is_refused(change, targets, words):
+    datasets = {"digits": IMAGES | {"targets": targets}}
+    checks.check_runs(datasets, {"r": RUN | {"rank": 64, "loss": "squared"}})
+    with pytest.raises(ValueError, match=f"run 'r': {words}"):
+        checks.check_runs(datasets, {"r": RUN | change})

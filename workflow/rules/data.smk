@@ -4,6 +4,7 @@ from convexbn.pipeline import fingerprints
 DATASETS = section("datasets")
 checked(configs.check_names, "datasets", DATASETS, sheet.FOLDERS)
 for NAME, ENTRY in DATASETS.items():
+    checked(checks.check_images, NAME, ENTRY)
     if "path" in ENTRY:
         ENTRY["path"] = checked(configs.folder, f"path of '{NAME}'", ENTRY["path"])
 DATASET = lambda wc: [DATASETS[wc.dataset]]

@@ -4,13 +4,20 @@ Each error names the entry; Snakemake shows the same words. Imports nothing heav
 Snakemake process reads it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from convexbn.data.sources import Source, source_of
 from convexbn.pipeline import footprint
 from convexbn.training.tuning import check_tuning
 
 # The keys at the top level of a config, beside its sections.
 SETTINGS = ("pathvars", "seed", "device", "threads", "data_dir")
+# The targets that a loss is for, where it is for one kind.
+_TARGETS = {
+    "logistic": "plus_minus",
+    "squared_hinge": "plus_minus",
+    "cross_entropy": "one_hot",
+}
 
 
 def check_keys(config: dict, sections: list[str]) -> None:
@@ -46,6 +53,54 @@ def check_dataset(datasets: dict, what: str, name: str, is_whole: bool = False) 
             f"{what} names the dataset '{name}' of patches, and is for "
             "fully connected networks; name one without patches"
         )
+
+
+def check_images(name: str, entry: dict) -> None:
+    """Raise ValueError for a data set that its images, as far as they are known, cannot give.
+
+    Parameters
+    ----------
+    name : str
+    entry : dict
+    """
+    what, source = f"dataset '{name}'", source_of(entry["source"])
+    is_known = entry["source"] != "image_folder"  # before it is read
+    if is_known:
+        _check_numbers(what, entry, source)
+    sides = entry.get("size") or (source.shape[:2] if is_known else ())
+    pool = entry["pool"]
+    if any(side % pool for side in sides):
+        raise ValueError(
+            f"{what}: pool must divide height and width of the images, {_by(sides)}, got {pool}; "
+            "choose a common divisor"
+        )
+    view = entry.get("patches", {"size": 1})
+    padded = [side // pool + 2 * view.get("padding", 0) for side in sides]
+    if any(view["size"] > side for side in padded):
+        raise ValueError(
+            f"{what}: the size of patches must be at most that of the padded images, {_by(padded)} "
+            f"pixels, got {view['size']}; choose a smaller one, or more padding"
+        )
+
+
+def _by(sides: Sequence[int]) -> str:
+    return " x ".join(map(str, sides))
+
+
+def _check_numbers(what: str, entry: dict, source: Source) -> None:
+    """Raise ValueError for more images than a source has, for training or in all."""
+    splits = {"train": source.train, "test": source.test}
+    asked = {"train": (entry["train"] or 0) + entry["validation"], "test": entry["test"] or 0}
+    if not source.test:  # test images are among the others
+        splits, asked = {"train": source.train}, {"train": sum(asked.values())}
+    for split, most in splits.items():
+        if asked[split] > most:
+            names = {"test": "test"}.get(split, "train + validation")
+            names += "" if source.test else " + test"
+            raise ValueError(
+                f"{what}: {names} ask for {asked[split]} images, but '{entry['source']}' has "
+                f"{most}; ask for fewer"
+            )
 
 
 def check_entry(datasets: dict, what: str, entry: dict, is_whole: bool = True) -> None:
@@ -90,7 +145,9 @@ def check_runs(datasets: dict, runs: dict) -> None:
         is_augmented = run.get("flip", False) or run.get("shift", 0) > 0
         words = f"run '{name}'" + (", with flip or shift," if is_augmented else "")
         check_entry(datasets, words, run, is_whole=is_augmented)
-        has_validation = datasets[run["dataset"]]["validation"] != 0
+        dataset = datasets[run["dataset"]]
+        _check_program(f"run '{name}'", run, dataset)
+        has_validation = dataset["validation"] != 0
         try:
             check_tuning(run.get("tuning_seeds"), run["seeds"], has_validation)
         except ValueError as error:
@@ -101,3 +158,22 @@ def check_runs(datasets: dict, runs: dict) -> None:
                 f"run '{name}': expected as many processes on each of {nodes} nodes, got "
                 f"{processes} in all; take processes: {nodes * -(-processes // nodes)}"
             )
+
+
+def _check_program(what: str, run: dict, dataset: dict) -> None:
+    """Raise ValueError for a rank that the data cannot have, or a loss that is not for its targets.
+
+    The program of an SGD run has the squared loss, which is for targets of both kinds.
+    """
+    d = footprint.size_of(dataset).d
+    is_known = dataset["source"] != "image_folder" or dataset.get("size")
+    if is_known and run.get("rank", 1) > d:
+        raise ValueError(
+            f"{what}: rank must be at most {d}, the number of features, got {run['rank']}"
+        )
+    targets = _TARGETS.get(run.get("loss", "squared"))
+    if targets and dataset["targets"] != targets:
+        raise ValueError(
+            f"{what}: loss {run['loss']} is for targets: {targets}, and those of the dataset "
+            f"'{run['dataset']}' are {dataset['targets']}; change one of both"
+        )

@@ -54,7 +54,7 @@ class Schemas:
         errors = _Validator(schema, registry=registry).iter_errors(config)
         if error := min(errors, key=_place, default=None):
             place = f"{_place(error)}: " if error.absolute_path else ""
-            raise ValueError(f"{place}{error.message}{_advice(error)}")
+            raise ValueError(f"{place}{_words(error)}{_advice(error)}")
 
 
 def _read(path: Path) -> dict:
@@ -63,6 +63,39 @@ def _read(path: Path) -> dict:
 
 def _place(error: ValidationError) -> str:
     return ".".join(map(str, error.absolute_path))
+
+
+def _words(error: ValidationError) -> str:
+    """Return what is wrong, without the whole entry where its keys do not go together."""
+    rule, given = error.validator_value, error.instance
+    if error.validator == "dependentRequired":
+        section, needed = next(pair for pair in _pairs(rule) if pair[1] not in given)
+        return f"'{needed}' is missing, which '{section}' needs"
+    if error.validator not in ("not", "oneOf") or not isinstance(given, dict):
+        return "it is empty" if given is None else error.message
+    sets = [set(names) for names in _required(rule)]
+    if not sets:
+        return error.message
+    found = sorted(name for name in set.union(*sets) if name in given)
+    if error.validator == "oneOf":
+        wanted = ", ".join(sorted(set.union(*sets)))
+        return f"expected one of {wanted}, got {' and '.join(found) or 'none of them'}"
+    if len(found) > 1 and set(found) in sets:
+        return f"{' and '.join(found)} do not go together; leave one of them out"
+    return f"{', '.join(found)} has no meaning here; leave it out"
+
+
+def _pairs(rule: dict) -> Iterator[tuple[str, str]]:
+    """Yield each section with each that it needs."""
+    return ((section, needed) for section, all_needed in rule.items() for needed in all_needed)
+
+
+def _required(rule: Any) -> Iterator[list[str]]:
+    """Yield the sets of keys that a rule is about."""
+    for part in rule if isinstance(rule, list) else [rule]:
+        if "required" in part:
+            yield part["required"]
+        yield from _required(part.get("anyOf", []))
 
 
 def _advice(error: ValidationError) -> str:
@@ -74,7 +107,15 @@ def _advice(error: ValidationError) -> str:
         return f"; did you mean '{near[0]}'?" if near else ""
     if error.validator == "type" and isinstance(value, str) and (number := _number(value)):
         return f": YAML takes it for a text; write {number}"
+    if error.validator == "type" and error.validator_value == "array" and not _is_many(value):
+        return f"; write [{value}]"
+    if error.validator == "pattern":
+        return ": a name begins with a letter and has letters, digits, _ and - only"
     return ""
+
+
+def _is_many(value: Any) -> bool:
+    return value is None or isinstance(value, dict | list)
 
 
 def _number(text: str) -> str | None:

@@ -63,7 +63,7 @@ class Solution:
         )
 
     def save(self, path: str | Path) -> None:
-        """Write a .safetensors file, for :meth:`load`.
+        """Write a .safetensors file, for :meth:`load`, and the folders that it lies in.
 
         Raises
         ------

@@ -27,6 +27,7 @@ from convexbn.experiments.cross_iteration.settings import (
     SQUARE,
     Settings,
 )
+from convexbn.inputs import check_between
 from convexbn.networks.batch_statistics import Statistics, batch_statistics, pool
 from convexbn.networks.cross_iteration import CrossIteration, cross_iteration
 from convexbn.networks.normalization import in_mode
@@ -79,6 +80,7 @@ def windows(samples: Samples, settings: Settings, seed: int) -> Iterator[dict]:
     burn_in = round(settings.burn_in * s.iterations)
     factory = cross_iteration(max(s.windows) + 1, burn_in)
     network = network_of(factory, samples, settings, seed)
+    check_between("images", s.images, 2, len(samples))
     layers, large = _layers(network), samples.X[: s.images]
     points = _points(s.iterations, s.points, burn_in + max(s.windows))
     for step, _ in _train(network, samples, settings, seed):
@@ -125,6 +127,7 @@ def _train(
     """Train; yield the number of each step, from 1, and its batch, before the weights change."""
     s = settings.statistics
     assert s is not None
+    check_between("batch_size", s.batch_size, 2, len(samples))
     optimizer = optimizer_of(network.train(), settings, s.batch_size)
     generator = torch.Generator("cpu").manual_seed(seed)
     for step in range(1, s.iterations + 1):

@@ -127,7 +127,8 @@ def _paired(
     found = significance.interval(pairs)
     if found.pairs < 2:
         return Finding(f"{means}; {found.pairs} paired seed(s), no interval", "not resolved")
-    tested = f"p = {found.p:.2g}, {found.pairs} paired seeds"
+    tested = f"p = {found.p:.2g}, " if found.pairs >= found.fewest else ""
+    tested += f"{found.pairs} paired seeds"
     words = f"{100 * found.mean:+.1f} points, {_ends(found)}, {tested}: {means}"
     return Finding(words, found.verdict(), found)
 

@@ -18,7 +18,7 @@ from convexbn.experiments.rescaling.optimizers import (
 )
 from convexbn.experiments.rescaling.settings import Identities, Run, some_of
 from convexbn.experiments.rescaling.span import basis_of, beside, without_part_beside
-from convexbn.inputs import check_choice
+from convexbn.inputs import check_between, check_choice
 from convexbn.progress import progress
 from convexbn.training import minibatches
 from convexbn.training.checkpoints import Parts, fingerprint
@@ -195,4 +195,5 @@ class _Trainer:
 
 
 def _first(samples: Samples, n: int) -> Samples:
+    check_between("samples", n, 1, len(samples))
     return Samples(samples.X[:n], samples.labels[:n])
