@@ -89,17 +89,15 @@ def _by(sides: Sequence[int]) -> str:
 
 def _check_numbers(what: str, entry: dict, source: Source) -> None:
     """Raise ValueError for more images than a source has, for training or in all."""
-    splits = {"train": source.train, "test": source.test}
-    asked = {"train": (entry["train"] or 0) + entry["validation"], "test": entry["test"] or 0}
+    train, test = (entry["train"] or 0) + entry["validation"], entry["test"] or 0
+    asked = [("train + validation", train, source.train), ("test", test, source.test)]
     if not source.test:  # test images are among the others
-        splits, asked = {"train": source.train}, {"train": sum(asked.values())}
-    for split, most in splits.items():
-        if asked[split] > most:
-            names = {"test": "test"}.get(split, "train + validation")
-            names += "" if source.test else " + test"
+        asked = [("train + validation + test", train + test, source.train)]
+    for names, count, most in asked:
+        if count > most:
             raise ValueError(
-                f"{what}: {names} ask for {asked[split]} images, but '{entry['source']}' has "
-                f"{most}; ask for fewer"
+                f"{what}: {names} ask for {count} images, but '{entry['source']}' has {most}; ask "
+                "for fewer"
             )
 
 
