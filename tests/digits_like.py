@@ -109,7 +109,7 @@ def sgd_history(seeds=3, rates=(0.001, 0.01, 0.1), dataset="digits", epochs=30) 
                         score = np.nan if diverged else 0.1 + (level - 0.1) * speed
                         row = {
                             **{"dataset": dataset, "run": run, "method": method, "seed": seed},
-                            **{"candidate": True, "learning_rate": rate, "beta": beta},
+                            **{"learning_rate": rate, "beta": beta},
                             **{"optimizer": "sgd", "batch_size": 100, "width": 256},
                             **{"rank": rank, "gates": np.nan if np.isnan(rank) else 128},
                             **filter_of(run.removesuffix("-sgd")),

@@ -65,8 +65,8 @@ def test_settings_are_cut_down_to_what_results_depend_on():
     assert sheet.gate_settings(FILTERED) == {"filter": FILTERED["filter"]}
     run = RUNS["full"]
     for change in ({"candidate": False}, {"nodes": 2}):
-        assert sheet.solve_settings(run) == sheet.solve_settings(run | change)
-    assert sheet.solve_settings(run).keys() == run.keys() - {"candidate"}
+        assert sheet.lasting(run) == sheet.lasting(run | change)
+    assert sheet.lasting(run).keys() == run.keys() - {"candidate"}
     assert sheet.sized(DATASETS)["digits"]["n"] == 300
     assert "figures" not in sheet.sized(DATASETS)["digits"]
 

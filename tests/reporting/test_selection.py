@@ -366,3 +366,9 @@ def test_best_rows_are_those_of_the_setting_without_a_diverged_seed():
     found = selection.best_rows(rows, ["learning_rate"])
     assert found.equals(rows.iloc[:2])
     assert selection.best_rows(rows.assign(diverged=True), ["learning_rate"]).empty
+
+
+def test_sgd_runs_that_are_aside_are_no_candidates(written):
+    convex, sgd = written
+    runs = selection.collect(digits_like.evaluations(convex), sgd, aside=["bn"])
+    assert set(runs.loc[~runs["candidate"], "run"]) == {"bn"}

@@ -288,13 +288,14 @@ def test_images_that_changed_are_read_again(tmp_path):
 
 @pytest.mark.slow
 def test_a_change_runs_only_what_depends_on_it(finished, tmp_path):
-    """Four changes in one dry run: their jobs are told apart by the run they are for."""
+    """Five changes in one dry run, one of which trains nothing: jobs are told apart by run."""
 
     def change(config):
         config["sgd"]["bn"].update(epochs=6)
         config["convex"]["truncated10"].update(tolerance=1e-5)
         config["convex"]["full"].update(gates=17)
         config["convex"]["gates08"].update(candidate=True)
+        config["sgd"]["plain"].update(candidate=False)
 
     again = {
         "train_sgd": ["bn"],

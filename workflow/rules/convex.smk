@@ -55,7 +55,7 @@ rule solve:
         runtime=minutes(durations.convex, CONVEX_RUN, GPU),
     params:
         code=code_of("solve"),
-        run=lambda wc: Unordered(sheet.solve_settings(CONVEX[wc.run])),
+        run=lambda wc: Unordered(sheet.lasting(CONVEX[wc.run])),
         labels=lambda wc: labels_of(wc.run, CONVEX[wc.run]),
         device=config["device"],
     script:
@@ -100,7 +100,7 @@ rule certify:
         runtime=minutes(durations.judged, CONVEX_RUN, GPU),
     params:
         code=code_of("certify"),
-        run=lambda wc: Unordered(sheet.solve_settings(CONVEX[wc.run])),
+        run=lambda wc: Unordered(sheet.lasting(CONVEX[wc.run])),
         device=config["device"],
     script:
         "../scripts/certify.py"
@@ -125,7 +125,7 @@ rule evaluate:
         runtime=minutes(durations.judged, CONVEX_RUN, GPU),
     params:
         code=code_of("evaluate"),
-        run=lambda wc: Unordered(sheet.solve_settings(CONVEX[wc.run])),
+        run=lambda wc: Unordered(sheet.lasting(CONVEX[wc.run])),
         labels=lambda wc: labels_of(
             wc.run, CONVEX[wc.run], "candidate", "loss", "penalty"
         ),

@@ -35,6 +35,7 @@ rule tabulate:
         "../../environment.yml"
     params:
         code=code_of("tabulate"),
+        aside=[name for name, run in SGD.items() if not run["candidate"]],
     script:
         "../scripts/tabulate.py"
 

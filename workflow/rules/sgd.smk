@@ -29,11 +29,9 @@ rule train_sgd:
         runtime=minutes(durations.sgd, SGD_RUN, GPU),
     params:
         code=code_of("train_sgd"),
-        run=lambda wc: Unordered(SGD[wc.run]),
+        run=lambda wc: Unordered(sheet.lasting(SGD[wc.run])),
         seeds=lambda wc: sheet.seeds_of(config, SGD[wc.run]),
-        labels=lambda wc: labels_of(
-            wc.run, SGD[wc.run], "candidate", "optimizer", "batch_size"
-        )
+        labels=lambda wc: labels_of(wc.run, SGD[wc.run], "optimizer", "batch_size")
         | {"recipe": sheet.recipe_of(SGD[wc.run])},
         device=config["device"],
     script:

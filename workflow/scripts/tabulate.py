@@ -11,6 +11,7 @@ from convexbn.reporting import pages, selection
 runs = selection.collect(
     evaluations=artifacts.read_all(snakemake.input.evaluations),
     sgd=artifacts.read_all(snakemake.input.sgd),
+    aside=snakemake.params.aside,
 )
 methods = selection.methods(runs)
 

@@ -103,10 +103,10 @@ def trained_on(run: dict) -> list[str]:
     return ["features", "whitening"] if run["network"] == "convex" else ["features"]
 
 
-def solve_settings(run: dict) -> dict:
-    """Return the settings that solutions depend on: being a candidate is none of them.
+def lasting(run: dict) -> dict:
+    """Return the settings that solutions and trained networks depend on.
 
-    Nor is on how many nodes the processes are.
+    Being a candidate is none of them, nor is on how many nodes the processes are.
     """
     return _without(run, "candidate", "nodes")
 

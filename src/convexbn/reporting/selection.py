@@ -7,7 +7,7 @@ others in one setting only, and that is the run's setting. Runs that are not can
 effect of a quantity, and are never chosen either.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,7 +39,9 @@ MEASURES = [
 ]
 
 
-def collect(evaluations: pd.DataFrame, sgd: pd.DataFrame) -> pd.DataFrame:
+def collect(
+    evaluations: pd.DataFrame, sgd: pd.DataFrame, aside: Collection[str] = ()
+) -> pd.DataFrame:
     """Return one row per run, seed and setting, in the columns `RUNS`.
 
     Parameters
@@ -48,13 +50,15 @@ def collect(evaluations: pd.DataFrame, sgd: pd.DataFrame) -> pd.DataFrame:
         Final iterates of the convex runs, already in the columns `RUNS`.
     sgd : DataFrame
         Histories of the SGD runs; the last epoch of each is kept, whatever its accuracy.
+    aside : collection of str
+        The SGD runs that are no candidates.
 
     Raises
     ------
     ValueError
         If both are empty, or a method is unknown (named in the message).
     """
-    runs = stack([evaluations, _last_epochs(sgd) if len(sgd) else sgd])
+    runs = stack([evaluations, _last_epochs(sgd, aside) if len(sgd) else sgd])
     if runs.empty:
         raise ValueError("expected at least one run to tabulate, got none; add one to the config")
     present("method", runs["method"], METHODS)
@@ -65,8 +69,9 @@ def collect(evaluations: pd.DataFrame, sgd: pd.DataFrame) -> pd.DataFrame:
     return runs.assign(filter_kind=kinds, candidate=runs["candidate"].ne(False))
 
 
-def _last_epochs(sgd: pd.DataFrame) -> pd.DataFrame:
-    return last_rows(sgd, ["dataset", "seed", *SETTING]).rename(columns={"width": "neurons"})
+def _last_epochs(sgd: pd.DataFrame, aside: Collection[str]) -> pd.DataFrame:
+    networks = last_rows(sgd, ["dataset", "seed", *SETTING]).rename(columns={"width": "neurons"})
+    return networks.assign(candidate=~networks["run"].isin(aside))
 
 
 def _in_order(column: pd.Series) -> pd.Series:
