@@ -52,7 +52,9 @@ def write(config: Path, folder: Path = RECORDS) -> Path:
             shutil.copyfile(results / "tables" / name, partial)
     about = {"config": content, "processor": cpu_name()}
     about["stages"] = elapsed.of_stages(results / "logs")
-    artifacts.write_document(record / ABOUT, about, artifacts.provenance())
+    origin = artifacts.read_provenance(results / "tables" / TABLES[0])  # of the run, not of now
+    kept = {key: origin[key] for key in artifacts.provenance() if key in origin}
+    artifacts.write_document(record / ABOUT, about, kept)
     return record
 
 
