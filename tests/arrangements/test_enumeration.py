@@ -441,7 +441,7 @@ def test_bad_designs(U, message):
 
 @pytest.mark.parametrize("limit", [0, -5, 2.5, True, None])
 def test_bad_limits(limit):
-    with pytest.raises(ValueError, match=r"limit must be .*from 1 to"):
+    with pytest.raises(ValueError, match=r"limit must be .*at least 1"):
         enumerate_arrangements(np.eye(2), limit)
 
 
