@@ -3,6 +3,7 @@
 import errno
 import multiprocessing
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -97,6 +98,23 @@ def test_twins_write_the_same_file_and_neither_fails_nor_mixes(write, tmp_path):
         twin.join()
     assert [twin.exitcode for twin in twins] == [0, 0]
     assert not list(tmp_path.rglob("*.part"))
+
+
+def test_a_folder_that_a_twin_removes_meanwhile_is_made_again(tmp_path, monkeypatch):
+    folder, mkdir, left = tmp_path / "x.parts", Path.mkdir, [1]
+
+    def removed(self, *args, **kwargs):
+        if left:  # it was there, and is no more when it is looked at
+            left.clear()
+            raise FileExistsError(errno.EEXIST, "File exists", str(self))
+        mkdir(self, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "mkdir", removed)
+    with atomic(folder / "a") as partial:
+        partial.write_text("x")
+    assert (folder / "a").read_text() == "x"
+    with pytest.raises(FileExistsError), atomic(folder / "a" / "b"):  # a file is no folder
+        pass
 
 
 def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):

@@ -28,7 +28,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
         If the disk is full; the message names the file and the free space.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make(path.parent)
     _clear(path)
     partial = partial_of(path, os.getpid())
     try:
@@ -47,6 +47,16 @@ def atomic(path: str | Path) -> Iterator[Path]:
         raise OSError(error.errno, message) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _make(folder: Path) -> None:
+    """Make a folder, unless it is there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        if folder.exists():  # and is none
+            raise
+        folder.mkdir(parents=True, exist_ok=True)  # a twin of this process has just removed it
 
 
 def partial_of(path: Path, pid: int | str) -> Path:
