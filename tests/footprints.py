@@ -65,12 +65,12 @@ def measured(size: Size, work: str) -> tuple[float, float]:
 
 
 def check_least(estimate, measure) -> None:
-    """Check the least of up to five measurements, of work whose threads free memory as they may.
+    """Check the least of up to twenty measurements, of work whose threads free memory as they may.
 
     On a busy machine they were seen to hold 90 MB more than on an idle one.
     """
     tried = []
-    for _ in range(5):
+    for _ in range(20):
         tried.append(measure())
         base, peak = min(tried, key=lambda pair: pair[1] - pair[0])
         if peak - base <= estimate - footprint._INTERPRETER + ALLOCATOR:
