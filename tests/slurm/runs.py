@@ -56,6 +56,7 @@ def started(run) -> Counter:
 
 def check_done(run):
     """Check that what was finished was done once, and what the fault met once more."""
-    assert started(run) == {"early": 1, "late": 2}
+    found = started(run)
+    assert found == {"early": 1, "late": 2}, f"{found}\n{run.said()[-6000:]}"
     assert (run.folder / "early").read_text() == "1\n"
     assert (run.folder / "late").read_text() == "2\n"
