@@ -158,3 +158,12 @@ def test_a_record_is_replaced_whole(project):
     assert kept == ["claims.csv", "run.json"]
     about = json.loads((project / "results/record/x/run.json").read_text())
     assert about["provenance"]["versions"]["convexbn"]
+
+
+def test_a_record_is_of_the_commit_of_its_run(project, monkeypatch):
+    later = artifacts.provenance() | {"commit": "a later one"}
+    monkeypatch.setattr(artifacts, "provenance", lambda *_, **__: later)
+    assert record.main(["record", "config/x.yaml"]) == 0
+    about = json.loads((project / "results/record/x/run.json").read_text())
+    claims = artifacts.read_provenance(project / "results/record/x/claims.csv")
+    assert about["provenance"]["commit"] == claims["commit"] != "a later one"

@@ -49,6 +49,13 @@ def renamed(config, section, old, new):
         (lambda c: c["pathvars"].update(results="."), "choose a folder of its own"),
         (lambda c: c.update(data_dir="$NO_SUCH_VARIABLE"), "data_dir is '$NO_SUCH_VARIABLE'"),
         (lambda c: c["datasets"]["small"].update(FOLDER), "path of 'small' is '~no-such-user"),
+        # Not mixed with the default config, which has some.
+        (lambda c: c.pop("datasets"), "'datasets' is a required property"),
+        (
+            lambda c: c["rescaling"]["identities"].update(batch_size=41, samples=40),
+            "rescaling: identities: batch_size must be at most 40",
+        ),
+        (lambda c: c["rescaling"]["identities"].update(time=1.0e-3), "time must be at least the"),
     ],
 )
 def test_names_and_folders_that_cannot_be_are_refused_by_name(change, words, tmp_path):
