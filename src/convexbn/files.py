@@ -54,9 +54,10 @@ def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
-        if folder.exists():  # and is none
+        if folder.exists() and not folder.is_dir():
             raise
-        folder.mkdir(parents=True, exist_ok=True)  # a twin of this process has just removed it
+        # A twin of this process has just removed it, and may have made it again.
+        folder.mkdir(parents=True, exist_ok=True)
 
 
 def partial_of(path: Path, pid: int | str) -> Path:
