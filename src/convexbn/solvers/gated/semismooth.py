@@ -30,7 +30,7 @@ from convexbn.solvers.gated.pairs import Pairs
 from convexbn.solvers.gated.passes import Passes
 from convexbn.solvers.gated.primal import Primal, places_of
 
-_FORCING = 0.05  # relative residual of a Newton system
+_FORCING = 0.1  # relative residual of a Newton system
 _CG_LIMIT = 60
 _NEARER = 10.0  # times sigma for weights that are nearly optimal
 _LARGE = 2**24  # products of a pass over the design from which on float32 pays

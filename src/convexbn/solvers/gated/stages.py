@@ -13,7 +13,7 @@ from convexbn.solvers.gated.semismooth import System
 GROWTH = 4.0  # of sigma, in a proximal step
 PROGRESS = 0.9  # share of the gap below which a round has made progress
 _LAST = {torch.float32: 1e7, torch.float64: 1e12}  # Newton systems become too stiff beyond
-_ACCURACY = 1.0  # residual of a subproblem, relative to V and to the gap
+_ACCURACY = 3.0  # residual of a subproblem, relative to V and to the gap
 _STEPS = 15  # Newton steps on one subproblem
 _ROUNDED = 1e-3  # gap below which iterates are in float64
 _STALE = 8  # rounds without progress after which they are
