@@ -97,7 +97,7 @@ def test_a_data_set_that_its_images_cannot_give_is_refused(change, words):
 @pytest.mark.parametrize(
     ("change", "targets", "words"),
     [
-        ({"rank": 65}, "one_hot", "rank must be at most 64, the number of features, got 65"),
+        ({"rank": 65}, "one_hot", "rank must be at most 64, as the whitened data have .* got 65"),
         ({"loss": "logistic"}, "one_hot", "loss logistic is for targets: plus_minus, and those"),
         ({"loss": "squared_hinge"}, "one_hot", "loss squared_hinge is for targets: plus_minus"),
         ({"loss": "cross_entropy"}, "plus_minus", "loss cross_entropy is for targets: one_hot"),
@@ -108,3 +108,19 @@ def test_a_program_that_is_not_for_its_data_is_refused(change, targets, words):
     checks.check_runs(datasets, {"r": RUN | {"rank": 64, "loss": "squared"}})
     with pytest.raises(ValueError, match=f"run 'r': {words}"):
         checks.check_runs(datasets, {"r": RUN | change})
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"rank": 40}, "rank must be at most 39, as the whitened data have no more .* got 40"),
+        ({"ranks": [2, 40]}, "rank must be at most 39, .* got 40"),
+        ({"rank": 8, "ranks": [4, 16]}, "ranks must be at most its rank, 8, got 16; leave it out"),
+        ({"dataset": "mine"}, "names the dataset 'mine', which is not in the config"),
+    ],
+)
+def test_filters_are_learned_at_ranks_that_the_data_have(change, words):
+    datasets, run = {"digits": IMAGES | {"train": 40}}, {"dataset": "digits", "ranks": [39]}
+    checks.check_learned(datasets, "l", run)
+    with pytest.raises(ValueError, match=f"run 'l' of learned_filters.* {words}"):
+        checks.check_learned(datasets, "l", run | change)

@@ -44,6 +44,31 @@ def test_sizes(entry, size):
     assert size_of(entry) == size
 
 
+FOLDER = CIFAR | {"source": "image_folder"}
+FEW = CIFAR | {"train": 40}
+
+
+@pytest.mark.parametrize(
+    ("entry", "n", "directions"),
+    [
+        (CIFAR, 45_000, 3072),
+        (FEW, 40, 39),  # one is lost by centring
+        (FEW | {"pool": 2} | TILES, 40, 48),
+        (FEW | {"pool": 4, "patches": {"size": 8}}, 40, 39),
+        # Before images are read nobody knows how many there are, or how large.
+        (CIFAR | {"classes": ["cat", "dog"]}, None, 3072),
+        (FOLDER, None, None),
+        (FOLDER | {"size": [16, 8]}, None, 384),
+        (FOLDER | {"train": 40}, 40, 39),
+        (DIGITS, 1297, 64),
+        (DIGITS | {"test": None}, None, 64),
+    ],
+)
+def test_what_is_known_before_images_are_read(entry, n, directions):
+    assert footprint.samples_of(entry) == n
+    assert footprint.directions_of(entry) == directions
+
+
 def test_digits_without_a_split_are_not_more_than_all():
     """The number of remaining samples is not known here; an upper estimate is enough."""
     size = size_of(DIGITS)

@@ -54,6 +54,9 @@ def test_images_of_a_folder_are_shared_by_the_data_sets_that_read_it_alike():
     assert found == {name: f"image_folder-{shared.get(name, name)}" for name in datasets}
 
 
+UNREAD = {"train": None, "validation": 0, "test": 0}  # of a folder: all images that it has
+
+
 def test_settings_are_cut_down_to_what_results_depend_on():
     folder = {"source": "image_folder", "path": "p", "size": [4, 4], "train": 3, "figures": True}
     # Images are told by what is in their files, and not by where these are.
@@ -69,6 +72,7 @@ def test_settings_are_cut_down_to_what_results_depend_on():
     assert sheet.lasting(run).keys() == run.keys() - {"candidate"}
     assert sheet.sized(DATASETS)["digits"]["n"] == 300
     assert "figures" not in sheet.sized(DATASETS)["digits"]
+    assert sheet.sized({"mine": folder | UNREAD})["mine"]["n"] is None
 
 
 def test_more_seeds_leave_the_earlier_ones():
@@ -169,6 +173,13 @@ def test_a_study_of_something_else_is_refused(names, words):
     }
     with pytest.raises(ValueError, match=words):
         sheet.study_values(datasets, {"samples": {"s": names}})
+
+
+def test_numbers_of_samples_that_nobody_knows_are_not_compared():
+    folder = DIGITS | {"source": "image_folder", "path": "p"}
+    datasets = {"few": folder | {"train": 5}, "all": folder | UNREAD}
+    with pytest.raises(ValueError, match="not known before the images of 'all' are read; set its"):
+        sheet.study_values(datasets, {"samples": {"s": ["few", "all"]}})
 
 
 def test_learned_filters_have_a_table_of_each_seed():

@@ -43,6 +43,7 @@ def test_data_in_words():
         "c": {**hundred, "classes": ["fish", "people"], "patches": {"size": 4}},
         "d": folder,
         "e": {**folder, "train": 40, "size": [8, 12], "color": "gray"},
+        "f": {**CIFAR, "train": None, "classes": ["cat", "dog"]},
     }
     assert [words(name, datasets) for name in datasets] == [
         "CIFAR-10, 16 x 16 colour pixels, $n$ = 10,000",
@@ -51,6 +52,7 @@ def test_data_in_words():
         "$n$ = 10,000, 20% wrong labels, draw 2",
         "images 'd'",
         "images 'e', 8 x 12 gray pixels, $n$ = 40",
+        "CIFAR-10, 2 classes, 32 x 32 colour pixels",
     ]
 
 

@@ -3,7 +3,7 @@ LEARNED = section("learned_filters")
 checked(configs.check_names, "runs of learned_filters", LEARNED)
 LEARNED_RUN = lambda wc: with_dataset(LEARNED[wc.learned])
 for NAME, ENTRY in LEARNED.items():
-    checked(checks.check_entry, DATASETS, f"run '{NAME}' of learned_filters", ENTRY)
+    checked(checks.check_learned, DATASETS, NAME, ENTRY)
 if LEARNED:
     OUTPUTS += figures(*(f"learned_filters/{name}" for name in LEARNED))
     CLAIMS["convexbn.experiments.learned_filters.statements.learned_filters"] = {

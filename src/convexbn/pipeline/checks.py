@@ -158,17 +158,36 @@ def check_runs(datasets: dict, runs: dict) -> None:
             )
 
 
+def check_learned(datasets: dict, name: str, run: dict) -> None:
+    """Raise ValueError if a run of learned filters names no data it can use, or has other ranks."""
+    what = f"run '{name}' of learned_filters"
+    check_entry(datasets, what, run)
+    check_rank(what, run.get("rank", 1), datasets[run["dataset"]])
+    for rank in run["ranks"]:
+        if rank > run.get("rank", rank):
+            raise ValueError(
+                f"{what}: ranks must be at most its rank, {run['rank']}, got {rank}; leave it out, "
+                "or raise the rank"
+            )
+        check_rank(what, rank, datasets[run["dataset"]])
+
+
+def check_rank(what: str, rank: int, dataset: dict) -> None:
+    """Raise ValueError for a rank that the whitened data, as far as they are known, cannot have."""
+    most = footprint.directions_of(dataset)
+    if most is not None and rank > most:
+        raise ValueError(
+            f"{what}: rank must be at most {most}, as the whitened data have no more directions "
+            f"(features, and samples less one), got {rank}"
+        )
+
+
 def _check_program(what: str, run: dict, dataset: dict) -> None:
     """Raise ValueError for a rank that the data cannot have, or a loss that is not for its targets.
 
     The program of an SGD run has the squared loss, which is for targets of both kinds.
     """
-    d = footprint.size_of(dataset).d
-    is_known = dataset["source"] != "image_folder" or dataset.get("size")
-    if is_known and run.get("rank", 1) > d:
-        raise ValueError(
-            f"{what}: rank must be at most {d}, the number of features, got {run['rank']}"
-        )
+    check_rank(what, run.get("rank", 1), dataset)
     targets = _TARGETS.get(run.get("loss", "squared"))
     if targets and dataset["targets"] != targets:
         raise ValueError(

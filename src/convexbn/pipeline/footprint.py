@@ -55,6 +55,25 @@ def size_of(dataset: dict) -> Size:
     return Size(n, validation + test, channels * pixels, C, K)
 
 
+def samples_of(dataset: dict) -> int | None:
+    """Return the number of training samples; None where the images have to be read to know it."""
+    if dataset["train"]:
+        return dataset["train"]
+    source = source_of(dataset["source"])
+    others = 0 if source.test else dataset["test"]  # test images are among the training images
+    if dataset["source"] == "image_folder" or dataset.get("classes") or others is None:
+        return None
+    return source.train - (dataset["validation"] or 0) - others
+
+
+def directions_of(dataset: dict) -> int | None:
+    """Return the most directions that whitened data can have; None where that is not known."""
+    n, size = samples_of(dataset), size_of(dataset)
+    is_known = dataset["source"] != "image_folder" or bool(dataset.get("size"))
+    bounds = [size.d] if is_known else []
+    return min([*bounds, *([size.K * n - 1] if n else [])], default=None)
+
+
 def _patches(image: tuple[int, int], dataset: dict) -> tuple[int, int]:
     """Return the number of patches of an image, 1 if it is whole, and of the pixels in each."""
     view = dataset.get("patches")

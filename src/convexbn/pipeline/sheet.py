@@ -15,7 +15,7 @@ FOLDERS = (
 )
 # The key that varies in each kind of study, and its value for a data set.
 VARIED = {
-    "samples": ("train", lambda entry: footprint.size_of(entry).n),
+    "samples": ("train", footprint.samples_of),
     "noise": ("label_noise", lambda entry: entry["label_noise"]),
     "draws": ("draw", lambda entry: entry["draw"]),
 }
@@ -60,9 +60,12 @@ def view_of(dataset: dict) -> dict:
 
 
 def sized(datasets: dict) -> dict:
-    """Return the views of the data sets with their numbers n of training samples, for claims."""
+    """Return the views of the data sets with their numbers n of training samples, for claims.
+
+    n is None where the images have to be read to know it.
+    """
     return {
-        name: {**view_of(entry), "n": footprint.size_of(entry).n}
+        name: {**view_of(entry), "n": footprint.samples_of(entry)}
         for name, entry in datasets.items()
     }
 
@@ -216,8 +219,8 @@ def study_values(datasets: dict, studies: dict) -> dict:
     Raises
     ------
     ValueError
-        If a study names a data set that is missing, or its data sets do not differ in what varies
-        alone, each from each.
+        If a study names a data set that is missing, or one for which what varies is not known, or
+        its data sets do not differ in that alone, each from each.
     """
     return {
         kind: {study: _values(kind, study, names, datasets) for study, names in named.items()}
@@ -231,6 +234,12 @@ def _values(kind: str, study: str, names: list[str], datasets: dict) -> dict:
         checks.check_dataset(datasets, f"study '{study}'", name)
     others = [_without(datasets[name], "figures", varied) for name in names]
     values = {name: value(datasets[name]) for name in names}
+    unknown = [name for name in names if values[name] is None]
+    if unknown:
+        raise ValueError(
+            f"study '{study}' compares numbers of samples, which are not known before the images "
+            f"of '{unknown[0]}' are read; set its 'train'"
+        )
     if any(other != others[0] for other in others) or len(set(values.values())) < len(names):
         raise ValueError(
             f"the data sets of study '{study}' must differ in '{varied}', each from each, and in "

@@ -39,7 +39,7 @@ def _count(fewest: int, most: int) -> str:
 def data_words(name: str, datasets: dict) -> str:
     """Return a data set in words: its images, their size, n, and what was done to them."""
     dataset = datasets[name]
-    source, size = source_of(dataset["source"]), footprint.size_of(dataset)
+    source = source_of(dataset["source"])
     words = [source.words or f"images '{name}'"]
     if dataset.get("labels") == "coarse":
         words[0] += ", superclasses"
@@ -51,8 +51,8 @@ def data_words(name: str, datasets: dict) -> str:
         words.append(f"{height} \u00d7 {width} {'gray' if is_gray else 'colour'} pixels")
     if "patches" in dataset:
         words.append("convolution {size} \u00d7 {size}".format(**dataset["patches"]))
-    if dataset["source"] != "image_folder" or dataset["train"]:
-        words.append(f"$n$ = {size.n:,}")
+    if n := footprint.samples_of(dataset):
+        words.append(f"$n$ = {n:,}")
     if dataset["label_noise"]:
         words.append(f"{dataset['label_noise']:.0%} wrong labels")
     if dataset["draw"]:

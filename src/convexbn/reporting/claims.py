@@ -173,6 +173,11 @@ def about_cifar(finding: Finding, entries: Iterable[dict]) -> Finding:
     return Finding(words + finding.measured, "not run") if others else finding
 
 
+def samples_words(entry: dict) -> str:
+    """Return the number of training samples in words, from an entry of the config with n."""
+    return f"n = {entry['n']:,}" if entry["n"] else "all training images"
+
+
 def setting_words(rows: pd.DataFrame) -> str:
     """Return the name of a method for readers with its setting, from the rows of the setting."""
     first = rows.iloc[0]

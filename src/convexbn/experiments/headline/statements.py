@@ -18,6 +18,7 @@ from convexbn.reporting.claims import (
     about_cifar,
     chosen_of,
     judged,
+    samples_words,
     setting_words,
     uncertified,
     unless_uncertified,
@@ -82,7 +83,7 @@ def describe(name: str, entry: dict) -> str:
     words = ["fully connected"]
     if patches:
         words = ["convolutional, {size}x{size} patches, stride {stride}".format(**patches)]
-    words.append(f"n = {entry['n']:,}")
+    words.append(samples_words(entry))
     if entry["source"] in SIDES:
         side = SIDES[entry["source"]] // entry.get("pool", 1)
         words.append(f"{side}x{side} pixels")

@@ -18,6 +18,7 @@ from convexbn.reporting.claims import (
     about_cifar,
     chosen_of,
     judged,
+    samples_words,
     stacked,
     uncertified,
     unless_uncertified,
@@ -67,7 +68,7 @@ def _of_run(
         if statement.needed:
             finding = unless_uncertified(finding, uncertified(program))
         finding = about_cifar(finding, [entry])
-        words = f"{run}, n = {entry['n']:,}: {finding.measured}"
+        words = f"{run}, {samples_words(entry)}: {finding.measured}"
         return {dataset: finding._replace(measured=words)}
 
     return judged(_STATEMENTS, findings_of)

@@ -20,6 +20,7 @@ from convexbn.reporting.claims import (
     Statement,
     about_cifar,
     judged,
+    samples_words,
     stacked,
     unless_uncertified,
 )
@@ -54,7 +55,7 @@ def _of_run(dataset: str, run: str, solves: pd.DataFrame, entry: dict) -> pd.Dat
         finding = statement.judge(solves)
         finding = unless_uncertified(finding, int((~solves["certified"].astype(bool)).sum()))
         finding = about_cifar(finding, [entry])
-        words = f"{run}, n = {entry['n']:,}: {finding.measured}"
+        words = f"{run}, {samples_words(entry)}: {finding.measured}"
         return {dataset: finding._replace(measured=words)}
 
     return judged(_STATEMENTS, findings_of)
