@@ -372,6 +372,12 @@ def test_an_optimum_at_the_end_of_the_grid_is_ringed(drawn, runs, convex, sgd):
         if line.get_markersize() == 9 and line.get_color() == style_of("convex").color
     )
     assert ring.get_xdata()[0] == selection.methods(inner).set_index("method")["beta"]["convex"]
+    # A run that is no candidate tried one beyond, as the table of methods counts, too.
+    beyond = inner[inner["run"] == "full"].assign(run="beyond", beta=9.0, candidate=False)
+    more = pd.concat([inner, beyond])
+    figure = draw("accuracy", accuracy.table(more, convex, sgd, digits_like.published(), "digits"))
+    rings = [line for line in figure.axes[1].lines if line.get_markersize() == 9]
+    assert style_of("convex").color not in [line.get_color() for line in rings]
 
 
 def test_published_values_are_drawn_only_where_there_are_any(drawn, runs, convex, sgd):
@@ -508,6 +514,17 @@ def test_sensitivity_holds_the_optimizer_while_others_vary(runs):
     adam = more[more["run"] == "bn-adam"]
     adam = adam.assign(batch_size=20, validation_accuracy=1.0, test_accuracy=1.0, run="both")
     table = sensitivity.table(pd.concat([more, adam]), "digits")
+    pd.testing.assert_frame_equal(table, sensitivity.table(more, "digits"))
+
+
+def test_sensitivity_holds_what_else_a_run_fixes(runs):
+    """A network that is trained twice as long is none at another learning rate."""
+    more = with_variations(runs)
+    more = more.assign(recipe=more["recipe"].mask(more["method"] == "SGD", "epochs 30"))
+    bn = more[(more["method"] == "SGD") & (more["learning_rate"] == 0.1) & more["candidate"]]
+    longer = bn.assign(run="long", recipe="epochs 60", candidate=False)
+    longer = longer.assign(validation_accuracy=1.0, test_accuracy=1.0)
+    table = sensitivity.table(pd.concat([more, longer]), "digits")
     pd.testing.assert_frame_equal(table, sensitivity.table(more, "digits"))
 
 

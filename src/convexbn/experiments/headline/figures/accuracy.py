@@ -52,8 +52,9 @@ def table(
     dataset : str
     """
     known = runs["dataset"].unique()
-    runs = selection.candidates(runs[runs["dataset"] == dataset])
+    runs = runs[runs["dataset"] == dataset]
     settings = selection.methods(runs)
+    runs = selection.candidates(runs)
     parts = [_against_time(row, convex, sgd) for row in settings.itertuples()]
     by = ["method", "beta"]
     varied = pd.concat([selection.alike(row, runs) for row in settings.itertuples()])

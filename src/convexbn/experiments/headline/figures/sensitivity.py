@@ -18,7 +18,7 @@ QUANTITIES = {
 }
 # Fixed at the chosen setting's values while another quantity varies; learning rate, beta and rank
 # are chosen again at each value.
-HELD = ("optimizer", "batch_size", "gates")
+HELD = [name for name in selection.SIZES if name not in ("rank", "energy")]
 WIDTHS = {1: 4.2, 2: plotting.WIDTH, 3: plotting.WIDE, 4: plotting.WIDE}  # by panels, in inches
 OPTIMIZERS = {"sgd": "SGD", "adam": "Adam"}
 COLUMNS = [
@@ -31,9 +31,8 @@ def table(runs: pd.DataFrame, dataset: str) -> pd.DataFrame:
     """Return test accuracies in the columns `COLUMNS`, for the quantities that a method varies.
 
     All runs take part, candidates or not. At each value the learning rate, beta and rank are chosen
-    on validation data; optimizer, batch size and gates, unless one of them is the quantity that
-    varies, are those of the method's chosen setting. Where every setting diverged the accuracy is
-    NaN.
+    on validation data; all else that a run fixes (`HELD`), unless it is the quantity that varies,
+    is that of the method's chosen setting. Where every setting diverged the accuracy is NaN.
 
     Parameters
     ----------
