@@ -49,6 +49,14 @@ def test_no_input_is_named_by_a_path_from_the_root(rules):
     assert not [path for path in paths if Path(path).is_absolute()]
 
 
+def test_every_log_is_named_after_its_rule(rules):
+    """So `make status` knows the jobs of a rule, and a record the minutes of its stage."""
+    found = {rule.name: str(log).split("/logs/")[1] for rule in rules for log in rule.log}
+    assert len(found) > 5
+    for name, log in found.items():
+        assert log.removesuffix(".log").split("/")[0] == name
+
+
 def test_every_function_that_a_rule_names_exists(rules):
     found = [name for rule in rules for names, _ in instances(rule) for name in names]
     assert len(found) > 5

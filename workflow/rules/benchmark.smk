@@ -183,7 +183,7 @@ for NAME, FUNCTION in BENCHMARK_FIGURES.items():
         output:
             **drawn(f"benchmark/{NAME}", f"benchmark/{NAME}", "benchmark", NAME),
         log:
-            f"<logs>/plot_benchmark/{NAME}.log",
+            f"<logs>/plot_benchmark_{NAME}.log",
         conda:
             "../../environment.yml"
         params:

@@ -71,6 +71,8 @@ if OVER_NODES and ON_CLUSTER:
     use rule solve as solve_over_nodes with:
         wildcard_constraints:
             run="|".join(OVER_NODES),
+        log:
+            "<logs>/solve_over_nodes/{run}.log",
         threads: lambda wc: CONVEX[wc.run]["processes"] * config["threads"] // CONVEX[wc.run]["nodes"]
         resources:
             mem_mb=megabytes(footprint.of_node, CONVEX_RUN),

@@ -88,7 +88,7 @@ use rule plot as plot_cross_iteration_statistics with:
             "1 statistics, {crossed}",
         ),
     log:
-        "<logs>/plot_cross_iteration/{crossed}-statistics.log",
+        "<logs>/plot_cross_iteration_statistics/{crossed}.log",
     params:
         code=code_of("plot", "convexbn.experiments.cross_iteration.figures"),
         function="convexbn.experiments.cross_iteration.figures.statistics",
@@ -112,7 +112,7 @@ use rule plot_cross_iteration_statistics as plot_cross_iteration_accuracies with
             "2 accuracies, {crossed}",
         ),
     log:
-        "<logs>/plot_cross_iteration/{crossed}-accuracies.log",
+        "<logs>/plot_cross_iteration_accuracies/{crossed}.log",
     params:
         code=code_of("plot", "convexbn.experiments.cross_iteration.figures"),
         function="convexbn.experiments.cross_iteration.figures.accuracies",

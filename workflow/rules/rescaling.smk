@@ -78,7 +78,7 @@ use rule plot as plot_rescaling_identities with:
             "1 identities",
         ),
     log:
-        "<logs>/plot_rescaling/identities.log",
+        "<logs>/plot_rescaling_identities.log",
     params:
         code=code_of("plot", "convexbn.experiments.rescaling.figures"),
         function="convexbn.experiments.rescaling.figures.identities",
@@ -98,7 +98,7 @@ use rule plot as plot_rescaling_run with:
             "2 {rescaled}",
         ),
     log:
-        "<logs>/plot_rescaling/{rescaled}.log",
+        "<logs>/plot_rescaling_run/{rescaled}.log",
     params:
         code=code_of("plot", "convexbn.experiments.rescaling.figures"),
         function="convexbn.experiments.rescaling.figures.run",
