@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from convexbn import network_objective
-from convexbn.estimators import ConvexBNClassifier, ConvexBNRegressor
+from convexbn.estimators import ConvexBNClassifier, ConvexBNRegressor, base
 from convexbn.estimators.base import Report
 
 rng = np.random.default_rng(0)
@@ -237,6 +237,18 @@ def test_without_gates_the_limit_counts_and_vector_outputs_are_refused():
     assert model.n_iter_ <= 2  # one, and one on the neurons' own cones
     with pytest.raises(ValueError, match="penalty of gates='columns' must be"):
         ConvexBNRegressor(gates="columns", penalty="nuclear").fit(X, y)
+
+
+def test_the_limit_of_a_search_is_the_one_that_its_warning_names(monkeypatch):
+    real, seen = base.columns.generated, []
+
+    def generated(*terms, **settings):
+        seen.append(settings["max_iterations"])
+        return real(*terms, **settings)
+
+    monkeypatch.setattr(base.columns, "generated", generated)
+    model = ConvexBNRegressor(1.0, gates="columns").fit(X, y)
+    assert seen == [model.max_iter]
 
 
 def test_two_classes_may_have_the_loss_of_several():

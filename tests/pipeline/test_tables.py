@@ -70,8 +70,9 @@ def test_a_table_of_ours_comes_back_from_a_spreadsheet(tmp_path, separator, deci
     """Its line of provenance is split at the commas and quoted: it still tells the columns."""
     artifacts.write_table(tmp_path / "t.csv", FRAME, {"commit": None, "versions": {"a": "1"}})
     text = resaved((tmp_path / "t.csv").read_text("utf-8"), separator, decimal)
-    read = artifacts.read_table(write(tmp_path, text, "utf-8-sig"))
-    pd.testing.assert_frame_equal(read, FRAME)
+    saved = write(tmp_path, text, "utf-8-sig")
+    pd.testing.assert_frame_equal(artifacts.read_table(saved), FRAME)
+    assert artifacts.read_provenance(saved) == {"commit": None, "versions": {"a": "1"}}
     lost = re.sub(r"(?m)^([^#\"]*)(count)", r"\1amount", text)
     with pytest.raises(ValueError, match=r"edited\.csv lacks the column count that it was written"):
         artifacts.read_table(write(tmp_path, lost))

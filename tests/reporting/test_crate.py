@@ -84,6 +84,18 @@ def test_the_software_is_that_of_the_run(crate):
     )
 
 
+def test_a_table_that_was_edited_on_purpose_names_no_software(run, tmp_path):
+    """Its first line is deleted, as the error about an edited table says."""
+    folder, (claims, methods, figure) = run
+    methods.write_text("".join(methods.read_text().splitlines(keepends=True)[1:]))
+    pack(folder / "crate.zip", [claims, methods, figure], CONFIG)
+    crate = ROCrate(folder / "crate.zip")
+    assert by_type(crate, "SoftwareApplication")["Python"]["softwareVersion"] == "3.12.1"
+    methods.with_suffix(".zip").unlink(missing_ok=True)
+    pack(folder / "crate.zip", [methods], CONFIG)
+    assert not by_type(ROCrate(folder / "crate.zip"), "SoftwareApplication")
+
+
 def test_claims_are_reviews_with_verdicts(crate):
     claims = by_type(crate, "ClaimReview")
     assert claims.keys() == {"E3a on digits", "E3b on digits"}

@@ -121,7 +121,7 @@ class ConvexBN(BaseEstimator):
                     loss=loss,
                     tol=self.tol,
                     seed=self._seed,
-                    max_iterations=min(self.max_iter, columns.ROUNDS),
+                    max_iterations=self.max_iter,
                     device=self.device,
                     callback=report,
                 )

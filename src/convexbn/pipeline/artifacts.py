@@ -127,8 +127,9 @@ def read_provenance(path: str | Path) -> dict[str, Any]:
 
             with safe_open(path, framework="numpy") as file:
                 return json.loads(file.metadata()["provenance"])
-        with open(path, encoding="utf-8") as file:
-            record = json.loads(file.readline().removeprefix(tables.NOTE))
+        record = tables.provenance(path)
+        if not record:
+            raise ValueError("the first line, its provenance, is missing")
         return {key: value for key, value in record.items() if key not in _OF_THE_TABLE}
 
 

@@ -176,7 +176,7 @@ def folder(key: str, text: str) -> str:
     Raises
     ------
     ValueError
-        For an unknown user or variable, or characters that mean something else to Snakemake.
+        For an unknown user or variable.
     """
     path = os.path.expandvars(os.path.expanduser(text))
     if path.startswith("~") or "$" in path:

@@ -51,13 +51,11 @@ def start(path: str | Path, threads: int | None = None) -> None:
     here. A matplotlibrc may ask for the numbers of the user's language, which LC_ALL then names.
 
     Ctrl-C ends the script at once, as a kill does, and without a traceback in the log: what it has
-    finished is kept, and no solve that was interrupted counts as one.
+    finished is kept, and no solve that was interrupted counts as one, where :func:`convexbn.solve`
+    would give back the best so far.
 
     The imports that follow make hundreds of thousands of objects, none of them garbage: they are
     searched for it less often than by default, and not at all when the process ends.
-
-    An interrupt ends the process at once, where :func:`convexbn.solve` would give back the best so
-    far: nothing may be made of that here.
     """
     gc.set_threshold(20_000, 10, 10)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -66,7 +64,6 @@ def start(path: str | Path, threads: int | None = None) -> None:
     interpreters.find_first(str(imports.PACKAGE.parent))
     if sys.stderr.isatty():
         progress.terminal = os.fdopen(os.dup(2), "w", buffering=1)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
     path, second = Path(path), _second(path)
     with contextlib.suppress(OSError):  # there is none, or the first one is still there
         os.link(second, path)

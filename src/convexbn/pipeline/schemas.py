@@ -69,7 +69,9 @@ def _words(error: ValidationError) -> str:
     """Return what is wrong, without the whole entry where its keys do not go together."""
     rule, given = error.validator_value, error.instance
     if error.validator == "dependentRequired":
-        section, needed = next(pair for pair in _pairs(rule) if pair[1] not in given)
+        section, needed = next(
+            pair for pair in _pairs(rule) if pair[0] in given and pair[1] not in given
+        )
         return f"'{needed}' is missing, which '{section}' needs"
     if error.validator not in ("not", "oneOf") or not isinstance(given, dict):
         return "it is empty" if given is None else error.message

@@ -81,10 +81,15 @@ def checksum(frame: "pd.DataFrame") -> str:
     return found.hexdigest()
 
 
+def provenance(path: str | Path) -> dict:
+    """Return the record in the first line of a table; {} where it is not there, or cut off."""
+    note, lines = _lines(Path(path))
+    return _record(note, _separator(path, lines)[0])
+
+
 def is_checked(path: str | Path) -> bool:
     """Return whether a table carries the checksum of its content."""
-    note, lines = _lines(Path(path))
-    return "checksum" in _record(note, _separator(path, lines)[0])
+    return "checksum" in provenance(path)
 
 
 def place(frame: "pd.DataFrame", row: int) -> str:

@@ -64,8 +64,9 @@ def methods(recorded: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         Columns dataset, method, recorded and found (mean test accuracies), deviations (of their
-        difference, see above), outcome ("agrees", "differs", "missing" or "new") and setting, ""
-        or the settings that were chosen, if they are two.
+        difference, see above), outcome ("agrees", "differs", "one seed" in each, which tells no
+        deviation, "missing" or "new") and setting, "" or the settings that were chosen, if they are
+        two.
     """
     keys = ["dataset", "method"]
     pairs = _paired(_settled(recorded, keys), _settled(found, keys), keys)
@@ -81,7 +82,7 @@ def methods(recorded: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
         recorded=pairs["mean_recorded"],
         found=pairs["mean_found"],
         deviations=deviations,
-        outcome=_outcome(pairs, agrees, "agrees", "differs"),
+        outcome=_outcome(pairs, agrees, "agrees", np.where(variance.isna(), "one seed", "differs")),
         setting=settings.where(is_other).fillna(""),
     )
 
@@ -103,7 +104,7 @@ def _paired(recorded: pd.DataFrame, found: pd.DataFrame, keys: list[str]) -> pd.
     return recorded.merge(found, on=keys, how="outer", suffixes=sides, indicator="where")
 
 
-def _outcome(pairs: pd.DataFrame, holds: pd.Series, yes: str, no: str) -> np.ndarray:
+def _outcome(pairs: pd.DataFrame, holds: pd.Series, yes: str, no: str | np.ndarray) -> np.ndarray:
     one_sided = [pairs["where"] == "left_only", pairs["where"] == "right_only"]
     return np.select([*one_sided, holds], ["missing", "new", yes], no)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from convexbn.files import atomic
 from convexbn.imports import PACKAGE
 from convexbn.pipeline import artifacts
+from convexbn.pipeline.tables import provenance
 
 if TYPE_CHECKING:
     from rocrate.model.entity import Entity
@@ -96,8 +97,11 @@ def _data(crate: "ROCrate", config: dict[str, Any]) -> list["Entity"]:
 
 
 def _software(crate: "ROCrate", tables: Iterable[Path]) -> list["Entity"]:
-    """Return the software that made some tables, in each of the versions that they name."""
-    records = [artifacts.read_provenance(table) for table in tables]
+    """Return the software that made some tables, in each of the versions that they name.
+
+    A table whose first line was deleted, so that it is read as edited, names none.
+    """
+    records = [record for record in map(provenance, tables) if record]
     found = {("Python", record["python"]) for record in records}
     for record in records:
         found |= set(record["versions"].items())
