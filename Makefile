@@ -19,7 +19,7 @@ ARGUMENTS = $(if $(IS_LOCAL),--cores $(CORES)) --configfile $(call quoted,CONFIG
 SNAKEMAKE = $(RUN) snakemake $(ARGUMENTS)
 # Ctrl-C reaches make, Snakemake, its jobs and this shell, which has the last word: with another exit
 # status make would say a line more. make itself ends by the signal.
-export GOES_ON := Interrupted. What is finished is kept: the same command goes on from there, \
+export GOES_ON := Interrupted. What is finished is kept: run the same command again and it continues; \
 	`make status` says what is missing.
 RESUMABLE = trap 'echo "$$GOES_ON"; exit 0' INT; $(SNAKEMAKE)
 ENVIRONMENT := $(VENV)/$(if $(IS_LOCAL),installed,slurm)
