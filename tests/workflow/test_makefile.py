@@ -170,4 +170,4 @@ def test_ctrl_c_ends_in_one_line_that_says_how_to_go_on(project):
     rest = run.stdout.read().splitlines()
     assert run.wait() == -signal.SIGINT
     assert rest[:-1] == ["jobs are ended"]
-    assert rest[-1].startswith("Interrupted. What is finished is kept: the same command goes on")
+    assert rest[-1].startswith("Interrupted. What is finished is kept: run the same command again")

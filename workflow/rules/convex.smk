@@ -69,10 +69,10 @@ if OVER_NODES and ON_CLUSTER:
     ruleorder: solve_over_nodes > solve
 
     use rule solve as solve_over_nodes with:
-        wildcard_constraints:
-            run="|".join(OVER_NODES),
         log:
             "<logs>/solve_over_nodes/{run}.log",
+        wildcard_constraints:
+            run="|".join(OVER_NODES),
         threads: lambda wc: CONVEX[wc.run]["processes"] * config["threads"] // CONVEX[wc.run]["nodes"]
         resources:
             mem_mb=megabytes(footprint.of_node, CONVEX_RUN),
