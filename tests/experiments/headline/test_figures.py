@@ -443,6 +443,18 @@ def test_filters_are_set_against_truncations(drawn, shown, runs):
     assert point.get_ydata()[0] == pytest.approx(100 * chosen.mean())
 
 
+def test_filters_that_no_candidate_has_are_shown_too(runs):
+    ridge = runs[runs["run"] == "ridge"].assign(candidate=False, test_accuracy=0.5)
+    other = ridge.assign(run="ridge-other", filter_value=0.1)
+    better = ridge.assign(run="ridge-again", validation_accuracy=1.0)  # of a filter that has one
+    of_spectrum = spectrum.table(digits_like.spectrum(), {})
+    alone = filters.table(runs, of_spectrum, "digits")
+    table = filters.table(pd.concat([runs, other, better]), of_spectrum, "digits")
+    new = table["filter_value"] == 0.1
+    assert table.loc[new, "test_accuracy_mean"].tolist() == [0.5]
+    pd.testing.assert_frame_equal(table[~new].reset_index(drop=True), alone)
+
+
 def test_every_filter_has_a_style_of_its_own():
     assert list(filters.STYLES) == [filters.HARD, *FILTERS]
     assert len(set(filters.STYLES.values())) == len(filters.STYLES)

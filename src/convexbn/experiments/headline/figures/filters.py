@@ -34,7 +34,8 @@ COLUMNS = [
 def table(runs: pd.DataFrame, spectrum: pd.DataFrame, dataset: str) -> pd.DataFrame:
     """Return the numbers of the figure, in the columns `COLUMNS`.
 
-    Each truncation and each filter has its beta chosen on validation data.
+    Each truncation and each filter has its beta chosen on validation data. Those that no candidate
+    has are of the runs that are none.
 
     Parameters
     ----------
@@ -51,6 +52,8 @@ def table(runs: pd.DataFrame, spectrum: pd.DataFrame, dataset: str) -> pd.DataFr
     """
     runs = selection.programs(runs[runs["dataset"] == dataset])
     by = ["filter_kind", "filter_value", "rank"]
+    has_candidate = runs["candidate"].ne(False).groupby([runs[name] for name in by], dropna=False)
+    runs = runs.assign(candidate=runs["candidate"].ne(False) | ~has_candidate.transform("any"))
     best = selection.summarize(selection.select(runs, by), by)
     best["filter_kind"] = best["filter_kind"].replace("", HARD)
     ranks = [
