@@ -128,6 +128,17 @@ def test_images_are_read_once_per_source(tmp_path):
     assert {name for name in jobs(output) if "draws" in name} == {"tabulate_draws", "plot_draws"}
 
 
+@pytest.mark.parametrize("config", CONFIGS, ids=[config.stem for config in CONFIGS])
+def test_runs_have_the_rank_that_their_names_say(config):
+    """A run that copies another's settings copies its rank, too, unless it says another."""
+    runs = yaml.safe_load(config.read_text("utf-8")).get("convex", {})
+    for name, run in runs.items():
+        if re.search(r"(^|-)full$", name):
+            assert not {"rank", "energy"} & run.keys(), name
+        elif found := re.search(r"(^|-)k(\d+)", name):
+            assert run["rank"] == int(found[2]), name
+
+
 def test_a_sweep_makes_a_run_of_every_combination(tmp_path):
     def change(config):
         over = {"rank": [3, None], "filter": [{"kind": "ridge", "value": 0.1}, None]}
