@@ -21,7 +21,8 @@ def test_finished_trainings_are_not_run_again(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run_each(_trainings("abcd", [], killed_in="c"), "work", parts)
     results = run_each(_trainings("abcd", second), "work", parts)
-    assert second == [(name, tmp_path / "table.parts" / "running") for name in "cd"]
+    assert second == [(name, parts.running_of(f"work {name}")) for name in "cd"]
+    assert {path.parent for _, path in second} == {tmp_path / "table.parts"}
     assert results == {name: [{"name": name, "loss": 0.5}] for name in "abcd"}
     parts.remove()
     assert not list(tmp_path.iterdir())
@@ -32,6 +33,8 @@ def test_results_of_other_work_are_not_taken(tmp_path):
     run_each(_trainings("ab", []), "work", parts)
     run_each(_trainings("ab", ran), "other work", parts)
     assert [name for name, _ in ran] == ["a", "b"]
+    # Nor is a state that a training of other work has left: not all that it rests on is in it.
+    assert not {path for _, path in ran} & {parts.running_of(f"work {name}") for name in "ab"}
 
 
 def test_nothing_is_kept_without_a_folder():

@@ -115,6 +115,10 @@ class Parts:
         saved = None if self.folder is None else _read(self._path(self.folder, work))
         return None if saved is None else saved["state"]
 
+    def running_of(self, work: str) -> Path | None:
+        """Return a file in which the part of this work, and of no other, may keep its state."""
+        return None if self.folder is None else self._path(self.folder, f"{work} running")
+
     def save(self, work: str, part: Any) -> None:
         """Keep a finished part: numbers, texts, tensors, and lists and dicts of these."""
         if self.folder is not None:

@@ -39,7 +39,7 @@ def run_each(
         for name, training in trainings.items():
             result = parts.load(f"{work} {name}")
             if result is None:
-                result = training(parts.running)
+                result = training(parts.running_of(f"{work} {name}"))
                 parts.save(f"{work} {name}", result)
             results[name] = result
             bar.step(name)

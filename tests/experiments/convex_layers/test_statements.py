@@ -51,6 +51,10 @@ def times(without=(4.0, 4.0, 4.0), fresh=(9.0, 9.0, 9.0), layer=1.5) -> pd.DataF
     return pd.DataFrame([*rows, absent])
 
 
+def other_program(table) -> pd.DataFrame:
+    return table.assign(program="ridge")
+
+
 def agreement(a=1e-4, b=1e-4, ratios=(0.5, 0.5, 0.5), kink=False) -> pd.DataFrame:
     terms = {"loss": "squared", "penalty": "group", "C": 3, "n": 1000, "seed": 0, "step": 1e-5}
     rows = [
@@ -77,6 +81,14 @@ def test_statements_are_those_of_the_experiments_that_ran():
     assert table["id"].tolist() == ["C1a", "C1b", "C3"]
     assert layers().empty
     assert list(layers().columns) == claims.COLUMNS
+
+
+def test_every_program_must_have_its_quartiles_above():
+    """Not that of the smallest median alone."""
+    steady = times((4.9, 5.0, 5.1))
+    wide = other_program(times((2.0, 5.5, 5.6)))
+    assert verdict(canonicalization=steady) == "reproduced"
+    assert verdict(canonicalization=pd.concat([steady, wide])) == "not resolved"
 
 
 def test_gradients():

@@ -36,6 +36,20 @@ def test_accuracies_have_paired_intervals_beside_them():
     np.testing.assert_allclose(bars, [5 - reach, 5 + reach], rtol=1e-3)
 
 
+def test_a_network_that_diverged_has_a_cross_and_neither_mean_nor_difference():
+    table = crossed_rows.accuracies(gain=0.05)
+    smallest = table["batch_size"].min()
+    lost = (table["method"] == CBN) & (table["batch_size"] == smallest) & (table["seed"] == 1)
+    left, right = figures.accuracies(table.assign(diverged=lost), "cifar10").axes
+    color = figures.STYLES[CBN].color
+    (cross,) = [x for x in left.lines if x.get_marker() == "x"]
+    assert cross.get_color() == color
+    (line,) = [x for x in left.lines if (x.get_color(), x.get_linestyle()) == (color, "-")]
+    assert np.isnan(line.get_ydata().astype(float)).tolist() == [True, False]
+    of_method = [x for x in right.lines if (x.get_color(), x.get_marker()) == (color, "o")]
+    assert len(of_method) == 1
+
+
 @pytest.mark.parametrize("seeds", [1, 5])
 def test_nothing_overlaps(seeds):
     check_layout(figures.statistics(crossed_rows.statistics(seeds=seeds), TITLE))

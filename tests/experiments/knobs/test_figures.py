@@ -1,11 +1,13 @@
 """The figure of the knobs shows every knob."""
 
+import numpy as np
 import pytest
 from knob_rows import SETTINGS, networks, runs
 from layouts import TITLE, check_layout
 
+from convexbn.experiments.knobs import figures
 from convexbn.experiments.knobs.figures import knobs as draw
-from convexbn.experiments.knobs.settings import CROSS_ITERATION, knobs
+from convexbn.experiments.knobs.settings import CROSS_ITERATION, RESCALED, knobs
 
 
 def test_every_knob_is_drawn():
@@ -31,6 +33,19 @@ def test_knob_whose_learning_rates_all_diverged_has_a_cross():
     (cross,) = [line for line in batches.lines if line.get_marker() == "x"]
     assert cross.get_xdata().tolist() == [8]
     assert len(differences.get_yticklabels()) == len(knobs(SETTINGS)) - 1
+
+
+def test_where_the_network_of_one_seed_diverged_there_is_a_cross_and_no_mean():
+    table = networks()
+    at = (table["decay"] == RESCALED) & (table["learning_rate"] == 0.04)
+    rates = draw(table.assign(diverged=at & (table["seed"] == 1)), runs(), "images", "title").axes[
+        1
+    ]
+    color = figures.DECAYS[RESCALED].color
+    (cross,) = [line for line in rates.lines if line.get_marker() == "x"]
+    assert (cross.get_color(), cross.get_xdata().tolist()) == (color, [0.04])
+    (line,) = [x for x in rates.lines if (x.get_color(), x.get_linestyle()) == (color, "-")]
+    assert np.isnan(line.get_ydata()).tolist() == [False, False, True]
 
 
 def test_unknown_decay_is_refused():

@@ -41,6 +41,15 @@ def test_cross_iteration_is_compared_at_the_smallest_batch(gap, verdict):
     assert verdicts(table)["K2"] == verdict
 
 
+def test_a_batch_of_one_normalization_alone_is_passed_over():
+    """As that of the headline is, if it is smaller than all that both have tried."""
+    table = networks({Knob(CROSS_ITERATION, 250, LAST): -0.01})
+    alone = (table["normalization"] == CROSS_ITERATION) & (table["batch_size"] == 8)
+    judged = knobs(table[~alone], runs(), CIFAR).set_index("id").loc["K2"]
+    assert judged["verdict"] == "reproduced"
+    assert "batch 250" in judged["measured"]
+
+
 @pytest.mark.parametrize(("gap", "verdict"), [(-0.03, "reproduced"), (-0.04, "not reproduced")])
 def test_rescaling_may_be_below_by_less_than_the_margin(gap, verdict):
     gaps = {Knob(BN, 250, RESCALED): gap, Knob(BN, 250, ALL): -0.02}

@@ -75,6 +75,8 @@ def test_gains_per_direction_end_no_higher_than_the_soft_step(learned):
         for method in (SOFT_STEP, FREE)
     }
     assert best[FREE] <= best[SOFT_STEP] * (1 + 1e-6)
+    first = next(r["validation_loss"] for r in learned if r["method"] == FREE)
+    assert best[FREE] < first  # it begins where the soft step ended, and goes on
 
 
 def test_the_first_step_has_a_length_of_its_own():

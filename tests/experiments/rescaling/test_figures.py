@@ -88,6 +88,10 @@ def test_without_a_part_beside_the_span_there_are_four_panels():
     assert len(figures.run(runs(has_part=False), "cifar10, vgg").axes) == 4
 
 
+def failed_in(table, seed):
+    return (table["method"] == NONE) & (table["learning_rate"] == 0.2) & (table["seed"] == seed)
+
+
 def test_one_seed_and_trainings_that_diverged_can_be_drawn():
     table = runs(seeds=1)
     failed = (table["method"] == NONE) & (table["learning_rate"] == 0.2)
@@ -95,6 +99,10 @@ def test_one_seed_and_trainings_that_diverged_can_be_drawn():
     figure = figures.run(table, "one seed")
     crosses = [x for x in figure.axes[4].lines if x.get_marker() == "x"]
     assert [list(x.get_xdata()) for x in crosses] == [[0.2]]
+    # Weights may stay finite: then there is an accuracy, of one that has learnt nothing.
+    figure = figures.run(runs(seeds=2).assign(diverged=lambda t: failed_in(t, 1)), "two seeds")
+    (line,) = [x for x in figure.axes[4].lines if x.get_color() == figures.STYLES[NONE].color][:1]
+    assert np.isnan(line.get_ydata()[list(line.get_xdata()).index(0.2)])
     with plotting.style():
         figure.draw_without_rendering()
         figures.run(table.assign(diverged=True), "all diverged").draw_without_rendering()

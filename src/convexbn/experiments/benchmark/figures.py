@@ -258,7 +258,8 @@ def _generated_line(axes: Axes, rows: pd.DataFrame, measure: str) -> None:
     _, color, marker = _GATES[GENERATED]
     best = np.minimum.accumulate(rows["relative_excess"].clip(lower=RESOLVED))
     axes.plot(rows[measure].clip(lower=1e-3), best, color=color)
-    axes.plot(rows[measure].tail(1), best[-1:], color=color, marker=marker)
+    face = "white" if _uncertified(rows.tail(1)).any() else color
+    axes.plot(rows[measure].tail(1), best[-1:], color=color, marker=marker, markerfacecolor=face)
 
 
 def _sampled_marks(axes: Axes, rows: pd.DataFrame, measure: str) -> None:

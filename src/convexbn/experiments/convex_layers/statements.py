@@ -140,9 +140,9 @@ def _cached(table: pd.DataFrame) -> Finding:
     words = f"{_ratio(worst)} at least ({place}); {_others(table, found)}"
     if table["repetition"].nunique() < SEEDS:
         return Finding(f"{words}; fewer than {SEEDS} repetitions", "not resolved")
-    if worst["low"] >= FASTER:
-        return Finding(words, "reproduced")
-    return Finding(words, "not resolved" if worst["median"] >= FASTER else "not reproduced")
+    if worst["median"] < FASTER:
+        return Finding(words, "not reproduced")
+    return Finding(words, "reproduced" if (canonical["low"] >= FASTER).all() else "not resolved")
 
 
 def _others(table: pd.DataFrame, found: pd.DataFrame) -> str:

@@ -130,18 +130,25 @@ def accuracies(table: pd.DataFrame, title: str) -> Figure:
 
 def _draw_accuracies(axes: Axes, rows: pd.DataFrame, method: str, place: float) -> None:
     _, color, marker = STYLES[method]
-    found = PERCENT * rows.groupby("batch_size")["test_accuracy"].agg(["mean", "std"])
+    found = PERCENT * plotting.means(rows, "batch_size", "test_accuracy")
     bars: dict[str, Any] = {"color": color, "marker": marker, "capsize": 2, "elinewidth": 0.8}
     axes.errorbar(place * found.index, found["mean"], found["std"].fillna(0), **bars)
+    plotting.crosses(axes, place * found.index[found["mean"].isna()], color)
 
 
 def _draw_differences(
     axes: Axes, rows: pd.DataFrame, bn: pd.DataFrame, method: str, place: float
 ) -> None:
-    """Draw mean paired differences with their intervals, where there are at least two seeds."""
+    """Draw mean paired differences with their intervals, where there are at least two seeds.
+
+    Where a network diverged there is none.
+    """
     _, color, marker = STYLES[method]
     for size, some in rows.groupby("batch_size"):
-        pairs = significance.differences(some, bn[bn["batch_size"] == size])
+        others = bn[bn["batch_size"] == size]
+        if pd.concat([some, others])["diverged"].any():
+            continue
+        pairs = significance.differences(some, others)
         found = significance.interval(PERCENT * pairs)
         ends = np.nan_to_num([[found.mean - found.low], [found.high - found.mean]])
         bars: dict[str, Any] = {"color": color, "marker": marker, "capsize": 2, "elinewidth": 0.8}

@@ -91,16 +91,15 @@ def _draw_rates(axes: Axes, knobs: pd.DataFrame) -> None:
     headline = knobs.loc[knobs["decay"] != LAST, "batch_size"].iloc[0]
     rows = knobs[(knobs["batch_size"] == headline) & (knobs["normalization"] == BN)]
     _draw(axes, rows, "decay", DECAYS, "learning_rate")
-    lost = rows.loc[rows["diverged"].astype(bool), "learning_rate"].unique()
-    plotting.crosses(axes, lost, "0.3")
     plotting.accuracy_axes(axes, f"learning rate (batch {headline})", "test accuracy (%)")
     plotting.ticks_at(axes.xaxis, sorted(rows["learning_rate"].unique()))
 
 
 def _draw(axes: Axes, rows: pd.DataFrame, by: str, styles: dict[str, Style], x: str) -> None:
     for name, (_, color, marker) in styles.items():
-        part = rows[rows[by] == name].groupby(x)["test_accuracy"].agg(["mean", "std"]) * PERCENT
+        part = PERCENT * plotting.means(rows[rows[by] == name], x, "test_accuracy")
         plotting.band(axes, part.index, part["mean"], part["std"], color, marker=marker)
+        plotting.crosses(axes, part.index[part["mean"].isna()], color)
 
 
 def _draw_differences(axes: Axes, best: pd.DataFrame, program: list[pd.DataFrame]) -> None:

@@ -145,7 +145,9 @@ def _of(rows: pd.DataFrame, knob: Knob) -> pd.DataFrame:
 
 
 def _smallest(normalization: str, rows: pd.DataFrame) -> Knob:
-    return Knob(normalization, int(rows["batch_size"].min()), LAST)
+    """Return the knob of the smallest batch that both normalizations tried."""
+    sizes = rows[rows["decay"] == LAST].groupby("batch_size")["normalization"].nunique()
+    return Knob(normalization, int(sizes.index[sizes == sizes.max()].min()), LAST)
 
 
 def _base(decay: str, rows: pd.DataFrame) -> Knob:

@@ -27,7 +27,8 @@ from convexbn.experiments.learned_filters.settings import FREE, SOFT_STEP, Setti
 from convexbn.layers import ConvexLayer
 
 FIRST = {SOFT_STEP: 0.4, FREE: 0.05}  # length of the first step, which moves all later gains
-REDUCTION = 2e-5  # relative, of the loss in an iteration: less of it ends a descent
+# Of the scaled loss in an iteration, relative to it, or to 1 if it is below: less ends a descent.
+REDUCTION = 2e-5
 POWERS = 0.25, 16.0  # beyond the last a soft step is a truncation
 CUTOFFS = 1e-6, 1.0
 REACH = 8.0  # factor by which beta may leave the range of the grid

@@ -1,6 +1,6 @@
 """The figure of learned filters: their gains, and what their solves bought.
 
-Everything is a mean over the seeds, with a band of one standard deviation around each line.
+Everything is a mean over the seeds, with a band of one standard deviation around each curve.
 """
 
 from typing import Any

@@ -116,12 +116,11 @@ def _draw_accuracies(axes: Axes, training: pd.DataFrame) -> None:
     """Draw mean test accuracies, with one standard deviation over the seeds to each side."""
     last = ends(training)
     for name, (_, color, marker) in STYLES.items():
-        by_rate = last[last["normalization"] == name].groupby("learning_rate")
-        found = PERCENT * by_rate["test_accuracy"].agg(["mean", "std"])
+        rows = last[last["normalization"] == name]
+        found = PERCENT * plotting.means(rows, "learning_rate", "test_accuracy")
         bars: dict[str, Any] = {"capsize": 2, "elinewidth": 1}
         axes.errorbar(found.index, found["mean"], found["std"], color=color, marker=marker, **bars)
-        every = by_rate["diverged"].all()
-        plotting.crosses(axes, every.index[every], color)
+        plotting.crosses(axes, found.index[found["mean"].isna()], color)
     epochs = training["epoch"].max()
     words = "epoch" if epochs == 1 else "epochs"
     axes.set_title(f"depth {training['depth'].iloc[0]}, {epochs} {words}")

@@ -56,14 +56,18 @@ def rates(table: pd.DataFrame) -> Finding:
     ]
     depth = rates.index.get_level_values("depth").max()
     bn, plain = rates.loc[depth, "bn"].to_numpy(), rates.loc[depth, "plain"].to_numpy()
-    ratio = np.divide(bn, plain, out=np.full(len(bn), np.inf), where=plain > 0)
+    # Where none is stable without BN, the smallest one tried is too large: the ratio is above that.
+    ratio = bn / np.where(plain > 0, plain, table["learning_rate"].min())
     holds = (bn > 0) & (ratio >= RATIO * (1 - NEAR))
     deepest = stable[(stable["depth"] == depth) & (stable["normalization"] == "bn")]
-    words.append(
-        f"ratio at {depth} {_range(ratio)}" + (" or more" if deepest["at_edge"].any() else "")
+    is_bound = (plain == 0) & (bn > 0)
+    more = " or more" if deepest["at_edge"].any() or is_bound.any() else ""
+    measured = (
+        f"{'; '.join([*words, f'ratio at {depth} {_range(ratio)}{more}'])}; {len(ratio)} seed(s)"
     )
-    measured = f"{'; '.join(words)}; {len(ratio)} seed(s)"
-    return Finding(measured, _by_seed(holds) if depth == DEPTH else "not run")
+    is_known = bool((holds | ~is_bound).all())
+    verdict = _by_seed(holds) if is_known else "not resolved"
+    return Finding(measured, verdict if depth == DEPTH else "not run")
 
 
 def _losses(table: pd.DataFrame, normalization: str, steps: Callable) -> pd.DataFrame:

@@ -170,7 +170,7 @@ def _by_rate(
 ) -> None:
     for method in present("method", ends["method"], STYLES):
         rows = ends[ends["method"] == method]
-        found = value(rows).groupby(rows["learning_rate"]).agg(["mean", "std"])
+        found = plotting.means(rows.assign(shown=value(rows)), "learning_rate", "shown")
         _, color, marker = STYLES[method]
         style: dict[str, Any] = {"linestyle": DASHES[method], "marker": marker, "markersize": 3}
         plotting.band(axes, found.index, found["mean"], found["std"], color, **style)
