@@ -108,6 +108,20 @@ def test_values_at_the_end_of_a_grid_resolve_nothing():
     assert verdicts(ridge_images=table) == expected
 
 
+def test_values_that_a_statement_does_not_rest_on_may_be_at_the_end_of_a_grid():
+    few = {"n": np.array([16.0, *N])}
+    table = panels(d1_t0={"ratio": 2, **few}, d1_t10={"ratio": 0.5, **few})
+    is_sgd = table["method"] == "sgd"
+    table.loc[~is_sgd & (table["n"] == 16), "at_edge"] = True  # the statements begin at 32
+    # SGD needs from 64 to 4,096 samples, and from 16 to 1,024.
+    unused = (table["n"] < 10) | (table["n"] > 6000)
+    table.loc[is_sgd & unused, "at_edge"] = True
+    assert verdicts(ridge_panels=table) == REPRODUCED
+    table.loc[is_sgd & (table["target"] == 0) & table["n"].between(64, 100), "at_edge"] = True
+    expected = REPRODUCED | dict.fromkeys(["Z1", "Z3"], "not resolved")
+    assert verdicts(ridge_panels=table) == expected
+
+
 def agreement(distance, size=18) -> pd.DataFrame:
     table = pd.DataFrame({"exact": np.full(size, 2.0), "standard_error": 0.1, "runs": 400})
     table["simulated"] = 2.0

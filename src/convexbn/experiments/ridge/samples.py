@@ -147,6 +147,18 @@ def compare(table: pd.DataFrame) -> Comparison:
     return Comparison(ridge.columns.to_numpy(), mean, deviation, found[:-2], found[-2:], sgd)
 
 
+def relied_on(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that :func:`compare` rests on.
+
+    They are those of ridge regression, and of SGD those between whose sizes the needed ones lie.
+    """
+    found, is_sgd = compare(table), table["method"] == "sgd"
+    sizes, needed = found.sgd.index.to_numpy(), found.needed
+    low, high = sizes[sizes <= needed.min()], sizes[sizes >= needed.max()]
+    first, last = low.max(initial=sizes[0]), high.min(initial=sizes[-1])
+    return table[~is_sgd | table["n"].between(first, last)]
+
+
 def _slope(x: np.ndarray, y: np.ndarray) -> float:
     """Return the slope of least squares of y on x, both of shape (S,); NaN where it has none."""
     if not (np.isfinite(x).all() and np.isfinite(y).all() and np.ptp(x) > 0):
