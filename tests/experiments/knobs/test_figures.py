@@ -25,6 +25,16 @@ def test_figure_without_a_program_is_drawn():
     assert len(figure.axes[0].lines) == 2
 
 
+def test_a_program_that_is_not_certified_makes_open_marks():
+    for certified in (True, False):
+        figure = draw(networks(), runs(certified=certified), "images", TITLE)
+        marks = [x for x in figure.axes[2].lines if x.get_marker() not in ("", "None")]
+        assert {x.get_markerfacecolor() == "white" for x in marks} == {not certified}
+        words = [text.get_text() for text in figure.legends[0].get_texts()]
+        assert ("not certified" in words) != certified
+        check_layout(figure)
+
+
 def test_knob_whose_learning_rates_all_diverged_has_a_cross():
     table = networks()
     lost = (table["normalization"] == CROSS_ITERATION) & (table["batch_size"] == 8)

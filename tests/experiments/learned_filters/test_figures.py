@@ -23,7 +23,7 @@ def tables(seeds=3):
             frame = pd.DataFrame({"step": steps, "validation_loss": loss})
             frame["validation_accuracy"] = 0.5 - loss / 10
             frame["test_accuracy"] = 0.4 - loss / 10
-            solves.append(frame.assign(method=method, seed=seed))
+            solves.append(frame.assign(method=method, seed=seed, certified=True))
             f = RATIOS ** (0.5 + place + 0.05 * seed)
             frame = pd.DataFrame({"direction": np.arange(1, 10), "singular_value": RATIOS})
             gains.append(frame.assign(method=method, seed=seed, gain=f))
@@ -85,6 +85,18 @@ def test_the_grid_is_a_level_at_its_number_of_solves(drawn, method):
 
 def test_nothing_overlaps_and_nothing_is_cut(drawn):
     check_layout(drawn)
+
+
+@pytest.mark.parametrize("method", [RIDGE, FREE])
+def test_a_solve_that_is_not_certified_makes_an_open_mark(drawn, method):
+    solves, gains = tables()
+    lost = (solves["method"] == method) & (solves["seed"] == 1) & (solves["step"] == 2)
+    figure = figures.learned_filters(solves.assign(certified=~lost), gains, TITLE)
+    for panel in figure.axes[1:4]:
+        opened = [x for x in panel.lines if x.get_markerfacecolor() == "white"]
+        assert [x.get_color() for x in opened] == [figures.STYLES[method][1]]
+    words = [[t.get_text() for t in f.legends[0].get_texts()] for f in (drawn, figure)]
+    assert ["not certified" in found for found in words] == [False, True]
 
 
 def test_one_seed_can_be_drawn():

@@ -1,5 +1,7 @@
 """The figure that joins the companion papers to the headline."""
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,7 +18,7 @@ from convexbn.experiments.knobs.settings import (
     Knob,
 )
 from convexbn.experiments.knobs.statements import against
-from convexbn.reporting import methods, plotting, significance
+from convexbn.reporting import methods, plotting, selection, significance
 from convexbn.reporting.claims import chosen_of
 from convexbn.reporting.methods import SGD, TRUNCATED, Style
 from convexbn.reporting.plotting import PERCENT
@@ -65,7 +67,9 @@ def knobs(knobs: pd.DataFrame, runs: pd.DataFrame, dataset: str, title: str) -> 
     _draw_differences(differences, best, program)
     styles = [*NORMALIZATIONS.values(), *(DECAYS[key] for key in (NONE, ALL, RESCALED))]
     line = plotting.handles([TRUNCATED], linestyle="--", marker="")
-    plotting.legend(figure, [*plotting.entries(styles), *line], at_most=6)
+    is_open = bool(program) and selection.not_certified(program[0]).any()
+    entries = [*plotting.entries(styles), *line, *plotting.not_certified(is_open)]
+    plotting.legend(figure, entries, at_most=6)
     figure.suptitle(title)
     return figure
 
@@ -103,14 +107,20 @@ def _draw(axes: Axes, rows: pd.DataFrame, by: str, styles: dict[str, Style], x: 
 
 
 def _draw_differences(axes: Axes, best: pd.DataFrame, program: list[pd.DataFrame]) -> None:
-    """Draw program - network with its interval, a line per knob."""
+    """Draw program - network with its interval, a line per knob.
+
+    The marks are open where a solve of the program is not certified.
+    """
     found = against(best, program[0]) if program else {}
+    is_open = bool(program) and selection.not_certified(program[0]).any()
     order = sorted(found.items(), key=lambda item: item[1].mean, reverse=True)
     for place, (knob, interval) in enumerate(order):
         _, color, marker = _style(knob)
         ends = [PERCENT * end for end in (interval.low, interval.high)]
         axes.plot(ends, [place, place], color=color)
-        axes.plot(PERCENT * interval.mean, place, color=color, marker=marker)
+        face = "white" if is_open else color
+        mark: dict[str, Any] = {"marker": marker, "markerfacecolor": face}
+        axes.plot(PERCENT * interval.mean, place, color=color, **mark)
     axes.axvline(0, color=methods.style_of(TRUNCATED).color, linestyle="--")
     axes.set_yticks(range(len(order)), [knob.words for knob, _ in order])
     axes.set_xlabel(f"program $-$ network,\npoints ({significance.LEVEL:.0%} interval)")

@@ -20,7 +20,7 @@ from convexbn.experiments.learned_filters.settings import (
     SOFT_STEP,
     TRUNCATED,
 )
-from convexbn.reporting import methods, plotting
+from convexbn.reporting import methods, plotting, selection
 from convexbn.reporting.plotting import PERCENT
 from convexbn.reporting.registries import present
 
@@ -61,7 +61,8 @@ def learned_filters(solves: pd.DataFrame, gains: pd.DataFrame, title: str) -> Fi
         _draw_measure(panel, solves, measure)
     lines = [Line2D([], [], label=a, color=b, linestyle=c) for a, b, c in STYLES.values()]
     point = plotting.mark("all solves of this grid", "o")
-    plotting.legend(figure, [*lines, point], at_most=3)
+    is_open = selection.not_certified(solves).any()
+    plotting.legend(figure, [*lines, point, *plotting.not_certified(is_open)], at_most=3)
     figure.suptitle(title)
     return figure
 
@@ -82,14 +83,23 @@ def _draw_measure(axes: Axes, solves: pd.DataFrame, measure: str) -> None:
         rows, (_, color, style) = solves[solves["method"] == method], STYLES[method]
         best, count = chosen(rows, by)[measure] * factor, rows["step"].max()
         axes.axhline(best.mean(), color=color, linestyle=style)
-        axes.plot(count, best.mean(), color=color, marker="o", linestyle="none")
+        axes.plot(count, best.mean(), color=color, **_mark(rows, color))
     for method in LEARNED:
         values = reached(solves, method, measure) * factor  # (solves, seeds)
         _, color, style = STYLES[method]
         mean, std = values.mean(axis=1), values.std(axis=1)
         plotting.band(axes, values.index, mean, std, color, linestyle=style)
+        rows = solves[solves["method"] == method]
+        if selection.not_certified(rows).any():
+            axes.plot(values.index[-1], mean.iloc[-1], color=color, **_mark(rows, color))
     axes.set(xlabel="solves", ylabel=label)
     plotting.log_x(axes)
+
+
+def _mark(rows: pd.DataFrame, color: str) -> dict[str, Any]:
+    """Return the mark of some solves, open if one is not certified."""
+    face = "white" if selection.not_certified(rows).any() else color
+    return {"marker": "o", "linestyle": "none", "markerfacecolor": face}
 
 
 def reached(solves: pd.DataFrame, method: str, measure: str) -> pd.DataFrame:
