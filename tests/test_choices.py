@@ -21,3 +21,8 @@ def test_choice():
         choices.check_choice("loss", "c", ["a", "b"])
     with pytest.raises(ValueError, match=r"loss must be one of 'a', got \['a'\]"):
         choices.check_choice("loss", ["a"], {"a": 1})
+
+
+def test_a_bound_of_any_size_is_compared():
+    """Python writes no number of more than 4,300 digits, which full-rank CIFAR has of patterns."""
+    choices.check_between("P", 5, 1, 10**5000)

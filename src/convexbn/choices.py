@@ -18,8 +18,10 @@ def check_choice(name: str, value: object, choices: Collection) -> None:
 
 def check_between(name: str, value: object, low: float, high: float) -> None:
     """Raise ValueError unless the whole number `value` lies in [low, high]."""
+    number = int(value) if isinstance(value, Integral) and not isinstance(value, bool) else None
+    if number is not None and low <= number <= high:
+        return
     ends = f"at least {low}" if high == math.inf else f"from {low} to {high}"
-    if isinstance(value, bool) or not isinstance(value, Integral):
+    if number is None:
         raise ValueError(f"{name} must be a whole number {ends}, got {value!r}")
-    if not low <= int(value) <= high:
-        raise ValueError(f"{name} must be {ends}, got {value}; choose one in this range")
+    raise ValueError(f"{name} must be {ends}, got {value}; choose one in this range")

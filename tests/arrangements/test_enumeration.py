@@ -460,3 +460,11 @@ def test_numbers_of_any_kind_are_taken():
 
 def test_a_design_of_zeros_has_one_arrangement():
     np.testing.assert_array_equal(enumerate_arrangements(np.zeros((5, 3))), np.ones((5, 1), bool))
+
+
+def test_numbers_of_patterns_too_long_to_write_are_said_by_their_size():
+    assert [arrangements._in_words(n) for n in (14, 10**18, 3 * 10**5000)] == [
+        "14",
+        "about 10^18",
+        "about 10^5000",
+    ]

@@ -197,6 +197,20 @@ def test_no_gates_are_sampled_for_what_is_no_design(U):
         sample_gates(U, 1, 0)
 
 
+def test_patterns_are_counted_no_further_than_gates_can_be_asked_for(monkeypatch):
+    counted = []
+    real = gates.number_of_arrangements
+
+    def number_of_arrangements(n, p):
+        counted.append(p)
+        return real(n, p)
+
+    monkeypatch.setattr(gates, "number_of_arrangements", number_of_arrangements)
+    assert sample_gates(np.ones((90, 80)) - np.eye(90, 80), 3, seed=0).shape == (80, 3)
+    assert counted == [64]
+    assert real(65, 64) > 2**63 - 1  # so that none is refused that there is
+
+
 def test_few_gates_are_enough_where_more_are_not_to_be_had():
     U = whiten(np.array([[0.0], [1.0], [3.0]])).U
     few = sample_gates(U, 1000, 0, at_most=True)

@@ -11,6 +11,8 @@ Every pattern sampled from a continuous distribution is one of these, unless its
 rounding, or within the tolerance below, of where planes meet.
 """
 
+import math
+
 import numpy as np
 
 from convexbn.arrangements.gates import active, as_matrix, number_of_arrangements
@@ -125,9 +127,15 @@ def _check_limit(rows: np.ndarray, blur: np.ndarray, limit: int) -> None:
     if bound > limit and count_cells(rows, blur, limit) > limit:
         raise ValueError(
             f"expected at most limit = {limit} arrangements, but U, with {n} different directions "
-            f"of rank {q}, has more: up to 2 sum_(k<{q}) binom({n - 1}, k) = {bound}; take fewer "
-            "samples, truncate to a smaller rank, sample with sample_gates, or raise the limit"
+            f"of rank {q}, has more: up to 2 sum_(k<{q}) binom({n - 1}, k) = {_in_words(bound)}; "
+            "take fewer samples, truncate to a smaller rank, sample with sample_gates, or raise "
+            "the limit"
         )
+
+
+def _in_words(number: int) -> str:
+    """Return a number, or its size: Python writes none of more than 4,300 digits."""
+    return str(number) if number < 10**18 else f"about 10^{math.log10(number):.0f}"
 
 
 def _patterns(U: np.ndarray, G: np.ndarray) -> np.ndarray:

@@ -137,7 +137,10 @@ def sample_gates(
     U = as_matrix("U", U)
     if not isinstance(seed, np.random.SeedSequence):
         check_between("seed", seed, 0, 2**63 - 1)
-    most = number_of_arrangements(*U.shape)
+    n, p = U.shape
+    # More than 64 columns have as many as can be asked for; all of full-rank CIFAR take a second to
+    # count, and thousands of digits.
+    most = min(number_of_arrangements(n, min(p, 64)), 2**63 - 1)
     check_between("P", P, 1, math.inf if at_most else most)
     P = min(P, most)
     generator = np.random.default_rng(seed)
