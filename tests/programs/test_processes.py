@@ -134,7 +134,9 @@ def test_solutions_and_certificates_are_those_of_one_process(in_thread, loss, pe
             np.testing.assert_array_equal(solution.weights, found[0].weights)
             assert solution.certificate.converged
             assert solution.certificate.objective == found[0].certificate.objective
-        np.testing.assert_allclose(found[0].weights, expected.weights, rtol=0, atol=WEIGHTS)
+        # Where the certificate allows it, weights are rounded to float32, to one neighbour or the other.
+        close = {"rtol": 2.0**-23, "atol": WEIGHTS}
+        np.testing.assert_allclose(found[0].weights, expected.weights, **close)
         objective = found[0].certificate.objective
         assert objective == pytest.approx(expected.certificate.objective, rel=1e-8)  # the tolerance
     for _, judged in parts:
