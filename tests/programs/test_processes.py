@@ -134,7 +134,7 @@ def test_solutions_and_certificates_are_those_of_one_process(in_thread, loss, pe
             np.testing.assert_array_equal(solution.weights, found[0].weights)
             assert solution.certificate.converged
             assert solution.certificate.objective == found[0].certificate.objective
-        # Where the certificate allows it, weights are rounded to float32, to one neighbour or the other.
+        # Where the certificate allows it, weights are rounded to float32, to either neighbour.
         close = {"rtol": 2.0**-23, "atol": WEIGHTS}
         np.testing.assert_allclose(found[0].weights, expected.weights, **close)
         objective = found[0].certificate.objective
