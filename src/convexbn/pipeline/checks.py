@@ -162,14 +162,13 @@ def check_learned(datasets: dict, name: str, run: dict) -> None:
     """Raise ValueError if a run of learned filters names no data it can use, or has other ranks."""
     what = f"run '{name}' of learned_filters"
     check_entry(datasets, what, run)
-    check_rank(what, run.get("rank", 1), datasets[run["dataset"]])
-    for rank in run["ranks"]:
-        if rank > run.get("rank", rank):
-            raise ValueError(
-                f"{what}: ranks must be at most its rank, {run['rank']}, got {rank}; leave it out, "
-                "or raise the rank"
-            )
-        check_rank(what, rank, datasets[run["dataset"]])
+    largest = max(run["ranks"])
+    if largest > run.get("rank", largest):
+        raise ValueError(
+            f"{what}: ranks must be at most its rank, {run['rank']}, got {largest}; leave it out, "
+            "or raise the rank"
+        )
+    check_rank(what, run.get("rank", largest), datasets[run["dataset"]])
 
 
 def check_rank(what: str, rank: int, dataset: dict) -> None:

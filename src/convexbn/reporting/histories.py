@@ -28,6 +28,27 @@ def last_rows(history: pd.DataFrame, keys: Sequence[str], order: str = "epoch") 
     return rows.groupby(list(keys), dropna=False, sort=False).tail(1)
 
 
+def means(rows: pd.DataFrame, by: str, name: str) -> pd.DataFrame:
+    """Return mean and standard deviation over the seeds, NaN where the training of one diverged.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        One row per seed and value of `by`, with `diverged`: the mean of those left would be of the
+        lucky ones.
+    by, name : str
+        Columns: what the index is, and what is averaged.
+
+    Returns
+    -------
+    DataFrame
+        Columns mean and std.
+    """
+    groups = rows.groupby(by)
+    lost = groups["diverged"].any().astype(bool)
+    return groups[name].agg(["mean", "std"]).mask(lost)
+
+
 def leading_to(setting: Any, convex: pd.DataFrame, sgd: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of the histories that led to a setting, for all its seeds.
 

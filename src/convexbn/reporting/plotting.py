@@ -104,27 +104,6 @@ def band(
     axes.fill_between(x, low, mean + std, color=color, alpha=0.18, linewidth=0)
 
 
-def means(rows: pd.DataFrame, by: str, name: str) -> pd.DataFrame:
-    """Return mean and standard deviation over the seeds, NaN where the training of one diverged.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        One row per seed and value of `by`, with `diverged`: the mean of those left would be of the
-        lucky ones.
-    by, name : str
-        Columns: what the index is, and what is averaged.
-
-    Returns
-    -------
-    DataFrame
-        Columns mean and std.
-    """
-    groups = rows.groupby(by)
-    lost = groups["diverged"].any().astype(bool)
-    return groups[name].agg(["mean", "std"]).mask(lost)
-
-
 def level(axes: Axes, mean: float, std: float, color: str) -> None:
     """Draw a value that does not depend on x as a dashed line, one standard deviation as a band."""
     axes.axhline(mean, color=color, linestyle="--")

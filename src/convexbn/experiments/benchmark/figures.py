@@ -255,20 +255,17 @@ def columns(table: pd.DataFrame) -> Figure:
 def _generated_line(axes: Axes, rows: pd.DataFrame, measure: str) -> None:
     """Draw rounds as a line, and where it ended as a mark."""
     rows = rows[rows["neurons"] > 0]
-    _, color, marker = _GATES[GENERATED]
-    best = np.minimum.accumulate(rows["relative_excess"].clip(lower=RESOLVED))
-    axes.plot(rows[measure].clip(lower=1e-3), best, color=color)
-    face = "white" if _uncertified(rows.tail(1)).any() else color
-    axes.plot(rows[measure].tail(1), best[-1:], color=color, marker=marker, markerfacecolor=face)
+    style = _GATES[GENERATED]
+    best = rows["relative_excess"].clip(lower=RESOLVED).cummin()
+    axes.plot(rows[measure].clip(lower=1e-3), best, color=style.color)
+    end = rows.tail(1)
+    plotting.points(axes, end[measure], best.tail(1), style, _uncertified(end))
 
 
 def _sampled_marks(axes: Axes, rows: pd.DataFrame, measure: str) -> None:
-    _, color, marker = _GATES[SAMPLED]
-    axes.plot(rows[measure], rows["relative_excess"], color=color, linestyle=":")
-    for open_mark, some in rows.groupby(_uncertified(rows)):
-        face = "white" if open_mark else color
-        style: dict[str, Any] = {"marker": marker, "linestyle": "none", "markerfacecolor": face}
-        axes.plot(some[measure], some["relative_excess"], color=color, **style)
+    style = _GATES[SAMPLED]
+    axes.plot(rows[measure], rows["relative_excess"], color=style.color, linestyle=":")
+    plotting.points(axes, rows[measure], rows["relative_excess"], style, _uncertified(rows))
 
 
 def _uncertified(table: pd.DataFrame) -> pd.Series:

@@ -23,7 +23,7 @@ from convexbn.experiments.cross_iteration.settings import (
     SQUARE,
     WINDOW,
 )
-from convexbn.reporting import methods, plotting, significance
+from convexbn.reporting import histories, methods, plotting, significance
 from convexbn.reporting.methods import Style
 from convexbn.reporting.plotting import PERCENT
 from convexbn.reporting.registries import present
@@ -130,7 +130,7 @@ def accuracies(table: pd.DataFrame, title: str) -> Figure:
 
 def _draw_accuracies(axes: Axes, rows: pd.DataFrame, method: str, place: float) -> None:
     _, color, marker = STYLES[method]
-    found = PERCENT * plotting.means(rows, "batch_size", "test_accuracy")
+    found = PERCENT * histories.means(rows, "batch_size", "test_accuracy")
     bars: dict[str, Any] = {"color": color, "marker": marker, "capsize": 2, "elinewidth": 0.8}
     axes.errorbar(place * found.index, found["mean"], found["std"].fillna(0), **bars)
     plotting.crosses(axes, place * found.index[found["mean"].isna()], color)

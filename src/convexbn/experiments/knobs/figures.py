@@ -1,7 +1,6 @@
 """The figure that joins the companion papers to the headline."""
 
-from typing import Any
-
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -18,8 +17,8 @@ from convexbn.experiments.knobs.settings import (
     Knob,
 )
 from convexbn.experiments.knobs.statements import against
-from convexbn.reporting import methods, plotting, selection, significance
-from convexbn.reporting.claims import chosen_of
+from convexbn.reporting import histories, methods, plotting, significance
+from convexbn.reporting.claims import chosen_of, uncertified
 from convexbn.reporting.methods import SGD, TRUNCATED, Style
 from convexbn.reporting.plotting import PERCENT
 from convexbn.reporting.registries import present
@@ -67,8 +66,8 @@ def knobs(knobs: pd.DataFrame, runs: pd.DataFrame, dataset: str, title: str) -> 
     _draw_differences(differences, best, program)
     styles = [*NORMALIZATIONS.values(), *(DECAYS[key] for key in (NONE, ALL, RESCALED))]
     line = plotting.handles([TRUNCATED], linestyle="--", marker="")
-    is_open = bool(program) and selection.not_certified(program[0]).any()
-    entries = [*plotting.entries(styles), *line, *plotting.not_certified(is_open)]
+    missed = plotting.not_certified(uncertified(program) > 0)
+    entries = [*plotting.entries(styles), *line, *missed]
     plotting.legend(figure, entries, at_most=6)
     figure.suptitle(title)
     return figure
@@ -101,7 +100,7 @@ def _draw_rates(axes: Axes, knobs: pd.DataFrame) -> None:
 
 def _draw(axes: Axes, rows: pd.DataFrame, by: str, styles: dict[str, Style], x: str) -> None:
     for name, (_, color, marker) in styles.items():
-        part = PERCENT * plotting.means(rows[rows[by] == name], x, "test_accuracy")
+        part = PERCENT * histories.means(rows[rows[by] == name], x, "test_accuracy")
         plotting.band(axes, part.index, part["mean"], part["std"], color, marker=marker)
         plotting.crosses(axes, part.index[part["mean"].isna()], color)
 
@@ -112,15 +111,14 @@ def _draw_differences(axes: Axes, best: pd.DataFrame, program: list[pd.DataFrame
     The marks are open where a solve of the program is not certified.
     """
     found = against(best, program[0]) if program else {}
-    is_open = bool(program) and selection.not_certified(program[0]).any()
+    is_open = np.array([uncertified(program) > 0])
     order = sorted(found.items(), key=lambda item: item[1].mean, reverse=True)
     for place, (knob, interval) in enumerate(order):
-        _, color, marker = _style(knob)
+        style = _style(knob)
         ends = [PERCENT * end for end in (interval.low, interval.high)]
-        axes.plot(ends, [place, place], color=color)
-        face = "white" if is_open else color
-        mark: dict[str, Any] = {"marker": marker, "markerfacecolor": face}
-        axes.plot(PERCENT * interval.mean, place, color=color, **mark)
+        axes.plot(ends, [place, place], color=style.color)
+        mean = np.array([PERCENT * interval.mean])
+        plotting.points(axes, mean, np.array([place]), style, is_open)
     axes.axvline(0, color=methods.style_of(TRUNCATED).color, linestyle="--")
     axes.set_yticks(range(len(order)), [knob.words for knob, _ in order])
     axes.set_xlabel(f"program $-$ network,\npoints ({significance.LEVEL:.0%} interval)")

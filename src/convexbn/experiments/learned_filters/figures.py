@@ -83,7 +83,7 @@ def _draw_measure(axes: Axes, solves: pd.DataFrame, measure: str) -> None:
         rows, (_, color, style) = solves[solves["method"] == method], STYLES[method]
         best, count = chosen(rows, by)[measure] * factor, rows["step"].max()
         axes.axhline(best.mean(), color=color, linestyle=style)
-        axes.plot(count, best.mean(), color=color, **_mark(rows, color))
+        _draw_point(axes, count, best.mean(), rows, color)
     for method in LEARNED:
         values = reached(solves, method, measure) * factor  # (solves, seeds)
         _, color, style = STYLES[method]
@@ -91,15 +91,15 @@ def _draw_measure(axes: Axes, solves: pd.DataFrame, measure: str) -> None:
         plotting.band(axes, values.index, mean, std, color, linestyle=style)
         rows = solves[solves["method"] == method]
         if selection.not_certified(rows).any():
-            axes.plot(values.index[-1], mean.iloc[-1], color=color, **_mark(rows, color))
+            _draw_point(axes, values.index[-1], mean.iloc[-1], rows, color)
     axes.set(xlabel="solves", ylabel=label)
     plotting.log_x(axes)
 
 
-def _mark(rows: pd.DataFrame, color: str) -> dict[str, Any]:
-    """Return the mark of some solves, open if one is not certified."""
-    face = "white" if selection.not_certified(rows).any() else color
-    return {"marker": "o", "linestyle": "none", "markerfacecolor": face}
+def _draw_point(axes: Axes, x: float, y: float, solves: pd.DataFrame, color: str) -> None:
+    """Draw a point for some solves, open if one is not certified."""
+    is_open = np.array([selection.not_certified(solves).any()])
+    plotting.points(axes, np.array([x]), np.array([y]), methods.Style("", color, "o"), is_open)
 
 
 def reached(solves: pd.DataFrame, method: str, measure: str) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from convexbn.experiments.learning_rates.summaries import (
     ends,
     largest_stable,
 )
-from convexbn.reporting import plotting
+from convexbn.reporting import histories, plotting
 from convexbn.reporting.methods import Style
 from convexbn.reporting.plotting import PERCENT
 from convexbn.reporting.registries import present
@@ -117,7 +117,7 @@ def _draw_accuracies(axes: Axes, training: pd.DataFrame) -> None:
     last = ends(training)
     for name, (_, color, marker) in STYLES.items():
         rows = last[last["normalization"] == name]
-        found = PERCENT * plotting.means(rows, "learning_rate", "test_accuracy")
+        found = PERCENT * histories.means(rows, "learning_rate", "test_accuracy")
         bars: dict[str, Any] = {"capsize": 2, "elinewidth": 1}
         axes.errorbar(found.index, found["mean"], found["std"], color=color, marker=marker, **bars)
         plotting.crosses(axes, found.index[found["mean"].isna()], color)

@@ -62,11 +62,9 @@ def rates(table: pd.DataFrame) -> Finding:
     deepest = stable[(stable["depth"] == depth) & (stable["normalization"] == "bn")]
     is_bound = (plain == 0) & (bn > 0)
     more = " or more" if deepest["at_edge"].any() or is_bound.any() else ""
-    measured = (
-        f"{'; '.join([*words, f'ratio at {depth} {_range(ratio)}{more}'])}; {len(ratio)} seed(s)"
-    )
-    is_known = bool((holds | ~is_bound).all())
-    verdict = _by_seed(holds) if is_known else "not resolved"
+    words.append(f"ratio at {depth} {_range(ratio)}{more}")
+    measured = f"{'; '.join(words)}; {len(ratio)} seed(s)"
+    verdict = "not resolved" if (is_bound & ~holds).any() else _by_seed(holds)
     return Finding(measured, verdict if depth == DEPTH else "not run")
 
 

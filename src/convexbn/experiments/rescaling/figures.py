@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 
 from convexbn.experiments.rescaling.choice import at_all_rates, chosen, finished
 from convexbn.experiments.rescaling.settings import DECAY, NONE, RESCALING, SCALED
-from convexbn.reporting import plotting
+from convexbn.reporting import histories, plotting
 from convexbn.reporting.methods import Style
 from convexbn.reporting.plotting import PERCENT
 from convexbn.reporting.registries import present
@@ -170,7 +170,7 @@ def _by_rate(
 ) -> None:
     for method in present("method", ends["method"], STYLES):
         rows = ends[ends["method"] == method]
-        found = plotting.means(rows.assign(shown=value(rows)), "learning_rate", "shown")
+        found = histories.means(rows.assign(shown=value(rows)), "learning_rate", "shown")
         _, color, marker = STYLES[method]
         style: dict[str, Any] = {"linestyle": DASHES[method], "marker": marker, "markersize": 3}
         plotting.band(axes, found.index, found["mean"], found["std"], color, **style)

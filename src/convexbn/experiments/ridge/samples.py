@@ -104,6 +104,8 @@ class Comparison(NamedTuple):
         Samples of SGD for one standard deviation of the risk more and less.
     sgd : Series
         Risk of SGD, by its number of samples.
+    rows : DataFrame
+        What it rests on: ridge regression, and SGD at the sizes between which the needed ones lie.
     """
 
     n: np.ndarray
@@ -112,6 +114,7 @@ class Comparison(NamedTuple):
     needed: np.ndarray
     band: np.ndarray
     sgd: pd.Series
+    rows: pd.DataFrame
 
     def ratios(self) -> list[Interval]:
         """Return the interval of the logarithm of SGD's share of ridge's samples, for each n."""
@@ -143,20 +146,13 @@ def compare(table: pd.DataFrame) -> Comparison:
     deviation = risks.std(axis=0, ddof=1) if k > 1 else np.zeros(len(mean))
     low = np.maximum(mean - deviation, mean / 10)  # a logarithmic axis has no zero
     levels = np.vstack([mean, others if k > 1 else risks, mean + deviation, low])
-    found = needed(sgd.index.to_numpy(), sgd.to_numpy(), levels)
-    return Comparison(ridge.columns.to_numpy(), mean, deviation, found[:-2], found[-2:], sgd)
-
-
-def relied_on(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows that :func:`compare` rests on.
-
-    They are those of ridge regression, and of SGD those between whose sizes the needed ones lie.
-    """
-    found, is_sgd = compare(table), table["method"] == "sgd"
-    sizes, needed = found.sgd.index.to_numpy(), found.needed
-    low, high = sizes[sizes <= needed.min()], sizes[sizes >= needed.max()]
-    first, last = low.max(initial=sizes[0]), high.min(initial=sizes[-1])
-    return table[~is_sgd | table["n"].between(first, last)]
+    sizes = sgd.index.to_numpy()
+    found = needed(sizes, sgd.to_numpy(), levels)
+    inner, band = found[:-2], found[-2:]
+    first = sizes[sizes <= inner.min()].max(initial=sizes[0])
+    last = sizes[sizes >= inner.max()].min(initial=sizes[-1])
+    rests_on = table[(table["method"] != "sgd") | table["n"].between(first, last)]
+    return Comparison(ridge.columns.to_numpy(), mean, deviation, inner, band, sgd, rests_on)
 
 
 def _slope(x: np.ndarray, y: np.ndarray) -> float:

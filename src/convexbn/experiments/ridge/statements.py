@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
-from convexbn.experiments.ridge.samples import compare, relied_on
+from convexbn.experiments.ridge.samples import Comparison, compare
 from convexbn.reporting.claims import Finding, Statement, judged, stacked, verdict_of, worst
 from convexbn.reporting.significance import SEEDS, Interval, interval
 
@@ -68,31 +68,30 @@ def _agreed(table: pd.DataFrame) -> Finding:
 
 def _within_four(table: pd.DataFrame) -> Finding:
     """Judge ratio and slope for w* = 1."""
-    parts = _parts(table[table["target"] == 0])
-    if not parts:
+    cases = _cases(table[table["target"] == 0])
+    if not cases:
         return _NONE
-    ratio = _bounded(_ratios(parts), 1, LARGEST)
-    slopes = {name: compare(part).slope() for name, part in parts.items()}
+    ratio = _bounded(_ratios(cases), 1, LARGEST)
+    slopes = {name: case.slope() for name, case in cases.items()}
     slope = _bounded(slopes, 1 - SLOPE, 1 + SLOPE)
     words = f"ratio {ratio.measured}; slope {_listed(slopes)}"
-    return _flagged(Finding(words, worst([ratio.verdict, slope.verdict])), parts)
+    return _flagged(Finding(words, worst([ratio.verdict, slope.verdict])), cases)
 
 
 def _fewer(table: pd.DataFrame) -> Finding:
     """Judge whether SGD needs fewer samples where w* lies along the head."""
-    parts = _parts(table[table["target"] == HEAD])
-    return _flagged(_bounded(_ratios(parts), 0, 1), parts) if parts else _NONE
+    cases = _cases(table[table["target"] == HEAD])
+    return _flagged(_bounded(_ratios(cases), 0, 1), cases) if cases else _NONE
 
 
 def _never_many(table: pd.DataFrame) -> Finding:
-    parts = _parts(table)
-    return _flagged(_bounded(_ratios(parts), 0, LARGEST), parts) if parts else _NONE
+    cases = _cases(table)
+    return _flagged(_bounded(_ratios(cases), 0, LARGEST), cases) if cases else _NONE
 
 
 def _quadratic(table: pd.DataFrame) -> Finding:
     """Judge the exponent at the largest signal, where logarithms count least."""
-    parts = {f"|w*| = {key}": part for key, part in table.groupby("signal")}
-    cases = {name: compare(part) for name, part in parts.items()}
+    cases = {f"|w*| = {key}": compare(part) for key, part in table.groupby("signal")}
     exponents = {name: case.exponent() for name, case in cases.items()}
     *_, (name, last) = cases.items()
     finding = _bounded({name: exponents[name]}, 2 - SLOPE, 2 + SLOPE)
@@ -100,13 +99,13 @@ def _quadratic(table: pd.DataFrame) -> Finding:
     if math.isfinite(last.needed[0, -1]):
         reach = f"{last.n[-1]:,} samples of ridge for {last.needed[0, -1]:,.0f} of SGD"
         words += f"; with {name} up to {reach}"
-    return _flagged(finding._replace(measured=words), parts)
+    return _flagged(finding._replace(measured=words), cases)
 
 
 def _of_target(target: str) -> Callable[[pd.DataFrame], Finding]:
     def fewer(table: pd.DataFrame) -> Finding:
-        parts = {WORDS[target]: table[table["target"] == target]}
-        return _flagged(_bounded(_ratios(parts), 0, 1), parts)
+        cases = {WORDS[target]: compare(table[table["target"] == target])}
+        return _flagged(_bounded(_ratios(cases), 0, 1), cases)
 
     return fewer
 
@@ -144,19 +143,18 @@ def _differences(table: pd.DataFrame) -> dict[int, tuple[Interval, Interval]]:
     return {n: (difference(n, True), difference(n, False)) for n in whole.index}
 
 
-def _parts(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Return the rows of each problem, from `FEWEST` samples of ridge regression on."""
+def _cases(table: pd.DataFrame) -> dict[str, Comparison]:
+    """Return the comparison of each problem, from `FEWEST` samples of ridge regression on."""
     kept = table[(table["method"] == "sgd") | (table["n"] >= FEWEST)]
     return {
-        f"i^-{decay}, w* {'= 1' if target == 0 else f'i^-{target}'}": part
+        f"i^-{decay}, w* {'= 1' if target == 0 else f'i^-{target}'}": compare(part)
         for (decay, target), part in kept.groupby(["decay", "target"])
         if (part["method"] == "ridge").any()
     }
 
 
-def _ratios(parts: dict[str, pd.DataFrame]) -> dict[str, Interval]:
+def _ratios(cases: dict[str, Comparison]) -> dict[str, Interval]:
     """Return the interval of SGD's samples over ridge's, by problem and number of samples."""
-    cases = {name: compare(part) for name, part in parts.items()}
     return {
         f"{name}, n = {n:,}": _exponential(ratio)
         for name, case in cases.items()
@@ -188,12 +186,12 @@ def _verdict(intervals: Iterable[Interval], low: float, high: float) -> str:
     return "reproduced" if inside else "not resolved"
 
 
-def _flagged(finding: Finding, parts: dict[str, pd.DataFrame]) -> Finding:
+def _flagged(finding: Finding, cases: dict[str, Comparison]) -> Finding:
     """Return a finding that is not resolved if a value it rests on lies at an end of those tried.
 
     Other sizes may be tuned as badly as they like: they are none of the statement's.
     """
-    return _unless_at_edge(finding, sum(_at_edge(relied_on(part)) for part in parts.values()))
+    return _unless_at_edge(finding, sum(_at_edge(case.rows) for case in cases.values()))
 
 
 def _at_edge(rows: pd.DataFrame) -> int:

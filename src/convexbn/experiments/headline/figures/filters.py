@@ -52,8 +52,9 @@ def table(runs: pd.DataFrame, spectrum: pd.DataFrame, dataset: str) -> pd.DataFr
     """
     runs = selection.programs(runs[runs["dataset"] == dataset])
     by = ["filter_kind", "filter_value", "rank"]
-    has_candidate = runs["candidate"].ne(False).groupby([runs[name] for name in by], dropna=False)
-    runs = runs.assign(candidate=runs["candidate"].ne(False) | ~has_candidate.transform("any"))
+    runs = runs.assign(candidate=runs["candidate"].ne(False))
+    has_one = runs.groupby(by, dropna=False)["candidate"].transform("any")
+    runs = runs.assign(candidate=runs["candidate"] | ~has_one)
     best = selection.summarize(selection.select(runs, by), by)
     best["filter_kind"] = best["filter_kind"].replace("", HARD)
     ranks = [
