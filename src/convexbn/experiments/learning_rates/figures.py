@@ -53,7 +53,7 @@ def rates(stability: pd.DataFrame, training: pd.DataFrame, title: str) -> Figure
     left.set_title(f"first {stability['updates'].max()} steps of SGD")
     _draw_losses(middle, stability[stability["depth"] == stability["depth"].max()])
     _draw_accuracies(right, training)
-    diverged = plotting.mark("none stable, all diverged", "x")
+    diverged = plotting.mark("none stable, or diverged", "x")
     limit = Line2D([], [], label=f"relative loss {LIMIT:g}: diverged", **GUIDE)
     beyond = plotting.mark("above the axis, or overflow", "^", markerfacecolor="white")
     plotting.legend(figure, [*entries(), limit, beyond, diverged], 5)
