@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from footprints import check_least, measured
+from footprints import check, measured
 from sweep_features import make_features, make_patches
 
 from convexbn.experiments.benchmark import engine
@@ -136,7 +136,7 @@ CONVEX |= {"network": "convex", "gates": 64}
 def test_estimate_for_a_sweep_holds(change, run):
     size = size_of(NOISE | change)
     work = TRAIN.format(entry=run, K=size.K)
-    check_least(footprint.sgd(NOISE | change, run), lambda: measured(size, work))
+    check(footprint.sgd(NOISE | change, run), *measured(size, work))
 
 
 def test_a_larger_sweep_takes_more_memory():
