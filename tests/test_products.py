@@ -1,10 +1,13 @@
-"""Float32 products by oneDNN: accurate, only where they are large, and nothing left behind."""
+"""Float32 products by oneDNN: accurate, only where they are large, and nothing left behind.
+
+And threads: one for small work, and as many as before after it.
+"""
 
 import pytest
 import torch
 
-from convexbn import products
-from convexbn.products import LARGE, are_fast, fast_products
+from convexbn import products, solve
+from convexbn.products import LARGE, SMALL, are_fast, fast_products, threads_for
 
 
 @pytest.fixture
@@ -64,3 +67,29 @@ def test_trial_tells_bfloat16_from_float32(monkeypatch):
 
     monkeypatch.setattr(torch.Tensor, "__matmul__", rounded)
     assert not products._is_accurate.__wrapped__()
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("multiplications", "expected"), [(SMALL, 1), (SMALL + 1, 2)])
+def test_small_work_takes_one_thread_and_leaves_as_many_as_there_were(
+    two_threads, multiplications, expected
+):
+    with pytest.raises(KeyError), threads_for(multiplications):
+        within = torch.get_num_threads()
+        raise KeyError
+    assert (within, torch.get_num_threads()) == (expected, 2)
+
+
+def test_a_small_solve_takes_one_thread(two_threads):
+    U = torch.linalg.qr(torch.randn(20, 3, generator=torch.Generator().manual_seed(0)))[0]
+    threads = []
+    solve(U, U >= 0, U[:, 0], 0.1, callback=lambda _: threads.append(torch.get_num_threads()))
+    assert set(threads) == {1}
+    assert torch.get_num_threads() == 2

@@ -1,4 +1,4 @@
-"""Products of float32 matrices on a CPU, by the faster of the two libraries in PyTorch.
+"""Products on a CPU, by the faster of the two libraries in PyTorch, on as many threads as pay.
 
 PyTorch leaves these products to MKL, which does not use AVX-512 on AMD processors: there oneDNN is
 about twice as fast. PyTorch's one public way to oneDNN is the setting that allows bfloat16 inside
@@ -16,6 +16,9 @@ import torch
 
 # Multiplications in a product from which oneDNN is faster: to call it takes 10 us more.
 LARGE = 2**21
+# Multiplications in a pass over a design up to which one thread is faster than two, which would wait
+# for each other at every operation; on a busy machine for longer than they work.
+SMALL = 2**24
 _ACCURATE = 2.0**-16  # between the roundings of bfloat16 and float32, 2^-9 and 2^-24
 _TRIAL = 64, 1024, 64  # of the sizes that are left to oneDNN
 
@@ -47,6 +50,26 @@ def fast_products(multiplications: int) -> Iterator[None]:
         yield
     finally:
         _leave()
+
+
+@contextmanager
+def threads_for(multiplications: int) -> Iterator[None]:
+    """Compute on one thread of the CPU where the work is small.
+
+    Parameters
+    ----------
+    multiplications : int
+        In a pass over the design. Above :data:`SMALL` the threads stay as many as they are.
+    """
+    threads = torch.get_num_threads()
+    if multiplications > SMALL or threads == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def are_fast() -> bool:

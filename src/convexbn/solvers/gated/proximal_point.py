@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from convexbn.products import fast_products
+from convexbn.products import fast_products, threads_for
 from convexbn.programs.certificates import relative_gap
 from convexbn.programs.gated import GatedProgram
 from convexbn.programs.memory import columns_at_once, compiled_multiplications
@@ -67,8 +67,9 @@ def minimize(
         If the loss or penalty lacks a method that the solver needs.
     """
     require(program.penalty, ProximalPenalty, "the proximal point method of model 'gated'")
-    (rows, p), P = program.U.shape, program.D.shape[1]
-    with fast_products(compiled_multiplications(rows, p, P, program.U.device.type)):
+    (rows, p), (_, P, C) = program.U.shape, program.shape
+    compiled = compiled_multiplications(rows, p, P, program.U.device.type)
+    with threads_for(rows * p * P * C), fast_products(compiled):
         passes = start.state if isinstance(start.state, Passes) else Passes(program)
         stopping = Stopping(max_iterations, PROGRESS, _PATIENCE)
         method = _resumed(program, passes, tol, keeper, stopping, watch)
