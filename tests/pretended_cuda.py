@@ -327,6 +327,9 @@ def pretended_cuda() -> Iterator[PretendedDevice]:
             torch.__future__.get_overwrite_module_params_on_conversion(),
         )
         torch.__future__.set_overwrite_module_params_on_conversion(True)
+        # Tensors of a subclass know no inference mode; its nearest kin keeps no graph either.
+        keep_graph = lambda mode=True: torch.set_grad_enabled(not mode)  # noqa: E731
+        stack.enter_context(patch.object(torch, "inference_mode", keep_graph))
         for name, function in _stand_ins().items():
             stack.enter_context(patch.object(torch.cuda, name, function))
         for name, ours, real in (("backward", _backward, backward), ("grad", _grad, grad)):

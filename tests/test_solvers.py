@@ -494,6 +494,27 @@ def test_snapshots():
     assert snapshots[-1].objective == pytest.approx(certificate.objective, rel=1e-11)
 
 
+@pytest.mark.parametrize("interrupted", [False, True])
+@pytest.mark.parametrize("penalty", ["group", "nuclear"])
+def test_tensors_that_come_out_of_the_solver_go_into_a_graph(penalty, interrupted):
+    problem, trained = instances.make(20), torch.nn.Linear(2, 1, dtype=torch.float64)
+
+    def train(snapshot):
+        for tensor in (snapshot.weights, snapshot.predictions):
+            trained(tensor[..., :1].expand(*tensor.shape[:-1], 2)).square().sum().backward()
+        if interrupted and snapshot.weights.any():
+            raise KeyboardInterrupt
+
+    data = [torch.as_tensor(a) for a in problem.data[:3]]
+    solution = solve(*data, problem.beta, penalty=penalty, tol=1e-9, callback=train)
+    assert trained.weight.grad.any()
+    assert (solution.certificate.stopped == "interrupt") == interrupted
+    for tensor in (solution.weights, solution.dual):
+        factor = torch.ones((), dtype=tensor.dtype, requires_grad=True)
+        (factor * tensor).square().sum().backward()  # keeps the tensor for its gradient
+        assert factor.grad > 0
+
+
 def test_time_of_the_callback_is_not_counted(monkeypatch):
     """On a clock that runs a second with each look at it, and a minute in each callback."""
     clock, seen = [0.0], []

@@ -233,7 +233,8 @@ def _rounds(
 ) -> str:
     while True:
         error = search.observe()
-        with watch.paused():
+        # A callback may train a network, whatever mode the solver is in.
+        with watch.paused(), torch.inference_mode(False):
             snapshot = search.snapshot(watch.seconds)
             callback(snapshot)
         if not math.isfinite(snapshot.objective):

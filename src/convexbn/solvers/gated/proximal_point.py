@@ -72,10 +72,13 @@ def minimize(
     with threads_for(rows * p * P * C), fast_products(compiled):
         passes = start.state if isinstance(start.state, Passes) else Passes(program)
         stopping = Stopping(max_iterations, PROGRESS, _PATIENCE)
-        method = _resumed(program, passes, tol, keeper, stopping, watch)
-        if method is None:
-            method = ProximalPoint.starting(program, _scaled(program, start), passes, tol)
-        stopped = run(method, stopping, watch, callback, keeper)
+        # Small operations take a tenth less time where autograd keeps no track of them. What is
+        # made here cannot go into a graph: the passes, and all that is returned, are made outside.
+        with torch.inference_mode():
+            method = _resumed(program, passes, tol, keeper, stopping, watch)
+            if method is None:
+                method = ProximalPoint.starting(program, _scaled(program, start), passes, tol)
+            stopped = run(method, stopping, watch, callback, keeper)
     witness = {"dual": method.dual()}
     short = program.penalty.by_column
     return Result(method.weights(), witness, method.iterations, stopped, passes, may_round=short)
