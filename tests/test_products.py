@@ -81,10 +81,15 @@ def two_threads():
 def test_small_work_takes_one_thread_and_leaves_as_many_as_there_were(
     two_threads, multiplications, expected
 ):
-    with pytest.raises(KeyError), threads_for(multiplications):
-        within = torch.get_num_threads()
+    with threads_for(multiplications):
+        assert torch.get_num_threads() == expected
+    assert torch.get_num_threads() == 2
+
+
+def test_threads_are_as_many_as_before_after_an_error(two_threads):
+    with pytest.raises(KeyError), threads_for(0):
         raise KeyError
-    assert (within, torch.get_num_threads()) == (expected, 2)
+    assert torch.get_num_threads() == 2
 
 
 def test_a_small_solve_takes_one_thread(two_threads):

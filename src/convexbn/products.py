@@ -16,8 +16,8 @@ import torch
 
 # Multiplications in a product from which oneDNN is faster: to call it takes 10 us more.
 LARGE = 2**21
-# Multiplications in a pass over a design up to which one thread is faster than two, which would wait
-# for each other at every operation; on a busy machine for longer than they work.
+# Multiplications in a pass over a design up to which one thread is faster than two: those would
+# wait for each other at every operation; on a busy machine for longer than they work.
 SMALL = 2**24
 _ACCURATE = 2.0**-16  # between the roundings of bfloat16 and float32, 2^-9 and 2^-24
 _TRIAL = 64, 1024, 64  # of the sizes that are left to oneDNN
