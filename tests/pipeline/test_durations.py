@@ -25,11 +25,15 @@ SGD |= {"learning_rates": [0.1, 0.03], "betas": [1.0], "momentum": 0.9}
 BIAS = {"width": 64, "iterations": 10, "seeds": 1}
 FILTERS = CONVEX | {"ranks": [5, 10], "ridge": [0.1], "evaluations": 5}
 KNOBS = {"width": 64, "epochs": 5, "learning_rates": [0.1], "batch_sizes": [10, 100], "window": 2}
-DEEP = {"epochs": 5, "learning_rates": [0.1, 0.2], "weight_decays": [0.1]}
+DEEP = {"epochs": 5, "learning_rates": [0.1, 0.2]}
+RESCALED = DEEP | {"weight_decays": [0.1]}
+CROSSED = {"accuracies": {"epochs": 1, "batch_sizes": [10, 100]}}
 STAGES = [
     *((durations.whitening, None), (durations.gates, CONVEX), (durations.convex, CONVEX)),
     *((durations.judged, CONVEX), (durations.sgd, SGD), (durations.bias, BIAS)),
-    *((durations.learned_filters, FILTERS), (durations.knobs, KNOBS), (durations.companion, DEEP)),
+    *((durations.learned_filters, FILTERS), (durations.knobs, KNOBS)),
+    *((durations.learning_rates, DEEP), (durations.rescaling, RESCALED)),
+    (durations.cross_iteration, CROSSED),
 ]
 of_stages = pytest.mark.parametrize(("stage", "entry"), STAGES, ids=lambda value: str(value)[10:18])
 
@@ -61,6 +65,18 @@ def test_threads_and_a_gpu_take_less_time():
     one = asked(durations.convex, CIFAR, LARGE | {"gates": 256})
     assert asked(durations.convex, CIFAR, LARGE | {"gates": 256}, threads=4) < one / 2
     assert asked(durations.convex, CIFAR, LARGE | {"gates": 256}, gpus=1) < one / 10
+
+
+def test_deep_networks_count_every_training():
+    """Weight rescaling has three methods without a weight decay, BN over iterations five."""
+    once = durations.learning_rates(CIFAR, {"epochs": 10})
+    assert durations.rescaling(CIFAR, RESCALED | {"epochs": 10}) == 2 * 4 * once
+    accuracies = {"epochs": 10, "batch_sizes": [128, 64]}
+    assert durations.cross_iteration(CIFAR, {"accuracies": accuracies}) > 2 * 5 * once
+    # A small batch has more steps, and each takes a while to start.
+    many = {"accuracies": accuracies | {"batch_sizes": [2, 64]}}
+    few = {"accuracies": accuracies | {"batch_sizes": [32, 64]}}
+    assert durations.cross_iteration(CIFAR, many) > durations.cross_iteration(CIFAR, few)
 
 
 def test_nothing_asks_for_more_than_partitions_allow():

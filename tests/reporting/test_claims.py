@@ -32,6 +32,12 @@ def test_no_statements_make_an_empty_table():
     assert list(table.columns) == COLUMNS
 
 
+def test_pairs_too_few_to_resolve_anything_are_no_tests():
+    clear = Finding("1 point", "reproduced", Interval(1.0, 0.1, 1.9, 0.04, 5))
+    few = Finding("1 point", "not resolved", Interval(1.0, 0.1, 1.9, 0.04, 3))
+    assert corrected({"d": clear, "e": few}) == {"d": clear, "e": few}
+
+
 def test_correction_leaves_its_input_as_it_was():
     barely = Finding("1 point", "reproduced", Interval(1.0, 0.01, 1.99, 0.049, 6))
     findings = {"d": barely, "e": barely, "f": Finding("no runs", "not run")}

@@ -41,3 +41,16 @@ def test_nothing_is_kept_without_a_folder():
     ran = []
     assert list(run_each(_trainings("ab", ran), "work")) == ["a", "b"]
     assert [path for _, path in ran] == [None, None]
+
+
+def test_the_state_of_a_training_is_kept_until_its_result_is(tmp_path):
+    parts = Parts(tmp_path / "parts")
+
+    def training(path):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"")
+        return [0.5]
+
+    run_each({"a": training}, "work", parts)
+    assert parts.load("work a") == [0.5]
+    assert not parts.running_of("work a").exists()

@@ -4,6 +4,7 @@ from convexbn.experiments.benchmark import cases
 BENCHMARK = section("benchmark")
 if BENCHMARK:
     SCALING = cases.scaling_cases(BENCHMARK["scaling"])
+    checked(cases.check, BENCHMARK)
     checked(configs.check_names, "benchmark problems", BENCHMARK["problems"], SCALING)
     checked(configs.check_names, "sweeps of engine", BENCHMARK.get("engine", {}))
 CASES = cases.all_cases(BENCHMARK)

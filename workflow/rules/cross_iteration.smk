@@ -41,7 +41,7 @@ use rule train_networks as cross_iteration_statistics with:
     resources:
         mem_mb=lambda wc, attempt: attempt * 4000,
         gpu=GPU,
-        runtime=minutes(durations.companion, CROSSED_RUN, GPU),
+        runtime=minutes(durations.cross_iteration, CROSSED_RUN, GPU),
     params:
         code=code_of("train_networks", "convexbn.experiments.cross_iteration.measure"),
         function="convexbn.experiments.cross_iteration.measure.statistics",

@@ -55,7 +55,7 @@ use rule train_networks as rescaling_runs with:
     resources:
         mem_mb=lambda wc, attempt: attempt * 4000,
         gpu=GPU,
-        runtime=minutes(durations.companion, RESCALED_RUN, GPU),
+        runtime=minutes(durations.rescaling, RESCALED_RUN, GPU),
     params:
         code=code_of("train_networks", "convexbn.experiments.rescaling.measure"),
         function="convexbn.experiments.rescaling.measure.runs",

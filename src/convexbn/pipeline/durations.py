@@ -5,7 +5,7 @@ times as many: a job that its limit cuts is repeated, while one that asks for mo
 only waits longer. Imports nothing heavy, as every Snakemake process reads it.
 """
 
-from math import ceil, prod
+from math import ceil
 
 from convexbn.data.sources import source_of
 from convexbn.pipeline.footprint import Size, networks_of, size_of
@@ -18,7 +18,10 @@ _RATES = {"cpu": 2e10, "gpu": 1e12}
 _PASSES = 100  # of a solve over its design, forwards and back
 _BACKWARD = 3  # a step of training against a prediction
 _VGG16 = 2e9  # operations of a step per image of 32x32 pixels
+_STEP = 1e9  # what a GPU could do in the time that it takes to start the operations of a step
 _EPOCHS = 30  # of experiments that count in something else
+_UNTUNED = 3  # methods of weight rescaling without a weight decay of their own
+_CROSSED = 5  # methods of BN over several iterations
 
 
 def minutes(operations: float, threads: int, gpus: int, attempt: int) -> int:
@@ -100,12 +103,28 @@ def knobs(dataset: dict, entry: dict) -> float:
     return trained * entry["epochs"] * size.n * step
 
 
-def companion(dataset: dict, entry: dict) -> float:
-    """Return the operations of deep networks of the companion papers, as if each were a VGG16."""
-    size = size_of(dataset)
-    settings = [entry.get(key) or [0] for key in ("learning_rates", "weight_decays")]
-    seen = entry.get("epochs", _EPOCHS) * size.n * prod(map(len, settings))
-    return _VGG16 * _pixels(dataset) / 32**2 * seen
+def learning_rates(dataset: dict, entry: dict) -> float:
+    """Return the operations of training deep networks at all learning rates."""
+    return _deep(dataset, entry.get("epochs", _EPOCHS) * len(entry.get("learning_rates") or [0]))
+
+
+def rescaling(dataset: dict, entry: dict) -> float:
+    """Return the operations of training a deep network with and without weight rescaling."""
+    trained = len(entry["learning_rates"]) * (_UNTUNED + len(entry["weight_decays"]))
+    return _deep(dataset, entry["epochs"] * trained)
+
+
+def cross_iteration(dataset: dict, entry: dict) -> float:
+    """Return the operations of training a deep network by all methods, at all batch sizes."""
+    part = entry["accuracies"]
+    steps = sum(size_of(dataset).n / size for size in part["batch_sizes"])
+    epochs = _CROSSED * part["epochs"]
+    return _deep(dataset, epochs * len(part["batch_sizes"])) + _STEP * epochs * steps
+
+
+def _deep(dataset: dict, epochs: int) -> float:
+    """Return the operations of epochs of a deep network, as if it were a VGG16."""
+    return _VGG16 * _pixels(dataset) / 32**2 * epochs * size_of(dataset).n
 
 
 def _pixels(dataset: dict) -> float:

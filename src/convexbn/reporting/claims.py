@@ -14,7 +14,7 @@ import pandas as pd
 
 from convexbn.data.sources import SOURCES
 from convexbn.reporting import selection, significance
-from convexbn.reporting.methods import FILTERED, TRUNCATED, by_sgd, find
+from convexbn.reporting.methods import FILTERED, SOLVED, TRAINED, TRUNCATED, by_sgd, find
 
 COLUMNS = ["id", "dataset", "statement", "expected", "measured", "verdict"]
 # Sides, in pixels, of the images of the sources that the statements are about.
@@ -30,8 +30,9 @@ class Finding(NamedTuple):
 
     @property
     def p(self) -> float:
-        """The p-value of no difference, NaN where nothing was tested."""
-        return np.nan if self.interval is None else self.interval.p
+        """The p-value of no difference; NaN where nothing was tested, or no p could resolve it."""
+        found = self.interval
+        return np.nan if found is None or found.pairs < found.fewest else found.p
 
 
 class Statement(NamedTuple):
@@ -94,7 +95,7 @@ def judged(
     statements : iterable of Statement
     findings_of : callable
         From a statement to its findings by the name of the data set. Verdicts are corrected for the
-        number of data sets that the same statement is tested on.
+        number of these that are tests.
 
     Returns
     -------
@@ -182,6 +183,8 @@ def setting_words(rows: pd.DataFrame) -> str:
     """Return the name of a method for readers with its setting, from the rows of the setting."""
     first = rows.iloc[0]
     chosen = [f"beta {first['beta']:g}"]
+    if first["method"] in (*SOLVED, *TRAINED):
+        chosen.insert(0, f"P = {first['gates']:.0f}")
     if first["method"] in (TRUNCATED, by_sgd(TRUNCATED)):
         chosen.insert(0, f"k = {first['rank']:.0f}")
     elif first["method"] in (FILTERED, by_sgd(FILTERED)):

@@ -120,9 +120,13 @@ class Parts:
         return None if self.folder is None else self._path(self.folder, f"{work} running")
 
     def save(self, work: str, part: Any) -> None:
-        """Keep a finished part: numbers, texts, tensors, and lists and dicts of these."""
+        """Keep a finished part: numbers, texts, tensors, and lists and dicts of these.
+
+        The state that it kept while it was under way is removed.
+        """
         if self.folder is not None:
             _write(self._path(self.folder, work), work, part)
+            self._path(self.folder, f"{work} running").unlink(missing_ok=True)
 
     @staticmethod
     def _path(folder: Path, work: str) -> Path:

@@ -118,10 +118,11 @@ def train(
         From the network, in evaluation mode, to more columns of a row of the history.
     checkpoint : str or Path, optional
         A file for the state after an epoch: parameters and buffers, optimizer, random numbers,
-        history. It is written about every half minute and removed at the end. If it exists and is
-        of this training, the training goes on from there, to the same numbers as without the
-        interruption; a file of another one, as far as data, settings, network, optimizer and code
-        tell, is overwritten. All that the optimizer's hooks remember must be in its `state_dict`.
+        history. It is written about every half minute, and at the end; the caller removes it once
+        the results are kept. If it exists and is of this training, the training goes on from
+        there, to the same numbers as without the interruption; a file of another one, as far as
+        data, settings, network, optimizer and code tell, is overwritten. All that the optimizer's
+        hooks remember must be in its `state_dict`.
 
     Returns
     -------
@@ -158,7 +159,7 @@ def train(
             run.take_epoch()
             store.save(run.state)
             bar.step(f"loss {run.mean:.3g}")
-    store.remove()
+    store.save(run.state, last=True)
     return run.history
 
 

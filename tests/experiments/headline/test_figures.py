@@ -226,6 +226,17 @@ def test_rank_figure_is_the_table_and_ends_at_full_rank(drawn, runs):
         np.testing.assert_array_equal(trained.get_xdata(), [20, 61])
 
 
+def test_rank_figure_names_numbers_of_gates_that_differ(drawn, runs):
+    def labels(figure):
+        return [text.get_text() for text in figure.legends[0].get_texts()]
+
+    assert not [label for label in labels(drawn["rank"]) if "$P$" in label]
+    for method, gates in (("convex", 8), ("convex-truncated", 16)):
+        runs = runs.assign(gates=runs["gates"].mask(runs["method"] == method, gates))
+    found = labels(rank.draw(rank.table(runs, digits_like.published(), "digits"), "title"))
+    assert {"convex, full rank, $P$ = 8", "convex, truncated, $P$ = 16"} <= set(found)
+
+
 def test_what_is_filtered_has_no_place_among_the_ranks(runs, shown):
     """It keeps every direction, and is not the program at full rank."""
     soft = runs[runs["run"] == "k20-sgd"]

@@ -80,13 +80,13 @@ def test_measured_names_numbers_and_seeds():
     measured = judged(runs_of([0.40, 0.42], [0.30, 0.32], [0.41, 0.45]))["measured"]
     assert measured["E3a"] == (
         "+10.0 points, 95% interval +10.0 to +10.0: "
-        "SGD (beta 1) 41.0 % (2 seeds), full rank (beta 1) 31.0 % (2 seeds)"
+        "SGD (beta 1) 41.0 % (2 seeds), full rank (P = 8, beta 1) 31.0 % (2 seeds)"
     )
     # Differences 1 and 3 points: mean 2, standard error 1, t quantile (.975, 1 df) 12.7. Two seeds
     # test nothing: no p.
     assert measured["E3b"] == (
-        "+2.0 points, 95% interval -10.7 to +14.7, 2 paired seeds: "
-        "truncated (k = 9, beta 1) 43.0 % (2 seeds), SGD (beta 1) 41.0 % (2 seeds)"
+        "+2.0 points, 95% interval -10.7 to +14.7, 2 paired seeds of the 5 that it takes: "
+        "truncated (k = 9, P = 8, beta 1) 43.0 % (2 seeds), SGD (beta 1) 41.0 % (2 seeds)"
     )
 
 
@@ -212,7 +212,7 @@ def test_what_is_no_candidate_is_no_method_s_setting():
     best = rows_of("convex-truncated", [0.9] * 5, candidate=False, validation_accuracy=0.9)
     best = [row | {"run": "other"} for row in best]
     runs = pd.concat([runs_of([0.4] * 5, [0.3] * 5, [0.35] * 5), table_of(best)])
-    assert "truncated (k = 9, beta 1) 35.0 %" in judged(runs).loc["E3b", "measured"]
+    assert "truncated (k = 9, P = 8, beta 1) 35.0 %" in judged(runs).loc["E3b", "measured"]
 
 
 def test_every_statement_has_a_row_in_its_order():

@@ -30,6 +30,7 @@ def words(name, **tables) -> str:
         ((0.0, 0.0), (0.1, 0.1), "reproduced"),  # nothing is stable without BN: 100 or more
         ((0.0, 0.0), (1e-3, 1e-3), "not resolved"),  # 10 or more
         ((0.0, 1e-3), (1e-3, 0.1), "not resolved"),
+        ((1.0, 1.0), (10.0, 10.0), "not resolved"),  # the largest one tried: 10 or more
         ((0.0, 0.0), (0.0, 0.0), "not reproduced"),
     ],
 )

@@ -57,6 +57,13 @@ def test_the_best_rank_of_a_power_law_has_its_exponent():
     assert "not certified" in missed["measured"]
 
 
+def test_a_data_set_without_ranks_has_no_best_one():
+    runs = pd.concat([ranked(100, (10, 20), [10] * 5), ranked(400, (10, 20), [20] * 5)])
+    row = study(runs, "samples", {"n100": 100, "n400": 400, "n900": 900})
+    assert row["verdict"] == "not run"
+    assert "n = 900" in row["measured"]
+
+
 def test_a_best_rank_that_stays_or_falls():
     ranks, values = (10, 20, 40), {"n100": 100, "n400": 400}
     same = pd.concat([ranked(100, ranks, [10, 20, 20, 20, 40]), ranked(400, ranks, [20] * 5)])
@@ -136,7 +143,7 @@ def test_a_difference_over_draws_names_each_draw():
     assert row["measured"] == (
         "+1.0 points, 95% interval +0.3 to +1.7, p = 0.029, 3 draws: +0.7 = 40.7 - 40.0 % "
         "(draw 0, 5 seeds), +1.0 = 41.0 - 40.0 % (draw 1, 5 seeds), +1.3 = 41.3 - 40.0 % (draw 2, "
-        "5 seeds); truncated (k = 9, beta 1) - SGD (beta 1)"
+        "5 seeds); truncated (k = 9, P = 8, beta 1) - SGD (beta 1)"
     )
     assert "of the means over seeds, one for each of at least 3 draws" in row["expected"]
     # A setting that is another on one draw is named, too.
@@ -154,7 +161,7 @@ def test_each_comparison_over_draws_is_of_its_two_methods():
         "E4g": "reproduced",
         "E4h": "reproduced",
     }
-    assert "filtered (ridge 0.01, beta 1) - SGD (beta 1)" in table.loc["E4g", "measured"]
+    assert "filtered (ridge 0.01, P = 8, beta 1) - SGD (beta 1)" in table.loc["E4g", "measured"]
     assert table.loc["E4h", "measured"].startswith("+5.0 points")
 
 

@@ -1,6 +1,7 @@
 """Cases of the benchmark's section of the config. Imports nothing heavy: Snakemake reads it."""
 
 CONTESTANTS = ["convexbn", "fista", "pyscnn", "skglm", "celer", "adelie", "clarabel", "scs"]
+_GATED_ALONE = {"fista", "skglm", "celer", "adelie"}  # contestants that solve no other program
 _FIGURES = {
     "curves": "convexbn.experiments.benchmark.figures.curves",
     "times": "convexbn.experiments.benchmark.figures.times",
@@ -17,6 +18,30 @@ def all_cases(benchmark: dict) -> dict:
     if not benchmark:
         return {}
     return benchmark["problems"] | scaling_cases(benchmark["scaling"])
+
+
+def check(benchmark: dict) -> None:
+    """Check that passes are those of problems, and that peers solve the program they race on.
+
+    Raises
+    ------
+    ValueError
+        The message says which entry is wrong.
+    """
+    problems = benchmark["problems"]
+    unknown = [name for name in benchmark.get("passes", []) if name not in problems]
+    if unknown:
+        raise ValueError(
+            f"benchmark: passes has {', '.join(map(repr, unknown))}, which is no problem; the "
+            f"problems are {', '.join(problems)}"
+        )
+    for name, case in all_cases(benchmark).items():
+        unfit = sorted(_GATED_ALONE & set(case["peers"]))
+        if case.get("model", "gated") != "gated" and unfit:
+            raise ValueError(
+                f"benchmark: problem '{name}' is of model {case['model']!r}, and its peers "
+                f"{', '.join(unfit)} solve the gated program alone; leave them out"
+            )
 
 
 def on_data(benchmark: dict) -> list[tuple[str, dict, bool]]:

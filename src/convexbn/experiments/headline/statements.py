@@ -128,9 +128,12 @@ def _paired(
     found = significance.interval(pairs)
     if found.pairs < 2:
         return Finding(f"{means}; {found.pairs} paired seed(s), no interval", "not resolved")
-    tested = f"p = {found.p:.2g}, " if found.pairs >= found.fewest else ""
-    tested += f"{found.pairs} paired seeds"
-    words = f"{100 * found.mean:+.1f} points, {_ends(found)}, {tested}: {means}"
+    seeds = f"{found.pairs} paired seeds"
+    if found.pairs < found.fewest:
+        seeds += f" of the {found.fewest} that it takes"
+    else:
+        seeds = f"p = {found.p:.2g}, {seeds}"
+    words = f"{100 * found.mean:+.1f} points, {_ends(found)}, {seeds}: {means}"
     return Finding(words, found.verdict(), found)
 
 

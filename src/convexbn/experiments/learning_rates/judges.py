@@ -59,9 +59,9 @@ def rates(table: pd.DataFrame) -> Finding:
     # Where none is stable without BN, the smallest one tried is too large: the ratio is above that.
     ratio = bn / np.where(plain > 0, plain, table["learning_rate"].min())
     holds = (bn > 0) & (ratio >= RATIO * (1 - NEAR))
-    deepest = stable[(stable["depth"] == depth) & (stable["normalization"] == "bn")]
-    is_bound = (plain == 0) & (bn > 0)
-    more = " or more" if deepest["at_edge"].any() or is_bound.any() else ""
+    edges = stable.pivot(index=["depth", "seed"], columns="normalization", values="at_edge")
+    is_bound = (bn > 0) & ((plain == 0) | edges.loc[depth, "bn"].to_numpy(dtype=bool))
+    more = " or more" if is_bound.any() else ""
     words.append(f"ratio at {depth} {_range(ratio)}{more}")
     measured = f"{'; '.join(words)}; {len(ratio)} seed(s)"
     verdict = "not resolved" if (is_bound & ~holds).any() else _by_seed(holds)

@@ -151,7 +151,7 @@ _STATEMENTS = {
             "B6",
             "The noise of a minibatch's gradient is inversely proportional to its size",
             f"slope of log E ||step - full step||^2 on log(step size^2 / |B|) within {EXPONENT} of "
-            "1, every seed (minibatches drawn with replacement)",
+            "1 without BN, every seed (minibatches drawn with replacement)",
             judges.noise,
         ),
     ),

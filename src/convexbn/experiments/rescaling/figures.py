@@ -134,7 +134,6 @@ def run(table: pd.DataFrame, title: str) -> Figure:
     figure, (top, bottom) = plotting.panels(columns, rows=2, **size)
     _by_epoch(top[0], shown, "norm", "norm of the filters")
     _by_epoch(top[1], shown, "effective_rate", "effective learning rate")
-    top[1].set_yscale("log")
     accuracies = shown.assign(validation_accuracy=PERCENT * shown["validation_accuracy"])
     _by_epoch(bottom[0], accuracies, "validation_accuracy", "validation accuracy (%)")
     _by_rate(bottom[1], ends, _test_accuracy, "test accuracy (%)")
@@ -159,9 +158,16 @@ def _entry(method: str, decay: float) -> Line2D:
 
 def _by_epoch(axes: Axes, shown: pd.DataFrame, measure: str, label: str) -> None:
     for method in present("method", shown["method"], STYLES):
-        rows = shown[shown["method"] == method].groupby("epoch")[measure].agg(["mean", "std"])
-        style: dict[str, Any] = {"linestyle": DASHES[method], "log": measure == "effective_rate"}
-        plotting.band(axes, rows.index, rows["mean"], rows["std"], STYLES[method].color, **style)
+        rows, color = shown[shown["method"] == method], STYLES[method].color
+        lost = rows.loc[rows["diverged"].astype(bool), "epoch"].min()  # NaN if no seed diverged
+        kept = rows[~(rows["epoch"] >= lost)].groupby("epoch")[measure].agg(["mean", "std"])
+        is_log = measure == "effective_rate" and len(kept) > 0
+        if is_log:
+            axes.set_yscale("log")
+        style: dict[str, Any] = {"linestyle": DASHES[method], "log": is_log}
+        plotting.band(axes, kept.index, kept["mean"], kept["std"], color, **style)
+        if np.isfinite(lost):
+            plotting.crosses(axes, [lost], color)
     axes.set(xlabel="epoch", ylabel=label)
 
 

@@ -79,6 +79,8 @@ def _rank_grows(parts: dict[float, pd.DataFrame]) -> Finding:
     ranked = {
         n: selection.candidates(rows[rows["method"].isin(RANKED)]) for n, rows in parts.items()
     }
+    if missing := [f"n = {n:,}" for n, rows in ranked.items() if rows.empty]:
+        return Finding(f"no program of full rank or truncated at {', '.join(missing)}", "not run")
     ranks = pd.DataFrame({n: best_ranks(rows) for n, rows in ranked.items()}).T  # (n, seeds)
     log_n = np.log(ranks.index.to_numpy(dtype=float))
     half_steps = [_half_step(rows["rank"].unique(), ranks.loc[n]) for n, rows in ranked.items()]

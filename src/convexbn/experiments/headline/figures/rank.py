@@ -3,6 +3,7 @@
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from convexbn.reporting import methods, plotting, selection
 from convexbn.reporting.methods import (
@@ -86,15 +87,27 @@ def draw(table: pd.DataFrame, title: str) -> Figure:
         plotting.ticks_at(axes.xaxis, ranks.index.to_numpy())
         plotting.energy_scale(axes, ranks.index.to_numpy(), ranks.to_numpy())
     entries = plotting.handles(networks["method"], linestyle="--", marker="")
-    counts = programs["method"].value_counts()
-    points = [method for method in counts.index if counts[method] == 1]
-    entries += plotting.handles([method for method, _ in by_method(programs)], points)
+    entries += _entries(programs)
     entries += plotting.not_certified(selection.not_certified(programs).any())
     entered = entered.rename(columns={"test_accuracy_mean": "test_accuracy"})
     entries += plotting.levels(panels[:1], entered)
     plotting.legend(figure, entries, at_most=3)
     figure.suptitle(title)
     return figure
+
+
+def _entries(programs: pd.DataFrame) -> list[Line2D]:
+    """Return the programs' legend entries, with their numbers of gates where these differ."""
+    counts = programs["method"].value_counts()
+    points = [method for method in counts.index if counts[method] == 1]
+    parts = list(by_method(programs))
+    entries = plotting.handles([method for method, _ in parts], points)
+    if programs["gates"].nunique() > 1:
+        for entry, (_, rows) in zip(entries, parts, strict=True):
+            ends = dict.fromkeys((rows["gates"].min(), rows["gates"].max()))
+            words = " to ".join(f"{gates:.0f}" for gates in ends)
+            entry.set_label(f"{entry.get_label()}, $P$ = {words}")
+    return entries
 
 
 def _draw_line(axes: Axes, rows: pd.DataFrame, measure: str, color: str) -> None:
