@@ -50,7 +50,9 @@ for PART, ENTRY in LEARNING_RATES.items():
             resources:
                 mem_mb=megabytes(footprint.learning_rates, LEARNING_RATES_PART(PART)),
                 gpu=GPU,
-                runtime=minutes(durations.learning_rates, LEARNING_RATES_PART(PART), GPU),
+                runtime=minutes(
+                    durations.learning_rates, LEARNING_RATES_PART(PART), GPU
+                ),
             params:
                 code=code_of(
                     "train_networks", f"convexbn.experiments.learning_rates.{PART}"
