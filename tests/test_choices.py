@@ -19,7 +19,7 @@ def test_choice():
     choices.check_choice("loss", "a", {"a": 1})
     with pytest.raises(ValueError, match="loss must be one of 'a', 'b', got 'c'"):
         choices.check_choice("loss", "c", ["a", "b"])
-    with pytest.raises(ValueError, match=r"loss must be one of 'a', got \['a'\]"):
+    with pytest.raises(ValueError, match=r"loss must be 'a', got \['a'\]"):
         choices.check_choice("loss", ["a"], {"a": 1})
 
 

@@ -261,7 +261,7 @@ def test_devices():
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:99", "meta", "CPU", "", [], None])
 def test_no_devices(device):
-    with pytest.raises(ValueError, match=r"device must be one of 'cpu'.* that PyTorch finds"):
+    with pytest.raises(ValueError, match=r"device must be .*'cpu'.* that PyTorch finds"):
         inputs.as_device(device)
 
 

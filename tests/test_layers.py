@@ -216,6 +216,10 @@ def test_predictions_are_differentiable_in_weights_and_design():
     torch.testing.assert_close(layer.predict(W, U, D), expected, rtol=0, atol=1e-4)
     stacked = layer.predict(W, torch.stack([rows, rows]), np.stack([D[:7], D[:7]]))
     torch.testing.assert_close(stacked, 2 * layer.predict(W, rows, D[:7]))
+    ones = np.ones(W.shape, int)  # U keeps its digits beside weights that are no floats
+    torch.testing.assert_close(
+        layer.predict(ones, rows, D[:7]), layer.predict(1.0 * ones, rows, D[:7])
+    )
     plain = layer.predict(W.detach().numpy(), rows.detach().numpy(), D[:7])
     torch.testing.assert_close(plain, layer.predict(W, rows, D[:7]).detach())
     for wrong in ((W, rows, D), (W[0], rows, D[:7]), (W, rows[0], D[0])):

@@ -113,6 +113,12 @@ def by_hand(values) -> Whitening:
     return Whitening(np.eye(20, r + 1), values, np.eye(r), np.zeros(r), energy, np.ones(r))
 
 
+def test_a_filtered_design_says_how_much_energy_it_has_to_give():
+    filtered = by_hand([2, 1, 1, 1, 1]).filtered("ridge", 0.5)
+    with pytest.raises(ValueError, match=r"holds 0\.625000 of it"):  # (4 + 1) / 8
+        filtered.truncate(2).truncate(energy=0.9)
+
+
 @pytest.mark.parametrize(
     ("energy", "rank"),
     [(1e-9, 1), (0.49, 1), (0.5, 1), (0.51, 2), (0.625, 2), (0.626, 3), (0.875, 4), (1, 5)],

@@ -13,7 +13,8 @@ def check_choice(name: str, value: object, choices: Collection) -> None:
     """Raise ValueError unless `value` is one of `choices`."""
     if not (isinstance(value, Hashable) and value in choices):
         known = ", ".join(repr(choice) for choice in choices)
-        raise ValueError(f"{name} must be one of {known}, got {value!r}")
+        known = f"one of {known}" if len(choices) > 1 else known
+        raise ValueError(f"{name} must be {known}, got {value!r}")
 
 
 def check_between(name: str, value: object, low: float, high: float) -> None:

@@ -126,6 +126,8 @@ def as_betas(values: float | ArrayLike | Iterable[float], name: str = "betas") -
         If there are none, or one is not a positive finite number.
     """
     given: Any = values
+    if given is None:
+        raise ValueError(f"{name} must be positive numbers, got None; give a weight decay > 0")
     if isinstance(given, Iterable) and not hasattr(given, "__array__"):
         given = list(given)
     elif getattr(given, "ndim", 0) == 0:
@@ -177,11 +179,11 @@ def as_device(device: "str | torch.device") -> "torch.device":
     except (RuntimeError, TypeError, AssertionError) as error:  # as PyTorch's builds have it
         reason = error
     gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
-    known = ["cpu", *gpus]
+    known = ", ".join(map(repr, ["cpu", *gpus]))
+    known = f"one of {known}, all" if gpus else f"{known}, the only one"
     without = "" if gpus else "; a GPU would be 'cuda', and PyTorch finds none"
     raise ValueError(
-        f"device must be one of {', '.join(map(repr, known))}, which are all that PyTorch finds on "
-        f"this machine, got {str(device)!r}{without}"
+        f"device must be {known} that PyTorch finds on this machine, got {str(device)!r}{without}"
     ) from reason
 
 

@@ -1,4 +1,4 @@
-"""Files of tensors with some settings beside them, by safetensors, which the library lacks else."""
+"""Files of tensors with some settings beside them: what alone in the library needs safetensors."""
 
 import json
 import re

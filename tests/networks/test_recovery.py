@@ -558,3 +558,14 @@ def test_blocks_of_a_cnn_need_its_patches_and_their_whitening():
         network_blocks(problem[1], problem[2].reshape(27, 2), None)
     with pytest.raises(TypeError, match=r"must be the Whitening of .* got NoneType"):
         network_blocks(problem[1], problem[2], None)
+
+
+def test_the_way_back_is_called_by_keyword():
+    X = np.random.default_rng(0).standard_normal((9, 3))
+    network = BNNetwork(3, 4, 1, 9, torch.Generator().manual_seed(0))
+    network, whitening = network.double().set_statistics(X), whiten(X)
+    found = network_blocks(network=network, X=X, whitening=whitening)
+    for ours, theirs in zip(found, network_blocks(network, X, whitening), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    with pytest.raises(TypeError, match="did you mean 'whitening'"):
+        network_blocks(network, X, whiten=whitening)

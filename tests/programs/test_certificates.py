@@ -1,7 +1,9 @@
 """The referee against CVXPY, the paper's formulas, and weights that were spoilt."""
 
 import math
+import warnings
 from dataclasses import replace
+from fractions import Fraction
 from functools import cache
 
 import cvxpy as cp
@@ -72,6 +74,66 @@ def test_weights_beyond_the_range_of_numbers_are_not_certified(size):
     certificate = certify(*problem.data, size * np.sign(normal(*problem.shape)))
     assert not math.isfinite(certificate.objective)
     assert not certificate.converged
+
+
+@pytest.mark.parametrize(
+    ("model", "penalty"), [("gated", "group"), ("gated", "nuclear"), ("relu", "group")]
+)
+def test_weights_whose_squares_underflow_have_their_price(model, penalty):
+    """1e170 times the length of (1e-165, 1e-165), and the loss of no prediction."""
+    weights = np.zeros((2, 2, 1))
+    weights[0] = 1e-165
+    weights = weights[0][:, :, None] if model == "gated" else weights
+    certificate = certify(
+        *(np.eye(2), np.ones((2, 1), bool), [1.0, 1.0], 1e170, weights),
+        model=model,
+        penalty=penalty,
+    )
+    assert certificate.objective == pytest.approx(1 + 1e5 * math.sqrt(2), rel=ROUNDING)
+    assert not certificate.converged
+
+
+@pytest.mark.parametrize("size", [1e-100, 1e-150, 1e-155, 1e-165])
+def test_a_dual_variable_is_not_feasible_because_squares_underflow(size):
+    """One gate is open on one sample alone, and the optimum is that of this entry of the design."""
+    U, D = [[size, size], [1.0, 0.0], [0.0, 1.0]], [[True], [False], [False]]
+    y, share = [1.0, 0.0, 0.0], 1e-2 / math.sqrt(2)
+    # The optimal residual is beta over the length of the row.
+    optimum = share - share**2 / 2
+    certificate = certify(U, D, y, size * 1e-2, np.zeros((2, 1, 1)))
+    assert certificate.dual_objective <= optimum * (1 + ROUNDING)
+    assert certificate.objective == 0.5
+    assert not certificate.converged
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the smallest ones are beyond what the solver can do
+        solution = solve(U, D, y, size * 1e-2)
+    assert solution.certificate.dual_objective <= optimum * (1 + ROUNDING)
+    assert solution.certificate.objective >= optimum * (1 - ROUNDING)
+
+
+def rotation(angle):
+    return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+
+
+@pytest.mark.parametrize("penalty", ["group", "nuclear"])
+def test_no_bound_is_above_an_objective_in_exact_arithmetic(penalty):
+    """Where the sums of a dual constraint cancel, nearly all of it may be rounding."""
+    zero = np.zeros((2, 1, 1))
+    for angle in np.linspace(0.1, 3, 12):
+        left, right = rotation(angle), rotation(2.3 * angle)
+        U, y, beta = left @ np.diag([1.0, 1e-12]) @ right.T, left[:, 1], 1e-14
+        data = U, np.ones((2, 1), bool), y, beta
+        bound = certify(*data, zero, dual=y[:, None], penalty=penalty).dual_objective
+        (a, b), (c, d) = [[Fraction(x) for x in row] for row in U]
+        target = [Fraction(x) for x in y]
+        # Weights that leave a hundredth of the targets, nearly the optimal ones.
+        first, second = (target[i] * Fraction(99, 100) for i in range(2))
+        determinant = a * d - b * c
+        W = (d * first - b * second) / determinant, (a * second - c * first) / determinant
+        loss = sum((t / 100) ** 2 for t in target) / 2
+        squares = sum(w**2 for w in W)
+        length = Fraction(math.isqrt(int(squares * 10**40) + 1) + 1, 10**20)  # or a little more
+        assert Fraction(bound) <= loss + Fraction(beta) * length
 
 
 def test_referee_works_in_float64_whatever_it_is_given():

@@ -267,7 +267,7 @@ SHAPE = (2, GOOD.U.shape[1], GOOD.D.shape[1])
     [
         ({"Y": np.ones((12, 2))}, "one output.*got .12, 2.*one program per class"),
         ({"loss": "cross_entropy", "Y": np.eye(12)}, "model 'relu' is for one output"),
-        ({"penalty": "nuclear"}, "penalty of model 'relu' must be one of 'group'"),
+        ({"penalty": "nuclear"}, "penalty of model 'relu' must be 'group'"),
         ({"loss": "logistic"}, "labels -1 and"),
         ({"weights": np.zeros((3, 6))}, r"weights must have shape \(2, "),
         ({"multipliers": np.zeros((2, 6, 3))}, r"multipliers must have shape \(2, 6, 12\)"),

@@ -74,7 +74,7 @@ class ConvexBN(BaseEstimator):
         """Check samples and targets; return X (n, d), Y (n,) or (n, C) and the loss."""
         raise NotImplementedError
 
-    def _design(self, X: np.ndarray) -> np.ndarray:
+    def _design(self, X: np.ndarray, Y: np.ndarray, loss: str) -> np.ndarray:
         """Whiten the samples and draw the gates; return their patterns (n, P)."""
         check_choice("gates", self.gates, GATES)
         check_between("n_gates", self.n_gates, 1, math.inf)
@@ -85,8 +85,14 @@ class ConvexBN(BaseEstimator):
                 "filter must have a kind and a value, such as {'kind': 'ridge', 'value': 0.01}, "
                 f"got {given!r}"
             )
-        if self.gates == "columns":
-            check_choice("penalty of gates='columns'", self.penalty, ["group"])
+        if self.gates != "sampled":
+            check_choice(f"penalty of gates={self.gates!r}", self.penalty, ["group"])
+            outputs = math.prod(Y.shape[1:])
+            if outputs > 1 or loss == "cross_entropy":
+                raise ValueError(
+                    f"gates={self.gates!r} trains networks of one output, got {outputs} outputs "
+                    f"with loss {loss!r}; take gates='sampled'"
+                )
         seed = check_random_state(self.random_state).randint(2**31)
         whitening = replace(whiten(X), columns=self._columns()).truncate(self.rank, self.energy)
         self.whitening_ = whitening if self.filter is None else whitening.filtered(**self.filter)
@@ -116,7 +122,7 @@ class ConvexBN(BaseEstimator):
         U, report = self.whitening_.U, Report(self.verbose) if self.verbose else None
         if self.gates == "columns":
             for beta in sorted(betas, reverse=True):
-                yield columns.generated(
+                solution = columns.generated(
                     *(U, Y, beta),
                     loss=loss,
                     tol=self.tol,
@@ -125,6 +131,9 @@ class ConvexBN(BaseEstimator):
                     device=self.device,
                     callback=report,
                 )
+                yield solution
+                if solution.certificate.stopped == "interrupt":
+                    return
             return
         yield from solutions(
             *(U, D, Y, betas),
@@ -157,7 +166,7 @@ class ConvexBN(BaseEstimator):
             If the certificate misses `tol`, as that of the best so far after an interrupt does.
         """
         X, Y, loss = self._targets(X, y)
-        D = self._design(X)
+        D = self._design(X, Y, loss)
         self.beta_max_ = self._largest_beta(D, Y, loss)
         (solution,) = self._solutions(D, Y, [as_beta(self.beta)], loss)
         self._warn_of([(solution.beta, solution.certificate)])

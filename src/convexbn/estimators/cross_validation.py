@@ -98,7 +98,7 @@ class _Chosen(ConvexBN):
         path = {name: value for name, value in self.get_params().items() if name not in _OF_CV}
         single = self._single(**(path | {"random_state": seed}))
         probe = clone(single)
-        D = probe._design(X)
+        D = probe._design(X, Y, loss)
         self.beta_max_ = probe._largest_beta(D, Y, loss)
         self.betas_ = grid(self.beta_max_, self.betas, self.n_betas, self.eps)
         folds = check_cv(self.cv, y, classifier=is_classifier(self)).split(X, y)

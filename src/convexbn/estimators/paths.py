@@ -8,7 +8,7 @@ from sklearn.base import clone
 
 from convexbn.calls import public
 from convexbn.estimators.base import ConvexBN
-from convexbn.inputs import ArrayLike, as_betas, check_between
+from convexbn.inputs import ArrayLike, as_betas, check_between, is_number
 
 
 @public
@@ -73,7 +73,7 @@ def uncommented(
     """Return the networks of :func:`network_path`, without a word about their certificates."""
     first = clone(estimator)
     X, Y, loss = first._targets(X, y)
-    D = first._design(X)
+    D = first._design(X, Y, loss)
     first.beta_max_ = first._largest_beta(D, Y, loss)
     found = first._solutions(D, Y, grid(first.beta_max_, betas, n_betas, eps), loss)
     return [copy.copy(first).set_params(beta=s.beta)._take(s) for s in found]
@@ -90,9 +90,9 @@ def grid(beta_max: float, betas: Iterable[float] | None, n_betas: int, eps: floa
     if betas is not None:
         return np.sort(as_betas(betas))[::-1]
     check_between("n_betas", n_betas, 1, 10**6)
-    if not 0 < eps < 1:
+    if not (is_number(eps) and 0 < eps < 1):
         raise ValueError(
-            f"eps must be between 0 and 1, got {eps}; it is the smallest beta / beta_max"
+            f"eps must be between 0 and 1, got {eps!r}; it is the smallest beta / beta_max"
         )
     if beta_max == 0:
         raise ValueError("y must not be zero for all samples: the network is zero for every beta")

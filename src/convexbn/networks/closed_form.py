@@ -71,7 +71,8 @@ def closed_form(X: ArrayLike, Y: ArrayLike, beta: float) -> ClosedForm:
     largest = Z.max(axis=0)
     norms = largest * np.linalg.norm(Z / np.where(largest > 0, largest, 1), axis=0)  # no overflow
     losses = np.minimum(beta, norms)  # the norms of the residuals
-    values = losses * (norms - losses / 2)
+    with np.errstate(over="ignore"):  # the square of targets of 1e200 is infinite
+        values = losses * (norms - losses / 2)
     shrunk = Z * np.maximum(1 - beta / np.maximum(norms, beta), 0)
     network = bn_network(torch.from_numpy(whitening.U.T @ shrunk), directions, whitening)
     return ClosedForm(float(values.sum()), network)

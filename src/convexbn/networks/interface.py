@@ -9,6 +9,7 @@ package has trained or recovered has them and comes in evaluation mode.
 
 from typing import Self
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -58,11 +59,18 @@ class Network(nn.Module):
         Raises
         ------
         ValueError
-            If X is not finite, holds no samples, or has another shape than the network takes.
+            If X is not finite, holds no samples, has another shape than the network takes, or is
+            in units in which variances over- or underflow.
         """
         X = self._samples("X", X)
         if X.shape[-2] == 0:
             raise ValueError("X holds no samples; give the training samples")
+        largest, limits = float(X.abs().amax()), torch.finfo(X.dtype)
+        if largest > 0 and not limits.tiny**0.5 <= largest <= limits.max**0.5:
+            raise ValueError(
+                f"X must be in units in which squares are within the range of {X.dtype}, got "
+                f"{largest:.0e} for its largest entry; scale it"
+            )
         self.measure(X)
         return self
 
@@ -102,7 +110,8 @@ class Network(nn.Module):
     def _samples(self, name: str, X: ArrayLike) -> torch.Tensor:
         """Return what a caller handed in, in the dtype and on the device of the network."""
         check_columns(name, column_names(X), self.columns)
-        samples = as_tensor(name, X, None, device=self.w.device, copy=False).to(self.w.dtype)
+        dtype = np.float32 if self.w.dtype == torch.float32 else np.float64
+        samples = as_tensor(name, X, dtype, device=self.w.device, copy=False)
         self.check_samples(samples)
         return samples
 

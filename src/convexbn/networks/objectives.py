@@ -94,6 +94,10 @@ def batch_objective(
 
 
 def _check_samples(network: Network, X: torch.Tensor, Y: torch.Tensor) -> None:
+    if network.w.ndim != 2:
+        raise ValueError(
+            f"expected one network, got a stack of {len(network.w)}; give one network of it"
+        )
     shape, C = network.input_shape, network.output.shape[-1]
     samples = shape[-2]
     if X.ndim == len(shape):

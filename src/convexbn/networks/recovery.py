@@ -158,7 +158,7 @@ def _singular_neurons(W: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torc
 _SPLITS = {"group": _class_neurons, "nuclear": _singular_neurons}
 
 
-@singledispatch
+@public
 def network_blocks(
     network: nn.Module, X: ArrayLike, whitening: Whitening | None
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -190,6 +190,13 @@ def network_blocks(
     TypeError
         If a Whitening is needed and something else is given.
     """
+    return _blocks(network, X, whitening)
+
+
+@singledispatch
+def _blocks(
+    network: nn.Module, X: ArrayLike, whitening: Whitening | None
+) -> tuple[np.ndarray, np.ndarray]:
     raise ValueError(
         f"there is no way back from a {type(network).__name__}; give a BN network, gated or not, "
         "in a ConvolutionalNetwork or not, or one with BN after ReLU; of a deep network, its top "
@@ -197,14 +204,14 @@ def network_blocks(
     )
 
 
-@network_blocks.register
+@_blocks.register
 def _(network: BNNetwork, X, whitening):
     network = _alone(network)
     S = _pre_activations(network, X, whitening)
     return activation(whitening.U, S.numpy()), _by_sign(S, _single_output(network)).numpy()
 
 
-@network_blocks.register
+@_blocks.register
 def _(network: GatedBNNetwork, X, whitening):
     network = _alone(network)
     S = _pre_activations(network, X, whitening)
@@ -212,7 +219,7 @@ def _(network: GatedBNNetwork, X, whitening):
     return D.numpy(), (S[:, :, None] * network.v).numpy()
 
 
-@network_blocks.register
+@_blocks.register
 def _(network: BNAfterReLUNetwork, X, whitening):
     network = _alone(network)
     w, v = network.w, _single_output(network)
@@ -225,7 +232,7 @@ def _(network: BNAfterReLUNetwork, X, whitening):
     return activation(X, w).numpy(), _by_sign(blocks, sign * v).numpy()
 
 
-@network_blocks.register
+@_blocks.register
 def _(network: ConvolutionalNetwork, X, whitening):
     X = as_tensor("X", X, device="cpu")
     check_shape(X, network.input_shape)

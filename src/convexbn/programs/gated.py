@@ -12,6 +12,7 @@ R* being the dual norm of the penalty: per class, `||U^T D_i v_c|| <= beta`; nuc
 norm of `U^T D_i V`. So any residual, scaled until it is feasible, bounds the optimum from below.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -232,9 +233,29 @@ class GatedProgram:
         """Return the objective at W, whose predictions are F."""
         return float(self.loss.value(F, self.Y) + self.beta * self.penalty.value(W))
 
-    def dual_objective(self, V: Tensor, T: Tensor) -> float:
-        """Return the dual objective at V scaled into feasibility; T are its blocks `A^T V`."""
-        return scaled_dual(self, V, self.penalty.dual_norm(T))
+    def dual_norms(self, V: Tensor) -> Tensor:
+        """Return the dual norms of V (n, C), shape (C,) or (1,), or a little more.
+
+        They include what rounding can take away in the sums `U^T D_i V`, which may cancel.
+        """
+        V = V.repeat(self.patches, 1) if self.patches > 1 else V
+        squares = torch.linalg.vector_norm(self.U, dim=1, keepdim=True).square()
+        T, opened, reached = self.processes.totals(
+            adjoint(self.U, self.D, V),
+            adjoint(squares, self.D, torch.ones_like(squares)),  # (1, P, 1)
+            adjoint(torch.ones_like(squares), self.D, V.square()),  # (1, P, C)
+        )
+        norms = self.penalty.dual_norm(T)
+        if len(norms) < reached.shape[2]:
+            reached = reached.sum(dim=2, keepdim=True)
+        # The errors of a sum's terms have either sign: they grow with the root of their number.
+        terms = self.processes.count(len(V))
+        share = torch.finfo(V.dtype).eps * (4 + math.sqrt(terms))
+        return norms + share * (opened * reached).amax(dim=(0, 1)).sqrt()
+
+    def dual_objective(self, V: Tensor) -> float:
+        """Return the dual objective at V (n, C) scaled into feasibility."""
+        return scaled_dual(self, V, self.dual_norms(V))
 
     def judge(self, W: Tensor, dual: Tensor | None = None) -> tuple[float, float, float]:
         """Return objective, dual bound and violation (always 0) of weights W.
@@ -243,7 +264,7 @@ class GatedProgram:
         """
         F = self.forward(W)
         V = self.loss.negative_gradient(F, self.Y) if dual is None else dual
-        return self.objective(W, F), self.dual_objective(V, self.adjoint(V)), 0.0
+        return self.objective(W, F), self.dual_objective(V), 0.0
 
     def beta_max(self) -> float:
         """Return the smallest beta at which the zero weights are optimal."""

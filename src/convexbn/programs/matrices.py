@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from convexbn.arrangements.facets import facets
+from convexbn.programs.norms import norm
 from convexbn.programs.relu import ExactProgram, bounding
 
 _DEPENDENT = 1e-12  # singular values are zero up to this share where multipliers are balanced
@@ -131,7 +132,7 @@ class MatrixProgram(ExactProgram):
         """
         multipliers = self._balanced(multipliers)
         T, rounding = self.adjoint(V) + self.forces(multipliers), self.rounding(V, multipliers)
-        return torch.linalg.vector_norm(self.normed(T.abs() + rounding), dim=-1)
+        return norm(self.normed(T.abs() + rounding), dim=-1)
 
     def _balanced(self, multipliers: Tensor) -> Tensor:
         """Return multipliers that leave nothing but rounding in the free coordinates.

@@ -10,6 +10,7 @@ column, or the largest spectral norm of a block. Methods as in :mod:`convexbn.pr
 import torch
 from torch import Tensor
 
+from convexbn.programs.norms import norm
 from convexbn.programs.terms import ProximalPenalty, Threshold
 
 
@@ -20,7 +21,7 @@ class Group:
 
     def value(self, W: Tensor) -> Tensor:
         """Return the penalty, a scalar."""
-        return torch.linalg.vector_norm(W, dim=0).sum()
+        return norm(W, dim=0).sum()
 
     def prox(self, W: Tensor, threshold: Threshold) -> Tensor:
         """Return `argmin_Z 1/2 ||Z - W||^2 + threshold * penalty(Z)`: each block shrunk."""
@@ -38,7 +39,7 @@ class Group:
 
     def dual_norm(self, T: Tensor) -> Tensor:
         """Return the dual norm of T (r+1, P, C) for each class by itself, shape (C,)."""
-        return self.block_norms(T).amax(dim=0)
+        return norm(T, dim=0).amax(dim=0)
 
     def slope(self, Z: Tensor, threshold: Threshold, dtype: torch.dtype) -> "GroupSlope":
         """Return the derivative of :meth:`prox` at Z, to be applied in another precision."""

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from convexbn.programs import gated
+from convexbn.programs.norms import norm
 from convexbn.programs.terms import NewtonLoss
 
 _NEAR = 1e-150  # size of a sample at the origin, relative to the largest
@@ -125,7 +126,7 @@ class ExactProgram(ABC):
         """
         T = self.adjoint(V) + self.forces(multipliers)
         rounding = self.rounding(V, multipliers)
-        return torch.linalg.vector_norm(T, dim=-1) + torch.linalg.vector_norm(rounding, dim=-1)
+        return norm(T, dim=-1) + norm(rounding, dim=-1)
 
     def rounding(self, V: Tensor, multipliers: Tensor) -> Tensor:
         """Return what the terms of :meth:`dual_norms` can lose by rounding, shape (2, P, p)."""
@@ -135,7 +136,7 @@ class ExactProgram(ABC):
 
     def objective(self, x: Tensor, F: Tensor) -> float:
         """Return the objective at x, whose predictions are F."""
-        norms = torch.linalg.vector_norm(self.normed(x), dim=-1)
+        norms = norm(self.normed(x), dim=-1)
         return float(self.loss.value(F, self.Y) + self.beta * norms.sum())
 
     def violation(self, x: Tensor) -> float:
@@ -248,7 +249,7 @@ class ReLUProgram(ExactProgram):
             F[rows] = neurons @ signs
             outside[rows] = (neurons - self.D[rows][:, block] * scores).abs_().sum(dim=1)
         F, outside = (gated.pooled(a[:, None], self.patches) for a in (F, outside))
-        return Neurons(F, torch.linalg.vector_norm(S, dim=0), outside)
+        return Neurons(F, norm(S, dim=0), outside)
 
 
 def bounding(U: Tensor) -> Tensor:

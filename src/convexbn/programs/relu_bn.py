@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from convexbn.programs.matrices import Basis, MatrixProgram, constraints
+from convexbn.programs.norms import norm
 from convexbn.programs.relu import Neurons
 from convexbn.programs.terms import NewtonLoss
 
@@ -68,7 +69,7 @@ class ReLUBNProgram(MatrixProgram):
         neurons = torch.relu(scores)
         centred = neurons - neurons.mean(dim=0)
         F = (centred + shift / math.sqrt(len(centred))) @ signs
-        norms = torch.hypot(torch.linalg.vector_norm(centred, dim=0), shift)
+        norms = torch.hypot(norm(centred, dim=0), shift)
         outside = (neurons - self.patterns[:, block] * scores).abs().sum(dim=1)
         return Neurons(F[:, None], norms, outside[:, None])
 

@@ -89,4 +89,6 @@ def following(callback: Callback | None, units: Units, beta: float) -> Callback:
     """Return the callback of a program without units that hands on snapshots in its units."""
     if callback is None:
         return ignore
+    if not callable(callback):
+        raise TypeError(f"callback must be a function of a snapshot, got {callback!r}")
     return lambda snapshot: callback(snapshot.in_units(units, beta))
