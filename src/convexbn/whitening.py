@@ -231,8 +231,9 @@ class Whitening:
         if wanted > kept[-1] * (1 + ROUNDED):
             raise ValueError(
                 f"energy {energy} was asked of a design that holds "
-                f"{kept[-1] / self.total_energy:.6f} of it, as the rest was truncated or is no more "
-                "than the rounding of the data; truncate the full design instead, or ask for less"
+                f"{kept[-1] / self.total_energy:.6f} of it, as the rest was truncated or is no "
+                "more than the rounding of the data; truncate the full design instead, or ask for "
+                "less"
             )
         return int(np.searchsorted(kept, min(wanted, kept[-1]) * (1 - ROUNDED))) + 1
 

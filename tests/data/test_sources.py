@@ -466,7 +466,7 @@ def test_unknown_names_list_the_known_ones():
         load_images("mnist")
     with pytest.raises(ValueError, match=r"source must be one of .*'image_folder'.*, got 'mnist'"):
         size_of({"source": "mnist"})
-    with pytest.raises(ValueError, match="labels of cifar10 must be one of 'fine', got 'coarse'"):
+    with pytest.raises(ValueError, match="labels of cifar10 must be 'fine', got 'coarse'"):
         load_images("cifar10", labels="coarse")
 
 
@@ -498,7 +498,7 @@ def test_a_new_source_is_a_row_of_the_table(monkeypatch):
     assert size == Size(n=6, m=6, d=2 * 3 * 3, C=3)
     assert features.X_train.shape == (size.n, size.d)
     assert features.Y_train.shape == (size.n, size.C)
-    with pytest.raises(ValueError, match="labels of toy must be one of 'fine', got 'coarse'"):
+    with pytest.raises(ValueError, match="labels of toy must be 'fine', got 'coarse'"):
         load_images("toy", labels="coarse")
 
 

@@ -59,18 +59,11 @@ class Network(nn.Module):
         Raises
         ------
         ValueError
-            If X is not finite, holds no samples, has another shape than the network takes, or is
-            in units in which variances over- or underflow.
+            If X is not finite, holds no samples, or has another shape than the network takes.
         """
         X = self._samples("X", X)
         if X.shape[-2] == 0:
             raise ValueError("X holds no samples; give the training samples")
-        largest, limits = float(X.abs().amax()), torch.finfo(X.dtype)
-        if largest > 0 and not limits.tiny**0.5 <= largest <= limits.max**0.5:
-            raise ValueError(
-                f"X must be in units in which squares are within the range of {X.dtype}, got "
-                f"{largest:.0e} for its largest entry; scale it"
-            )
         self.measure(X)
         return self
 

@@ -233,9 +233,10 @@ def _rounds(
 ) -> str:
     while True:
         error = search.observe()
+        seconds = watch.seconds  # before the pause, so that no snapshot is before the last one
         # A callback may train a network, whatever mode the solver is in.
         with watch.paused(), torch.inference_mode(False):
-            snapshot = search.snapshot(watch.seconds)
+            snapshot = search.snapshot(seconds)
             callback(snapshot)
         if not math.isfinite(snapshot.objective):
             return "precision"

@@ -68,7 +68,7 @@ def test_nor_has_a_network_on_more_samples_than_features():
 
 
 def test_a_vgg_needs_three_channels():
-    with pytest.raises(ValueError, match="number of channels of a VGG must be one of 3, got 1"):
+    with pytest.raises(ValueError, match="number of channels of a VGG must be 3, got 1"):
         measure.runs(features(1), {**RUN, "plan": [4]}, seed=0)
 
 
