@@ -233,7 +233,12 @@ def test_rank_figure_names_numbers_of_gates_that_differ(drawn, runs):
     assert not [label for label in labels(drawn["rank"]) if "$P$" in label]
     for method, gates in (("convex", 8), ("convex-truncated", 16)):
         runs = runs.assign(gates=runs["gates"].mask(runs["method"] == method, gates))
-    found = labels(rank.draw(rank.table(runs, digits_like.published(), "digits"), "title"))
+    figure = rank.draw(rank.table(runs, digits_like.published(), "digits"), "title")
+    with plotting.style():
+        figure.draw_without_rendering()
+    box = figure.legends[0].get_window_extent()
+    assert 0 <= box.x0 < box.x1 <= figure.bbox.x1
+    found = labels(figure)
     assert {"convex, full rank, $P$ = 8", "convex, truncated, $P$ = 16"} <= set(found)
 
 

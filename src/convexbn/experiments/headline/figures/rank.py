@@ -91,7 +91,8 @@ def draw(table: pd.DataFrame, title: str) -> Figure:
     entries += plotting.not_certified(selection.not_certified(programs).any())
     entered = entered.rename(columns={"test_accuracy_mean": "test_accuracy"})
     entries += plotting.levels(panels[:1], entered)
-    plotting.legend(figure, entries, at_most=3)
+    # Labels with numbers of gates are too wide for three columns.
+    plotting.legend(figure, entries, at_most=2 if programs["gates"].nunique() > 1 else 3)
     figure.suptitle(title)
     return figure
 
