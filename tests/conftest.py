@@ -34,6 +34,17 @@ def pytest_collection_modifyitems(config, items):
         items.sort(key=lambda item: item.path.name != "test_workflow.py")
 
 
+@pytest.fixture
+def two_threads():
+    """Two threads for PyTorch, where one is the rule here."""
+    import torch  # here, so that tests which do without it do not wait for it
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="session")
 def cifar_dir() -> Path:
     """The folder with the official CIFAR files, named by the environment variable CIFAR_DIR."""

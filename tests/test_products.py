@@ -69,14 +69,6 @@ def test_trial_tells_bfloat16_from_float32(monkeypatch):
     assert not products._is_accurate.__wrapped__()
 
 
-@pytest.fixture
-def two_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.mark.parametrize(("multiplications", "expected"), [(SMALL, 1), (SMALL + 1, 2)])
 def test_small_work_takes_one_thread_and_leaves_as_many_as_there_were(
     two_threads, multiplications, expected

@@ -176,15 +176,7 @@ def test_tuning_without_validation_samples_is_refused():
         train(features, replace(SWEEP, tuning_seeds=1))
 
 
-@pytest.fixture
-def _two_threads():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.mark.usefixtures("_two_threads")
+@pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize("max_members", [None, 3, 1])
 def test_threads_with_members_of_their_own_give_what_one_thread_gives(max_members):
     features = make_features()
