@@ -62,7 +62,7 @@ def as_array(
     with np.errstate(over="ignore"):  # it is refused below
         cast = array.astype(target, order="C", copy=copy)
     if finite:
-        _check_cast(name, array, cast)
+        check_cast(name, array, cast)
     return cast
 
 
@@ -94,7 +94,7 @@ def as_tensor(
     _check_truth(name, found.dtype, target)
     cast = found.to(device=device or found.device, dtype=target, copy=copy).contiguous()
     if finite:
-        _check_cast(name, found, cast)
+        check_cast(name, found, cast)
     return cast
 
 
@@ -268,7 +268,7 @@ def _check_truth(name: str, found: Any, target: Any) -> None:
         )
 
 
-def _check_cast(name: str, given: Any, cast: Any) -> None:
+def check_cast(name: str, given: Any, cast: Any) -> None:
     """Raise ValueError unless a cast is finite; say so if it was not the caller's doing."""
     if "float" not in str(cast.dtype):
         return

@@ -160,7 +160,7 @@ class ConvexLayer(torch.nn.Module):
         D = as_tensor("D", D, bool, device=weights.device, copy=False)
         _check_prediction(weights, U, D)
         if weights.dtype not in (torch.float32, torch.float64):
-            weights = weights.double()  # exact: neither could hold what the products make
+            weights = weights.double()  # as integers or halves they would round U to their like
         rows = U.reshape(-1, U.shape[-1]).to(weights)
         F = forward(rows, D.reshape(-1, D.shape[-1]), weights)
         return pooled(F, len(U) if U.ndim == 3 else 1)

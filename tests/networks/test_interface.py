@@ -317,6 +317,17 @@ def test_samples_beyond_the_networks_precision_are_refused():
             call(1e39 * X)
 
 
+def test_a_network_of_half_precision_takes_samples_of_any():
+    network = BNNetwork(3, 4, 1, 9, torch.Generator().manual_seed(0))
+    X = torch.randn(9, 3, generator=torch.Generator().manual_seed(0))
+    half = network.set_statistics(X).bfloat16()
+    assert half.predict(X).dtype == torch.bfloat16
+    # Eight bits, through three products.
+    torch.testing.assert_close(
+        half.predict(X).float(), network.float().predict(X), rtol=0.1, atol=0.1
+    )
+
+
 def test_an_objective_is_of_one_network():
     networks = [BNNetwork(3, 4, 1, 9, torch.Generator().manual_seed(seed)) for seed in (0, 1)]
     with pytest.raises(ValueError, match="got a stack of 2; give one network of it"):

@@ -9,12 +9,11 @@ package has trained or recovered has them and comes in evaluation mode.
 
 from typing import Self
 
-import numpy as np
 import torch
 from torch import nn
 
 from convexbn.containers import check_columns, column_names
-from convexbn.inputs import ArrayLike, as_tensor
+from convexbn.inputs import ArrayLike, as_tensor, check_cast
 from convexbn.networks.normalization import in_mode
 
 
@@ -103,8 +102,9 @@ class Network(nn.Module):
     def _samples(self, name: str, X: ArrayLike) -> torch.Tensor:
         """Return what a caller handed in, in the dtype and on the device of the network."""
         check_columns(name, column_names(X), self.columns)
-        dtype = np.float32 if self.w.dtype == torch.float32 else np.float64
-        samples = as_tensor(name, X, dtype, device=self.w.device, copy=False)
+        given = as_tensor(name, X, None, device=self.w.device, copy=False)
+        samples = given.to(self.w.dtype)
+        check_cast(name, given, samples)
         self.check_samples(samples)
         return samples
 
@@ -125,6 +125,14 @@ def check_shape(X: torch.Tensor, shape: tuple[int, ...]) -> None:
         raise ValueError(
             f"the network takes samples of shape ({sizes}), got shape {tuple(X.shape)}; give "
             "samples like those it was made for, a single one with n = 1"
+        )
+
+
+def check_single(network: Network) -> None:
+    """Raise ValueError if a network is a stack of several."""
+    if network.w.ndim != 2:
+        raise ValueError(
+            f"expected one network, got a stack of {len(network.w)}; give one network of it"
         )
 
 

@@ -22,6 +22,7 @@ from convexbn.containers import column_names
 from convexbn.inputs import ArrayLike, as_tensor
 from convexbn.networks.architectures import BNAfterReLUNetwork, GatedBNNetwork, affine_gates
 from convexbn.networks.two_layer import BNNetwork
+from convexbn.programs.norms import norm
 from convexbn.whitening import Whitening
 
 Network = TypeVar("Network", bound=BNNetwork)
@@ -84,7 +85,7 @@ def after_relu_network(
 def rectified_spread(X: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
     """Return `||C relu(X w)||`, shape (m,), where C centres."""
     rectified = torch.relu(X @ w)
-    return _length(rectified - rectified.mean(dim=0))
+    return norm(rectified - rectified.mean(dim=0), dim=0)
 
 
 def _assigned(
@@ -93,19 +94,13 @@ def _assigned(
     """Give a network the parameters of its neurons, and their statistics on the whitened design."""
     _check_rows(S, whitening)
     q, shift, n = S[:-1], S[-1], len(whitening.U)
-    spread = _length(q)
+    spread = norm(q, dim=0)
     w = as_tensor("directions", whitening.directions) @ _of_length(q, spread, n)  # (d, m)
     network.assign(w, *_balance(spread, shift, directions))
     network.origin = as_tensor("mean", whitening.mean)
     network.mean, network.variance = torch.zeros_like(spread), (spread > 0).to(spread)
     network.columns = whitening.columns
     return network.eval()
-
-
-def _length(q: torch.Tensor) -> torch.Tensor:
-    """Return the norms of the columns of q (r, m), of any size: no square under- or overflows."""
-    largest = q.abs().amax(dim=0)
-    return largest * (q / _or_one(largest)).norm(dim=0)
 
 
 def _of_length(w: torch.Tensor, spread: torch.Tensor, n: int) -> torch.Tensor:

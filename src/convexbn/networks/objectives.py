@@ -19,7 +19,7 @@ from convexbn.inputs import (
     check_choice,
     check_same_length,
 )
-from convexbn.networks.interface import Network
+from convexbn.networks.interface import Network, check_single
 from convexbn.networks.normalization import in_mode
 from convexbn.programs.losses import LOSSES
 
@@ -94,10 +94,7 @@ def batch_objective(
 
 
 def _check_samples(network: Network, X: torch.Tensor, Y: torch.Tensor) -> None:
-    if network.w.ndim != 2:
-        raise ValueError(
-            f"expected one network, got a stack of {len(network.w)}; give one network of it"
-        )
+    check_single(network)
     shape, C = network.input_shape, network.output.shape[-1]
     samples = shape[-2]
     if X.ndim == len(shape):

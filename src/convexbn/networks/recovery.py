@@ -22,7 +22,7 @@ from convexbn.arrangements.gates import activation
 from convexbn.calls import public
 from convexbn.inputs import ArrayLike, as_tensor, check_choice
 from convexbn.networks.architectures import BNAfterReLUNetwork, ConvolutionalNetwork, GatedBNNetwork
-from convexbn.networks.interface import Network, check_shape
+from convexbn.networks.interface import Network, check_shape, check_single
 from convexbn.networks.neurons import (
     after_relu_network,
     bn_network,
@@ -262,10 +262,7 @@ def _inverse_norm(norms: torch.Tensor, mean: torch.Tensor, n: int) -> torch.Tens
 
 def _alone(network: Kind) -> Kind:
     """Return a network that is no stack in float64, on the CPU and without gradients."""
-    if network.w.ndim != 2:
-        raise ValueError(
-            f"expected one network, got a stack of {len(network.w)}; give one network of it"
-        )
+    check_single(network)
     return copy.deepcopy(network).to("cpu", torch.float64).requires_grad_(False)
 
 
