@@ -42,9 +42,18 @@ ALLOCATOR = 20
 def mb() -> float:
     """Return the peak of this process's memory so far."""
     if os.path.exists("/proc/self/status"):
-        with open("/proc/self/status") as status:
-            return next(int(line.split()[1]) * 1024 / 1e6 for line in status if "VmHWM" in line)
+        return _status("VmHWM")
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # macOS: in bytes
+
+
+def held() -> float:
+    """Return the MB that this process holds now; Linux only."""
+    return _status("VmRSS")
+
+
+def _status(key):
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) * 1024 / 1e6 for line in status if key in line)
 
 
 def run_alone(program: str, *names: str) -> tuple:

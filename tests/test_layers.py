@@ -369,7 +369,7 @@ CALL = """
 import numpy as np, torch
 from convexbn import ConvexLayer
 from convexbn.arrangements.gates import activation
-from footprints import mb
+from footprints import held, mb
 
 torch.set_num_threads(1)
 n, p, P, C, loss, penalty, tol = {case}
@@ -379,7 +379,7 @@ D, Y = activation(U, rng.standard_normal((p, P))), rng.standard_normal((n, C))
 Y = Y if loss == "squared" else np.eye(C)[Y.argmax(axis=1)]
 U = torch.from_numpy(U).requires_grad_()
 layer = ConvexLayer(D, loss=loss, penalty=penalty, tol=tol)
-before = mb()
+before = held()
 layer(U, Y, 1.0).square().sum().backward()
 peak = 1e6 * (mb() - before)
 """
