@@ -39,10 +39,10 @@ class Stopwatch:
 class Snapshot:
     """A recorded point of a solver, in the solver's own precision.
 
-    `weights`, of the form of :class:`convexbn.Solution`, are put together by `form` when they are
-    first asked for, which must be before the solver goes on. They and `predictions` (n, C) are the
-    solver's own tensors: read only. Of processes that share the samples, each has the predictions
-    of its own; what the callback raises in one of them leaves the others waiting.
+    `weights`, of the form of :class:`convexbn.Solution`, and `predictions` (n, C) are put together
+    by `form` and `predict` when they are first asked for. They are the solver's own tensors: read
+    only. Of processes that share the samples, each has the predictions of its own; what the
+    callback raises in one of them leaves the others waiting.
     """
 
     beta: float
@@ -51,12 +51,17 @@ class Snapshot:
     objective: float
     dual_objective: float
     form: Callable[[], torch.Tensor]
-    predictions: torch.Tensor
+    predict: Callable[[], torch.Tensor]
 
     @cached_property
     def weights(self) -> torch.Tensor:
         """The best weights so far."""
         return self.form()
+
+    @cached_property
+    def predictions(self) -> torch.Tensor:
+        """Their predictions."""
+        return self.predict()
 
     def in_units(self, units: Units, beta: float) -> "Snapshot":
         """Return the snapshot of a program without units as one of the program in its units."""
@@ -64,7 +69,7 @@ class Snapshot:
         return Snapshot(
             *(beta, self.iteration, self.seconds, objective, dual),
             form=lambda: units.put_on_weights(self.weights),
-            predictions=units.put_on_dual(self.predictions),
+            predict=lambda: units.put_on_dual(self.predictions),
         )
 
     @property

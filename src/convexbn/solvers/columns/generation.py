@@ -131,10 +131,15 @@ class Generation:
         else:
             found = replace(found, stopped="tolerance")
         self.seen.append(found)
-        F = problem.predictions(S, signs)
-        seen = (self.watch.seconds, found.objective, found.bound, lambda: found.weights, F)
+        seen = self.watch.seconds, found.objective, found.bound
         with self.watch.paused():
-            self.callback(Snapshot(problem.beta, rounds, *seen))
+            self.callback(
+                Snapshot(
+                    *(problem.beta, rounds, *seen),
+                    form=lambda: found.weights,
+                    predict=lambda: problem.predictions(S, signs),
+                )
+            )
         return found, candidates
 
     @property

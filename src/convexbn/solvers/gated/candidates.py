@@ -31,6 +31,8 @@ class Candidates:
         W^k, `A^T V` and `prox(W^k + sigma T)`.
     active : Tensor of int, shape (a,)
         Which of the candidates have blocks other than zero.
+    acting : Pairs
+        These.
     bounds, ends : Tensor, shape (c, P) or (1, P)
         Bounds of the dual norms of all blocks of `A^T V`, here and at the end of a direction.
     """
@@ -41,6 +43,7 @@ class Candidates:
     T: Tensor
     blocks: Tensor
     active: Tensor
+    acting: Pairs
     bounds: Tensor
     ends: Tensor
 
@@ -58,6 +61,7 @@ class Candidates:
         for name, value in state.items():
             setattr(self, name, value)
         self._take(self._flat)
+        self.acting = self.pairs.take(self.active)
 
     @property
     def parts(self) -> int:
@@ -70,9 +74,13 @@ class Candidates:
         self._flat = index
         self.pairs = self.passes.pairs(index % P, index // P, self.parts)
 
-    def _have(self, blocks: Tensor) -> None:
+    def _have(self, blocks: Tensor, *, anew: bool = False) -> None:
         self.blocks = blocks
-        self.active = blocks.any(dim=2).any(dim=0).nonzero()[:, 0]
+        self.active = blocks.any(dim=(0, 2)).nonzero()[:, 0]
+        places = self._flat.index_select(0, self.active)
+        # Often those of before: their masks need not be picked again.
+        if anew or not torch.equal(places, self._places):
+            self.acting, self._places = self.pairs.take(self.active), places
 
     def _know_norms(self) -> None:
         """Replace the bounds by the norms of the candidates, which are known."""
@@ -97,24 +105,26 @@ class Candidates:
 
     def _select(self) -> None:
         """Keep the blocks with a dual norm above beta, here or there, and let go of the others."""
-        held = self.center.any(dim=2).any(dim=0) | self.blocks.any(dim=2).any(dim=0)
+        held = self.center.any(dim=(0, 2)) | self.blocks.any(dim=(0, 2))
         wanted = (torch.maximum(self.bounds, self.ends) > self.beta).flatten()
         wanted[self._flat] |= held
         index = wanted.nonzero()[:, 0]
+        if torch.equal(index, self._flat):
+            return
         at = places_of(self._flat, len(wanted)).index_select(0, index)
         new = (at < 0).nonzero()[:, 0]
-        if len(new) == 0 and len(index) == len(self._flat):
-            return
         self._take(index)
         at = at.clamp_min(0)
+        kept = self.T, self.center, self.blocks
         if len(new) < len(index):
-            self.T, self.center = self.T.index_select(1, at), self.center.index_select(1, at)
+            self.T, self.center, self.blocks = (x.index_select(1, at) for x in kept)
         else:
-            self.T = self.center = self.T.new_zeros(len(self.T), len(new), self.T.shape[2])
+            none = self.T.new_zeros(len(self.T), len(new), self.T.shape[2])
+            self.T = self.center = self.blocks = none
         if len(new) > 0:
             T = self.passes.adjoint(self.pairs.take(new), self.V)
             self.T = self.T.index_copy(1, new, T)
-            self.center = self.center.index_fill(1, new, 0)
+            self.center, self.blocks = (x.index_fill(1, new, 0) for x in (self.center, self.blocks))
 
 
 def columns_of(x: Tensor, columns: Tensor) -> Tensor:

@@ -163,6 +163,8 @@ class MeanField:
 
 
 def _varies(diagonal: Tensor, processes: Processes) -> bool:
+    if processes.size == 1 and len(diagonal) == 1:
+        return False
     ends = torch.stack([diagonal.amax(dim=0), -diagonal.amin(dim=0)])
     largest, minus_least = processes.largest(ends)
     return bool((largest > -1.01 * minus_least).any())

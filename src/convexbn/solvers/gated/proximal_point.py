@@ -145,13 +145,6 @@ class ProximalPoint(Search):
         return {"stages": [stage.state() for stage in self.stages], "iterations": self.iterations}
 
     @property
-    def bounds(self) -> tuple[float, float]:
-        """Objective and dual bound, summed over the columns."""
-        found = self._found
-        objectives = torch.cat([f.primal.objective for f in found])
-        return float(objectives.sum()), float(torch.cat([f.dual for f in found]).sum())
-
-    @property
     def _found(self) -> list[Found]:
         return [found for stage in self.stages for found in stage.found]
 
@@ -160,6 +153,8 @@ class ProximalPoint(Search):
         for stage in self.stages:
             stage.take_stock(self.tol)
         self.done = all(stage.done for stage in self.stages)
+        objectives, duals = zip(*((f.primal.objective, f.dual) for f in self._found), strict=True)
+        self.bounds = float(torch.cat(objectives).sum()), float(torch.cat(duals).sum())
         return relative_gap(*self.bounds)
 
     def advance(self) -> bool:
@@ -179,27 +174,33 @@ class ProximalPoint(Search):
 
     def weights(self) -> torch.Tensor:
         """Return the best weights so far, shape (r + 1, P, C)."""
-        W = self.program.U.new_zeros(self.program.shape)
-        for found in self._found:
-            found.primal.put(W, found.columns)
-        return W
+        return self._weights(self._found)
 
     def dual(self) -> torch.Tensor:
         """Return the best dual point so far, before it is scaled, shape (n, C)."""
-        return self._joined([found.V for found in self._found])
-
-    def _joined(self, pieces: list[torch.Tensor]) -> torch.Tensor:
-        """Return what all columns found (n, c), in the order of the program's columns (n, C)."""
-        out = torch.empty_like(self.program.Y)
-        for found, piece in zip(self._found, pieces, strict=True):
-            out[:, found.columns] = piece.double()
-        return out
+        return self._joined([(found.columns, found.V) for found in self._found])
 
     def snapshot(self, seconds: float) -> Snapshot:
-        """Return the snapshot of the best weights and dual points so far."""
-        F = self._joined([found.primal.F for found in self._found])
-        seen = self.program.beta, self.iterations, seconds, *self.bounds
-        return Snapshot(*seen, self.weights, F)
+        """Return the snapshot of the best weights so far."""
+        found, seen = self._found, (self.program.beta, self.iterations, seconds, *self.bounds)
+        return Snapshot(
+            *seen,
+            form=lambda: self._weights(found),
+            predict=lambda: self._joined([(f.columns, f.primal.F) for f in found]),
+        )
+
+    def _weights(self, best: list[Found]) -> torch.Tensor:
+        W = self.program.U.new_zeros(self.program.shape)
+        for found in best:
+            found.primal.put(W, found.columns)
+        return W
+
+    def _joined(self, pieces: list[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
+        """Return pieces (n, c), each after its columns, as they are in the program (n, C)."""
+        out = torch.empty_like(self.program.Y)
+        for columns, piece in pieces:
+            out[:, columns] = piece.double()
+        return out
 
 
 def _together(program: GatedProgram) -> int:

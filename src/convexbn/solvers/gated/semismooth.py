@@ -121,7 +121,7 @@ class System(Candidates):
         self.center = blocks_of(W, self.pairs, width)
         self.T = self.passes.adjoint(self.pairs, self.V)
         self._know_norms()
-        self._have(self.center)
+        self._have(self.center, anew=True)
         self.ends = self.bounds
 
     def _approach(self) -> None:
@@ -152,7 +152,7 @@ class System(Candidates):
         self._have(self.penalty.prox(self.center + step * self.T, step * self.beta))
         self._know_norms()
         active = self.blocks.index_select(1, self.active)
-        self.F = self.passes.forward(self.pairs.take(self.active), active)
+        self.F = self.passes.forward(self.acting, active)
         self.start = self.predictions = self._predicted(self.V, self.start)
         self.gradient = self.loss_prox.project(self.F - self.predictions)
         self.residual = self.processes.lengths(self.gradient, self.apart).double()
@@ -193,7 +193,7 @@ class System(Candidates):
         gates, P = self.pairs.gates.index_select(0, kept), self.bounds.shape[1]
         self._take(columns.index_select(0, kept) * P + gates)
         self.center, self.T = (x.index_select(1, kept) for x in (self.center, self.T))
-        self._have(self.blocks.index_select(1, kept))
+        self._have(self.blocks.index_select(1, kept), anew=True)
 
     def newton_step(self) -> None:
         """Make a Newton step, as long as a line search on the subproblem's slope allows."""
@@ -203,9 +203,11 @@ class System(Candidates):
         self._reach(direction)
         image, step = self.passes.adjoint(self.pairs, direction), self._step()
         Z, change = self.center + step * self.T, step * image
-        # Linearized blocks keep zeros, but not low ranks.
+        # The blocks at the end of the direction, linearized: their predictions fit V there, where
+        # those of prox(Z) do so only once the subproblem is solved. They keep zeros, not low ranks.
         if self.penalty.by_column:
-            self.linear = self._linear(Z, change, step * self.beta, predictions)
+            turned = self.penalty.slope(Z, step * self.beta, self.real)(change)
+            self.linear = self._primal(predictions, self.blocks + turned, self.pairs)
 
         def slope(length: Tensor) -> Tensor:
             return self._slope(direction, image, Z, change, step * self.beta, length)
@@ -225,24 +227,14 @@ class System(Candidates):
         """
         inverse_hessian, step = self._inverse_hessian(), self._step()
         Z = (self.center + step * self.T).index_select(1, self.active)
-        pairs = self.pairs.take(self.active)
-        threshold = pairs.spread(self.sigma.to(self.real)) * self.beta
+        threshold = self.acting.spread(self.sigma.to(self.real)) * self.beta
         slope = self.penalty.slope(Z, threshold, self.dtype)
-        terms = self.loss_prox, inverse_hessian, self.sigma, pairs, slope, self.dtype
+        terms = self.loss_prox, inverse_hessian, self.sigma, self.acting, slope, self.dtype
         direction, left = NewtonSystem(self.passes, *terms).solve(
             -self.gradient, _FORCING, _CG_LIMIT
         )
         # What the system does not leave to the blocks is the change of F(V).
         return direction, self.F - self.gradient - left - inverse_hessian(direction)
-
-    def _linear(self, Z: Tensor, change: Tensor, threshold: Tensor, F: Tensor) -> Primal:
-        """Return the blocks at the end of a Newton direction, linearized there; F are theirs.
-
-        Their predictions fit the dual variable at the end, where those of prox(Z) do so only once
-        the subproblem is solved.
-        """
-        turned = self.penalty.slope(Z, threshold, self.real)(change)
-        return self._primal(F, self.penalty.prox(Z, threshold) + turned, self.pairs)
 
     def _slope(self, direction, image, Z, change, threshold, length) -> Tensor:
         """Return the derivatives of the subproblems along their directions, shape (s,)."""

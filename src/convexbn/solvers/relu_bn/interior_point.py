@@ -97,9 +97,9 @@ class CentralPath(Search):
 
     def snapshot(self, seconds: float) -> Snapshot:
         """Return the snapshot of the point."""
-        W, F = self.weights, self.program.forward(self.here.point.x)
         seen = self.program.beta, self.iterations, seconds, *self.bounds
-        return Snapshot(*seen, lambda: W, F)
+        W, x = self.weights, self.here.point.x
+        return Snapshot(*seen, lambda: W, lambda: self.program.forward(x))
 
     def keep(self) -> None:
         """Keep the point as the best so far."""
