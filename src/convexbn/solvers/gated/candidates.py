@@ -46,6 +46,7 @@ class Candidates:
     acting: Pairs
     bounds: Tensor
     ends: Tensor
+    _places: Tensor  # of the active ones in the flat (parts, P)
 
     def __init__(self, program: GatedProgram, passes: Passes, columns: Tensor):
         self.passes, self.processes, self.columns = passes, passes.processes, columns
