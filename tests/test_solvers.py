@@ -20,7 +20,7 @@ from sklearn.datasets import load_digits
 from convexbn.arrangements.enumeration import enumerate_arrangements
 from convexbn.arrangements.gates import activation, sample_gates
 from convexbn.programs.certificates import certify
-from convexbn.programs.gated import forward
+from convexbn.programs.design import forward
 from convexbn.solvers import solve, solve_path
 from convexbn.solvers.gated import proximal_point
 from convexbn.whitening import whiten

@@ -28,7 +28,8 @@ from convexbn.inputs import (
 )
 from convexbn.programs import memory
 from convexbn.programs.certificates import Certificate, judged
-from convexbn.programs.gated import GatedProgram, forward, pooled
+from convexbn.programs.design import forward, pooled
+from convexbn.programs.gated import GatedProgram
 from convexbn.programs.instances import make_program
 from convexbn.programs.penalties import PENALTIES
 from convexbn.programs.solutions import Solution

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from loss_draws import draw
 
-from convexbn.programs.gated import adjoint, forward
+from convexbn.programs.design import adjoint, forward
 from convexbn.programs.losses import LOSSES
 from convexbn.programs.penalties import PENALTIES
 

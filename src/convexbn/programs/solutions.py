@@ -8,7 +8,7 @@ import torch
 
 from convexbn.inputs import ArrayLike, as_tensor
 from convexbn.programs.certificates import Certificate
-from convexbn.programs.gated import forward, pooled
+from convexbn.programs.design import forward, pooled
 from convexbn.programs.penalties import PENALTIES
 from convexbn.storage import load_fields, save_fields
 

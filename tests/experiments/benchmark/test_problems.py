@@ -8,7 +8,7 @@ from benchmark_cases import built, features
 from convexbn import solve, whiten
 from convexbn.experiments.benchmark.problems import RaceProblem
 from convexbn.pipeline import artifacts
-from convexbn.programs.gated import forward
+from convexbn.programs.design import forward
 
 
 @pytest.mark.parametrize("entry", [{}, {"n": 12, "rank": 3, "outputs": 2}])

@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 
 from convexbn.arrangements.gates import activation, sample_gates
 from convexbn.data.patches import patches
-from convexbn.programs.gated import pooled
+from convexbn.programs.design import pooled
 from convexbn.programs.instances import make_program
 from convexbn.programs.losses import LOSSES
 from convexbn.programs.penalties import PENALTIES

@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 
 from convexbn.experiments.benchmark.problems import RaceProblem
-from convexbn.programs.gated import adjoint, forward
+from convexbn.programs.design import adjoint, forward
 
 COLUMNS = [
     *("problem", "n", "p", "P", "C", "pass", "passes_per_second", "least", "most"),

@@ -14,7 +14,7 @@ import torch
 
 from convexbn.experiments.benchmark.clocks import Recorder
 from convexbn.experiments.benchmark.problems import RaceProblem
-from convexbn.programs.gated import adjoint, forward
+from convexbn.programs.design import adjoint, forward
 from convexbn.programs.penalties import PENALTIES
 
 _POWER_ITERATIONS = 30

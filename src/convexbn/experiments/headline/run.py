@@ -21,7 +21,7 @@ from convexbn.experiments.headline.shares import Share
 from convexbn.pipeline.artifacts import load_tensors
 from convexbn.pipeline.designs import filter_columns, truncated
 from convexbn.programs.certificates import Certificate
-from convexbn.programs.gated import forward
+from convexbn.programs.design import forward
 from convexbn.training.tuning import is_tuned
 from convexbn.whitening import Whitening
 

@@ -18,7 +18,7 @@ from convexbn.evaluation import accuracy, calibration, mean_loss
 from convexbn.experiments.headline.paths import Paths
 from convexbn.experiments.headline.run import Run, Samples
 from convexbn.programs.certificates import certify
-from convexbn.programs.gated import adjoint
+from convexbn.programs.design import adjoint
 from convexbn.programs.penalties import PENALTIES
 from convexbn.programs.solutions import UncertifiedError
 from convexbn.progress import progress

@@ -20,7 +20,7 @@ from convexbn.arrangements.gates import activation, sample_gates
 from convexbn.data.preprocessing import targets_of
 from convexbn.evaluation import accuracy, mean_loss
 from convexbn.inputs import check_between
-from convexbn.programs.gated import forward
+from convexbn.programs.design import forward
 from convexbn.whitening import Whitening
 
 SPLITS = "train", "validation", "test"

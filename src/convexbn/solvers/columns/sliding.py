@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from convexbn.programs.gated import pooled
+from convexbn.programs.design import pooled
 from convexbn.programs.terms import NewtonLoss
 from convexbn.solvers.columns.sphere import grams, soft_relu
 

@@ -25,7 +25,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from convexbn.programs.gated import GatedProgram, design_gradient
+from convexbn.programs.design import design_gradient
+from convexbn.programs.gated import GatedProgram
 from convexbn.programs.terms import Slope
 from convexbn.solvers.gated.loss_prox import prox_of, uncoupled
 from convexbn.solvers.gated.newton import NewtonSystem

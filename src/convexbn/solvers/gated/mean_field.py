@@ -17,7 +17,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from convexbn.programs.gated import GatedProgram, pooled
+from convexbn.programs.design import pooled
+from convexbn.programs.gated import GatedProgram
 from convexbn.programs.processes import ALONE, Processes
 
 LARGEST = 1024  # columns of a design that is not orthonormal: its eigenvectors cost their cube

@@ -10,15 +10,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from convexbn.programs.gated import (
-    GatedProgram,
-    adjoint,
-    adjoint_pairs,
-    forward,
-    forward_pairs,
-    numbers,
-    pooled,
-)
+from convexbn.programs.design import adjoint, adjoint_pairs, forward, forward_pairs, numbers, pooled
+from convexbn.programs.gated import GatedProgram
 from convexbn.programs.memory import FEW
 from convexbn.programs.processes import ALONE, Processes
 from convexbn.programs.relu import ReLUProgram
