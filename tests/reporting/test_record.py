@@ -22,7 +22,7 @@ def finish(results, verdicts=VERDICTS, truncated=(0.5, 0.51, 0.52), methods=True
     tables = {"claims": claims}
     if methods:
         runs = runs_of((0.4, 0.41, 0.42), (0.3, 0.31, 0.32), truncated)
-        tables["methods"] = selection.methods(runs)
+        tables |= {"methods": selection.methods(runs), "runs": runs}
     for name, table in tables.items():
         path = results / "tables" / f"{name}.csv"
         artifacts.write_table(path, table, artifacts.provenance(seed=0))
@@ -57,7 +57,7 @@ def verify(capsys) -> tuple[int, str]:
 
 
 def test_a_record_holds_the_tables_as_they_were_and_what_the_run_was(project):
-    for name in ("claims.csv", "methods.csv"):
+    for name in ("claims.csv", "methods.csv", "runs.csv"):
         kept = (project / "results/record/x" / name).read_bytes()
         assert kept == (project / "out/tables" / name).read_bytes()
     about = artifacts.read_document(project / "results/record/x/run.json")

@@ -1,6 +1,6 @@
 """Records: the small tables of a run that git keeps, and the check of one's own run against them.
 
-`make record` copies the tables of claims and of methods of a finished run to
+`make record` copies the tables of claims, methods and runs of a finished run to
 `results/record/<name of the config>/`, and writes run.json beside them: the config, the processor
 and the minutes of each stage. The page of :mod:`convexbn.reporting.papers` is filled in from there.
 `make verify` compares one's own run of the same config with its record, by the rules of
@@ -23,7 +23,7 @@ from convexbn.pipeline.processors import cpu_name
 from convexbn.reporting import comparison, papers
 
 RECORDS = Path("results/record")
-TABLES = ("claims.csv", "methods.csv")  # the second is there where a run has methods
+TABLES = ("claims.csv", "methods.csv", "runs.csv")  # the last two where a run has methods
 ABOUT = "run.json"
 # Keys of the config that say where and on what a run is made, and change no number.
 _PLACES = ("pathvars", "data_dir", "device", "threads")
