@@ -80,6 +80,13 @@ def test_more_seeds_leave_the_earlier_ones():
     assert sheet.seeds_of({"seed": 5}, {"seeds": 3}) == [5, 6, 7]
 
 
+def test_draws_of_the_images_share_no_seeds():
+    """Nor gates and initial weights, of which an interval over the draws is to speak."""
+    config = {"seed": 5, "datasets": {f"d{draw}": {"draw": draw} for draw in range(3)}}
+    seeds = [sheet.seeds_of(config, {"dataset": name, "seeds": 2}) for name in config["datasets"]]
+    assert seeds == [[5, 6], [1005, 1006], [2005, 2006]]
+
+
 def test_labels_tell_the_rows_of_a_run():
     expected = {"dataset": "digits", "run": "low", "method": "convex-truncated", "gates": 8}
     labels = sheet.labels_of("low", RUNS["low"], "convex-truncated", "gates")

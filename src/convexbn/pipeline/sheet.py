@@ -20,6 +20,8 @@ VARIED = {
     "draws": ("draw", lambda entry: entry["draw"]),
 }
 
+_SEEDS_OF_A_DRAW = 1000  # those of the next draw of the images begin after as many
+
 # Figures that show published accuracies, too.
 COMPARED = ("accuracy", "rank")
 # The tables that the figures of a data set are made from, where it is not that of the runs alone.
@@ -76,8 +78,14 @@ def runs_on(dataset: str, runs: dict) -> dict:
 
 
 def seeds_of(config: dict, run: dict) -> list[int]:
-    """Return the seeds of a run: more of them leave the earlier ones as they are."""
-    return list(range(config["seed"], config["seed"] + run["seeds"]))
+    """Return the seeds of a run: more of them leave the earlier ones as they are.
+
+    Each draw of the images has its own: gates and initial weights that all draws share would favour
+    the same method on all of them, and an interval over the draws would not show it.
+    """
+    draw = config["datasets"][run["dataset"]]["draw"] if "dataset" in run else 0
+    first = config["seed"] + _SEEDS_OF_A_DRAW * draw
+    return list(range(first, first + run["seeds"]))
 
 
 def labels_of(name: str, run: dict, method: str, *settings: str) -> dict:
