@@ -91,7 +91,8 @@ class PretendedDevice(TorchDispatchMode):
     ----------
     waits : Counter
         How often the host waited, by the name of the operation. A move to the host is "to the
-        host".
+        host"; one "to the device" ends only when the device has come to it, too, as its memory on
+        the host may be written over next.
     """
 
     def __init__(self) -> None:
@@ -124,6 +125,8 @@ class PretendedDevice(TorchDispatchMode):
             on_device = isinstance(args[0], Pretended)
         if here:
             self._count(name, args, on_device)
+        elif name in _MOVES and on_device:
+            self.waits["to the device"] += 1
         owners = {id(tensor.inner): tensor for tensor in here}
         kwargs = {key: _inner(value) for key, value in kwargs.items()}
         return _wrapped(operation(*_inner(args), **kwargs), owners, on_device)
@@ -292,7 +295,6 @@ def _stand_ins() -> dict[str, object]:
         "device_count": lambda: 1,
         "current_device": lambda: 0,
         "get_device_name": lambda device=None: NAME,
-        "synchronize": lambda device=None: None,
         "empty_cache": lambda: None,
         "mem_get_info": lambda device=None: (FREE, TOTAL),
         "memory_reserved": lambda device=None: 0,
@@ -335,4 +337,7 @@ def pretended_cuda() -> Iterator[PretendedDevice]:
         for name, ours, real in (("backward", _backward, backward), ("grad", _grad, grad)):
             stand_in = lambda *a, _ours=ours, _real=real, **k: _ours(_real, *a, **k)  # noqa: E731
             stack.enter_context(patch.object(torch.autograd, name, stand_in))
-        yield stack.enter_context(PretendedDevice())
+        device = stack.enter_context(PretendedDevice())
+        wait = lambda of=None: device.waits.update(["synchronize"])  # noqa: E731
+        stack.enter_context(patch.object(torch.cuda, "synchronize", wait))
+        yield device

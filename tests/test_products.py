@@ -3,11 +3,16 @@
 And threads: one for small work, and as many as before after it.
 """
 
+from contextlib import nullcontext
+
 import pytest
 import torch
+from pretended_cuda import pretended_cuda
 
 from convexbn import products, solve
 from convexbn.products import LARGE, SMALL, are_fast, fast_products, threads_for
+from convexbn.training import minibatches
+from convexbn.training.samples import Samples
 
 
 @pytest.fixture
@@ -90,3 +95,63 @@ def test_a_small_solve_takes_one_thread(two_threads):
     solve(U, U >= 0, U[:, 0], 0.1, callback=lambda _: threads.append(torch.get_num_threads()))
     assert set(threads) == {1}
     assert torch.get_num_threads() == 2
+
+
+# --- on a GPU -------------------------------------------------------------------------------------
+
+
+def settings_of_cuda() -> tuple:
+    """Return the flags, of the process, which are there without a GPU, too."""
+    convolutions, matrices = torch.backends.cudnn, torch.backends.cuda.matmul
+    return convolutions.deterministic, convolutions.allow_tf32, matrices.allow_tf32
+
+
+@pytest.fixture
+def coarse():
+    """Products on a GPU may be rounded, as an environment variable of some containers allows."""
+    torch.backends.cuda.matmul.allow_tf32 = True
+    yield
+    torch.backends.cuda.matmul.allow_tf32 = False
+
+
+def test_a_gpu_repeats_its_convolutions_and_rounds_to_no_less_than_float32(coarse):
+    def fail():
+        with products.repeatable("cuda:1"):
+            assert settings_of_cuda() == (True, False, False)
+            raise KeyError
+
+    before = settings_of_cuda()
+    assert before == (False, True, True)
+    with pytest.raises(KeyError):
+        fail()
+    assert settings_of_cuda() == before
+    with products.repeatable("cpu"):
+        assert settings_of_cuda() == before
+
+
+def test_a_solver_and_a_training_on_a_gpu_do(coarse):
+    seen = []
+    rows = torch.randn(12, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    with pretended_cuda():
+        callback = lambda snapshot: seen.append(settings_of_cuda())  # noqa: E731
+        solve(rows, rows > 0, rows[:, 0], 0.5, device="cuda", callback=callback)
+        samples = Samples(rows.float().to("cuda"), torch.arange(12).to("cuda") % 2)
+        network = torch.nn.Linear(2, 2).to("cuda")
+        optimizer = torch.optim.SGD(network.parameters(), 0.1)
+        settings = minibatches.Settings(1, 4, seed=0)
+        measure = lambda network: {"flags": seen.append(settings_of_cuda())}  # noqa: E731
+        minibatches.train(network, optimizer, samples, settings, measure=measure)
+    # The start of a training is evaluated before its first step.
+    assert set(seen[:-2] + seen[-1:]) == {(True, False, False)}
+
+
+@pytest.mark.parametrize("kind", ["cpu", "cuda"])
+def test_sums_of_groups_are_those_of_a_loop(kind):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(20, 3, generator=generator, dtype=torch.float64)
+    groups = torch.randint(4, (20,), generator=generator)
+    expected = torch.stack([x[groups == g].sum(dim=0) for g in range(5)])  # the last is empty
+    with pretended_cuda() if kind == "cuda" else nullcontext():
+        found = products.sums_of_groups(groups.to(kind), x.to(kind), 5).cpu()
+    # Sums of some five numbers of size one.
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-14)

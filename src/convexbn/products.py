@@ -1,5 +1,6 @@
-"""Products on a CPU, by the faster of the two libraries in PyTorch, on as many threads as pay.
+"""How matrices are multiplied: on a CPU fast, on as many threads as pay; on a GPU repeatably.
 
+On a CPU it is by the faster of the two libraries in PyTorch.
 PyTorch leaves these products to MKL, which does not use AVX-512 on AMD processors: there oneDNN is
 about twice as fast. PyTorch's one public way to oneDNN is the setting that allows bfloat16 inside
 them. oneDNN uses bfloat16 only with AMX, which a trial product shows: where one is less accurate
@@ -70,6 +71,37 @@ def threads_for(multiplications: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+@contextmanager
+def repeatable(device: str | torch.device) -> Iterator[None]:
+    """Compute on a CUDA device in float32 itself, and by convolutions that repeat bit for bit.
+
+    There PyTorch's own settings round the inputs of convolutions to TF32, of 10 bits, and let cuDNN
+    choose kernels that add in any order. An environment variable can do the same to products.
+    """
+    if torch.device(device).type != "cuda":
+        yield
+        return
+    products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
+    allowed, products.allow_tf32 = products.allow_tf32, False
+    exact = {"benchmark": False, "deterministic": True, "allow_tf32": False}
+    try:
+        with convolutions.flags(enabled=convolutions.enabled, **exact):
+            yield
+    finally:
+        products.allow_tf32 = allowed
+
+
+def sums_of_groups(groups: torch.Tensor, x: torch.Tensor, count: int) -> torch.Tensor:
+    """Return the sums (count, p) of the rows of x (m, p) in each group, given that of each (m,).
+
+    The same every time: on a GPU, where `index_add_` adds in any order, by a product.
+    """
+    if x.device.type == "cpu":
+        return x.new_zeros(count, x.shape[1]).index_add_(0, groups, x)
+    each = torch.arange(count, device=x.device)[:, None]
+    return (groups == each).to(x.dtype) @ x
 
 
 def are_fast() -> bool:

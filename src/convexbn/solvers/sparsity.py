@@ -14,6 +14,7 @@ a few. Three steps reduce them, each as far as the certificate allows:
 import torch
 from torch import Tensor
 
+from convexbn.products import sums_of_groups
 from convexbn.programs.relu import ExactProgram
 
 _DEPENDENT = 1e-13  # smallest singular value, relative, of independent columns
@@ -85,7 +86,7 @@ def merged(S: Tensor, angle: float) -> Tensor:
     units = S[order] / lengths[order, None]
     alike = torch.cdist(units, units) <= angle
     leaders = order[alike.to(torch.int8).argmax(dim=1)]  # the first, itself at the latest
-    return torch.zeros_like(S).index_add_(0, leaders, S[order])
+    return sums_of_groups(leaders, S[order], len(S))
 
 
 def fewest(program: ExactProgram, x: Tensor) -> Tensor:

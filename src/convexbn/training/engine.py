@@ -26,7 +26,7 @@ from pathlib import Path
 import torch
 
 from convexbn.inputs import check_between
-from convexbn.products import fast_products
+from convexbn.products import fast_products, repeatable
 from convexbn.progress import progress
 from convexbn.training.checkpoints import Checkpoint, fingerprint
 from convexbn.training.data import TrainingData
@@ -108,7 +108,7 @@ def train(
         expected += len(_groups(like, data, threads))
     products = fast_products(0 if data.Y.is_cuda else math.prod(_sizes(data, sweep)))
     epochs = progress(sweep.epochs * expected, "SGD, epochs")
-    with workers(threads) as each, products, epochs as bar:
+    with workers(threads) as each, products, repeatable(device), epochs as bar:
         bar.step(steps=sweep.epochs * len(finished))
         for group in islice(_plan(groups, sweep, data, threads, finished), len(finished), None):
             stacks = [Stack(data, sweep, members) for members in group]

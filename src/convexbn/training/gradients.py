@@ -149,7 +149,8 @@ class ConvexGradient(Gradient):
         """Write the subgradient; see :class:`TwoLayerGradient`."""
         W, b = self.values["W"], Y.shape[-2]
         _, p, C, P = W.shape
-        step = max(1, pass_rows(p, P, C) // self.patches)  # samples, as many as fit the cache
+        budget = pass_rows(p, P, C, device=W.device.type)
+        step = max(1, budget // self.patches)  # samples, as many as fit the cache of a CPU
         for start in range(0, b, step):
             samples = slice(start, min(start + step, b))
             rows = slice(self.patches * samples.start, self.patches * samples.stop)

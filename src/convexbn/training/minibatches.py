@@ -25,6 +25,7 @@ from torch.nn.functional import cross_entropy
 from convexbn.imports import digest
 from convexbn.inputs import check_between, check_choice
 from convexbn.networks.normalization import in_mode
+from convexbn.products import repeatable
 from convexbn.progress import progress
 from convexbn.training.augmentation import Augmentation
 from convexbn.training.checkpoints import Checkpoint, fingerprint
@@ -153,7 +154,10 @@ def train(
         run.restore(state)
     else:
         run.evaluate(math.nan)
-    with progress(settings.epochs, "training, epochs") as bar:
+    with (
+        repeatable(samples.X.device),
+        progress(settings.epochs, "training, epochs") as bar,
+    ):
         bar.step(steps=run.epoch)
         while run.epoch < settings.epochs and not run.diverged:
             run.take_epoch()
@@ -188,7 +192,8 @@ class _Training:
     def work(self) -> str:
         """Return the fingerprint of this training: settings, start, data and code."""
         code = _code_of([*self.network.modules(), self.loss, self.measure])
-        settings = f"{self.settings} {self.network} {self.optimizer} {torch.get_num_threads()}"
+        where = f"{torch.get_num_threads()} {self.samples.X.device}"
+        settings = f"{self.settings} {self.network} {self.optimizer} {where}"
         tensors = {"X": self.samples.X, "labels": self.samples.labels, **self.network.state_dict()}
         arrays = {name: values.reshape(-1) for name, values in tensors.items()}  # scalars, too
         return fingerprint(f"{settings} {code}", arrays, __file__)
@@ -234,11 +239,14 @@ class _Training:
         b, unread, losses = self.settings.batch_size, list[torch.Tensor](), list[float]()
         order = torch.randperm(len(self.samples), generator=self.generator, device="cpu")
         batches = order[: len(order) // b * b].view(-1, b)
-        for step, index in enumerate(batches.to(self.samples.X.device)):
+        # All that the epoch takes to the device at once: each such copy waits for it.
+        ways, batches = self._ways(batches), batches.to(self.samples.X.device)
+        for step, index in enumerate(batches):
             done = (self.epoch + step / len(batches)) / self.settings.epochs
             self._set_rates(SCHEDULES[self.settings.schedule](done))
             self.optimizer.zero_grad(set_to_none=True)
-            value = self.loss(self.network(self._batch(index)), self.samples.labels[index])
+            X = self._batch(index, None if ways is None else ways[step])
+            value = self.loss(self.network(X), self.samples.labels[index])
             value.backward()
             self.optimizer.step()
             unread.append(value.detach())
@@ -260,11 +268,17 @@ class _Training:
                 _logger.warning("diverged in epoch %d: loss %g", self.epoch + 1, loss)
                 break
 
-    def _batch(self, index: torch.Tensor) -> torch.Tensor:
-        X = self.samples.X[index]
+    def _ways(self, batches: torch.Tensor) -> torch.Tensor | None:
+        """Return how each image of an epoch is augmented, in the shape of the batches, if it is."""
         if self.augmentation is None:
+            return None
+        ways = self.augmentation.draw(batches.numel(), self.generator)
+        return ways.view_as(batches).to(self.samples.X.device)
+
+    def _batch(self, index: torch.Tensor, ways: torch.Tensor | None) -> torch.Tensor:
+        X = self.samples.X[index]
+        if self.augmentation is None or ways is None:
             return X
-        ways = self.augmentation.draw(len(index), self.generator).to(X.device)
         pixels = X.permute(0, 2, 3, 1)  # (b, H, W, c)
         return self.augmentation(pixels.flatten(1), ways).view(pixels.shape).permute(0, 3, 1, 2)
 

@@ -104,22 +104,44 @@ def test_a_step_that_fails_is_written_down_and_the_next_one_begins(tmp_path, mon
 
 
 @pytest.mark.parametrize(
-    ("status", "output", "words"),
-    [(0, "..\n2 passed in 3s\n", "2 passed in 3s"), (4, "", "pytest ended with status 4")],
+    ("status", "said", "words"),
+    [
+        (0, "..\n2 passed in 3s\n", "2 passed in 3s"),
+        (1, "1 failed in 3s\n", "status 1: 1 failed in 3s"),
+        (4, "", "status 4: "),
+        (None, "a PASSED\nb", f"{NOT_REACHED}: the end of tests.txt is b"),
+    ],
 )
-def test_the_tests_of_a_gpu_are_a_row(tmp_path, monkeypatch, status, output, words):
-    def run(command, **options):
-        assert command[1:] == ["-m", "pytest", "-q", "-m", "gpu", str(gpu.TESTS)]
-        assert options["timeout"] == pytest.approx(90, abs=1)
-        return subprocess.CompletedProcess(command, status, output, "")
+def test_the_tests_of_a_gpu_are_a_row(tmp_path, monkeypatch, status, said, words):
+    """What they have said is kept, also where their time ends (status None), which is a failure."""
+
+    def run(command, stdout, timeout, **options):
+        assert command[1:] == ["-m", "pytest", "-v", "-m", "gpu", str(gpu.TESTS)]
+        assert timeout == pytest.approx(90, abs=1)
+        stdout.write(said)
+        if status is None:
+            raise subprocess.TimeoutExpired(command, timeout)
+        return subprocess.CompletedProcess(command, status)
 
     monkeypatch.setattr(gpu.subprocess, "run", run)
     monkeypatch.setattr(gpu.torch.cuda, "is_available", lambda: True)
-    bench = gpu.Bench(None)
+    bench = gpu.Bench(gpu.Report(tmp_path / "gpu", "cpu"))
     (row,) = bench.tests()
     assert row["words"] == words
+    assert (tmp_path / "gpu/tests.txt").read_text() == said
     assert bench.failed == (status != 0)
     assert gpu.TESTS.exists()
+
+
+def test_what_did_not_come_to_its_end_has_no_ratio(tmp_path, monkeypatch):
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda: NAME)
+    report = gpu.Report(tmp_path, "cuda")
+    for rank, device, words in [(2, "cpu", ""), (2, "cuda", ""), (3, "cpu", NOT_REACHED)]:
+        report.add({"step": "solve", "device": device, "r": rank, "seconds": 2.0, "words": words})
+    report.add({"step": "solve", "device": "cuda", "r": 3, "seconds": 1.0, "words": ""})
+    assert report.table()["times_cpu"].tolist() == pytest.approx(
+        [math.nan, 1.0, math.nan, math.nan], nan_ok=True
+    )
 
 
 def test_operations_are_two_for_each_product_of_numbers(monkeypatch):

@@ -121,25 +121,22 @@ class Bench:
         if not torch.cuda.is_available():
             yield {"words": "not run: PyTorch finds no CUDA device"}
             return
-        command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", str(TESTS)]
-        start = time.monotonic()
+        command = [sys.executable, "-m", "pytest", "-v", "-m", "gpu", str(TESTS)]
+        # Straight into a file, so that what they said is there however they end.
+        start, path = time.monotonic(), self.report.folder / "tests.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        options = {"cwd": TESTS.parents[1], "stderr": subprocess.STDOUT, "check": False}
         try:
-            run = subprocess.run(
-                command,
-                cwd=TESTS.parents[1],
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=max(1.0, self.by(_TESTING) - start),
-            )
+            with path.open("w", encoding="utf-8") as output:
+                limit = max(1.0, self.by(_TESTING) - start)
+                run = subprocess.run(command, stdout=output, timeout=limit, **options)
         except subprocess.TimeoutExpired:
-            yield {"words": NOT_REACHED}
-            return
-        _logger.info("%s%s", run.stdout, run.stderr)
-        self.failed |= run.returncode != 0
-        said = [line for line in run.stdout.splitlines() if line.strip()]
-        words = said[-1] if said else f"pytest ended with status {run.returncode}"
-        yield {"seconds": time.monotonic() - start, "words": words}
+            self.failed, last = True, f"{NOT_REACHED}: the end of {path.name} is "
+        else:
+            self.failed |= run.returncode != 0
+            last = f"status {run.returncode}: " if run.returncode else ""
+        said = [line for line in path.read_text("utf-8").splitlines() if line.strip()]
+        yield {"seconds": time.monotonic() - start, "words": f"{last}{said[-1] if said else ''}"}
 
 
 def measure(folder: str | Path, full: Size, ratio: Size, small: Size, limit: float = LIMIT) -> bool:

@@ -32,7 +32,8 @@ neurons on all r pixels side by side; `epochs_per_second` counts epochs of one n
 are those of the matrix products, counted in another run (solve) or of the first layer alone
 (sweep), and `share` is theirs in the rate of a large float32 product on the same device, without
 TF32 (step `products`). `peak_gib` is the memory of the device in a step; on the CPU that of the
-process so far. `times_cpu` is the time on the CPU of this machine over that on the device.
+process so far. `times_cpu` is the time on the CPU of this machine over that on the device, of what
+came to its end on both.
 """
 
 _logger = logging.getLogger(__name__)
@@ -67,12 +68,13 @@ class Report:
         on_cpu = {
             tuple(map(str, row[_KEYS])): row["seconds"]
             for _, row in table.iterrows()
-            if row["device"] == "cpu" and row["step"] in ("solve", "sweep")
+            if row["device"] == "cpu" and row["step"] in ("solve", "sweep") and _is_done(row)
         }
         keys = (tuple(map(str, row[_KEYS])) for _, row in table.iterrows())
         cpu = pd.Series([on_cpu.get(key, math.nan) for key in keys], table.index, dtype=float)
         ratio = cpu / table["seconds"].astype(float)
-        return table.assign(times_cpu=ratio.where(table["device"] == "cuda"))
+        done = table.apply(_is_done, axis=1).astype(bool)
+        return table.assign(times_cpu=ratio.where((table["device"] == "cuda") & done))
 
     def page(self, table: pd.DataFrame) -> str:
         """Return the table as a page of markdown, without its empty columns."""
@@ -86,6 +88,11 @@ class Report:
             f"# convexbn on {title}\n\n{device_name(self.device)}; {about} {cpu_name()}, "
             f"{torch.get_num_threads()} threads.\n\n{_EXPLAINED}\n{lines}\n"
         )
+
+
+def _is_done(row: pd.Series) -> bool:
+    """Return whether a measurement came to its end: `words` say why one has not."""
+    return row["step"] == "sweep" or not isinstance(row["words"], str) or not row["words"]
 
 
 def device_name(device: str) -> str:

@@ -14,6 +14,7 @@ from convexbn.experiments.cross_iteration.networks import (
     optimizer_of,
 )
 from convexbn.experiments.cross_iteration.settings import AGE, METHODS, WINDOW, Settings
+from convexbn.products import repeatable
 from convexbn.training import minibatches
 from convexbn.training.checkpoints import Parts, fingerprint
 from convexbn.training.samples import Samples, accuracy_of
@@ -59,8 +60,7 @@ def statistics(
         AGE: measured.old_statistics(samples, entry, seed),
         WINDOW: measured.windows(samples, entry, seed),
     }
-    # The rounding of TF32, PyTorch's default for convolutions on a GPU, is above what is measured.
-    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+    with repeatable(device):  # the rounding of TF32 is above what is measured
         rows = [{"against": against, **row} for against, part in found.items() for row in part]
     return pd.DataFrame(rows).assign(seed=seed)[STATISTICS]
 

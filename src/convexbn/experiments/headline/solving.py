@@ -109,7 +109,14 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO if is_first else logging.WARNING)
     on_gpu = work["device"].startswith("cuda")
     if on_gpu:
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        rank, count = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+        if rank >= count:
+            raise SystemExit(
+                f"a run whose processes compute on CUDA needs a GPU for each on their machine, and "
+                f"PyTorch finds {count} for {os.environ['LOCAL_WORLD_SIZE']}; lower `processes` in "
+                "the config, or set device to 'cpu'"
+            )
+        torch.cuda.set_device(rank)
     dist.init_process_group("nccl" if on_gpu else "gloo")
     try:
         solve_files(**work)

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from convexbn.arrangements.gates import active
+from convexbn.products import sums_of_groups
 from convexbn.programs.relu import ReLUProgram
 from convexbn.solvers.columns.sliding import NeuronProblem
 from convexbn.solvers.relu import proximal_newton
@@ -34,7 +35,7 @@ def polished(
     start = problem.rows.new_zeros(program.shape)
     for weights, side in zip(start, (1, -1), strict=True):
         mine = (signs == side).nonzero()[:, 0]
-        weights.index_add_(1, cone[mine], S[mine].T)
+        weights.copy_(sums_of_groups(cone[mine], S[mine], weights.shape[1]).T)
     result = proximal_newton.minimize(
         program,
         Result(start, {}),

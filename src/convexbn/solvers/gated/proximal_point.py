@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from convexbn.products import fast_products, threads_for
+from convexbn.products import fast_products, repeatable, threads_for
 from convexbn.programs.certificates import relative_gap
 from convexbn.programs.gated import GatedProgram
 from convexbn.programs.memory import columns_at_once, compiled_multiplications
@@ -67,9 +67,9 @@ def minimize(
         If the loss or penalty lacks a method that the solver needs.
     """
     require(program.penalty, ProximalPenalty, "the proximal point method of model 'gated'")
-    (rows, p), (_, P, C) = program.U.shape, program.shape
-    compiled = compiled_multiplications(rows, p, P, program.U.device.type)
-    with threads_for(rows * p * P * C), fast_products(compiled):
+    (rows, p), (_, P, C), device = program.U.shape, program.shape, program.U.device
+    compiled = compiled_multiplications(rows, p, P, device.type)
+    with threads_for(rows * p * P * C), fast_products(compiled), repeatable(device):
         passes = start.state if isinstance(start.state, Passes) else Passes(program)
         stopping = Stopping(max_iterations, PROGRESS, _PATIENCE)
         # Small operations take a tenth less time where autograd keeps no track of them. What is

@@ -31,6 +31,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from convexbn.products import sums_of_groups
 from convexbn.programs.relu import ReLUProgram
 from convexbn.programs.terms import NewtonLoss
 from convexbn.solvers.relu.projections import Projections
@@ -207,9 +208,7 @@ class ProximalStep:
         else:
             shared = columns.T @ torch.cholesky_solve(right, _factor(columns @ columns.T))
         moves = -math.sqrt(self.sigma) * shared * directions
-        return -trial.residual - half @ shared, torch.zeros_like(trial.s).index_add_(
-            0, owner, moves
-        )
+        return -trial.residual - half @ shared, sums_of_groups(owner, moves, len(trial.s))
 
     def _polished(self, trial: Trial) -> Trial:
         """Return a trial whose residual is rounding, at the end of its Newton step."""
