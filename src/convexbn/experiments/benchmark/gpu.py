@@ -125,11 +125,16 @@ class Bench:
         # Straight into a file, so that what they said is there however they end.
         start, path = time.monotonic(), self.report.folder / "tests.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
-        options = {"cwd": TESTS.parents[1], "stderr": subprocess.STDOUT, "check": False}
         try:
             with path.open("w", encoding="utf-8") as output:
-                limit = max(1.0, self.by(_TESTING) - start)
-                run = subprocess.run(command, stdout=output, timeout=limit, **options)
+                run = subprocess.run(
+                    command,
+                    cwd=TESTS.parents[1],
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    check=False,
+                    timeout=max(1.0, self.by(_TESTING) - start),
+                )
         except subprocess.TimeoutExpired:
             self.failed, last = True, f"{NOT_REACHED}: the end of {path.name} is "
         else:
