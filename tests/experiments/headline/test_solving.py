@@ -1,6 +1,7 @@
 """Solves from files to files, by processes that share the training samples."""
 
 import itertools
+import json
 import os
 import socket
 import subprocess
@@ -98,3 +99,12 @@ def test_processes_find_what_one_finds(work, tmp_path):
     for column in ("train_accuracy", "test_accuracy"):
         np.testing.assert_array_equal(last[column], ends[column])
     assert {path.suffix for path in tmp_path.iterdir()} == {".safetensors", ".csv", ""}
+
+
+def test_a_process_without_a_gpu_of_its_own_says_what_to_do(monkeypatch):
+    for name, value in {"RANK": 1, "LOCAL_RANK": 1, "LOCAL_WORLD_SIZE": 4}.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setattr(solving.sys, "argv", ["solving", json.dumps({"device": "cuda"})])
+    monkeypatch.setattr(solving.torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(SystemExit, match="finds 1 for 4; lower `processes`"):
+        solving.main()
