@@ -78,9 +78,8 @@ def test_every_member_is_trained_as_torch_trains_it(make, optimizer):
 def test_a_batch_in_blocks_that_fit_the_cache_is_the_same_batch(make, monkeypatch):
     data = whitened_features(make(np.float64))
     _, whole = train(data, SWEEP)
-    monkeypatch.setattr(
-        gradients, "pass_rows", lambda *sizes, device: 20
-    )  # 16 samples: one block, or 4
+    # 16 samples: one block, or 4 of them.
+    monkeypatch.setattr(gradients, "pass_rows", lambda *sizes, device: 20)
     _, in_blocks = train(data, SWEEP)
     monkeypatch.setattr(gradients, "pass_rows", lambda *sizes, device: 1)
     _, one_by_one = train(data, SWEEP)
