@@ -76,8 +76,9 @@ def test_settings_are_cut_down_to_what_results_depend_on():
 
 
 def test_more_seeds_leave_the_earlier_ones():
-    assert sheet.seeds_of({"seed": 5}, {"seeds": 2}) == [5, 6]
-    assert sheet.seeds_of({"seed": 5}, {"seeds": 3}) == [5, 6, 7]
+    config = {"seed": 5, "datasets": {"d": {"draw": 0}}}
+    assert sheet.seeds_of(config, {"dataset": "d", "seeds": 2}) == [5, 6]
+    assert sheet.seeds_of(config, {"dataset": "d", "seeds": 3}) == [5, 6, 7]
 
 
 def test_draws_of_the_images_share_no_seeds():
@@ -190,7 +191,8 @@ def test_numbers_of_samples_that_nobody_knows_are_not_compared():
 
 
 def test_learned_filters_have_a_table_of_each_seed():
-    config = {"seed": 3, "learned_filters": {"a": {"seeds": 2}}}
+    config = {"seed": 3, "datasets": {"d": {"draw": 0}}}
+    config["learned_filters"] = {"a": {"dataset": "d", "seeds": 2}}
     paths = [f"<results>/learned_filters/a/{seed}.gains.csv" for seed in (3, 4)]
     assert sheet.seed_tables(config, "learned_filters", "a", "gains") == paths
 

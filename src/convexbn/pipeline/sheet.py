@@ -83,8 +83,7 @@ def seeds_of(config: dict, run: dict) -> list[int]:
     Each draw of the images has its own: gates and initial weights that all draws share would favour
     the same method on all of them, and an interval over the draws would not show it.
     """
-    draw = config["datasets"][run["dataset"]]["draw"] if "dataset" in run else 0
-    first = config["seed"] + _SEEDS_OF_A_DRAW * draw
+    first = config["seed"] + _SEEDS_OF_A_DRAW * config["datasets"][run["dataset"]]["draw"]
     return list(range(first, first + run["seeds"]))
 
 

@@ -91,8 +91,8 @@ class Report:
 
 
 def _is_done(row: pd.Series) -> bool:
-    """Return whether a measurement came to its end: `words` say why one has not."""
-    return row["step"] == "sweep" or not isinstance(row["words"], str) or not row["words"]
+    """Return whether a solve or sweep came to its end: `words` say why a solve has not."""
+    return row["step"] == "sweep" or row["words"] == ""
 
 
 def device_name(device: str) -> str:

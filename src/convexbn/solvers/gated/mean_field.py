@@ -164,6 +164,7 @@ class MeanField:
 
 
 def _varies(diagonal: Tensor, processes: Processes) -> bool:
+    # One row is the same for all samples, but of several processes another may have more rows.
     if processes.size == 1 and len(diagonal) == 1:
         return False
     ends = torch.stack([diagonal.amax(dim=0), -diagonal.amin(dim=0)])

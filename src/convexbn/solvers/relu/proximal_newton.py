@@ -108,9 +108,9 @@ class ProximalNewton(Search):
 
     def snapshot(self, seconds: float) -> Snapshot:
         """Return the snapshot of the state."""
-        W, F = self.program.weights(self.state.x), self.F
+        x, F = self.state.x, self.F
         seen = self.program.beta, self.iterations, seconds, *self.bounds
-        return Snapshot(*seen, lambda: W, lambda: F)
+        return Snapshot(*seen, lambda: self.program.weights(x), lambda: F)
 
     def keep(self) -> None:
         """Keep blocks and multipliers as the best so far."""
