@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import log_loss
 from torch.nn.functional import cross_entropy
 
-from convexbn.evaluation import BINS, TEMPERATURES, accuracy, calibration, mean_loss
+from convexbn.evaluation import BINS, TEMPERATURES, accuracy, calibration, correct, mean_loss
 
 KEYS = {"test_nll", "test_ece", "temperature"}
 
@@ -27,6 +27,15 @@ KEYS = {"test_nll", "test_ece", "temperature"}
 )
 def test_accuracy(scores, labels, expected):
     assert accuracy(np.array(scores), np.array(labels)) == pytest.approx(expected, nan_ok=True)
+
+
+def test_each_sample_is_correct_or_not():
+    scores, labels = np.array([[1, 2], [3, 0], [0, 1]]), np.array([1, 0, 0])
+    assert correct(scores, labels).tolist() == [True, True, False]
+    assert correct(np.array([[0.1], [-0.1]]), np.array([0, 0])).tolist() == [False, True]
+    assert correct(np.empty((0, 2)), np.array([], int)).shape == (0,)
+    with pytest.raises(ValueError, match="scores must not be NaN"):
+        correct(np.array([[np.nan, 1]]), np.array([1]))
 
 
 # --- losses ---------------------------------------------------------------------------------------

@@ -52,8 +52,34 @@ def accuracy(scores: ArrayLike, labels: ArrayLike) -> float:
     scores, labels = _scored("scores", scores, "labels", labels)
     if len(labels) == 0 or np.isnan(scores).any():
         return float("nan")
+    return float(_correct(scores, labels).mean())
+
+
+def correct(scores: ArrayLike, labels: ArrayLike) -> np.ndarray:
+    """Return for each sample whether its predicted class is correct, shape (n,).
+
+    Parameters
+    ----------
+    scores, labels : array or tensor
+        As for :func:`accuracy`.
+
+    Raises
+    ------
+    ValueError
+        As :func:`accuracy` does, and if a score is NaN.
+    """
+    scores, labels = _scored("scores", scores, "labels", labels)
+    if np.isnan(scores).any():
+        raise ValueError(
+            "scores must not be NaN, of which the largest would be an arbitrary class; leave out "
+            "what diverged"
+        )
+    return _correct(scores, labels)
+
+
+def _correct(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     predicted = scores[:, 0] > 0 if scores.shape[1] == 1 else scores.argmax(axis=1)
-    return float((predicted == labels).mean())
+    return np.asarray(predicted == labels)
 
 
 def mean_loss(scores: ArrayLike, targets: ArrayLike, loss: str = "squared") -> float:

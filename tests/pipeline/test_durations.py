@@ -61,6 +61,14 @@ def test_small_images_ask_for_minutes(stage, entry):
 LARGE = CONVEX | {"gates": 4096, "seeds": 5, "rank": 640}
 
 
+def test_likeness_compares_images_and_judges_each_run():
+    run = CONVEX | {"rank": 40}
+    once, both = (durations.likeness(CIFAR, runs) for runs in ([run], [run, run]))
+    assert both - once == pytest.approx(durations.judged(CIFAR, run))
+    # The products of 15,000 images with 50,000 training images of 3,072 features at most.
+    assert 0 < 2 * once - both <= 2 * 15_000 * 50_000 * 3072
+
+
 def test_threads_and_a_gpu_take_less_time():
     one = asked(durations.convex, CIFAR, LARGE | {"gates": 256})
     assert asked(durations.convex, CIFAR, LARGE | {"gates": 256}, threads=4) < one / 2

@@ -81,6 +81,17 @@ def test_more_seeds_leave_the_earlier_ones():
     assert sheet.seeds_of(config, {"dataset": "d", "seeds": 3}) == [5, 6, 7]
 
 
+def test_candidates_on_a_data_set_leave_out_trained_programs():
+    runs = {
+        "bn": {"dataset": "d", "candidate": True, "network": "bn"},
+        "weak": {"dataset": "d", "candidate": False, "network": "bn"},
+        "program": {"dataset": "d", "candidate": True, "network": "convex"},
+        "other": {"dataset": "e", "candidate": True, "network": "bn"},
+        "solved": {"dataset": "d", "candidate": True},
+    }
+    assert list(sheet.candidates_on("d", runs)) == ["bn", "solved"]
+
+
 def test_draws_of_the_images_share_no_seeds():
     """Nor gates and initial weights, of which an interval over the draws is to speak."""
     config = {"seed": 5, "datasets": {f"d{draw}": {"draw": draw} for draw in range(3)}}

@@ -50,6 +50,50 @@ def test_what_a_grid_hides_widens_the_interval():
     assert significance.interval([0.5] * 5, 0.4).p == 0
 
 
+def test_images_without_an_error_leave_students_interval():
+    values = [0.01, 0.02, 0.03, 0.015, 0.02]
+    assert significance.interval_over_images(values, 0.0, 100) == pytest.approx(
+        significance.interval(values), rel=1e-9
+    )
+
+
+def test_the_interval_over_images_is_welchs():
+    """As of two samples of which one is the seeds, and the other images with their mean taken."""
+    rng = np.random.default_rng(0)
+    seeds, images = rng.normal(0.02, 0.004, 6), rng.normal(0, 0.3, 4000)
+    images -= images.mean()
+    expected = stats.ttest_ind(seeds, images, equal_var=False)
+    error = images.std(ddof=1) / np.sqrt(len(images))
+    found = significance.interval_over_images(seeds, error, len(images))
+    assert found.p == pytest.approx(expected.pvalue, rel=1e-9)
+    ends = expected.confidence_interval(0.95)
+    assert found[1:3] == pytest.approx((ends.low, ends.high), rel=1e-9)
+    assert (found.mean, found.pairs) == (pytest.approx(seeds.mean()), 6)
+
+
+def test_seeds_and_images_are_covered_at_the_level():
+    """Half of a thousand intervals may miss by 2 %: three deviations of such a count."""
+    rng, covered = np.random.default_rng(1), 0
+    for _ in range(1000):
+        d = 0.01 * rng.standard_normal((5, 1)) + 0.2 * rng.standard_normal(400)
+        error = d.mean(axis=0).std(ddof=1) / 20
+        found = significance.interval_over_images(d.mean(axis=1), error, 400)
+        covered += found.low < 0 < found.high
+    assert covered / 1000 == pytest.approx(0.95, abs=0.021)
+
+
+def test_one_seed_has_no_interval_over_images():
+    found = significance.interval_over_images([0.3], 0.1, 100)
+    assert np.isnan([found.low, found.high, found.p]).all()
+    assert found.verdict() == "not resolved"
+
+
+@pytest.mark.parametrize(("error", "images"), [(-0.1, 10), (np.nan, 10), (0.1, 1)])
+def test_errors_over_images_are_numbers(error, images):
+    with pytest.raises(ValueError, match="must be"):
+        significance.interval_over_images([0.1, 0.2], error, images)
+
+
 @pytest.mark.parametrize("values", [[], [0.3]])
 def test_fewer_than_two_pairs_say_nothing(values):
     found = significance.interval(values)

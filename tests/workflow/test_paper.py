@@ -23,8 +23,8 @@ def statements(value) -> list[Statement]:
 
 
 def registered() -> set[str]:
-    names = [path.parent.name for path in PACKAGE.glob("experiments/*/statements.py")]
-    modules = [import_module(f"convexbn.experiments.{name}.statements") for name in names]
+    paths = [path.relative_to(PACKAGE.parent) for path in PACKAGE.rglob("statements.py")]
+    modules = [import_module(".".join(path.with_suffix("").parts)) for path in paths]
     return {s.id for module in modules for s in statements(tuple(vars(module).values()))}
 
 

@@ -5,6 +5,7 @@ times as many: a job that its limit cuts is repeated, while one that asks for mo
 only waits longer. Imports nothing heavy, as every Snakemake process reads it.
 """
 
+from collections.abc import Iterable
 from math import ceil
 
 from convexbn.data.sources import source_of
@@ -63,6 +64,13 @@ def judged(dataset: dict, run: dict) -> float:
     size = size_of(dataset)
     solutions = sum(networks_of(run, len(run["betas"])))
     return 4 * solutions * _of_pass(size, size.n + size.m, run)
+
+
+def likeness(dataset: dict, runs: Iterable[dict]) -> float:
+    """Return the operations of comparing test with training images, and of the runs' scores."""
+    size = size_of(dataset)
+    compared = 2 * size.K * size.m * size.n * size.d
+    return compared + sum(judged(dataset, run) for run in runs)
 
 
 def _of_pass(size: Size, samples: int, run: dict) -> float:

@@ -4,6 +4,7 @@ Upper estimates in MB (10^6 bytes): the largest arrays that live at the same tim
 of the interpreter and PyTorch. Imports nothing heavy, as every Snakemake process reads it.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import ceil, log2, prod
 
@@ -138,6 +139,11 @@ def of_node(dataset: dict, run: dict) -> int:
 def judged(dataset: dict, run: dict) -> int:
     """Return the MB that certifying or evaluating a run takes: one process has all samples."""
     return convex(dataset, run | {"processes": 1})
+
+
+def likeness(dataset: dict, runs: Iterable[dict]) -> int:
+    """Return the MB that judging each of some solved runs on the test images takes, one by one."""
+    return max(judged(dataset, run) for run in runs)
 
 
 def networks_of(run: dict, settings: int) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from convexbn.pipeline import checks, footprint
 # Folders beside those of the data sets, which no data set can be named after.
 FOLDERS = (
     *("benchmark", "bias", "convex_layers", "cross_iteration", "knobs", "learned_filters"),
-    *("learning_rates", "raw", "rescaling", "ridge", "studies", "theory"),
+    *("learning_rates", "likeness", "raw", "rescaling", "ridge", "studies", "theory"),
 )
 # The key that varies in each kind of study, and its value for a data set.
 VARIED = {
@@ -75,6 +75,15 @@ def sized(datasets: dict) -> dict:
 def runs_on(dataset: str, runs: dict) -> dict:
     """Return the runs on a data set."""
     return {name: run for name, run in runs.items() if run["dataset"] == dataset}
+
+
+def candidates_on(dataset: str, runs: dict) -> dict:
+    """Return the candidates on a data set: the solved programs, or the networks."""
+    return {
+        name: run
+        for name, run in runs_on(dataset, runs).items()
+        if run["candidate"] and run.get("network") != "convex"
+    }
 
 
 def seeds_of(config: dict, run: dict) -> list[int]:

@@ -23,6 +23,16 @@ logger = logging.getLogger(__name__)
 SGD, FULL, TRUNCATED, FILTERED = "SGD", "convex", "convex-truncated", "convex-filtered"
 
 
+class Comparison(NamedTuple):
+    """Two methods, of which the first is expected to have the higher test accuracy."""
+
+    better: str
+    worse: str
+
+
+COMPARISONS = (Comparison(TRUNCATED, SGD), Comparison(FILTERED, SGD), Comparison(SGD, FULL))
+
+
 class Style(NamedTuple):
     """Label, colour and marker of a method in every figure."""
 

@@ -7,6 +7,14 @@ Two methods that share their seeds are compared by the differences d_s of one me
 the two-sided interval and test of Student. The p-values of m tests of one statement, in ascending
 order p_(1), ..., p_(m), are raised to `max_{j <= i} min(1, (m - j + 1) p_(j))` (Holm 1979): the
 probability that any of the tests rejects wrongly then stays below the level.
+
+Accuracies are means over test images, too, which are a sample as the seeds are. With a standard
+error e of the mean difference over N images, that of the seeds (n of them) and of the images is
+
+    E^2 = s^2 + e^2,   s = std d / sqrt(n),   of  E^4 / (s^4 / (n - 1) + e^4 / (N - 1))
+
+degrees of freedom (Welch 1947; Satterthwaite 1946). What an image and a seed have in common counts
+in both, so that the interval is a little too wide.
 """
 
 import math
@@ -16,7 +24,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtr, stdtrit  # a twentieth of the time that scipy.stats takes
 
-from convexbn.inputs import ArrayLike, as_array
+from convexbn.inputs import ArrayLike, as_array, check_between, is_number
 
 LEVEL = 0.95  # confidence of intervals
 SEEDS = 5  # fewest seeds that can resolve a small difference
@@ -117,6 +125,45 @@ def interval(values: ArrayLike, resolution: float = 0.0, fewest: int = SEEDS) ->
     size = distance / error if error > 0 else (np.inf if distance else 0.0)
     p = float(2 * stdtr(n - 1, -size))
     return Interval(mean, mean - reach, mean + reach, p, n, fewest)
+
+
+def interval_over_images(
+    values: ArrayLike, error: float, images: int, fewest: int = SEEDS
+) -> Interval:
+    """Return the interval and test of the mean of differences over seeds and test images.
+
+    Parameters
+    ----------
+    values : array, shape (pairs,)
+        As for :func:`interval`, each the mean of the same images.
+    error : float
+        Standard error of the mean difference over the images.
+    images : int
+        Their number, at least 2.
+    fewest : int
+        Number of differences that it takes to resolve anything.
+
+    Raises
+    ------
+    ValueError
+        As :func:`interval` does; if the error is negative or not finite, or there are fewer images.
+    """
+    if not (is_number(error) and error >= 0):
+        raise ValueError(f"error must be a finite number of at least 0, got {error!r}")
+    check_between("images", images, 2, 10**9)
+    found = interval(values, fewest=fewest)
+    n = found.pairs
+    if n < 2:
+        return found
+    own = float(np.std(as_array("values", values), ddof=1) / np.sqrt(n))
+    both = float(np.hypot(own, error))
+    if both == 0:
+        return found
+    a, b = (own / both) ** 2, (error / both) ** 2
+    freedom = 1 / (a**2 / (n - 1) + b**2 / (images - 1))
+    reach = float(stdtrit(freedom, (1 + LEVEL) / 2)) * both
+    p = float(2 * stdtr(freedom, -abs(found.mean) / both))
+    return found._replace(low=found.mean - reach, high=found.mean + reach, p=p)
 
 
 def holm(p: ArrayLike) -> np.ndarray:

@@ -5,8 +5,9 @@ import pytest
 from claim_rows import rows_of, runs_of, table_of
 from scipy import stats
 
-from convexbn.experiments.studies.comparisons import COMPARISONS, over_draws, paired
+from convexbn.experiments.studies.comparisons import over_draws, paired
 from convexbn.reporting import significance
+from convexbn.reporting.methods import COMPARISONS
 
 ABOVE = COMPARISONS[0]  # truncated - SGD
 

@@ -6,26 +6,14 @@ there are draws less one (:mod:`convexbn.reporting.significance`). How much the 
 differ is part of how much the m_d do.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 import pandas as pd
 
 from convexbn.reporting import significance
 from convexbn.reporting.claims import chosen_of
-from convexbn.reporting.methods import FILTERED, FULL, SGD, TRUNCATED
+from convexbn.reporting.methods import Comparison
 
 Pair = tuple[pd.DataFrame, pd.DataFrame]
-
-
-class Comparison(NamedTuple):
-    """Two methods, of which the first is expected to have the higher test accuracy."""
-
-    better: str
-    worse: str
-
-
-COMPARISONS = (Comparison(TRUNCATED, SGD), Comparison(FILTERED, SGD), Comparison(SGD, FULL))
 
 
 def paired(

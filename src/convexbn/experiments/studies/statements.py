@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from convexbn.experiments.studies.comparisons import COMPARISONS, Comparison, over_draws, paired
+from convexbn.experiments.studies.comparisons import over_draws, paired
 from convexbn.reporting import selection, significance
 from convexbn.reporting.claims import (
     Finding,
@@ -22,7 +22,7 @@ from convexbn.reporting.claims import (
     uncertified,
     unless_uncertified,
 )
-from convexbn.reporting.methods import FULL, SGD, TRUNCATED, find
+from convexbn.reporting.methods import COMPARISONS, FULL, SGD, TRUNCATED, Comparison, find
 from convexbn.reporting.registries import present
 from convexbn.reporting.significance import DRAWS, LEVEL, SEEDS
 

@@ -8,9 +8,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from convexbn.experiments.studies.comparisons import COMPARISONS, Comparison, over_draws, paired
+from convexbn.experiments.studies.comparisons import over_draws, paired
 from convexbn.reporting import plotting, selection, significance
-from convexbn.reporting.methods import FILTERED, FULL, SGD, TRUNCATED, by_method, find, style_of
+from convexbn.reporting.methods import (
+    COMPARISONS,
+    FILTERED,
+    FULL,
+    SGD,
+    TRUNCATED,
+    Comparison,
+    by_method,
+    find,
+    style_of,
+)
 from convexbn.reporting.plotting import PERCENT
 from convexbn.reporting.registries import present
 
