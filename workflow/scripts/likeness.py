@@ -6,8 +6,8 @@ logs.start(snakemake.log[0], snakemake.threads)
 
 import torch
 
-from convexbn.experiments.headline.run import Run
 from convexbn.experiments.headline.likeness import comparisons, images
+from convexbn.experiments.headline.run import Run
 from convexbn.pipeline.devices import pick_device
 from convexbn.reporting import selection
 from convexbn.reporting.methods import SOLVED
