@@ -1,11 +1,11 @@
-"""Norms of numbers of any size."""
+"""Norms of numbers of any size, and fast ones."""
 
 import math
 
 import pytest
 import torch
 
-from convexbn.programs.norms import norm
+from convexbn.programs.norms import lengths, norm
 
 
 @pytest.mark.parametrize("size", [2.0**-1070, 2.0**-560, 1.0, 2.0**560, 2.0**1022])
@@ -26,3 +26,15 @@ def test_near_one_it_is_that_of_torch(dtype):
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_what_is_not_finite_stays_so(bad):
     assert not norm(torch.tensor([1.0, bad]), dim=0).isfinite()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("shape", [(3072, 5), (21, 30, 10), (7,), (4, 0)])
+def test_fast_norms_are_those_of_columns(dtype, shape):
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=dtype)
+    expected = torch.linalg.vector_norm(x.double(), dim=0)
+    # Sums of up to 3,072 squares, added in pairs of pairs.
+    rtol = 16 * torch.finfo(dtype).eps
+    torch.testing.assert_close(lengths(x).double(), expected, rtol=rtol, atol=0)
+    assert lengths(x).dtype == dtype
+    assert not lengths(torch.zeros_like(x)).any()

@@ -81,10 +81,10 @@ def forward_pairs(U: Tensor, masks: Tensor, W: Tensor, owners: Tensor) -> Tensor
     Tensor, shape (n, C)
     """
     # Sums of rows would be added in any order on a GPU: as a product they are the same every time.
-    m, W = len(masks), W.T
+    W, step = W.T, _step(masks, W)
     out = [
         owners @ (W @ part.T).mul_(numbers(mask, W))
-        for part, mask in zip(_cut(U, m, W), _cut(masks, m, W, dim=1), strict=True)
+        for part, mask in zip(_cut(U, step), _cut(masks, step, dim=1), strict=True)
     ]
     return (out[0] if len(out) == 1 else torch.cat(out, dim=1)).T
 
@@ -105,8 +105,8 @@ def adjoint_pairs(U: Tensor, masks: Tensor, V: Tensor, columns: Tensor) -> Tenso
     -------
     Tensor, shape (r + 1, m)
     """
-    m, out = len(masks), None
-    parts = _cut(U, m, V), _cut(masks, m, V, dim=1), _cut(V.T, m, V, dim=1)
+    step, out = _step(masks, V), None
+    parts = _cut(U, step), _cut(masks, step, dim=1), _cut(V.T, step, dim=1)
     for part, mask, rows in zip(*parts, strict=True):
         scaled = rows.index_select(0, columns).mul_(numbers(mask, V))
         out = scaled @ part if out is None else out.addmm_(scaled, part)
@@ -114,9 +114,14 @@ def adjoint_pairs(U: Tensor, masks: Tensor, V: Tensor, columns: Tensor) -> Tenso
     return out.T
 
 
-def _cut(x: Tensor, m: int, like: Tensor, dim: int = 0) -> Sequence[Tensor]:
-    """Return x cut along its samples into what a pass over m blocks takes at once."""
-    step = pass_rows(m, m, 1, like.element_size(), like.device.type)
+def _step(masks: Tensor, like: Tensor) -> int:
+    """Return the samples that a pass over blocks with these masks (m, n) takes at once."""
+    m = masks.shape[0]
+    return pass_rows(m, m, 1, like.element_size(), like.device.type)
+
+
+def _cut(x: Tensor, step: int, dim: int = 0) -> Sequence[Tensor]:
+    """Return x cut along its samples."""
     return x.split(step, dim) if x.shape[dim] > step else (x,)
 
 

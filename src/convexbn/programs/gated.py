@@ -61,7 +61,7 @@ class GatedProgram:
     @property
     def patches(self) -> int:
         """Patches per sample, K."""
-        return len(self.U) // len(self.Y)
+        return self.U.shape[0] // self.Y.shape[0]
 
     def forward(self, W: Tensor) -> Tensor:
         """Return the predictions (n, C) of weights (r + 1, P, C)."""
