@@ -91,7 +91,8 @@ def test_each_of_several_processes_has_its_share_of_the_training_samples():
     shared = run | {"processes": 4, "nodes": 2}
     assert footprint.of_node(CIFAR, shared) == -(-footprint.convex(CIFAR, shared) // 2)
     assert footprint.judged(CIFAR, shared) == one
-    assert footprint.likeness(CIFAR, [run | {"rank": 10}, shared]) == one  # one after the other
+    # One run after the other, and copies of the test images.
+    assert one < footprint.likeness(CIFAR, [run | {"rank": 10}, shared]) < one + 600
     # torchrun is there once on each node.
     assert footprint.convex(CIFAR, shared) - four == footprint._INTERPRETER
 

@@ -90,6 +90,7 @@ def test_candidates_on_a_data_set_leave_out_trained_programs():
         "solved": {"dataset": "d", "candidate": True},
     }
     assert list(sheet.candidates_on("d", runs)) == ["bn", "solved"]
+    assert list(sheet.candidates_on("d", dict(reversed(runs.items())))) == ["bn", "solved"]
 
 
 def test_draws_of_the_images_share_no_seeds():

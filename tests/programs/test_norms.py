@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from convexbn.programs.norms import lengths, norm
+from convexbn.programs.norms import column_norms, norm
 
 
 @pytest.mark.parametrize("size", [2.0**-1070, 2.0**-560, 1.0, 2.0**560, 2.0**1022])
@@ -35,6 +35,6 @@ def test_fast_norms_are_those_of_columns(dtype, shape):
     expected = torch.linalg.vector_norm(x.double(), dim=0)
     # Sums of up to 3,072 squares, added in pairs of pairs.
     rtol = 16 * torch.finfo(dtype).eps
-    torch.testing.assert_close(lengths(x).double(), expected, rtol=rtol, atol=0)
-    assert lengths(x).dtype == dtype
-    assert not lengths(torch.zeros_like(x)).any()
+    torch.testing.assert_close(column_norms(x).double(), expected, rtol=rtol, atol=0)
+    assert column_norms(x).dtype == dtype
+    assert not column_norms(torch.zeros_like(x)).any()

@@ -34,6 +34,13 @@ def test_scores_are_those_of_the_network_alone(make, network):
         np.testing.assert_allclose(scores, expected, rtol=1e-9, atol=1e-12)  # sums in other orders
 
 
+def test_networks_of_another_sweep_are_refused():
+    features = make_features()
+    _, parameters = train(features, SWEEP)
+    with pytest.raises(ValueError, match="expected 12 networks of the sweep, got 8"):
+        scores_by_seed(features, replace(SWEEP, seeds=(0, 1, 2)), parameters, 0.1, 0.05)
+
+
 def test_of_a_tuned_sweep_the_chosen_setting_has_all_seeds():
     features, sweep = make_features(), replace(SWEEP, seeds=(0, 1, 2), tuning_seeds=1)
     history, parameters = train(features, sweep)

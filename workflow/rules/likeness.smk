@@ -1,87 +1,85 @@
-# The headline's comparison image by image, where both of its methods were run.
-from convexbn.reporting import methods
+# The headline's comparison image by image, where SGD and a program to compare with it were run.
+from convexbn.reporting.methods import FILTERED, TRUNCATED
 
-COMPARED = [
-    name
-    for name in DATASETS
-    if {methods.TRUNCATED, methods.SGD}
-    <= {
-        method_of(run)
-        for runs in (CONVEX, SGD)
-        for run in sheet.candidates_on(name, runs).values()
-    }
-]
-SOLVED_ON = lambda wc: sheet.candidates_on(wc.compared, CONVEX)
-TRAINED_ON = lambda wc: sheet.candidates_on(wc.compared, SGD)
+
+def on_images(name):
+    """Return whether a data set has candidates to compare."""
+    runs = (*SOLVED_ON(name).values(), *TRAINED_ON(name).values())
+    found = set(map(method_of, runs))
+    return "SGD" in found and bool({TRUNCATED, FILTERED} & found)
+
+
+SOLVED_ON = lambda name: sheet.candidates_on(name, CONVEX)
+TRAINED_ON = lambda name: sheet.candidates_on(name, SGD)
+ON_IMAGES = [name for name in DATASETS if on_images(name)]
 OUTPUTS += figures(
-    *(f"likeness/{name}" for name in COMPARED if DATASETS[name]["figures"])
+    *(f"likeness/{name}" for name in ON_IMAGES if DATASETS[name]["figures"])
 )
-if COMPARED:
+if ON_IMAGES:
     CLAIMS["convexbn.experiments.headline.likeness.statements.likeness"] = {
-        "tables": {"images": [f"<results>/likeness/{name}.csv" for name in COMPARED]},
+        "tables": {"images": [f"<results>/likeness/{name}.csv" for name in ON_IMAGES]},
         "settings": {
             "datasets": sheet.sized(DATASETS),
-            "draws": {
-                study: values
-                for study, values in STUDIES.get("draws", {}).items()
-                if set(values) <= set(COMPARED)
-            },
+            "draws": STUDIES.get("draws", {}),
         },
     }
 
 
 wildcard_constraints:
-    compared="|".join(COMPARED),
+    judged="|".join(ON_IMAGES),
 
 
 rule likeness:
     input:
-        unpack(lambda wc: sheet.data_of(wc.compared)),
+        unpack(lambda wc: sheet.data_of(wc.judged)),
         gates=lambda wc: [
-            f"<results>/gates/{name}.safetensors" for name in SOLVED_ON(wc)
+            f"<results>/gates/{name}.safetensors" for name in SOLVED_ON(wc.judged)
         ],
         solutions=lambda wc: [
-            f"<results>/convex/{name}.safetensors" for name in SOLVED_ON(wc)
+            f"<results>/convex/{name}.safetensors" for name in SOLVED_ON(wc.judged)
         ],
         evaluations=lambda wc: [
-            f"<results>/evaluation/{name}.csv" for name in SOLVED_ON(wc)
+            f"<results>/evaluation/{name}.csv" for name in SOLVED_ON(wc.judged)
         ],
         networks=lambda wc: [
-            f"<results>/sgd/{name}.safetensors" for name in TRAINED_ON(wc)
+            f"<results>/sgd/{name}.safetensors" for name in TRAINED_ON(wc.judged)
         ],
         histories=lambda wc: [
-            f"<results>/sgd/{name}.history.csv" for name in TRAINED_ON(wc)
+            f"<results>/sgd/{name}.history.csv" for name in TRAINED_ON(wc.judged)
         ],
     output:
-        "<results>/likeness/{compared}.csv",
+        "<results>/likeness/{judged}.csv",
     log:
-        "<logs>/likeness/{compared}.log",
+        "<logs>/likeness/{judged}.log",
     conda:
         "../../environment.yml"
     threads: config["threads"]
     resources:
         mem_mb=megabytes(
             footprint.likeness,
-            lambda wc: (DATASETS[wc.compared], SOLVED_ON(wc).values()),
+            lambda wc: (DATASETS[wc.judged], SOLVED_ON(wc.judged).values()),
         ),
         gpu=GPU,
         runtime=minutes(
             durations.likeness,
-            lambda wc: (DATASETS[wc.compared], SOLVED_ON(wc).values()),
+            lambda wc: (DATASETS[wc.judged], SOLVED_ON(wc.judged).values()),
             GPU,
         ),
     params:
         code=code_of("likeness"),
         # In the order of the inputs.
-        solved=lambda wc: {
-            name: Unordered(sheet.lasting(run)) for name, run in SOLVED_ON(wc).items()
-        },
-        trained=lambda wc: {
-            name: Unordered(sheet.lasting(run)) for name, run in TRAINED_ON(wc).items()
-        },
-        seeds=lambda wc: {
-            name: sheet.seeds_of(config, run) for name, run in TRAINED_ON(wc).items()
-        },
+        solved=lambda wc: Unordered(
+            {name: sheet.lasting(run) for name, run in SOLVED_ON(wc.judged).items()}
+        ),
+        trained=lambda wc: Unordered(
+            {name: sheet.lasting(run) for name, run in TRAINED_ON(wc.judged).items()}
+        ),
+        seeds=lambda wc: Unordered(
+            {
+                name: sheet.seeds_of(config, run)
+                for name, run in TRAINED_ON(wc.judged).items()
+            }
+        ),
         device=config["device"],
     script:
         "../scripts/likeness.py"
@@ -89,17 +87,17 @@ rule likeness:
 
 use rule plot as plot_likeness with:
     input:
-        table="<results>/likeness/{compared}.csv",
+        table="<results>/likeness/{judged}.csv",
     output:
-        **drawn("likeness/{compared}", "likeness", "likeness", "{compared}"),
+        **drawn("likeness/{judged}", "likeness", "likeness", "{judged}"),
     log:
-        "<logs>/plot_likeness/{compared}.log",
+        "<logs>/plot_likeness/{judged}.log",
     params:
         code=code_of("plot", "convexbn.experiments.headline.likeness.figures"),
         function="convexbn.experiments.headline.likeness.figures.likeness",
         settings=lambda wc: {
             "title": titles.title_of(
-                wc.compared,
+                wc.judged,
                 DATASETS,
                 dict(enumerate([*CONVEX.values(), *SGD.values()])),
             )

@@ -142,8 +142,12 @@ def judged(dataset: dict, run: dict) -> int:
 
 
 def likeness(dataset: dict, runs: Iterable[dict]) -> int:
-    """Return the MB that judging each of some solved runs on the test images takes, one by one."""
-    return max(judged(dataset, run) for run in runs)
+    """Return the MB that judging some solved runs on the test images takes, one by one.
+
+    Test images are compared with training images in three copies.
+    """
+    size = size_of(dataset)
+    return max(judged(dataset, run) for run in runs) + 12 * size.K * size.m * size.d // _MB
 
 
 def networks_of(run: dict, settings: int) -> tuple[int, int]:

@@ -17,9 +17,10 @@ def norm(x: Tensor, dim: int) -> Tensor:
     return torch.linalg.vector_norm(x / scale, dim=dim) * scale.squeeze(dim)
 
 
-def lengths(x: Tensor) -> Tensor:
-    """Return the Euclidean norms of x along its first dimension, where its squares are numbers.
+def column_norms(x: Tensor) -> Tensor:
+    """Return the Euclidean norms of x along its first dimension, where no square is out of range.
 
-    PyTorch's own norm, which squares as well, takes three to ten times as long there on a CPU.
+    PyTorch's own norm, which squares as well, takes three to ten times as long there on a CPU. But
+    that has a derivative at zero, and this has none.
     """
     return x.square().sum(dim=0).sqrt_()

@@ -10,7 +10,7 @@ column, or the largest spectral norm of a block. Methods as in :mod:`convexbn.pr
 import torch
 from torch import Tensor
 
-from convexbn.programs.norms import lengths, norm
+from convexbn.programs.norms import column_norms, norm
 from convexbn.programs.terms import ProximalPenalty, Threshold
 
 
@@ -25,13 +25,13 @@ class Group:
 
     def prox(self, W: Tensor, threshold: Threshold) -> Tensor:
         """Return `argmin_Z 1/2 ||Z - W||^2 + threshold * penalty(Z)`: each block shrunk."""
-        norms = lengths(W)  # (P, C)
+        norms = column_norms(W)  # (P, C)
         tiny = torch.finfo(W.dtype).tiny
         return W * (1 - threshold / norms.clamp_min(tiny)).clamp_min_(0)
 
     def sizes(self, W: Tensor) -> Tensor:
         """Return the lengths of the columns of each block, shape (P, C)."""
-        return lengths(W)
+        return column_norms(W)
 
     def block_norms(self, T: Tensor) -> Tensor:
         """Return the dual norm of each block of T (r+1, P, C), shape (P, C)."""
@@ -47,7 +47,7 @@ class Group:
 
     def aligned(self, W: Tensor, T: Tensor, beta: float) -> Tensor:
         """Return beta times the subgradient at W that is nearest to `T / beta`; W has no zeros."""
-        return beta * W / lengths(W)
+        return beta * W / column_norms(W)
 
     def neurons(self, W: Tensor) -> int:
         """Return the number of non-zero blocks."""
@@ -131,7 +131,7 @@ class GroupSlope:
     """
 
     def __init__(self, Z: Tensor, threshold: Threshold, dtype: torch.dtype):
-        norms = lengths(Z)
+        norms = column_norms(Z)
         longer = norms.clamp_min(threshold)
         self._on = (norms > threshold).to(dtype)
         self._ratio = (threshold / longer).to(dtype)

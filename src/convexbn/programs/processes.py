@@ -15,7 +15,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from convexbn.programs.norms import lengths
+from convexbn.programs.norms import column_norms
 
 _Made = TypeVar("_Made")
 
@@ -83,7 +83,7 @@ class Processes:
 
     def lengths(self, x: Tensor, apart: bool = True) -> Tensor:
         """Return the length (c,) of each column of x (n, c), or that of all columns (1,)."""
-        own = lengths(x) if apart else torch.linalg.vector_norm(x).reshape(1)
+        own = column_norms(x) if apart else torch.linalg.vector_norm(x).reshape(1)
         # In float64 no square of a float32 over- or underflows.
         return own if self.group is None else self.total(own.double().square()).sqrt().to(x.dtype)
 

@@ -8,13 +8,14 @@ the two-sided interval and test of Student. The p-values of m tests of one state
 order p_(1), ..., p_(m), are raised to `max_{j <= i} min(1, (m - j + 1) p_(j))` (Holm 1979): the
 probability that any of the tests rejects wrongly then stays below the level.
 
-Accuracies are means over test images, too, which are a sample as the seeds are. With a standard
-error e of the mean difference over N images, that of the seeds (n of them) and of the images is
+Accuracies are means over test images, too, which are a sample as the seeds are. Where these alone
+have a standard error e of the mean difference, that of the seeds (n of them) and of N images is
 
     E^2 = s^2 + e^2,   s = std d / sqrt(n),   of  E^4 / (s^4 / (n - 1) + e^4 / (N - 1))
 
-degrees of freedom (Welch 1947; Satterthwaite 1946). What an image and a seed have in common counts
-in both, so that the interval is a little too wide.
+degrees of freedom (Welch 1947; Satterthwaite 1946). With differences d_si of seed s on image i, a
+seed's mean has what seed and image have in common in it, and :func:`error_of_images` takes it out
+of e, where it would count a second time.
 """
 
 import math
@@ -24,10 +25,11 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtr, stdtrit  # a twentieth of the time that scipy.stats takes
 
-from convexbn.inputs import ArrayLike, as_array, check_between, is_number
+from convexbn.inputs import ArrayLike, as_array, is_number
 
 LEVEL = 0.95  # confidence of intervals
 SEEDS = 5  # fewest seeds that can resolve a small difference
+IMAGES = 30  # fewest test images whose mean may be taken as normal
 DRAWS = 3  # fewest draws of the images that can, each with a mean over seeds
 
 
@@ -127,6 +129,34 @@ def interval(values: ArrayLike, resolution: float = 0.0, fewest: int = SEEDS) ->
     return Interval(mean, mean - reach, mean + reach, p, n, fewest)
 
 
+def error_of_images(differences: np.ndarray) -> float:
+    """Return the standard error that test images alone have in the mean of differences.
+
+    It is the root of `var_i(mean_s d_si) / N`, less `v / (S N)`, v the variance of what is left of
+    d_si without the means of its seed and of its image (zero if that is more). A single seed does
+    not tell v, which then counts in.
+
+    Parameters
+    ----------
+    differences : ndarray, shape (S, N)
+        d_si, of seed s on image i.
+
+    Returns
+    -------
+    float
+        NaN for a single image.
+    """
+    S, N = differences.shape
+    if N < 2:
+        return np.nan
+    of_images, of_seeds = differences.mean(axis=0), differences.mean(axis=1, keepdims=True)
+    squared = of_images.var(ddof=1) / N
+    if S > 1:
+        rest = differences - of_images - of_seeds + of_images.mean()
+        squared -= np.sum(rest**2) / ((S - 1) * (N - 1)) / (S * N)
+    return float(np.sqrt(max(0.0, squared)))
+
+
 def interval_over_images(
     values: ArrayLike, error: float, images: int, fewest: int = SEEDS
 ) -> Interval:
@@ -137,22 +167,23 @@ def interval_over_images(
     values : array, shape (pairs,)
         As for :func:`interval`, each the mean of the same images.
     error : float
-        Standard error of the mean difference over the images.
+        Standard error of the mean difference that the images have: :func:`error_of_images`.
     images : int
-        Their number, at least 2.
+        Their number; with fewer than `IMAGES` there is no interval.
     fewest : int
         Number of differences that it takes to resolve anything.
 
     Raises
     ------
     ValueError
-        As :func:`interval` does; if the error is negative or not finite, or there are fewer images.
+        As :func:`interval` does; if the error is negative or not finite.
     """
-    if not (is_number(error) and error >= 0):
-        raise ValueError(f"error must be a finite number of at least 0, got {error!r}")
-    check_between("images", images, 2, 10**9)
     found = interval(values, fewest=fewest)
     n = found.pairs
+    if images < IMAGES:
+        return found._replace(low=np.nan, high=np.nan, p=np.nan)
+    if not (is_number(error) and 0 <= error < np.inf):
+        raise ValueError(f"error must be a finite number of at least 0, got {error!r}")
     if n < 2:
         return found
     own = float(np.std(as_array("values", values), ddof=1) / np.sqrt(n))

@@ -28,6 +28,11 @@ def scores_by_seed(
     beta, learning_rate : float
         The setting: of a tuned sweep, the one that all seeds were trained in.
     device : str or torch.device
+
+    Raises
+    ------
+    ValueError
+        If there are not as many networks as the sweep has: none but those that tune were trained.
     """
     data = TrainingData.read(features, sweep, device)
     assert sweep.width is not None  # as the sweep has checked
@@ -37,6 +42,11 @@ def scores_by_seed(
     members = sweep.tuning.members
     if sweep.is_tuned:
         members += sweep.remaining(beta, learning_rate).members
+    if (count := len(parameters["w"])) != len(members):
+        raise ValueError(
+            f"expected {len(members)} networks of the sweep, got {count}; give those that it left, "
+            "and the setting that all its seeds were trained in"
+        )
     scores = {}
     for place, member in enumerate(members):
         if (member.beta, member.learning_rate) == (beta, learning_rate):

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from headline_runs import make_run
-from sweep_features import SWEEP, make_features
+from sweep_features import SWEEP, make_features, make_patches
 
 from convexbn.experiments.headline.likeness import images
 from convexbn.experiments.headline.stages import evaluate_run, solve_run
@@ -57,6 +57,22 @@ def test_solutions_have_right_what_was_evaluated():
     assert list(images.correct_of_solutions(run, solutions, other)) == run.seeds[:1]
 
 
+def test_solutions_on_patches_and_of_one_score_have_right_what_was_evaluated():
+    for features in (make_patches(), one_score()):
+        run = make_run(features, betas=(1.0,))
+        solutions, _ = solve_run(run)
+        found = images.correct_of_solutions(run, solutions, 1.0)
+        images.check(found, pd.DataFrame(evaluate_run(run, solutions)))
+        assert {len(values) for values in found.values()} == {len(features["labels_test"])}
+
+
+def one_score() -> dict:
+    """Two classes, -1 and +1 in the targets."""
+    features = make_features(classes=2)
+    signs = 2 * features["labels_train"][:, None] - 1
+    return features | {"Y_train": signs.astype(np.float32)}
+
+
 def test_networks_have_right_what_was_evaluated():
     features = make_features()
     history, parameters = train(features, SWEEP)
@@ -71,10 +87,17 @@ def test_networks_have_right_what_was_evaluated():
 
 def test_results_of_other_runs_are_refused():
     found = {0: np.array([True] * 9 + [False]), 1: np.array([True] * 5 + [False] * 5)}
-    rows = pd.DataFrame({"seed": [0, 1], "test_accuracy": [0.9, 0.6]})
-    images.check(found, rows)  # one image of ten may be on the other side by rounding
-    with pytest.raises(ValueError, match=r"seed 1: expected the test accuracy 0.8 .* got 0.5000"):
-        images.check(found, rows.assign(test_accuracy=[0.9, 0.8]))
-    for some in (rows[:1], rows.assign(seed=[0, 2])):
-        with pytest.raises(ValueError, match="of different runs"):
+    rows = pd.DataFrame({"seed": [0, 1], "test_accuracy": [0.9, 0.5]})
+    images.check(found, rows)
+    with pytest.raises(ValueError, match=r"seed 1: expected .* 0.7000 .* got 5 of 10 images"):
+        images.check(found, rows.assign(test_accuracy=[0.9, 0.7]))
+    for some, seeds in ((rows[:1], r"\[0\]"), (rows.assign(seed=[0, 2]), r"\[0, 2\]")):
+        with pytest.raises(ValueError, match=rf"of the seeds {seeds} .* those of \[0, 1\]"):
             images.check(found, some)
+
+
+@pytest.mark.parametrize("m", [10, 25, 100])
+def test_rounding_may_move_one_image_whatever_the_accuracy(m):
+    for right in range(m):
+        rows = pd.DataFrame({"seed": [0], "test_accuracy": [(right + 1) / m]})
+        images.check({0: np.arange(m) < right}, rows)

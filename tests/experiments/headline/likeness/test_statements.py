@@ -39,7 +39,9 @@ def verdicts(table, draws=None, **entries) -> dict[str, str]:
 def test_few_test_images_can_undo_what_seeds_resolve():
     known = rows_of("d", TRUNCATED, ALL, 0.01, error=0.002)
     few = rows_of("d", TRUNCATED, WITHOUT_LIKE, 0.01, error=0.006)
-    assert verdicts(table_of(known, few)) == {"E3h": "reproduced", "E3i": "not resolved"}
+    found = verdicts(table_of(known, few))
+    assert (found["E3h"], found["E3i"]) == ("reproduced", "not resolved")
+    assert found["E4m"] == found["E4n"] == "not run"
     below = rows_of("d", TRUNCATED, WITHOUT_LIKE, -0.01, error=0.002)
     assert verdicts(table_of(known, below))["E3i"] == "not reproduced"
 
@@ -68,7 +70,7 @@ def test_a_subset_without_images_is_not_run():
     rows = rows_of("d", TRUNCATED, ALL, 0.01, error=0.002)
     claims = likeness(table_of(rows), {"d": CIFAR}, {}).set_index("id")
     assert claims.loc["E3i", ["measured", "verdict"]].tolist() == [
-        "no seed or no image of convex-truncated and SGD",
+        "no run of convex-truncated and SGD, no seed that both have, or no such image",
         "not run",
     ]
 
@@ -84,5 +86,12 @@ def test_draws_share_their_test_images(error, verdict):
     ]
     found = verdicts(table_of(*rows), draws)
     assert [found[name] for name in ("E4i", "E4j", "E4k", "E4l")] == [verdict] * 4
-    missing = verdicts(table_of(*rows[:4], *rows[8:]), draws)
-    assert missing["E4i"] == "not run"
+
+
+def test_draws_without_a_method_are_named():
+    draws = {"study": {"d": 0, "d1": 4, "d2": 7}}
+    rows = [rows_of("d", method, ALL, 0.02, 0.002) for method in (TRUNCATED, FILTERED)]
+    datasets = dict.fromkeys(("d", "d1", "d2"), CIFAR)
+    claims = likeness(table_of(*rows), datasets, draws).set_index("id")
+    assert claims.loc["E4k", "verdict"] == "not run"
+    assert "on draw 4, 7 no run of convex-filtered and SGD" in claims.loc["E4k", "measured"]

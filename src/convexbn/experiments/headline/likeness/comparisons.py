@@ -2,9 +2,8 @@
 
 The likeness of a test image is the largest correlation that it has with a training image
 (:mod:`convexbn.experiments.headline.likeness.images`). Of each pair of methods, a table has the
-accuracy of each seed on the images within bounds of likeness, and the standard error over these
-images of the mean difference: the deviation of `d_i`, the share of the seeds for which the first
-method has image i right less that of the second, over the root of their number.
+accuracy of each seed on the images within bounds of likeness, and the standard error that these
+images have in the mean difference (:func:`convexbn.reporting.significance.error_of_images`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,13 @@ import numpy as np
 import pandas as pd
 
 from convexbn.reporting.methods import COMPARISONS
-from convexbn.reporting.significance import DRAWS, SEEDS, Interval, interval_over_images
+from convexbn.reporting.significance import (
+    DRAWS,
+    SEEDS,
+    Interval,
+    error_of_images,
+    interval_over_images,
+)
 
 UNLIKE = 0.9  # images are unlike if no correlation is larger
 ALL = -1.0, 1.0
@@ -48,6 +53,11 @@ def table(
     DataFrame
         A row for each pair of methods, bounds low < likeness <= high (from -1 on all) and seed that
         both have; `error` is that of all seeds, NaN for a single image.
+
+    Raises
+    ------
+    ValueError
+        If no two methods can be compared.
     """
     bounds = [ALL, WITHOUT_LIKE, *pairwise(EDGES)]
     rows = [
@@ -58,6 +68,12 @@ def table(
         for low, high in bounds
         for row in _rows(found[better], found[worse], likeness, low, high)
     ]
+    if not rows:
+        raise ValueError(
+            f"expected SGD and a convex program to compare on {dataset!r}, with a seed that both "
+            f"have, found {', '.join(found) or 'no method'}: all settings of the others diverged; "
+            "add smaller learning rates in the config"
+        )
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -70,9 +86,7 @@ def _rows(
     if not kept.any() or not seeds:
         return
     first, second = (np.array([some[seed][kept] for seed in seeds]) for some in (better, worse))
-    differences = first.mean(axis=0) - second.mean(axis=0)
-    images = int(kept.sum())
-    error = differences.std(ddof=1) / np.sqrt(images) if images > 1 else np.nan
+    error, images = error_of_images(first.astype(float) - second), int(kept.sum())
     for seed, ours, theirs in zip(seeds, first.mean(axis=1), second.mean(axis=1), strict=True):
         yield {
             **{"low": low, "high": high, "images": images, "seed": seed, "error": error},
@@ -89,8 +103,8 @@ def part(rows: pd.DataFrame, pair: tuple[str, str], bounds: tuple[float, float])
 def interval(parts: Sequence[pd.DataFrame]) -> Interval:
     """Return the interval of better - worse over test images, and over seeds or several draws.
 
-    All draws have the same test images: the error of their mean over these is at most the mean of
-    the draws' errors, which is taken.
+    Draws have their test images in common, or most of them: the error that these have in the mean
+    of the draws is at most the mean of the draws' errors, which is taken.
 
     Parameters
     ----------
@@ -103,6 +117,4 @@ def interval(parts: Sequence[pd.DataFrame]) -> Interval:
         values, fewest = np.array([some.mean() for some in differences]), DRAWS
     error = float(np.mean([some["error"].iloc[0] for some in parts]))
     images = int(min(some["images"].iloc[0] for some in parts))
-    if images < 2:
-        return Interval(float(values.mean()), np.nan, np.nan, np.nan, len(values), fewest)
     return interval_over_images(values, error, images, fewest)

@@ -69,11 +69,16 @@ def _draw_accuracies(axes: Axes, table: pd.DataFrame, method: str, bins: list) -
     means, stds, missed = [], [], []
     for bounds in bins:
         rows = table[_is(table, bounds)]
-        side = "better" if method in set(rows["better"]) else "worse"
-        some = rows[rows[side] == method].drop_duplicates("seed")
-        means.append(PERCENT * some[f"{side}_accuracy"].mean())
-        stds.append(PERCENT * some[f"{side}_accuracy"].std())
-        missed.append(method != SGD and selection.not_certified(some).any())
+        sides = [rows[rows[side] == method] for side in ("better", "worse")]
+        # Of each pair it has the seeds that both have: together all.
+        accuracies = pd.concat(
+            some.set_index("seed")[f"{side}_accuracy"]
+            for some, side in zip(sides, ("better", "worse"), strict=True)
+        )
+        accuracies = PERCENT * accuracies[~accuracies.index.duplicated()]
+        means.append(accuracies.mean())
+        stds.append(accuracies.std())
+        missed.append(method != SGD and selection.not_certified(pd.concat(sides)).any())
     style, x = style_of(method), np.arange(len(bins))
     plotting.band(axes, x, np.array(means), np.array(stds), style.color)
     plotting.points(axes, x, np.array(means), style, np.array(missed))

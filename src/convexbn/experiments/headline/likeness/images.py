@@ -33,24 +33,21 @@ def likeness(X: ArrayLike, others: ArrayLike, device: str | torch.device = "cpu"
     ndarray, shape (m,)
         Float64, in [-1, 1].
     """
-    rows, known = _flat(X), _flat(others)
-    test = _standardized(rows.to(device))
-    best = torch.full((len(test),), -1.0, device=test.device)
-    for block in known.split(BLOCK):
-        products = test @ _standardized(block.to(device)).T
+    X, others = (as_tensor("X", given, None, device="cpu", copy=False) for given in (X, others))
+    rows = _standardized(X.to(device))
+    best = torch.full((len(rows),), -1.0, device=rows.device)
+    for block in others.split(BLOCK, dim=-2):
+        products = rows @ _standardized(block.to(device)).T
         best = torch.maximum(best, products.amax(dim=1))
     return best.double().clamp(-1, 1).cpu().numpy()
 
 
-def _flat(X: ArrayLike) -> torch.Tensor:
-    """Return images (m, d), or the patches (K, m, h) of each side by side."""
-    X = as_tensor("X", X, None, device="cpu", copy=False)
-    return X if X.ndim == 2 else X.transpose(0, 1).flatten(1)
-
-
 def _standardized(X: torch.Tensor) -> torch.Tensor:
-    """Return rows of mean 0 and length 1, or 0 where the features of one are all equal."""
-    X = X.float()
+    """Return images as rows of mean 0 and length 1, or 0 where the features are all equal.
+
+    The patches (K, m, h) of an image are side by side.
+    """
+    X = (X if X.ndim == 2 else X.transpose(0, 1).flatten(1)).float()
     size = X.norm(dim=1, keepdim=True)
     rows = X - X.mean(dim=1, keepdim=True)
     length = rows.norm(dim=1, keepdim=True)
@@ -94,14 +91,17 @@ def check(found: dict[int, np.ndarray], rows: pd.DataFrame) -> None:
         Columns seed and test_accuracy.
     """
     known = rows.set_index("seed")["test_accuracy"].to_dict()
-    for seed in known.keys() | found.keys():
-        here = found[seed].mean() if seed in found else math.nan
-        images = len(found[seed]) if seed in found else 1
-        if not abs(here - known.get(seed, math.nan)) <= max(1 / images, _TIES):
+    if found.keys() != known.keys():
+        raise ValueError(
+            f"expected solutions or networks of the seeds {sorted(known)} that were evaluated, got "
+            f"those of {sorted(found)}: they are of different runs; delete both and run again"
+        )
+    for seed, values in found.items():
+        right, m = int(values.sum()), len(values)
+        if abs(right - round(known[seed] * m)) > max(1, _TIES * m):
             raise ValueError(
-                f"seed {seed}: expected the test accuracy {known.get(seed)} that was evaluated, "
-                f"got {here:.4f} from the solution or network itself: they are of different runs; "
-                "delete both and run again"
+                f"seed {seed}: expected the test accuracy {known[seed]:.4f} that was evaluated, "
+                f"got {right} of {m} images: they are of different runs; delete both and run again"
             )
 
 

@@ -51,17 +51,18 @@ def likeness(
     DataFrame
         Columns `convexbn.reporting.claims.COLUMNS`.
     """
-    names = {
-        describe(name, datasets[name]): [name]
-        for name in datasets
-        if name in set(images["dataset"])
+    known = set(images["dataset"])
+    alone = {
+        describe(name, entry): {name: None} for name, entry in datasets.items() if name in known
     }
-    studies = {f"{study} ({', '.join(values)})": list(values) for study, values in draws.items()}
+    studies = {f"{study} ({', '.join(values)})": values for study, values in draws.items()}
 
-    def findings_on(groups: dict[str, list[str]], statement: Statement) -> dict[str, Finding]:
+    def findings_on(groups: dict[str, dict], statement: Statement) -> dict[str, Finding]:
         return {
             words: about_cifar(
-                statement.judge([images[images["dataset"] == name] for name in group]),
+                statement.judge(
+                    {x: images[images["dataset"] == name] for name, x in group.items()}
+                ),
                 [datasets[name] for name in group],
             )
             for words, group in groups.items()
@@ -69,19 +70,23 @@ def likeness(
 
     return stacked(
         judged(statements, partial(findings_on, groups))
-        for statements, groups in ((ON_A_DATA_SET, names), (OVER_DRAWS, studies))
+        for statements, groups in ((ON_A_DATA_SET, alone), (OVER_DRAWS, studies))
         if groups
     )
 
 
-def _judge(pair: Comparison, bounds: Bounds, parts: list[pd.DataFrame]) -> Finding:
-    """Judge a pair of methods on one data set, or on several draws of it."""
-    rows = [part(one, pair, bounds) for one in parts]
-    if missing := [number for number, some in enumerate(rows, 1) if some.empty]:
-        where = f" on draw(s) {', '.join(map(str, missing))} of the study" if len(parts) > 1 else ""
-        return Finding(f"no seed or no image of {' and '.join(pair)}{where}", "not run")
-    found = interval(rows)
-    fewest, most = min(some["images"].min() for some in rows), max(s["images"].max() for s in rows)
+def _judge(pair: Comparison, bounds: Bounds, parts: dict[int | None, pd.DataFrame]) -> Finding:
+    """Judge a pair of methods on one data set, or on several draws of it, by the draw."""
+    rows = {draw: part(one, pair, bounds) for draw, one in parts.items()}
+    if missing := [f"{draw}" for draw, some in rows.items() if some.empty]:
+        where = f"on draw {', '.join(missing)} " if len(parts) > 1 else ""
+        words = f"{where}no run of {' and '.join(pair)}, no seed that both have, or no such image"
+        return Finding(words, "not run")
+    found, counts = (
+        interval(list(rows.values())),
+        [some["images"].iloc[0] for some in rows.values()],
+    )
+    fewest, most = min(counts), max(counts)
     count = f"{fewest:,}" if fewest == most else f"{fewest:,} to {most:,}"
     unit = "draws" if len(rows) > 1 else "paired seeds"
     tested = "no interval"
@@ -95,8 +100,9 @@ def _judge(pair: Comparison, bounds: Bounds, parts: list[pd.DataFrame]) -> Findi
         f"{'' if found.pairs >= found.fewest else f' of the {found.fewest} that it takes'}, "
         f"{count} test images"
     )
-    missed = sum(int(some["certified"].eq(False).any()) for some in rows)
-    return unless_uncertified(Finding(words, found.verdict(), found), missed, "pair(s) of methods")
+    missed = sum(int(some["certified"].eq(False).any()) for some in rows.values())
+    finding = Finding(words, found.verdict(), found)
+    return unless_uncertified(finding, missed, "data set(s) with a solve that is")
 
 
 _UNLIKE = f"unlike every training image (no correlation above {UNLIKE:g})"
@@ -105,11 +111,11 @@ _UNLIKE = f"unlike every training image (no correlation above {UNLIKE:g})"
 def _statement(name: str, pair: Comparison, bounds: Bounds, unit: str, fewest: int) -> Statement:
     better, worse = (find(method).words for method in pair)
     where = f" on test images {_UNLIKE}" if bounds == WITHOUT_LIKE else ""
-    over = "Over draws of the training images" if unit == "draws" else "Over seeds"
+    over = "Over divisions of the images" if unit == "draws" else "Over seeds"
     subject = {"truncated": "truncation", "filtered": "a soft filter of the spectrum"}[better]
     return Statement(
         name,
-        f"{over} and test images {subject} generalizes better than {worse}{where}",
+        f"{over} and over test images {subject} generalizes better than {worse}{where}",
         f"{LEVEL:.0%} interval of {better} - {worse}, over {unit} (at least {fewest}) and test "
         "images, above 0",
         partial(_judge, pair, bounds),
@@ -120,6 +126,8 @@ _TRUNCATED, _FILTERED = COMPARISONS[:2]
 ON_A_DATA_SET = (
     _statement("E3h", _TRUNCATED, ALL, "seeds", SEEDS),
     _statement("E3i", _TRUNCATED, WITHOUT_LIKE, "seeds", SEEDS),
+    _statement("E4m", _FILTERED, ALL, "seeds", SEEDS),
+    _statement("E4n", _FILTERED, WITHOUT_LIKE, "seeds", SEEDS),
 )
 OVER_DRAWS = (
     _statement("E4i", _TRUNCATED, ALL, "draws", DRAWS),
