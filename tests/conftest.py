@@ -20,7 +20,7 @@ except ImportError:  # on a machine with a GPU and little else: `make gpu`
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The helpers' assertions fail with the values in them, as those of the tests do.
-pytest.register_assert_rewrite("footprints", "theory_cases", "workflow_runs")
+pytest.register_assert_rewrite("footprints", "on_devices", "theory_cases", "workflow_runs")
 
 # The same examples every time; a busy machine is no failure.
 if settings is not None:
@@ -32,6 +32,17 @@ def pytest_collection_modifyitems(config, items):
     """Let the whole DAG start first when several workers share the tests: nothing is longer."""
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: item.path.name != "test_workflow.py")
+
+
+@pytest.fixture(params=["pretended", pytest.param("real", marks=pytest.mark.gpu)])
+def kind(request) -> str:
+    """The CUDA device of a test: one that is only pretended, or a real one."""
+    if request.param == "real":
+        import torch  # here, so that tests which do without it do not wait for it
+
+        if not torch.cuda.is_available():
+            pytest.skip("PyTorch finds no CUDA device on this machine")
+    return request.param
 
 
 @pytest.fixture

@@ -2,8 +2,9 @@
 
 It finds what goes wrong on a first run on a GPU: tensors left on the CPU (they may not meet those
 of the device, but for single numbers and indices, as in PyTorch), NumPy taken of a device tensor,
-generators and factories of the wrong device. And it counts how often the host waits for the device,
-which on a GPU costs more than the arithmetic of a small problem.
+generators and factories of the wrong device, and sums that a GPU takes in any order, so that they
+do not repeat bit for bit. And it counts how often the host waits for the device, which on a GPU
+costs more than the arithmetic of a small problem.
 
 PyTorch's engine of automatic differentiation wants a real device. The graph is PyTorch's own, and
 each node of it can be called by hand, so `backward` and `torch.autograd.grad` walk it here.
@@ -32,6 +33,8 @@ _WAITS = {
 _INDEXING = {"index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_index"}
 _STRICT = {"cat", "stack", "equal"}  # operations that take no number of the CPU, either
 _MOVES = {"_to_copy", "copy_", "_copy_from"}
+_IN_ANY_ORDER = {"cumsum", "cumsum_", "index_add", "index_add_", "scatter_add", "scatter_add_"}
+_retaining: "dict[int, Pretended]" = {}  # what keeps its gradient and is no leaf
 
 
 class Pretended(torch.Tensor):
@@ -55,6 +58,9 @@ class Pretended(torch.Tensor):
     @classmethod
     def __torch_dispatch__(cls, operation, types, args=(), kwargs=None):
         raise AssertionError(f"{operation} of the device, outside of it or on another thread")
+
+    def retain_grad(self) -> None:
+        _retaining[id(self)] = self
 
     def numpy(self, **_: object):
         raise TypeError("can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu()")
@@ -128,8 +134,10 @@ class PretendedDevice(TorchDispatchMode):
         elif name in _MOVES and on_device:
             self.waits["to the device"] += 1
         owners = {id(tensor.inner): tensor for tensor in here}
-        kwargs = {key: _inner(value) for key, value in kwargs.items()}
-        return _wrapped(operation(*_inner(args), **kwargs), owners, on_device)
+        args, kwargs = _inner(args), {key: _inner(value) for key, value in kwargs.items()}
+        if on_device and name in _IN_ANY_ORDER and _is_rounded(name, args):
+            raise RuntimeError(f"{operation} does not have a deterministic implementation on cuda")
+        return _wrapped(operation(*args, **kwargs), owners, on_device)
 
     def _check_company(self, operation, name, args, given, here) -> None:
         """Refuse what PyTorch refuses: tensors of two devices, but for numbers and indices."""
@@ -160,6 +168,17 @@ class PretendedDevice(TorchDispatchMode):
             self.waits["index by a mask"] += len(masks)
         elif name == "repeat_interleave":
             self.waits[name] += 1
+
+
+def _is_rounded(name: str, args: tuple) -> bool:
+    """Return whether the order of a sum changes it: there is more than one number that is not 0."""
+    if not args[0].is_floating_point():
+        return False
+    if not name.startswith("scatter_add"):
+        return True
+    into, dim, index, values = args
+    counts = (into != 0).long().scatter_add(dim, index, (values != 0).long())
+    return bool((counts > 1).any())
 
 
 def _is_mask(index: torch.Tensor) -> bool:
@@ -265,6 +284,10 @@ def _backward(real, tensors, grad_tensors=None, *args, **kwargs) -> None:
     with torch.no_grad():
         for node, own in _walk(output, _seed(output, _only(grad_tensors))):
             leaf = getattr(node, "variable", None)
+            for kept in _retaining.values():
+                edge = torch.autograd.graph.get_gradient_edge(kept)
+                if edge.node is node:
+                    kept.grad = own[edge.output_nr]
             if leaf is not None and own:
                 assert leaf.device == own[0].device, "a gradient on another device than its leaf"
                 leaf.grad = own[0] if leaf.grad is None else leaf.grad + own[0]
@@ -320,6 +343,7 @@ def pretended_cuda() -> Iterator[PretendedDevice]:
     backward, grad = torch.autograd.backward, torch.autograd.grad
     with ExitStack() as stack:
         stack.callback(torch._C._set_only_lift_cpu_tensors, False)
+        stack.callback(_retaining.clear)
         stack.enter_context(
             torch.backends.cudnn.flags(enabled=False)
         )  # what PyTorch has of its own

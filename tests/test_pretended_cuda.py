@@ -7,13 +7,12 @@ real device (`make gpu`), on a machine with little besides PyTorch and pytest.
 
 import math
 from collections.abc import Iterable
-from contextlib import nullcontext
 from dataclasses import asdict, replace
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
+from on_devices import KINDS, ROUNDING, assert_same, both
 from pretended_cuda import pretended_cuda
 from sweep_features import SWEEP, make_features, make_images, whitened_features
 
@@ -21,6 +20,7 @@ from convexbn import (
     ConvexLayer,
     activation,
     certify,
+    enumerate_arrangements,
     network_objective,
     recover_network,
     sample_gates,
@@ -33,67 +33,13 @@ from convexbn.experiments.bias.measure import measure
 from convexbn.experiments.headline.run import Run, Settings
 from convexbn.experiments.headline.stages import certify_run, evaluate_run, solve_run
 from convexbn.networks.residual import ResidualNetwork
+from convexbn.programs.instances import make_program
 from convexbn.programs.penalties import PENALTIES
 from convexbn.training import checkpoints, minibatches
 from convexbn.training.descent import Descent
 from convexbn.training.engine import train
 from convexbn.training.samples import Samples, accuracy_of
 from convexbn.training.stacks import Stack
-
-# The pretended device computes the same sums in the same order, but for matrix products that NumPy
-# takes on the CPU: some roundings of float32, the precision of weights and networks.
-ROUNDING = 1e-5
-
-
-KINDS = {"pretended": pretended_cuda, "real": nullcontext}
-
-
-@pytest.fixture(params=["pretended", pytest.param("real", marks=pytest.mark.gpu)])
-def kind(request):
-    if request.param == "real" and not torch.cuda.is_available():
-        pytest.skip("PyTorch finds no CUDA device on this machine")
-    return request.param
-
-
-def both(kind, work):
-    """Return what some work returns on the CPU and on the device."""
-    here = work("cpu")
-    with KINDS[kind]():
-        return here, _on_the_host(work("cuda"))
-
-
-def _on_the_host(values):
-    """Return tensors of the device as such of the CPU, in whatever holds them."""
-    if isinstance(values, torch.Tensor):
-        return values.detach().cpu()
-    if isinstance(values, dict):
-        return {name: _on_the_host(value) for name, value in values.items()}
-    return [*map(_on_the_host, values)] if isinstance(values, list | tuple) else values
-
-
-def assert_same(here, there, tolerance=ROUNDING, name=""):
-    """Compare numbers, arrays, tables, and whatever holds them.
-
-    The tolerance is relative to the largest number of an array, list or column. Clocks are left
-    out, and gaps, which are small differences of large numbers that are compared themselves.
-    """
-    if isinstance(here, pd.DataFrame):
-        here, there = here.to_dict("list"), there.to_dict("list")
-    if isinstance(here, dict):
-        assert here.keys() == there.keys()
-        for key in here.keys() - {"seconds", "gap", "relative_gap"}:
-            assert_same(here[key], there[key], tolerance, f"{name} {key}")
-    elif isinstance(here, list | tuple) and not all(isinstance(v, int | float) for v in here):
-        assert len(here) == len(there), name
-        for a, b in zip(here, there, strict=True):
-            assert_same(a, b, tolerance, name)
-    elif isinstance(here, str):
-        assert here == there, name
-    else:
-        a, b = (np.asarray(torch.as_tensor(v).detach(), dtype=float) for v in (here, there))
-        size = np.abs(a[np.isfinite(a)]).max(initial=1e-300)
-        np.testing.assert_allclose(b, a, rtol=0, atol=tolerance * size, err_msg=name)
-
 
 # --- the device itself ----------------------------------------------------------------------------
 
@@ -113,6 +59,10 @@ def test_it_refuses_what_a_device_refuses():
             np.asarray(there)
         with pytest.raises(RuntimeError, match="generator"):
             torch.randn(3, device="cuda", generator=torch.Generator())
+        with pytest.raises(RuntimeError, match="deterministic"):
+            there.cumsum(0)
+        with pytest.raises(RuntimeError, match="deterministic"):
+            torch.zeros_like(there).scatter_add_(0, there.long(), there)
         assert not device.waits.total()
         assert (there * torch.tensor(2.0)).tolist() == [2.0] * 3  # a number may meet it
         assert there[torch.tensor([0, 1])].is_cuda  # an index, too
@@ -127,10 +77,12 @@ def test_its_derivatives_are_those_of_the_cpu():
         torch.manual_seed(0)
         w, b = (torch.randn(4, n, dtype=torch.float64) for n in (3, 1))
         w, b = (torch.nn.Parameter(value.to(device)) for value in (w, b))
-        value = ((w + b).tanh().T @ w).square().sum() + w.cumsum(0)[1:].exp().sum()
+        inner = (w + b).tanh()
+        value = (inner.T @ w).square().sum() + w.flip(0)[1:].exp().sum()
         direct = torch.autograd.grad(value, [w, b], retain_graph=True)
+        inner.retain_grad()
         value.backward()
-        return [*direct, w.grad, b.grad]
+        return [*direct, w.grad, b.grad, inner.grad]
 
     assert_same(*both("pretended", gradients), tolerance=1e-15)
 
@@ -196,6 +148,24 @@ def test_solvers_and_referee(kind, model, loss, penalty, patches):
         return [weights, *(asdict(found.certificate)[name] for name in numbers)]
 
     assert_same(*both(kind, solved), tolerance)
+
+
+def test_multipliers_of_facets(kind):
+    """Cones with fewer facets than others have their first one several times, and its sum."""
+    X = np.random.default_rng(3).standard_normal((7, 3))
+    D = enumerate_arrangements(X)
+
+    def spread(device):
+        data = (torch.as_tensor(a, device=device) for a in (X, D, X[:, :1]))
+        program = make_program(*data, 0.1, model="relu_bn", loss="squared", penalty="group")
+        shape = (2, *program.reduced().K.shape[:2])
+        lam = torch.rand(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        full = program.all_multipliers(lam.to(device))
+        assert full.shape == (2, *program.K.shape[:2]) != shape
+        return full
+
+    # Sums of a few numbers between 0 and 1.
+    assert_same(*both(kind, spread), tolerance=1e-14)
 
 
 def test_paths_from_arrays_return_arrays(kind):

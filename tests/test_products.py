@@ -155,3 +155,13 @@ def test_sums_of_groups_are_those_of_a_loop(kind):
         found = products.sums_of_groups(groups.to(kind), x.to(kind), 5).cpu()
     # Sums of some five numbers of size one.
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("kind", ["cpu", "cuda"])
+def test_sums_so_far_are_those_of_a_loop(kind):
+    x = torch.randn(9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    expected = torch.stack([x[: k + 1].sum() for k in range(9)])
+    with pretended_cuda() if kind == "cuda" else nullcontext():
+        found = products.sums_so_far(x.to(kind)).cpu()
+    # Sums of nine numbers of size one.
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-14)

@@ -89,7 +89,14 @@ class MatrixProgram(ExactProgram):
         if self.facets is None:
             return multipliers
         full = multipliers.new_zeros(*multipliers.shape[:2], self.K.shape[1])
-        return full.scatter_add_(2, self.facets.expand(2, -1, -1), multipliers)
+        places = self.facets.expand(2, -1, -1)
+        if multipliers.device.type == "cpu":
+            return full.scatter_add_(2, places, multipliers)
+        # A GPU would add in any order. A cone repeats its first facet alone: all of those get the
+        # sum of them all, and it does not matter which of them is written last.
+        again = self.facets == self.facets[:, :1]  # (P, f)
+        total = (multipliers * again).sum(dim=2, keepdim=True)
+        return full.scatter_(2, places, torch.where(again, total, multipliers))
 
     def blocks(self, W: Tensor) -> Tensor:
         return _each(self.basis.inverse, W.transpose(1, 2) * self.basis.units)

@@ -17,6 +17,8 @@ which is every sequence of gains in (0, 1] that does not rise.
 import torch
 from torch import Tensor
 
+from convexbn.products import sums_so_far
+
 
 def soft_step(ratios: Tensor, cutoff: Tensor, power: Tensor) -> Tensor:
     """Return the gains (r,) of a soft step.
@@ -33,7 +35,7 @@ def soft_step(ratios: Tensor, cutoff: Tensor, power: Tensor) -> Tensor:
 
 def free(falls: Tensor) -> Tensor:
     """Return the gains (r,) of a free filter with the falls t (r,)."""
-    return torch.exp(-falls.cumsum(0))
+    return torch.exp(-sums_so_far(falls))
 
 
 def falls_of(gains: Tensor) -> Tensor:

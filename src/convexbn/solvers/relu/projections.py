@@ -71,6 +71,7 @@ class Projections:
         P, h = self.signs.shape
         full = self.lam.new_zeros(2 * P, h)
         if h > 0:
+            # In any order the same: the rows in use are different ones, and others add zeros.
             full.scatter_add_(1, self.rows, self.lam / self.lengths[self.rows])
         return full.view(2, P, h)
 
