@@ -32,6 +32,8 @@ from convexbn import (
 from convexbn.experiments.bias.measure import measure
 from convexbn.experiments.headline.run import Run, Settings
 from convexbn.experiments.headline.stages import certify_run, evaluate_run, solve_run
+from convexbn.networks.cross_iteration import cross_iteration
+from convexbn.networks.renormalization import batch_renormalization
 from convexbn.networks.residual import ResidualNetwork
 from convexbn.programs.instances import make_program
 from convexbn.programs.penalties import PENALTIES
@@ -420,6 +422,54 @@ def test_epochs_of_sgd_wait_at_evaluations_and_three_times_besides():
     # For the order of the samples on its way to the device, and for the clock at either end.
     assert waits(4) - waits(2) == 2 * 3
     assert waits(2) <= 40  # scores, penalties, widths, and the final networks
+
+
+VARIANTS = {
+    "cross-iteration": cross_iteration(3, burn_in=1),
+    "naive": cross_iteration(3, burn_in=1, compensated=False),
+    "renormalization": batch_renormalization(burn_in=1, ramp=2),
+}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_variants_of_bn_wait_for_their_first_iteration_alone(name):
+    """For the number of iterations so far, which others may have set, and whether it is finite."""
+    with pretended_cuda() as device:
+        layer = torch.nn.Linear(4, 3).to("cuda")
+        norm, X = VARIANTS[name](layer), torch.randn(6, 4, device="cuda")
+        step = lambda: norm(layer(X)).square().sum().backward()  # noqa: E731
+        assert device.counted(step) <= 3
+        assert [device.counted(step) for _ in range(4)] == [0] * 4
+        norm.load_state_dict(norm.state_dict())
+        assert device.counted(step) == 1
+        assert (int(norm.iterations), device.counted(step)) == (6, 0)
+
+
+@pytest.mark.parametrize("window", [2, 3, 4])
+def test_a_batch_that_is_not_finite_does_not_spoil_the_next_one(kind, window):
+    X = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+    weights = torch.randn(3, 4, generator=torch.Generator().manual_seed(1))
+
+    def outputs(device):
+        layer = torch.nn.Linear(4, 3).to(device)
+        with torch.no_grad():
+            layer.weight.copy_(weights)
+            layer.bias.zero_()
+        norm, rows = cross_iteration(window)(layer), X.to(device)
+        batches = [rows / 0, rows, 2 * rows, rows / 0]
+        for batch in batches:
+            norm(layer(batch))
+        return [norm.past_iteration.tolist(), norm(layer(3 * rows)), norm.past_iteration.tolist()]
+
+    here, there = both(kind, outputs)
+    assert there[1].isfinite().all()
+    if window == 4:  # which is not full: the one before the last batch stands in for it
+        assert (here[0], there[0]) == ([0, 1, -1], [0, 1, 1])
+        return
+    assert_same(here[:2], there[:2], tolerance=ROUNDING)
+    # On the device the last batch has been counted.
+    assert here[2] == {2: [2], 3: [2, 1]}[window]
+    assert there[2] == {2: [3], 3: [0, 3]}[window]
 
 
 def test_minibatches_wait_once_in_many_steps(monkeypatch):

@@ -4,7 +4,7 @@ Inputs have shape (n, C, ...): n samples, C channels, positions. Mean and varian
 over all its values.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -80,6 +80,24 @@ def pool(current: Statistics, past: Statistics) -> Statistics:
     # The spread of all k means is that of the past ones and the distance between both parts.
     variance = (current.variance + (k - 1) * rest) / k + (k - 1) / k**2 * change.square()
     return Statistics(centre + change / k, variance)
+
+
+def count_of(module: Any) -> int:
+    """Return the number in the buffer `iterations` of a module.
+
+    A device is waited for only if anything but :func:`count_on` has set it: a checkpoint, a move.
+    """
+    buffer, version, count = getattr(module, "_counted", (None, 0, 0))
+    if buffer is module.iterations and version == buffer._version:
+        return count
+    return int(module.iterations)
+
+
+def count_on(module: Any) -> None:
+    """Add 1 to the buffer `iterations` of a module, and remember the sum on the host."""
+    count = count_of(module) + 1
+    module.iterations += 1
+    module._counted = module.iterations, module.iterations._version, count
 
 
 @torch.no_grad()

@@ -27,7 +27,7 @@ and the weights of that time need not be kept.
 """
 
 from collections.abc import Callable
-from math import inf, isfinite
+from math import inf
 from typing import Any
 
 import torch
@@ -40,6 +40,8 @@ from convexbn.networks.batch_statistics import (
     apply,
     batch_statistics,
     by_channel,
+    count_of,
+    count_on,
     pool,
     track,
 )
@@ -100,7 +102,10 @@ class CrossIteration(_BatchNorm):
 
     Notes
     -----
-    A batch that is not finite gives outputs that are not, as with torch, and is not remembered.
+    A batch that is not finite gives outputs that are not, as with torch, and is not remembered. A
+    CUDA device is waited for to know that of the first iteration alone: later such a batch counts
+    as an iteration, for which the one stands in that it would have been written over, or, while
+    the window fills up, the one before.
     """
 
     layer: nn.Module
@@ -152,14 +157,11 @@ class CrossIteration(_BatchNorm):
         current = batch_statistics(input, self.num_features)  # with its checks
         if self.window == 1:
             return super().forward(input)
-        made = int(self.iterations)
+        made = count_of(self)
         if made < max(self.burn_in, 1):
             outputs = super().forward(input)
         else:
-            pooled, n = (
-                pool(current, self.past()),
-                input.numel() // self.num_features,
-            )
+            pooled, n = pool(current, self.past()), input.numel() // self.num_features
             track(self, pooled, n * (1 + min(made, self.window - 1)))
             outputs = apply(pooled, input, self.weight, self.bias, self.eps)
         self._remember(input, current, made)
@@ -174,7 +176,7 @@ class CrossIteration(_BatchNorm):
 
     def past(self) -> Statistics:
         """Return the statistics remembered, (m, C), at the layer's weights of now, in no order."""
-        return self._at_present(slice(int(self.iterations)), self.compensated)
+        return self._at_present(slice(count_of(self)), self.compensated)
 
     def past_statistics(self, tau: int, compensated: bool = True) -> Statistics:
         """Return what the next iteration takes for the statistics, (C,), of tau iterations before.
@@ -192,8 +194,8 @@ class CrossIteration(_BatchNorm):
             If that iteration was not made, or is no longer or not so remembered.
         """
         check_between("tau", tau, 1, max(1, self.window - 1))
-        if tau > self.iterations:
-            made = int(self.iterations)
+        made = count_of(self)
+        if tau > made:
             words = f"tau must be at most the {made} iteration(s) remembered so far, got {tau}"
             raise ValueError(f"{words}; train for more steps first")
         if compensated and not self.compensated:
@@ -201,7 +203,7 @@ class CrossIteration(_BatchNorm):
                 "old statistics are compensated with gradients of that time, and this module has "
                 "none; build it with compensated=True, or ask for compensated=False"
             )
-        row = (int(self.iterations) - tau) % (self.window - 1)
+        row = (made - tau) % (self.window - 1)
         found = self._at_present(slice(row, row + 1), compensated)
         return Statistics(found.mean[0], found.variance[0])
 
@@ -227,18 +229,26 @@ class CrossIteration(_BatchNorm):
     def _remember(self, input: torch.Tensor, current: Statistics, made: int) -> None:
         """Write the current iteration over the oldest one."""
         mean, variance = current
-        if not isfinite(variance.sum()):
+        is_finite = variance.sum().isfinite()
+        is_known = made == 0 or not variance.is_cuda  # or to ask would be to wait for the device
+        if is_known and not is_finite:
             return
-        row = made % (self.window - 1)
+        bias = bias_of(self.layer)
+        values = {
+            "iteration": torch.full_like(self.iterations, made),
+            "mean": mean if bias is None else mean - bias,
+            "variance": variance,
+        }
         if self.compensated:
             centred = input - by_channel(mean, input)
             gradients = statistics_gradients(self.layer, self._taken(), centred)
-            self.past_mean_gradient[row], self.past_variance_gradient[row] = gradients
-        bias = bias_of(self.layer)
-        self.past_mean[row] = mean if bias is None else mean - bias
-        self.past_variance[row] = variance
-        self.past_iteration[row] = made
-        self.iterations += 1
+            values["mean_gradient"], values["variance_gradient"] = gradients
+        row = made % (self.window - 1)
+        instead = row if made >= self.window - 1 else row - 1
+        for name, value in values.items():
+            past = getattr(self, f"past_{name}")
+            past[row] = value if is_known else torch.where(is_finite, value, past[instead])
+        count_on(self)
 
     def _taken(self) -> torch.Tensor:
         """Return the inputs of the layer, which are let go."""

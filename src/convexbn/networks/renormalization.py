@@ -17,7 +17,14 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from convexbn.inputs import check_between, is_number
-from convexbn.networks.batch_statistics import Statistics, apply, batch_statistics, track
+from convexbn.networks.batch_statistics import (
+    Statistics,
+    apply,
+    batch_statistics,
+    count_of,
+    count_on,
+    track,
+)
 
 
 class Renormalization(_BatchNorm):
@@ -88,7 +95,7 @@ class Renormalization(_BatchNorm):
 
     def bounds(self) -> tuple[float, float]:
         """Return r_max and d_max of the next iteration."""
-        share = (int(self.iterations) - self.burn_in) / max(self.ramp, 1)
+        share = (count_of(self) - self.burn_in) / max(self.ramp, 1)
         share = min(max(share, 0.0), 1.0) if self.ramp else float(share >= 0)
         return 1 + share * (self.r_max - 1), share * self.d_max
 
@@ -101,7 +108,7 @@ class Renormalization(_BatchNorm):
         r, d = self._corrections(current)
         outputs = apply(current, input, self.weight * r, self.bias + self.weight * d, self.eps)
         track(self, current, input.numel() // self.num_features)
-        self.iterations += 1
+        count_on(self)
         return outputs
 
     @torch.no_grad()
