@@ -8,7 +8,8 @@ from convexbn.imports import PACKAGE
 
 TESTS = Path(__file__).parent
 OF_NO_MODULE = {
-    Path(f"test_{name}.py") for name in ("defaults", "house", "mirror", "pretended_cuda")
+    Path(f"test_{name}.py")
+    for name in ("defaults", "house", "mirror", "pretended_cuda", "pretended_experiments")
 }
 FILES = [
     path

@@ -13,6 +13,7 @@ from torch import nn
 from convexbn.evaluation import accuracy
 from convexbn.inputs import as_tensor, as_whole, check_same_length
 from convexbn.networks.normalization import in_mode
+from convexbn.products import repeatable
 
 ROWS = 500  # samples that go through a network at a time outside of training
 
@@ -78,7 +79,7 @@ class Samples:
 @torch.no_grad()
 def scores_of(network: nn.Module, samples: Samples) -> torch.Tensor:
     """Return the scores (n, C) of samples in evaluation mode, computed in blocks."""
-    with in_mode(network, training=False):
+    with in_mode(network, training=False), repeatable(samples.X.device):
         return torch.cat([network(X) for X in samples.X.split(ROWS)])
 
 

@@ -11,6 +11,7 @@ from torch.nn.functional import batch_norm
 
 from convexbn.inputs import check_between
 from convexbn.networks.normalization import in_mode
+from convexbn.products import repeatable
 from convexbn.training.samples import ROWS, Samples
 
 
@@ -40,7 +41,8 @@ def precise_statistics(network: nn.Module, samples: Samples, batch_size: int = R
     check_between("the number of samples", len(samples), 2, 10**12)
     count = min(math.ceil(len(samples) / batch_size), len(samples) // 2)
     batches = samples.X.tensor_split(count)
-    with _by_batch(network) as sums, in_mode(network, training=False):
+    exact = repeatable(samples.X.device)
+    with _by_batch(network) as sums, in_mode(network, training=False), exact:
         for X in batches:
             network(X)
     for module, (rows, mean, squares) in sums.items():

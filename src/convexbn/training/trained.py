@@ -2,6 +2,7 @@
 
 import torch
 
+from convexbn.products import repeatable
 from convexbn.training.data import TrainingData
 from convexbn.training.networks import NETWORKS
 from convexbn.training.sweeps import Sweep
@@ -48,9 +49,10 @@ def scores_by_seed(
             "and the setting that all its seeds were trained in"
         )
     scores = {}
-    for place, member in enumerate(members):
-        if (member.beta, member.learning_rate) == (beta, learning_rate):
-            own = {name: torch.as_tensor(values)[place] for name, values in parameters.items()}
-            network.load_state_dict(own)
-            scores[member.seed] = data.scores(network, "test").cpu()
+    with repeatable(data.Y.device):  # as they were trained
+        for place, member in enumerate(members):
+            if (member.beta, member.learning_rate) == (beta, learning_rate):
+                own = {name: torch.as_tensor(values)[place] for name, values in parameters.items()}
+                network.load_state_dict(own)
+                scores[member.seed] = data.scores(network, "test").cpu()
     return scores

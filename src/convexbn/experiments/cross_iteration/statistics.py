@@ -130,10 +130,12 @@ def _train(
     check_between("batch_size", s.batch_size, 2, len(samples))
     optimizer = optimizer_of(network.train(), settings, s.batch_size)
     generator = torch.Generator("cpu").manual_seed(seed)
-    for step in range(1, s.iterations + 1):
-        index = torch.randperm(len(samples), generator=generator)[: s.batch_size].to(
-            samples.X.device
-        )
+    drawn = [
+        torch.randperm(len(samples), generator=generator)[: s.batch_size].clone()
+        for _ in range(s.iterations)
+    ]
+    # To the device at once: each move waits for it.
+    for step, index in enumerate(torch.stack(drawn).to(samples.X.device), start=1):
         X = samples.X[index]
         optimizer.zero_grad(set_to_none=True)
         cross_entropy(network(X), samples.labels[index]).backward()

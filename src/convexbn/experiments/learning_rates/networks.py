@@ -18,6 +18,7 @@ from torch import Tensor
 
 from convexbn.inputs import check_between
 from convexbn.networks.residual import Factory, ResidualNetwork, batch_norm
+from convexbn.products import repeatable
 from convexbn.training.checkpoints import Parts, fingerprint
 from convexbn.training.samples import Samples
 from convexbn.training.series import run_each
@@ -80,9 +81,9 @@ class Case:
         samples = self.samples()
         check_between("batch_size", batch_size, 2, len(samples))
         generator = torch.Generator().manual_seed(self.seed)
-        for _ in range(count):
-            index = torch.randperm(len(samples), generator=generator)[:batch_size]
-            index = index.to(samples.X.device)
+        orders = [torch.randperm(len(samples), generator=generator) for _ in range(count)]
+        # To the device at once: each move waits for it.
+        for index in torch.stack([order[:batch_size] for order in orders]).to(samples.X.device):
             yield samples.X[index], samples.labels[index]
 
 
@@ -137,7 +138,8 @@ def of_each(
 
 def _rows(measurement: Measurement, case: Case, settings: dict, path: Path | None) -> list[dict]:
     labels = {"depth": case.depth, "normalization": case.normalization, "seed": case.seed}
-    return [labels | row for row in measurement(case, settings, path)]
+    with repeatable(case.device):  # the rounding of TF32 is above what is measured
+        return [labels | row for row in measurement(case, settings, path)]
 
 
 def overflowed(value: float) -> float:

@@ -84,12 +84,14 @@ def _computed(
 ):
     whole = gradient(network, X, labels)
     for size in settings["batch_sizes"]:
+        draws = range(min(PASSES, settings["draws"]))
+        drawn = np.stack([generator.integers(len(X), size=size) for _ in draws])
+        # To the device at once, and from it: each move waits for it.
         found = []
-        for _ in range(min(PASSES, settings["draws"])):
-            index = torch.as_tensor(generator.integers(len(X), size=size), device=X.device)
+        for index in torch.as_tensor(drawn, device=X.device):
             difference = gradient(network, X[index], labels[index]) - whole
-            found.append(float(difference.double().square().sum()))
-        yield _row(size, np.array(found)) | {"bound": np.nan}
+            found.append(difference.double().square().sum())
+        yield _row(size, torch.stack(found).cpu().numpy()) | {"bound": np.nan}
 
 
 def _row(size: int, distances: np.ndarray) -> dict:

@@ -9,6 +9,7 @@ import torch
 from convexbn.evaluation import correct
 from convexbn.experiments.headline.run import Run
 from convexbn.inputs import ArrayLike, as_tensor
+from convexbn.products import repeatable
 from convexbn.training.sweeps import Sweep
 from convexbn.training.trained import scores_by_seed
 
@@ -36,9 +37,10 @@ def likeness(X: ArrayLike, others: ArrayLike, device: str | torch.device = "cpu"
     X, others = (as_tensor("X", given, None, device="cpu", copy=False) for given in (X, others))
     rows = _standardized(X.to(device))
     best = torch.full((len(rows),), -1.0, device=rows.device)
-    for block in others.split(BLOCK, dim=-2):
-        products = rows @ _standardized(block.to(device)).T
-        best = torch.maximum(best, products.amax(dim=1))
+    with repeatable(rows.device):  # in TF32 an image would not be like itself
+        for block in others.split(BLOCK, dim=-2):
+            products = rows @ _standardized(block.to(device)).T
+            best = torch.maximum(best, products.amax(dim=1))
     return best.double().clamp(-1, 1).cpu().numpy()
 
 
