@@ -199,6 +199,27 @@ def test_neurons_on_demand_and_their_network(kind):
     assert_same(*both(kind, trained), ROUNDING if kind == "pretended" else 2e-2)
 
 
+@pytest.mark.parametrize("gates", ["sampled", "all", "columns"])
+def test_estimators(kind, gates):
+    """Of one weight decay and, where gates are drawn, of one that is chosen."""
+    pytest.importorskip("sklearn")
+    from convexbn import estimators
+
+    X = np.random.default_rng(0).standard_normal((16, 2))
+    y = np.sin(3 * X[:, 0])
+
+    def predicted(device):
+        terms = {"gates": gates, "n_gates": 4, "random_state": 0, "device": device}
+        fitted = [estimators.ConvexBNRegressor(beta=0.3, tol=1e-6, **terms)]
+        if gates == "sampled":
+            options = {"betas": [1.0, 0.1], "cv": 2, "tol": 1e-6, **terms}
+            fitted += [estimators.ConvexBNRegressorCV(**options)]
+        return [estimator.fit(X, y).predict(X) for estimator in fitted]
+
+    # Two optima to 1e-6: predictions differ by the root of their gap.
+    assert_same(*both(kind, predicted), tolerance=ROUNDING if kind == "pretended" else 1e-2)
+
+
 @pytest.mark.parametrize(("loss", "penalty"), [("squared", "group"), ("logistic", "nuclear")])
 def test_layer_and_its_derivative(kind, loss, penalty):
     U, D, Y, beta = problem(loss=loss, n=8, gates=3, C=1)
