@@ -85,12 +85,14 @@ def pool(current: Statistics, past: Statistics) -> Statistics:
 def count_of(module: Any) -> int:
     """Return the number in the buffer `iterations` of a module.
 
-    A device is waited for only if anything but :func:`count_on` has set it: a checkpoint, a move.
+    A device is waited for once, and again only when anything but :func:`count_on` has set it: a
+    checkpoint, a move.
     """
     buffer, version, count = getattr(module, "_counted", (None, 0, 0))
-    if buffer is module.iterations and version == buffer._version:
-        return count
-    return int(module.iterations)
+    if buffer is not module.iterations or version != buffer._version:
+        count = int(module.iterations)
+        module._counted = module.iterations, module.iterations._version, count
+    return count
 
 
 def count_on(module: Any) -> None:
