@@ -62,9 +62,13 @@ def test_a_run_without_measurements_has_no_times(tmp_path):
 
 
 def test_the_claims_say_who_judged_them(tmp_path):
-    judged = {"convexbn.experiments.theory.statements.exactness": ["E1a", "E1b"]}
+    judged = {
+        "convexbn.experiments.theory.statements.exactness": ["E1a", "E1b"],
+        "convexbn.experiments.bias.statements.bias": ["E2a"],
+        "convexbn.experiments.theory.more.statements.depth": ["E1e"],
+    }
     new, old = table(tmp_path, "new", parameters={"judged": judged}), table(tmp_path, "old")
-    assert origins.judged(new) == {"theory": ["E1a", "E1b"]}
+    assert origins.judged(new) == {"theory": ["E1a", "E1b", "E1e"], "bias": ["E2a"]}
     assert origins.judged(old) == {}
     (tmp_path / "edited.csv").write_text("a\n1\n")
     assert origins.judged(tmp_path / "edited.csv") == {}

@@ -78,7 +78,13 @@ def test_tables_and_figures_are_made_where_snakemake_runs(rules):
 
 
 NAMES = {"images": "digits", "dataset": "digits", "bias": "digits", "learned": "digits"}
-NAMES |= {"knobs": "digits", "crossed": "digits", "rescaled": "dense", "ridge": "digits"}
+NAMES |= {
+    "judged": "digits",
+    "knobs": "digits",
+    "crossed": "digits",
+    "rescaled": "dense",
+    "ridge": "digits",
+}
 
 
 def test_every_job_says_its_memory_and_time(rules):

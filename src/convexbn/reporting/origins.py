@@ -114,4 +114,7 @@ def judged(claims: str | Path) -> dict[str, list[str]]:
         parameters = artifacts.read_provenance(claims)["parameters"]
     except ValueError:
         return {}
-    return {judge.split(".")[2]: ids for judge, ids in parameters.get("judged", {}).items()}
+    found: dict[str, list[str]] = {}
+    for judge, ids in parameters.get("judged", {}).items():  # an experiment may have several
+        found.setdefault(judge.split(".")[2], []).extend(ids)
+    return found
