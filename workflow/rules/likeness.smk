@@ -1,17 +1,14 @@
 # The headline's comparison image by image, where SGD and a program to compare with it were run.
 from convexbn.reporting.methods import FILTERED, TRUNCATED
 
-
-def on_images(name):
-    """Return whether a data set has candidates to compare."""
-    runs = (*SOLVED_ON(name).values(), *TRAINED_ON(name).values())
-    found = set(map(method_of, runs))
-    return "SGD" in found and bool({TRUNCATED, FILTERED} & found)
-
-
 SOLVED_ON = lambda name: sheet.candidates_on(name, CONVEX)
 TRAINED_ON = lambda name: sheet.candidates_on(name, SGD)
-ON_IMAGES = [name for name in DATASETS if on_images(name)]
+ON_IMAGES = []  # the data sets
+for NAME in DATASETS:
+    RUNS = (*SOLVED_ON(NAME).values(), *TRAINED_ON(NAME).values())
+    METHODS = set(map(method_of, RUNS))
+    if "SGD" in METHODS and METHODS & {TRUNCATED, FILTERED}:
+        ON_IMAGES.append(NAME)
 OUTPUTS += figures(
     *(f"likeness/{name}" for name in ON_IMAGES if DATASETS[name]["figures"])
 )
