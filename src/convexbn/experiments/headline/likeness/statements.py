@@ -82,10 +82,8 @@ def _judge(pair: Comparison, bounds: Bounds, parts: dict[int | None, pd.DataFram
         where = f"on draw {', '.join(missing)} " if len(parts) > 1 else ""
         words = f"{where}no run of {' and '.join(pair)}, no seed that both have, or no such image"
         return Finding(words, "not run")
-    found, counts = (
-        interval(list(rows.values())),
-        [some["images"].iloc[0] for some in rows.values()],
-    )
+    found = interval(list(rows.values()))
+    counts = [some["images"].iloc[0] for some in rows.values()]
     fewest, most = min(counts), max(counts)
     count = f"{fewest:,}" if fewest == most else f"{fewest:,} to {most:,}"
     unit = "draws" if len(rows) > 1 else "paired seeds"
