@@ -81,11 +81,12 @@ def test_more_seeds_leave_the_earlier_ones():
     assert sheet.seeds_of(config, {"dataset": "d", "seeds": 3}) == [5, 6, 7]
 
 
-def test_candidates_on_a_data_set_leave_out_trained_programs():
+def test_candidates_on_a_data_set_are_what_is_compared_image_by_image():
     runs = {
         "bn": {"dataset": "d", "candidate": True, "network": "bn"},
         "weak": {"dataset": "d", "candidate": False, "network": "bn"},
         "program": {"dataset": "d", "candidate": True, "network": "convex"},
+        "plain": {"dataset": "d", "candidate": True, "network": "plain"},
         "other": {"dataset": "e", "candidate": True, "network": "bn"},
         "solved": {"dataset": "d", "candidate": True},
     }

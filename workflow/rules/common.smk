@@ -63,6 +63,13 @@ def labels_of(name, run, *settings):
     return sheet.labels_of(name, run, method_of(run), *settings)
 
 
+def title_on(dataset):
+    """Return the title of a figure of all methods on a data set."""
+    # Runs of the two sections may share a name.
+    runs = dict(enumerate([*CONVEX.values(), *SGD.values()]))
+    return titles.title_of(dataset, DATASETS, runs)
+
+
 def published(wc, function):
     """Return a function of the file with published values; None for a figure without them."""
     path = f"{PROJECT}/config/published.csv"

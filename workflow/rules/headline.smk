@@ -100,13 +100,6 @@ for NAME, LABEL in FIGURES.items():
         params:
             code=code_of("plot", f"convexbn.experiments.headline.figures.{NAME}"),
             function=f"convexbn.experiments.headline.figures.{NAME}.draw",
-            settings=lambda wc: {
-                # Runs of the two sections may share a name.
-                "title": titles.title_of(
-                    wc.dataset,
-                    DATASETS,
-                    dict(enumerate([*CONVEX.values(), *SGD.values()])),
-                )
-            },
+            settings=lambda wc: {"title": title_on(wc.dataset)},
         script:
             "../scripts/plot.py"

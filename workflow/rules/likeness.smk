@@ -1,5 +1,5 @@
 # The headline's comparison image by image, where SGD and a program to compare with it were run.
-from convexbn.reporting.methods import FILTERED, TRUNCATED
+from convexbn.reporting.methods import COMPARISONS
 
 SOLVED_ON = lambda name: sheet.candidates_on(name, CONVEX)
 TRAINED_ON = lambda name: sheet.candidates_on(name, SGD)
@@ -7,7 +7,7 @@ ON_IMAGES = []  # the data sets
 for NAME in DATASETS:
     RUNS = (*SOLVED_ON(NAME).values(), *TRAINED_ON(NAME).values())
     METHODS = set(map(method_of, RUNS))
-    if "SGD" in METHODS and METHODS & {TRUNCATED, FILTERED}:
+    if any(set(pair) <= METHODS for pair in COMPARISONS if pair.worse == "SGD"):
         ON_IMAGES.append(NAME)
 OUTPUTS += figures(
     *(f"likeness/{name}" for name in ON_IMAGES if DATASETS[name]["figures"])
@@ -92,10 +92,4 @@ use rule plot as plot_likeness with:
     params:
         code=code_of("plot", "convexbn.experiments.headline.likeness.figures"),
         function="convexbn.experiments.headline.likeness.figures.likeness",
-        settings=lambda wc: {
-            "title": titles.title_of(
-                wc.judged,
-                DATASETS,
-                dict(enumerate([*CONVEX.values(), *SGD.values()])),
-            )
-        },
+        settings=lambda wc: {"title": title_on(wc.judged)},

@@ -35,19 +35,19 @@ def of_network(setting: pd.Series) -> dict[int, np.ndarray]:
     sweep = Sweep.of(params.trained[setting["run"]], params.seeds[setting["run"]])
     parameters = artifacts.load_tensors(networks[setting["run"]])
     chosen = setting["beta"], setting["learning_rate"]
-    features = artifacts.load_tensors(made.features)
     return images.correct_of_networks(features, sweep, parameters, *chosen, device)
 
 
 chosen = selection.chosen(
     selection.collect(*(artifacts.read_all(paths) for paths in (made.evaluations, made.histories)))
 )
-correct = {}
+solved = [method for method in chosen if method in SOLVED]
+correct = {method: of_program(chosen[method].iloc[0]) for method in solved}
+features = artifacts.load_tensors(made.features)  # once no program has them besides
+correct |= {m: of_network(rows.iloc[0]) for m, rows in chosen.items() if m not in solved}
 for method, rows in chosen.items():
-    correct[method] = (of_program if method in SOLVED else of_network)(rows.iloc[0])
     images.check(correct[method], rows)
 
-features = artifacts.load_tensors(made.features)
 likeness = images.likeness(features["X_test"], features["X_train"], device)
 certified = {name: not selection.not_certified(rows).any() for name, rows in chosen.items()}
 table = comparisons.table(snakemake.wildcards.judged, likeness, correct, certified)

@@ -78,11 +78,11 @@ def runs_on(dataset: str, runs: dict) -> dict:
 
 
 def candidates_on(dataset: str, runs: dict) -> dict:
-    """Return the candidates on a data set by name: the solved programs, or the networks."""
+    """Return the candidates on a data set by name: the solved programs, or SGD with BN."""
     return {
         name: run
         for name, run in sorted(runs_on(dataset, runs).items())
-        if run["candidate"] and run.get("network") != "convex"
+        if run["candidate"] and run.get("network", "bn") == "bn"
     }
 
 

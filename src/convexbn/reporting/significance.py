@@ -120,13 +120,17 @@ def interval(values: ArrayLike, resolution: float = 0.0, fewest: int = SEEDS) ->
     mean = float(values.mean()) if n else np.nan
     if n < 2:
         return Interval(mean, np.nan, np.nan, np.nan, n, fewest)
-    error = float(np.std(values, ddof=1) / np.sqrt(n))
+    error = _standard_error(values)
     reach = float(stdtrit(n - 1, (1 + LEVEL) / 2)) * error + resolution
     distance = max(0.0, abs(mean) - resolution)
     # Equal differences leave no doubt: their mean is zero or it is not.
     size = distance / error if error > 0 else (np.inf if distance else 0.0)
     p = float(2 * stdtr(n - 1, -size))
     return Interval(mean, mean - reach, mean + reach, p, n, fewest)
+
+
+def _standard_error(values: np.ndarray) -> float:
+    return float(np.std(values, ddof=1) / np.sqrt(len(values)))
 
 
 def error_of_images(differences: np.ndarray) -> float:
@@ -186,7 +190,7 @@ def interval_over_images(
         raise ValueError(f"error must be a finite number of at least 0, got {error!r}")
     if n < 2:
         return found
-    own = float(np.std(as_array("values", values), ddof=1) / np.sqrt(n))
+    own = _standard_error(as_array("values", values))
     both = float(np.hypot(own, error))
     if both == 0:
         return found
