@@ -25,10 +25,12 @@ class Judge:
     """Keeps what a solver shows, and lets it go on for some seconds."""
 
     def __init__(self, patience=2.0):
-        self.points, self.until = [], time.monotonic() + patience
+        self.points, self.sent, self.until = [], [], time.monotonic() + patience
 
     def send(self, message):
-        self.points.append(message[1:])
+        (points,) = message[1:]
+        self.points += points
+        self.sent.append(len(points))
 
     def recv(self):
         return time.monotonic() < self.until

@@ -34,3 +34,18 @@ def test_points_are_as_dense_early_as_late_and_the_last_is_never_left_out(monkey
     assert (seconds[1:-1] / seconds[:-2] >= 1.15 - 1e-9).all()
     assert len(seconds) < np.log(10_000) / np.log(1.15)
     assert judge.points[-1][2] == 1
+
+
+def test_a_small_solve_is_not_kept_waiting_for_the_judge(monkeypatch):
+    """Points less than a tenth of a second apart are sent together, as they were at their time."""
+    now, judge = [0.0], Judge()
+    monkeypatch.setattr("convexbn.solvers.snapshots.time.perf_counter", lambda: now[0])
+    recorder, W = clocks.Recorder(judge), np.zeros(1)
+    for _ in range(9):
+        now[0] += 0.016
+        W += 1
+        recorder.show(lambda: W)
+    recorder.show(lambda: W, final=True)
+    # 7 * 0.016 is the first above 0.1; at 9 * 0.016 the time has not grown by 15 % yet.
+    assert judge.sent == [7, 2]
+    assert [float(point[2][0]) for point in judge.points] == [*range(1, 8), 9, 9]

@@ -20,16 +20,16 @@ from convexbn.experiments.benchmark.problems import RaceProblem, small
 
 
 class _Rehearsal:
-    """Stand-in for the judge in the warm-up, which ends after a few points."""
+    """Stand-in for the judge in the warm-up, which ends when points have come a few times."""
 
-    def __init__(self, points: int = 3):
-        self._left = points
+    def __init__(self, times: int = 3):
+        self._left = times
 
     def send(self, message: tuple) -> None:
         """Ignore a message."""
 
     def recv(self) -> bool:
-        """Return whether to go on: for some points."""
+        """Return whether to go on: a few times."""
         self._left -= 1
         return self._left > 0
 
@@ -40,8 +40,8 @@ def compete(connection: Connection, path: str, solver: str, settings: dict) -> N
     Parameters
     ----------
     connection : multiprocessing.connection.Connection
-        To the judge: ("start", resident bytes), then for each point what
-        :meth:`convexbn.experiments.benchmark.clocks.Recorder.show` sends, then ("end", peak bytes);
+        To the judge: ("start", resident bytes), then what a
+        :class:`convexbn.experiments.benchmark.clocks.Recorder` sends, then ("end", peak bytes);
         or ("failed", why).
     path : str
     solver : str

@@ -95,8 +95,9 @@ class Race:
                 if kind == "start":
                     (self.level,), seconds, started = content, 0.0, True
                 else:
-                    seconds = content[0]
-                    over = self._judge(*content)
+                    (points,) = content
+                    seconds = points[-1][0]
+                    over = any(self._judge(*point) for point in points)
                     connection.send(not over)
                     if over:
                         return SOLVED
