@@ -107,3 +107,62 @@ def test_features_too_different_for_any_way_are_refused():
     C = draw(40, 3) * [1e80, 1, 1e-80]
     with pytest.raises(ValueError, match="factor of 1e140, got 1e160; divide each by its spread"):
         svd(C, rounding(C))
+
+
+def mixed(seed, combine):
+    """Few samples of features whose sizes are drawn, the last one combined from the others."""
+    rng = np.random.default_rng(seed)
+    n, d = int(rng.integers(4, 12)), int(rng.integers(2, 7))
+    X = rng.standard_normal((n, d))
+    X = np.c_[X, combine(X, rng)] * 10.0 ** rng.uniform(-3, 3, d + 1)
+    return X - X.mean(axis=0)
+
+
+@pytest.mark.parametrize(
+    "combine",
+    [
+        lambda X, rng: X[:, 0] * rng.standard_normal(),
+        lambda X, rng: X[:, 0] + X[:, 1],
+        lambda X, rng: X @ rng.standard_normal(X.shape[1]),
+    ],
+    ids=["a multiple", "a sum", "a combination"],
+)
+def test_what_the_first_step_rounds_is_no_independent_feature(combine):
+    """Once in 300, rounding made a feature that is a combination of others one of its own."""
+    for seed in [*range(1000), 2220, 4789]:
+        C = mixed(seed, combine)
+        U, sigma, V = svd(C, rounding(C))
+        # NumPy's largest one is accurate; the map is, up to the condition of unit columns, 1e4.
+        np.testing.assert_allclose(sigma[0], np.linalg.norm(C, ord=2), rtol=ROUNDING)
+        np.testing.assert_allclose(V.T @ V, np.eye(len(sigma)), atol=1e-9, err_msg=str(seed))
+        np.testing.assert_allclose(C @ (V / sigma), U, atol=1e-9, err_msg=str(seed))
+
+
+@pytest.mark.parametrize("digits", [1, 8])
+def test_a_feature_of_zeros_has_no_share_in_a_direction(digits):
+    for seed in range(50):
+        C = np.insert(draw(7, 5, seed) * scales(5, digits), 2, 0, axis=1)
+        U, _, V = svd(C, rounding(C))
+        assert not V[2].any()
+        assert U.shape[1] == 5
+    assert svd(np.zeros((4, 3)), np.zeros(3)).V.shape == (3, 0)
+
+
+@pytest.mark.parametrize("rest", [1e-6, 1e-9, 1e-12])
+def test_features_that_depend_on_others_but_for_some_digits_cost_these_digits_alone(rest):
+    """Chosen by size alone, such a feature gave a largest singular value off by 17 % (seed 647)."""
+    for seed in [*range(200), 528, 647]:
+        rng = np.random.default_rng(seed)
+        n, d = int(rng.integers(4, 40)), int(rng.integers(2, 11))
+        X = rng.standard_normal((n, d))
+        near = X[:, 0] * rng.standard_normal() + rest * rng.standard_normal(n)
+        C = np.c_[X, near] * 10.0 ** rng.uniform(-4, 4, d + 1)
+        C -= C.mean(axis=0)
+        U, sigma, V = svd(C, rounding(C))
+        np.testing.assert_allclose(U.T @ U, np.eye(len(sigma)), atol=ROUNDING)
+        # The accuracy that `rest` leaves.
+        atol = ROUNDING / rest
+        np.testing.assert_allclose(sigma[0], np.linalg.norm(C, ord=2), rtol=atol)
+        np.testing.assert_allclose(V.T @ V, np.eye(len(sigma)), atol=atol, err_msg=str(seed))
+        lengths = np.linalg.norm(C, axis=0)
+        np.testing.assert_allclose((U * sigma @ V.T) / lengths, C / lengths, atol=atol)

@@ -11,9 +11,10 @@ an ordinary SVD of B, and M (r, d) is all that the sizes c enter. Its left singu
 from a one-sided Jacobi iteration, which is accurate relative to each singular value if columns
 differ in size alone (Demmel and Veselic 1992; Drmac and Veselic 2008), in time r^3. Then `U = Q P`.
 
-Where features depend on each other, M is first written as that of independent ones, the largest,
-times the shares that these have in all: the rounding of a large feature would else pass for a share
-of a small one, and V be anything.
+Where features depend on each other, M is first written as that of independent ones times the shares
+that these have in all: the rounding of a large feature would else pass for a share of a small one,
+and V be anything. Of features that depend on each other but for 10^-k of their length, k of the
+sixteen digits of the direction in which they differ are lost, as in any units.
 """
 
 import logging
@@ -86,12 +87,17 @@ def svd(C: np.ndarray, rounding: np.ndarray) -> SVD:
     sizes = lengths(C)
     some = sizes > 0
     check_range(sizes)
-    if sizes.max() <= GRADED * sizes[some].min(initial=np.inf):
+    if not some.all():
+        # Apart from the others: an SVD would give them entries of V of the size of its rounding.
+        if not some.any():
+            return SVD(np.empty((len(C), 0)), np.empty(0), np.empty((C.shape[1], 0)))
+        part = svd(C[:, some], rounding[some])
+        V = np.zeros((C.shape[1], len(part.sigma)))
+        V[some] = part.V
+        return part._replace(V=V)
+    if sizes.max() <= GRADED * sizes.min():
         return _plain(C, rounding)
-    small = _graded(C[:, some], sizes[some], rounding[some])
-    V = np.zeros((C.shape[1], len(small.sigma)))
-    V[some] = small.V
-    return small._replace(V=V)
+    return _graded(C, sizes, rounding)
 
 
 def largest_entries(C: np.ndarray) -> np.ndarray:
@@ -124,7 +130,8 @@ def _graded(C: np.ndarray, sizes: np.ndarray, rounding: np.ndarray) -> SVD:
     c, noise = sizes[order] / sizes.max(), (rounding / sizes)[order]
     Q, s, W = _plain(C[:, order] / sizes[order], noise)
     B = (W * s).T  # (r, d): the columns of the data, at length 1, in the coordinates Q
-    chosen, shares = _independent(B, noise)
+    # B is as accurate as the SVD that it comes from, whatever the data are.
+    chosen, shares = _independent(B, c, noise + max(C.shape) * _EPS * s[0])
     K, L = _orthogonal((shares * c / c[chosen, None]).T)
     c = c[chosen]
     M = B[:, chosen] * c @ L.T  # (r, r), and the data are Q M K^T
@@ -137,29 +144,37 @@ def _graded(C: np.ndarray, sizes: np.ndarray, rounding: np.ndarray) -> SVD:
     return SVD(Q @ P, sigma * sizes.max(), V)
 
 
-def _independent(B: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _independent(
+    B: np.ndarray, c: np.ndarray, noise: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Return columns that span those of B (r, d), and the shares (r, d) of each in all columns.
 
-    A column takes no share of a later one, as these may be smaller by any factor, so that a share
-    of rounding would be none. It is a combination of earlier ones if that leaves only `noise`.
+    The next one is always that of which the others leave most, in the sizes c (d,): shares are then
+    about one at most in these sizes, also where a large column depends on others but for ten
+    digits. A column of which only `noise` is left is a combination, and takes no further share:
+    those chosen later may be smaller by any factor, so that a share of rounding would be none.
     """
     r, d = B.shape
     chosen: list[int] = []
-    basis, inverse, shares = np.zeros((r, r)), np.zeros((r, r)), np.zeros((r, d))
-    for j in range(d):
-        k = len(chosen)
-        inside = basis[:k] @ B[:, j]
-        rest = B[:, j] - inside @ basis[:k]
-        again = basis[:k] @ rest  # once more, for what rounding left
-        rest, inside = rest - again @ basis[:k], inside + again
-        x, length = inverse[:k, :k] @ inside, np.linalg.norm(rest)
-        if k < r and length > _NOISES * (noise[j] + np.abs(x) @ noise[chosen]):
-            basis[k], shares[k, j] = rest / length, 1
-            inverse[:k, k], inverse[k, k] = -x / length, 1 / length
-            chosen.append(j)
-        else:
-            shares[:k, j] = x
-    return (np.array(chosen), shares) if len(chosen) == r else _independent(B, noise / 10)
+    rest, shares, is_open = B.copy(), np.zeros((r, d)), np.ones(d, dtype=bool)
+    basis, inverse = np.zeros((r, r)), np.zeros((r, r))
+    for k in range(r):
+        left = np.linalg.norm(rest, axis=0)
+        is_open &= left > _NOISES * (noise + noise[chosen] @ np.abs(shares[:k]))
+        if not is_open.any():
+            return _independent(B, c, noise / 10)
+        j = int(np.argmax(np.where(is_open, c * left, 0)))
+        again = basis[:k] @ rest[:, j]  # once more, for what rounding left
+        direction = rest[:, j] - again @ basis[:k]
+        x, length = shares[:k, j] + inverse[:k, :k] @ again, np.linalg.norm(direction)
+        basis[k], inverse[:k, k], inverse[k, k] = direction / length, -x / length, 1 / length
+        share = np.where(is_open, basis[k] @ rest / length, 0)
+        share[j] = 1
+        rest -= np.outer(basis[k], share * length)
+        shares[:k] -= np.outer(x, share)
+        shares[:k, j], shares[k], is_open[j] = 0, share, False
+        chosen.append(j)
+    return np.array(chosen), shares
 
 
 def _orthogonal(A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
