@@ -440,6 +440,37 @@ def test_low_precision_is_taken_and_known():
 
 
 @pytest.mark.parametrize(
+    "given_as",
+    [
+        np.asarray,
+        memoryview,
+        list,
+        lambda X: pd.DataFrame(X).astype(pd.SparseDtype("float32", 0.0)),
+        lambda X: pd.DataFrame(X).astype("category"),
+        lambda X: type("Holder", (), {"__array__": lambda self, *dtype, copy=None: X})(),
+    ],
+    ids=["array", "buffer", "list", "sparse", "categories", "__array__"],
+)
+def test_the_precision_is_that_of_the_numbers_in_any_container(given_as):
+    """In the others, the rounding of single precision became three features."""
+    rng = np.random.default_rng(0)
+    X = (rng.standard_normal((30, 3)) @ rng.standard_normal((3, 6))).astype("f4")
+    assert whiten(given_as(X)).rank == 3
+
+
+@pytest.mark.parametrize("given_as", [np.asarray, torch.tensor, pd.DataFrame, np.ndarray.tolist])
+def test_whole_numbers_that_float64_does_not_tell_apart_are_named(given_as):
+    """Nanoseconds since 1970 are multiples of 256 in float64."""
+    k, z = np.random.default_rng(0).integers(0, 100, (2, 40))
+    X = np.c_[1_700_000_000_000_000_000 + k, z]
+    with pytest.warns(UserWarning, match=r"columns \[0\] of X vary by less than the rounding"):
+        assert whiten(given_as(X)).rank == 1
+    with warnings.catch_warnings(action="error"):
+        assert whiten(given_as(X - X[0])).rank == 2
+        assert whiten(given_as(np.c_[0 * k + 2**60, z])).rank == 1
+
+
+@pytest.mark.parametrize(
     "X",
     [scipy.sparse.csr_matrix(np.eye(3)), [["a"]], [[pd.NA], [1]], [[1j], [0]], np.ma.ones((3, 2))],
 )

@@ -6,7 +6,7 @@ memory than the caller thinks (sparse). Neither PyTorch nor pandas is imported h
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from numbers import Real
 from typing import Any
@@ -61,13 +61,23 @@ def on_the_host(tensor: Any) -> np.ndarray:
 def precision(values: Any) -> float | np.ndarray:
     """Return the relative spacing of the stored values, one number, or one per column of a frame.
 
-    It is 0 for whole numbers and for objects, which are taken as exact.
+    It is 0 for whole numbers and for objects, which are taken as exact. The values are such as
+    :func:`numbers` takes.
     """
     if _is_frame(values):
-        return np.array([_epsilon(dtype) for dtype in values.dtypes])
+        columns = (lambda j=j: values.iloc[:, j] for j in range(len(values.columns)))
+        return np.array([_epsilon(*pair) for pair in zip(values.dtypes, columns, strict=True)])
     if isinstance(values, list | tuple):
         return max((float(np.max(precision(part), initial=0)) for part in values), default=0.0)
-    return _epsilon(getattr(values, "dtype", None))
+    return _epsilon(getattr(values, "dtype", None), lambda: values)
+
+
+def varies(values: Any, column: int) -> bool:
+    """Return whether a column of a matrix varies in the numbers that are stored."""
+    is_frame = _is_frame(values)
+    found = numbers("X", values.iloc[:, column] if is_frame else values)
+    stored = found if is_frame else found[:, column]
+    return bool((stored != stored[0]).any())
 
 
 def column_names(values: Any) -> tuple[str, ...] | None:
@@ -196,9 +206,11 @@ def _advice(kind: str) -> str:
     }.get(kind, "convert them to numbers")
 
 
-def _epsilon(dtype: Any) -> float:
+def _epsilon(dtype: Any, values: Callable[[], Any]) -> float:
     if type(dtype).__module__ == "torch":
         return sys.modules["torch"].finfo(dtype).eps if dtype.is_floating_point else 0.0
     dtype = getattr(dtype, "numpy_dtype", dtype)  # of pandas' nullable numbers
+    if not isinstance(dtype, np.dtype) and not isinstance(values(), Real):
+        dtype = np.asarray(values()).dtype  # of categories, of a buffer: as they are read
     is_float = isinstance(dtype, np.dtype) and dtype.kind == "f"
     return float(np.finfo(dtype).eps) if is_float else 0.0

@@ -59,13 +59,18 @@ def centre(C: np.ndarray, rounding: np.ndarray) -> np.ndarray:
     mean[far] += rest
     after = lengths(C)
     lost = (after > 0) & (after <= rounding)
-    if lost.any():
-        warn(
-            f"columns {np.flatnonzero(lost).tolist()} of X vary by less than the rounding of their "
-            "numbers and count as constant; subtract an offset before they are rounded"
-        )
+    warn_of_lost(np.flatnonzero(lost).tolist())
     C[:, lost] = 0
     return mean
+
+
+def warn_of_lost(columns: list[int]) -> None:
+    """Warn of columns, if there are some, of which rounding has left no variation."""
+    if columns:
+        warn(
+            f"columns {columns} of X vary by less than the rounding of their numbers and count as "
+            "constant; subtract an offset before they are rounded"
+        )
 
 
 def svd(C: np.ndarray, rounding: np.ndarray) -> SVD:

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from convexbn.calls import public
-from convexbn.containers import check_columns, column_names, precision
+from convexbn.containers import check_columns, column_names, precision, varies
 from convexbn.inputs import (
     ArrayLike,
     as_array,
@@ -45,10 +45,12 @@ from convexbn.svd import (
     squares,
     svd,
     total_energy,
+    warn_of_lost,
 )
 
 _ARRAYS = ("U", "singular_values", "V", "mean", "total_energy", "gains")
 _ROUNDINGS = 2  # in float64 of numbers that were computed
+_WHOLE = 2.0**53  # from which float64 does not hold every whole number
 
 # From the ratios sigma_i / sigma_1 and the filter's value c to the gains f, by name.
 FILTERS: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
@@ -267,11 +269,14 @@ def whiten(X: ArrayLike, rank: int | None = None, energy: float | None = None) -
     UserWarning
         For columns that vary by less than the rounding of their numbers and count as constant.
     """
-    spacing = np.maximum(precision(X), _ROUNDINGS * np.finfo(np.float64).eps)
     C = as_array("X", X)
     if C.ndim != 2 or 0 in C.shape:
         raise ValueError(f"X must be a non-empty matrix of shape (n, d), got shape {C.shape}")
-    start = np.where(C.max(axis=0) == C.min(axis=0), C[0], 0)
+    spacing = np.maximum(precision(X), _ROUNDINGS * np.finfo(np.float64).eps)
+    is_constant = C.max(axis=0) == C.min(axis=0)
+    large = np.flatnonzero(is_constant & (np.abs(C[0]) >= _WHOLE))
+    warn_of_lost([int(j) for j in large if varies(X, j)])
+    start = np.where(is_constant, C[0], 0)
     C -= start  # features that do not vary have no size
     unit = power_of_two(largest_entries(C).max())
     check_range(largest_entries(C))
