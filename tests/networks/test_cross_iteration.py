@@ -317,3 +317,32 @@ def test_large_mean_of_the_inputs_costs_no_digits(groups):
         norm(layer(1e3 + torch.randn(8, 4, 5, 5).float()))
         found, then = norm.past_statistics(1), norm.past_statistics(1, compensated=False)
         torch.testing.assert_close(found.variance, then.variance, rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
+def test_in_mixed_precision_statistics_are_in_single_precision(half):
+    """A channel of mean 30 and variance 1e5 has neither in half precision."""
+    layer = nn.Linear(6, 4).float()
+    nn.init.constant_(layer.bias, 30.0)
+    layers = [layer, copy.deepcopy(layer)]
+    mixed, full = (CrossIterationBatchNorm1d(layer, window=3) for layer in layers)
+    for scale in (1, 1, 1e3):
+        X = scale * torch.randn(2000, 6).float()
+        with torch.autocast("cpu", dtype=half):
+            found = mixed(layers[0](X))
+        expected = full(layers[1](X))
+        assert found.dtype == half
+        assert mixed.past_mean.dtype == torch.float32
+        # Of 2,000 roundings of 0.06, half a unit of bfloat16 at 30, in units of a deviation of 0.6.
+        torch.testing.assert_close(found.float().mean(0), expected.mean(0), rtol=0, atol=0.01)
+    assert mixed.iterations == 3
+    assert (mixed.past_variance > 65504).any()  # the largest float16
+
+
+def test_a_module_of_half_precision_takes_its_own_kind():
+    layer = nn.Linear(6, 4).bfloat16()
+    norm = CrossIterationBatchNorm1d(layer, window=3)
+    X = torch.randn(50, 6).bfloat16()
+    outputs = [norm(layer(X)) for _ in range(3)]
+    assert outputs[-1].dtype == torch.bfloat16
+    torch.testing.assert_close(outputs[-1], outputs[0], rtol=0, atol=0.05)  # weights have not moved

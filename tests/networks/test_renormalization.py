@@ -87,3 +87,17 @@ def test_bounds_and_batches_out_of_range_are_refused():
             BatchRenormalization1d(3, **options)
     with pytest.raises(ValueError, match="at least 2 values per channel"):
         BatchRenormalization1d(3)(torch.randn(1, 3))
+
+
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
+def test_in_half_precision_it_is_that_of_single_precision_rounded(half):
+    mixed, full = (BatchRenormalization1d(3, dtype=torch.float32) for _ in range(2))
+    own = BatchRenormalization1d(3, dtype=half)
+    for _ in range(3):
+        X = (2 + 300 * torch.randn(64, 3)).to(half)  # float16 does not hold the variance
+        found, expected = mixed(X), full(X.float())
+        assert found.dtype == own(X).dtype == half
+        assert expected.isfinite().all()
+        rounding = {"rtol": torch.finfo(half).eps, "atol": 1e-4}  # of the output alone
+        torch.testing.assert_close(found.float(), expected, **rounding)
+    torch.testing.assert_close(mixed.running_var, full.running_var)

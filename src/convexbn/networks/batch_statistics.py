@@ -1,7 +1,8 @@
 """Statistics of a batch, for variants of BN that are subclasses of torch's.
 
 Inputs have shape (n, C, ...): n samples, C channels, positions. Mean and variance of a channel are
-over all its values.
+over all its values. Of inputs in half precision they are in float32, as by torch's BN: float16 does
+not hold a variance above 65,504, nor bfloat16 a third digit of a mean.
 """
 
 from typing import Any, NamedTuple
@@ -15,6 +16,11 @@ class Statistics(NamedTuple):
 
     mean: torch.Tensor
     variance: torch.Tensor
+
+
+def at_least_single(inputs: torch.Tensor) -> torch.Tensor:
+    """Return inputs in half precision as float32, others as they are."""
+    return inputs.float() if inputs.dtype in (torch.float16, torch.bfloat16) else inputs
 
 
 def batch_statistics(inputs: torch.Tensor, C: int) -> Statistics:
@@ -43,7 +49,7 @@ def batch_statistics(inputs: torch.Tensor, C: int) -> Statistics:
             "or call network.eval() to normalize by the running statistics"
         )
     axes = [axis for axis in range(inputs.ndim) if axis != 1]
-    variance, mean = torch.var_mean(inputs, dim=axes, correction=0)
+    variance, mean = torch.var_mean(at_least_single(inputs), dim=axes, correction=0)
     return Statistics(mean, variance)
 
 
@@ -57,7 +63,8 @@ def apply(
     """Return `weight (inputs - mean) / sqrt(variance + eps) + bias`, shape (n, C, ...)."""
     scale = weight * (statistics.variance + eps).rsqrt()
     shift = torch.addcmul(bias, statistics.mean, scale, value=-1)
-    return torch.addcmul(by_channel(shift, inputs), inputs, by_channel(scale, inputs))
+    shift, scale = by_channel(shift, inputs), by_channel(scale, inputs)
+    return torch.addcmul(shift, at_least_single(inputs), scale).to(inputs.dtype)
 
 
 def by_channel(values: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
@@ -119,5 +126,6 @@ def track(module: _BatchNorm, statistics: Statistics, n: int) -> None:
     assert module.num_batches_tracked is not None
     module.num_batches_tracked += 1
     share = module.momentum if module.momentum is not None else 1 / int(module.num_batches_tracked)
-    module.running_mean.lerp_(statistics.mean.detach(), share)
-    module.running_var.lerp_(statistics.variance.detach() * (n / (n - 1)), share)
+    unbiased = statistics.variance.detach() * (n / (n - 1))
+    module.running_mean.lerp_(statistics.mean.detach().to(module.running_mean), share)
+    module.running_var.lerp_(unbiased.to(module.running_var), share)

@@ -157,6 +157,13 @@ class CrossIteration(_BatchNorm):
         current = batch_statistics(input, self.num_features)  # with its checks
         if self.window == 1:
             return super().forward(input)
+        if torch.is_autocast_enabled(input.device.type):
+            # Its products would be in half precision, and with them the statistics of the past.
+            with torch.autocast(input.device.type, enabled=False):
+                return self._over_the_window(input, current)
+        return self._over_the_window(input, current)
+
+    def _over_the_window(self, input: torch.Tensor, current: Statistics) -> torch.Tensor:
         made = count_of(self)
         if made < max(self.burn_in, 1):
             outputs = super().forward(input)
@@ -241,7 +248,7 @@ class CrossIteration(_BatchNorm):
         }
         if self.compensated:
             centred = input - by_channel(mean, input)
-            gradients = statistics_gradients(self.layer, self._taken(), centred)
+            gradients = statistics_gradients(self.layer, self._taken().to(centred), centred)
             values["mean_gradient"], values["variance_gradient"] = gradients
         row = made % (self.window - 1)
         instead = row if made >= self.window - 1 else row - 1
