@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import instances
@@ -169,6 +170,15 @@ def test_zero_from_beta_max_on():
         assert solution.certificate.iterations == 0
         assert solution.certificate.converged
     assert solved(replace(problem, beta=0.9 * top)).neurons > 0
+
+
+@pytest.mark.parametrize("held", [list, np.array, torch.tensor, lambda beta: Fraction(*beta[:1])])
+def test_the_optimum_of_zero_is_said_of_a_beta_in_any_container(held):
+    """The warning itself failed: a list has no format for numbers."""
+    problem = instances.make(2)
+    with pytest.warns(UserWarning, match=r"for beta 1e\+06 has no neurons"):
+        solution = solve(problem.U, problem.D, problem.Y, held([10**6]))
+    assert solution.neurons == 0
 
 
 def test_recovered_gated_network_has_the_convex_objective():

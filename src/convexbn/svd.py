@@ -149,9 +149,7 @@ def _graded(C: np.ndarray, sizes: np.ndarray, rounding: np.ndarray) -> SVD:
     return SVD(Q @ P, sigma * sizes.max(), V)
 
 
-def _independent(
-    B: np.ndarray, c: np.ndarray, noise: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _independent(B: np.ndarray, c: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return columns that span those of B (r, d), and the shares (r, d) of each in all columns.
 
     The next one is always that of which the others leave most, in the sizes c (d,): shares are then

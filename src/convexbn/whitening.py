@@ -274,8 +274,8 @@ def whiten(X: ArrayLike, rank: int | None = None, energy: float | None = None) -
         raise ValueError(f"X must be a non-empty matrix of shape (n, d), got shape {C.shape}")
     spacing = np.maximum(precision(X), _ROUNDINGS * np.finfo(np.float64).eps)
     is_constant = C.max(axis=0) == C.min(axis=0)
-    large = np.flatnonzero(is_constant & (np.abs(C[0]) >= _WHOLE))
-    warn_of_lost([int(j) for j in large if varies(X, j)])
+    large = np.flatnonzero(is_constant & (np.abs(C[0]) >= _WHOLE)).tolist()
+    warn_of_lost([j for j in large if varies(X, j)])
     start = np.where(is_constant, C[0], 0)
     C -= start  # features that do not vary have no size
     unit = power_of_two(largest_entries(C).max())

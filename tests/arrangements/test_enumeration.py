@@ -468,3 +468,13 @@ def test_numbers_of_patterns_too_long_to_write_are_said_by_their_size():
         "about 10^18",
         "about 10^5000",
     ]
+
+
+def test_units_too_different_for_any_gate_are_refused():
+    """It was an error about planes that nearly coincide, or, further apart, two patterns of 12."""
+    U = np.random.default_rng(0).standard_normal((6, 2))
+    expected = enumerate_arrangements(U)
+    np.testing.assert_array_equal(enumerate_arrangements(U * [1, 1e-138]), expected)
+    for units in ([1, 1e-156], [1e300, 1e-300]):
+        with pytest.raises(ValueError, match="must not differ in size by more than"):
+            enumerate_arrangements(U * units)

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.special import expit
+from scipy.special import expit, softmax
 from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
@@ -260,3 +260,23 @@ def test_two_classes_may_have_the_loss_of_several():
     assert model.predict_proba(data[0])[:, 1] == pytest.approx(expit(scores))
     assert (model.predict(data[0]) == np.where(scores > 0, "two", "one")).all()
     assert model.score(*data) > 0.95
+
+
+def test_probabilities_have_their_tails():
+    """Far from the data all odds underflowed, their shares were NaN, and 1 - p was rounding."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((40, 3))
+    labels = (X[:, 0] > 0).astype(int) + (X[:, 1] > 0)
+    far = 1e6 * rng.standard_normal((200, 3))
+    settings = {"beta": 1e-3, "n_gates": 16, "random_state": 0, "loss": "logistic"}
+    several = ConvexBNClassifier(**settings).fit(X, labels)
+    scores = several.decision_function(far)
+    found = several.predict_proba(far)
+    np.testing.assert_allclose(found.sum(axis=1), 1)
+    lost = scores.max(axis=1) < -1000  # there the logarithm of the odds is the score
+    assert lost.any()
+    np.testing.assert_allclose(found[lost], softmax(scores[lost], axis=1))
+    binary = ConvexBNClassifier(**settings).fit(X, labels > 0)
+    scores = binary.decision_function(30 * far / 1e6)
+    assert (scores > 50).any()
+    np.testing.assert_allclose(binary.predict_proba(30 * far / 1e6)[:, 0], expit(-scores))

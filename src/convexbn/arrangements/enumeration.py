@@ -26,6 +26,7 @@ from convexbn.arrangements.hyperplanes import (
 )
 from convexbn.calls import public
 from convexbn.inputs import ArrayLike, check_between, is_number
+from convexbn.svd import check_range, largest_entries
 
 _LIMIT = 2_000_000
 _TOLERANCE = 1e-11  # far above rounding, far below what happens by chance among millions of cells
@@ -59,8 +60,8 @@ def enumerate_arrangements(
     Raises
     ------
     ValueError
-        If U is not a finite matrix, if there are more than `limit` arrangements, or if rows are
-        neither coincident nor clearly apart.
+        If U is not a finite matrix, its columns differ in size by more than float64 can hold, there
+        are more than `limit` arrangements, or rows are neither coincident nor clearly apart.
     """
     U = as_matrix("U", U)
     return _patterns(U, arrangement_gates(U, limit, tolerance=tolerance))
@@ -82,6 +83,7 @@ def arrangement_gates(
     U = as_matrix("U", U)
     check_between("limit", limit, 1, np.inf)
     _check_tolerance(tolerance)
+    check_range(largest_entries(U))
     rows, blur, back = _whitened_rows(U, tolerance)
     keep = distinct(rows, blur)
     _check_limit(rows[keep], blur[keep], limit)

@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, softmax
+from scipy.special import expit, log_expit, softmax
 from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.metaestimators import available_if
@@ -163,9 +163,8 @@ class ConvexBNClassifier(ClassifierMixin, ConvexBN):
         """Return the probabilities (m, C) of the classes, for losses whose scores are log-odds."""
         scores = self._outputs(X)
         if scores.shape[1] == 1:
-            positive = expit(scores)
-            return np.hstack([1 - positive, positive])
+            return np.hstack([expit(-scores), expit(scores)])
         if self.loss_ == "cross_entropy":
             return softmax(scores, axis=1)
-        odds = expit(scores)  # of each class against all others
-        return odds / odds.sum(axis=1, keepdims=True)
+        # Of each class against all others, expit(scores) over their sum, where all are near 0, too.
+        return softmax(log_expit(scores), axis=1)

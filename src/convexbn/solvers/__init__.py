@@ -136,7 +136,7 @@ def solve(
         distributed=distributed,
     )
     if solution.certificate.relative_gap <= _NOTHING and not solution.weights.any():
-        warn(f"the optimum for beta {beta:g} has no neurons: {_advice(model, solution)}")
+        warn(f"the optimum for beta {solution.beta:g} has no neurons: {_advice(model, solution)}")
     return solution
 
 
