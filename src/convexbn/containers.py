@@ -6,7 +6,7 @@ memory than the caller thinks (sparse). Neither PyTorch nor pandas is imported h
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from numbers import Real
 from typing import Any
@@ -65,11 +65,10 @@ def precision(values: Any) -> float | np.ndarray:
     :func:`numbers` takes.
     """
     if _is_frame(values):
-        columns = (lambda j=j: values.iloc[:, j] for j in range(len(values.columns)))
-        return np.array([_epsilon(*pair) for pair in zip(values.dtypes, columns, strict=True)])
+        return np.array([_epsilon(values.iloc[:, j]) for j in range(len(values.columns))])
     if isinstance(values, list | tuple):
         return max((float(np.max(precision(part), initial=0)) for part in values), default=0.0)
-    return _epsilon(getattr(values, "dtype", None), lambda: values)
+    return _epsilon(values)
 
 
 def varies(values: Any, column: int) -> bool:
@@ -206,11 +205,12 @@ def _advice(kind: str) -> str:
     }.get(kind, "convert them to numbers")
 
 
-def _epsilon(dtype: Any, values: Callable[[], Any]) -> float:
+def _epsilon(values: Any) -> float:
+    dtype: Any = getattr(values, "dtype", None)
     if type(dtype).__module__ == "torch":
         return sys.modules["torch"].finfo(dtype).eps if dtype.is_floating_point else 0.0
     dtype = getattr(dtype, "numpy_dtype", dtype)  # of pandas' nullable numbers
-    if not isinstance(dtype, np.dtype) and not isinstance(values(), Real):
-        dtype = np.asarray(values()).dtype  # of categories, of a buffer: as they are read
+    if not isinstance(dtype, np.dtype) and not isinstance(values, Real):
+        dtype = np.asarray(values).dtype  # of categories, of a buffer: as they are read
     is_float = isinstance(dtype, np.dtype) and dtype.kind == "f"
     return float(np.finfo(dtype).eps) if is_float else 0.0
