@@ -53,6 +53,13 @@ def test_losses_per_sample():
     assert mean_loss(torch.as_tensor(F[:, :1]), signs, "logistic") == pytest.approx(expected)
 
 
+def test_a_class_that_is_ruled_out_has_no_loss():
+    assert mean_loss([[-np.inf, 0.0, 0.0]], [[0, 1, 0]], "cross_entropy") == pytest.approx(
+        np.log(2)
+    )
+    assert mean_loss([[-np.inf, 0.0, 0.0]], [[1, 0, 0]], "cross_entropy") == np.inf
+
+
 def test_no_samples_have_no_loss():
     assert np.isnan(mean_loss(np.empty((0, 3)), np.empty((0, 3))))
     assert np.isnan(mean_loss([[np.nan]], [[1.0]]))

@@ -3,6 +3,8 @@
 And threads: one for small work, and as many as before after it.
 """
 
+import subprocess
+import sys
 from contextlib import nullcontext
 
 import pytest
@@ -127,6 +129,56 @@ def test_a_gpu_repeats_its_convolutions_and_rounds_to_no_less_than_float32(coars
     assert settings_of_cuda() == before
     with products.repeatable("cpu"):
         assert settings_of_cuda() == before
+
+
+ASKED = """
+import sys
+import torch
+from convexbn import products
+
+def value(ask):
+    try:
+        return ask()
+    except RuntimeError:
+        return "mixed"
+
+def state():
+    backends = torch.backends
+    return [
+        value(torch.get_float32_matmul_precision),
+        value(lambda: backends.cuda.matmul.allow_tf32),
+        value(lambda: backends.cudnn.allow_tf32),
+        backends.cuda.matmul.fp32_precision,
+        backends.cudnn.conv.fp32_precision,
+        backends.mkldnn.matmul.fp32_precision,
+        backends.cudnn.deterministic,
+    ]
+
+exec(sys.argv[1])
+before = state()
+with products.repeatable("cuda:1"):
+    within = torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn.conv.fp32_precision
+    assert not {"tf32", "bf16"} & set(within), within
+    assert torch.backends.cudnn.deterministic
+assert state() == before, (before, state())
+"""
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "torch.backends.cuda.matmul.fp32_precision = 'tf32'",
+        "torch.backends.fp32_precision = 'tf32'",
+        "torch.backends.cudnn.conv.fp32_precision = 'ieee'",
+        "torch.set_float32_matmul_precision('medium')",
+        "torch.set_float32_matmul_precision('high')",
+        "torch.backends.cuda.matmul.allow_tf32 = True",
+    ],
+)
+def test_a_gpu_does_however_its_precision_was_set(setting):
+    """In a process of its own: some settings cannot be taken back."""
+    run = subprocess.run([sys.executable, "-c", ASKED, setting], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
 
 
 def test_a_solver_and_a_training_on_a_gpu_do(coarse):

@@ -95,6 +95,16 @@ def test_other_files_are_refused_by_name(kind, tmp_path):
         kind.load(path)
 
 
+def test_a_certificate_of_another_version_is_refused_by_name(tmp_path):
+    path = tmp_path / "file.safetensors"
+    solve(W.U, D, y, 0.2).save(path)
+    tensors, words = read_tensors(path)
+    words["certificate"]["since"] = 1
+    write_tensors(path, tensors, **words)
+    with pytest.raises(ValueError, match=r"file\.safetensors has a certificate of another version"):
+        Solution.load(path)
+
+
 def test_without_the_package_the_error_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "safetensors", None)
     with pytest.raises(ModuleNotFoundError, match="pip install safetensors"):

@@ -35,7 +35,8 @@ _before = "none"
 def fast_products(multiplications: int) -> Iterator[None]:
     """Compute float32 products on the CPU by oneDNN where it is as accurate as MKL, and faster.
 
-    The setting is that of the whole process until the last thread leaves; then it is what it was.
+    The setting is that of the whole process until the last thread leaves: callbacks and other
+    threads see it meanwhile. Then it is what it was, by itself and no longer by a more general one.
 
     Parameters
     ----------
@@ -83,14 +84,39 @@ def repeatable(device: str | torch.device) -> Iterator[None]:
     if torch.device(device).type != "cuda":
         yield
         return
-    products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
-    allowed, products.allow_tf32 = products.allow_tf32, False
-    exact = {"benchmark": False, "deterministic": True, "allow_tf32": False}
+    exact = _exact_settings()
+    before = [(owner, name, getattr(owner, name)) for owner, name, _ in exact]
     try:
-        with convolutions.flags(enabled=convolutions.enabled, **exact):
-            yield
+        for owner, name, value in exact:
+            setattr(owner, name, value)
+        yield
     finally:
-        products.allow_tf32 = allowed
+        for owner, name, value in before:
+            setattr(owner, name, value)
+
+
+def _exact_settings() -> list[tuple[Any, str, Any]]:
+    """Return the settings of CUDA that repeat, and round to float32: owners, names and values."""
+    products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
+    settings = [(convolutions, "benchmark", False), (convolutions, "deterministic", True)]
+    if _has_older_settings():
+        return [*settings, (products, "allow_tf32", False), (convolutions, "allow_tf32", False)]
+    precise = "fp32_precision", "ieee"
+    return [*settings, (products, *precise), (convolutions.conv, *precise)]
+
+
+def _has_older_settings() -> bool:
+    """Return whether a precision can be set by its older names, and then be what it was.
+
+    They fail once a program has set one by its newer name, and do not lead back to "medium".
+    """
+    if not hasattr(torch.backends.cuda.matmul, "fp32_precision"):
+        return True
+    try:
+        settings = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+        return torch.get_float32_matmul_precision() != "medium" and None not in settings
+    except RuntimeError:
+        return False
 
 
 def sums_of_groups(groups: torch.Tensor, x: torch.Tensor, count: int) -> torch.Tensor:

@@ -278,8 +278,9 @@ def whiten(X: ArrayLike, rank: int | None = None, energy: float | None = None) -
     warn_of_lost([j for j in large if varies(X, j)])
     start = np.where(is_constant, C[0], 0)
     C -= start  # features that do not vary have no size
-    unit = power_of_two(largest_entries(C).max())
-    check_range(largest_entries(C))
+    sizes = largest_entries(C)
+    unit = power_of_two(sizes.max())
+    check_range(sizes)
     C /= unit
     rounding = spacing * lengths(C)
     mean = centre(C, rounding)

@@ -92,9 +92,27 @@ def test_each_of_several_processes_has_its_share_of_the_training_samples():
     assert footprint.of_node(CIFAR, shared) == -(-footprint.convex(CIFAR, shared) // 2)
     assert footprint.judged(CIFAR, shared) == one
     # One run after the other, and copies of the test images.
-    assert one < footprint.likeness(CIFAR, [run | {"rank": 10}, shared]) < one + 600
+    solved = [run | {"rank": 10}, shared]
+    assert one < footprint.likeness(CIFAR, solved, []) < one + 600
     # torchrun is there once on each node.
     assert footprint.convex(CIFAR, shared) - four == footprint._INTERPRETER
+
+
+def test_likeness_holds_all_networks_of_a_sweep():
+    small = {"gates": 64, "seeds": 1, "betas": [1.0], "rank": 20}
+    sweep = {"width": 4096, "learning_rates": [0.1] * 3, "betas": [1.0] * 4, "seeds": 5}
+    networks = 4 * 60 * 4096 * (3072 + 10) // 10**6
+    features = 4 * 60_000 * 3072 // 10**6
+    assert footprint.likeness(CIFAR, [small], [sweep]) > networks + features + 700
+
+
+def test_deep_networks_take_the_memory_of_their_data_and_of_what_they_compare():
+    entry = {"width": 16, "statistics": {"images": 5000}}
+    large = CIFAR | {"source": "image_folder", "size": [64, 64], "train": 50_000, "test": 10_000}
+    with_statistics, without = (footprint.networks(CIFAR, e) for e in (entry, {"width": 16}))
+    values = 4 * 5000 * 16 * 32**2 // 10**6  # of one layer
+    assert with_statistics > without + 2 * values
+    assert footprint.networks(large, {}) > 4 * 65_000 * 64 * 64 * 3 // 10**6
 
 
 def test_tuning_with_some_seeds_takes_less_memory():

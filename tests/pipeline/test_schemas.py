@@ -71,6 +71,9 @@ def test_defaults_are_filled_in_where_they_are_missing():
         (lambda c: c["convex"]["filtered"]["filter"].update(kind="cut"), "'cut' is not one of"),
         (lambda c: c["datasets"]["noisy"].update(label_noise=1), "1 is greater than or equal to"),
         (lambda c: c["datasets"]["noisy"].update(draw=-1), "-1 is less than the minimum of 0"),
+        # Seeds of jobs are made of both, and must fit in 32 bits.
+        (lambda c: c["datasets"]["noisy"].update(draw=20261201), "greater than the maximum"),
+        (lambda c: c.update(seed=2**32 - 1), "greater than the maximum of 200000000"),
         (lambda c: c["studies"].update(width={}), "'width' was unexpected"),
         (lambda c: c["studies"]["noise"].update(s=["digits"]), "is too short"),
         (lambda c: c["sgd"]["bn"].pop("width"), "'width' is a required property"),

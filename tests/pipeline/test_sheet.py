@@ -12,12 +12,13 @@ DIGITS |= {"label_noise": 0, "draw": 0, "figures": True}
 TILES = DIGITS | {"patches": {"size": 4}}
 DATASETS = {"digits": DIGITS, "tiles": TILES, "hidden": DIGITS | {"figures": False}}
 RUNS = {
-    "full": {"dataset": "digits", "seeds": 3, "gates": 8, "tolerance": 0.1, "candidate": True},
+    "full": {"dataset": "digits", "seeds": 3, "gates": 8, "tolerance": 0.1},
     "low": {"dataset": "digits", "seeds": 2, "gates": 8, "tolerance": 0.2, "rank": 3},
     "cut": {"dataset": "tiles", "seeds": 2, "gates": 8, "tolerance": 0.3},
     "out": {"dataset": "hidden", "seeds": 2, "gates": 8, "tolerance": 0.3},
 }
-FILTERED = {"dataset": "digits", "filter": {"kind": "ridge", "value": 0.1}}
+RUNS = {name: run | {"candidate": True} for name, run in RUNS.items()}
+FILTERED = {"dataset": "digits", "filter": {"kind": "ridge", "value": 0.1}, "candidate": True}
 
 
 def test_it_imports_nothing_heavy():
@@ -127,10 +128,12 @@ def test_the_convex_program_is_trained_on_whitened_data():
     assert sheet.trained_on({"network": "bn"}) == ["features"]
 
 
-def test_figures_need_a_convex_run_and_filters_a_filter():
-    figures = {"rank": "", "filters": ""}
+def test_figures_need_a_convex_candidate_and_filters_a_filter():
+    figures, other = {"rank": "", "filters": ""}, FILTERED | {"candidate": False}
     assert sheet.figures_of("digits", DATASETS, RUNS, figures) == ["rank"]
     assert sheet.figures_of("digits", DATASETS, {"f": FILTERED}, figures) == ["rank", "filters"]
+    assert sheet.figures_of("digits", DATASETS, RUNS | {"f": other}, figures) == [*figures]
+    assert sheet.figures_of("digits", DATASETS, {"f": other}, figures) == []
     assert sheet.figures_of("hidden", DATASETS, RUNS, figures) == []
     assert sheet.figures_of("tiles", DATASETS, {"f": FILTERED}, figures) == []
 

@@ -1,5 +1,8 @@
 """BN after the ReLU has no units: neither features nor their origin change a program."""
 
+import math
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
@@ -111,6 +114,33 @@ def test_a_direction_too_small_to_resolve_is_not_certified(exponent):
     assert network.objective < 0.2
     assert network.dual_objective <= network.objective
     assert not solution.certificate.converged or solution.certificate.objective < 0.2
+
+
+@pytest.mark.parametrize("exponent", [20, 30, 37])
+def test_dual_norms_are_not_below_those_of_exact_numbers(exponent):
+    """The second singular vector of the gated data is wrong by up to 2^exponent roundings."""
+    X = np.array([[1, 0], [2, 0], [0.5, 2.0**-exponent], [-1, -1], [-2, -0.5]])
+    gates, y = np.array([1, 1, 1, 0, 0]), np.array([0, 0, 1.0, 0, 0])
+    terms = {"model": "relu_bn", "loss": "squared", "penalty": "group"}
+    here = make_program(X, gates[:, None].astype(bool), y, 0.1, **terms)
+    first, second = ([Fraction(x) for x in column] for column in (gates[:, None] * X).T)
+    first, second = ([x - sum(column) / 5 for x in column] for column in (first, second))
+    share = inner(first, second) / inner(first, first)
+    beside = [b - share * a for a, b in zip(first, second, strict=True)]
+    directions = first, beside, [Fraction(1)] * 5
+    for v in np.random.default_rng(0).standard_normal((50, 5)):
+        exact = [Fraction(x) for x in v]
+        square = sum(inner(q, exact) ** 2 / inner(q, q) for q in directions)
+        none = torch.zeros(2, 1, here.constraints, dtype=torch.float64)
+        found = here.dual_norms(torch.as_tensor(v)[:, None], none)[0, 0].item()
+        assert Fraction(found) ** 2 >= square
+        # Largest errors are 1.3e-5 at 2^-37. The margin is of the worst case, and v is longer than
+        # what the norm is of.
+        assert found <= (1 + 2.0 ** (exponent - 46)) * math.sqrt(square)
+
+
+def inner(a, b):
+    return sum(x * y for x, y in zip(a, b, strict=True))
 
 
 @pytest.mark.parametrize("constant", [1.0, 0.1, 1.7, 7**-0.5, 1000.0])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from convexbn import certify, enumerate_arrangements, solve, whiten
+from convexbn import certify, enumerate_arrangements, solve, solve_path, whiten
 from convexbn.programs.instances import make_program
 from convexbn.programs.units import Units, scaled
 
@@ -56,6 +56,25 @@ def test_a_beta_that_does_not_compare_is_refused():
     here = replace(program(size_Y=1e200), beta=1e-300)
     with pytest.raises(ValueError, match=r"beta must be comparable .* got 1e-300 for 1 times"):
         Units.of(here).taken_off(here)
+
+
+def test_a_beta_for_targets_beyond_the_numbers_is_refused_too():
+    here = replace(program(), Y=torch.full_like(program().Y, 1.7e308), beta=1e-20)
+    with pytest.raises(ValueError, match=r"beta must be comparable .* times inf"):
+        Units.of(here).taken_off(here)
+
+
+def test_a_path_goes_on_from_weights_near_the_smallest_of_float32():
+    """The first solution is within its tolerance in float32, where its unit is 2^-130."""
+    U, D, Y, beta = instances.make(0).data
+    betas = [2 * beta, beta]
+    solutions = list(solve_path(U, D, 1e-39 * Y, [1e-39 * b for b in betas], tol=1e-3))
+    assert all(solution.certificate.converged for solution in solutions)
+    assert solutions[0].weights.dtype == np.float32
+    for solution, plain in zip(solutions, solve_path(U, D, Y, betas, tol=1e-3), strict=True):
+        # Both are within their tolerance; objectives are squares.
+        ratio = solution.certificate.dual_objective / plain.certificate.dual_objective
+        assert ratio == pytest.approx(1e-78, rel=1e-3)
 
 
 @pytest.mark.parametrize("model", ["gated", "relu"])

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -122,7 +123,7 @@ def test_without_a_run_the_command_for_it_is_named(action, project, capsys):
     shutil.rmtree("out")
     kept = (project / "results/record/x/claims.csv").read_bytes()
     assert record.main([action, "config/x.yaml"]) == 2
-    assert "no finished run of x.yaml: out/tables/claims.csv" in (said := capsys.readouterr().err)
+    assert "no finished run of x.yaml: its tables in out are" in (said := capsys.readouterr().err)
     assert "make reproduce CONFIG=config/x.yaml" in said
     assert (project / "results/record/x/claims.csv").read_bytes() == kept
 
@@ -158,6 +159,23 @@ def test_a_record_is_replaced_whole(project):
     assert kept == ["claims.csv", "run.json"]
     about = json.loads((project / "results/record/x/run.json").read_text())
     assert about["provenance"]["versions"]["convexbn"]
+
+
+def test_the_tables_of_a_benchmark_are_recorded_and_not_compared(project, capsys):
+    shutil.rmtree("out")
+    for name in ("times", "engine", "curves"):
+        table = pd.DataFrame({"seconds": [1.0]})
+        artifacts.write_table(project / f"out/benchmark/{name}.csv", table, artifacts.provenance())
+    write_config(benchmark={})
+    assert record.main(["record", "config/x.yaml"]) == 2  # its claims are not judged yet
+    assert (project / "results/record/x/claims.csv").exists()
+    Path("config/x.yaml").write_text("{benchmark: {}, pathvars: {results: out}}")
+    assert record.main(["record", "config/x.yaml"]) == 0
+    kept = sorted(path.name for path in (project / "results/record/x").iterdir())
+    assert kept == ["engine.csv", "run.json", "times.csv"]
+    status, said = verify(capsys)
+    assert status == 2
+    assert "if it judges claims (a benchmark does not)" in said
 
 
 def test_a_record_is_of_the_commit_of_its_run(project, monkeypatch):

@@ -65,7 +65,8 @@ rule benchmark_race:
         "../../environment.yml"
     threads: ALL_CORES
     resources:
-        mem_mb=lambda wc, attempt: attempt * BENCHMARK["memory"],
+        # The solver's, and the judge's.
+        mem_mb=lambda wc, attempt: attempt * (BENCHMARK["memory"] + 2000),
         runtime=lambda wc, attempt: attempt * 120,
     params:
         code=code_of("benchmark_race"),
@@ -171,7 +172,7 @@ use rule measure as benchmark_columns with:
         code=code_of("measure", "convexbn.experiments.benchmark.columns"),
         function="convexbn.experiments.benchmark.columns.compare",
         arguments=lambda wc: Unordered(settings=BENCHMARK["columns"]),
-        counts=COUNTS,
+        counts={"threads": config["threads"]},
 
 
 for NAME, FUNCTION in BENCHMARK_FIGURES.items():

@@ -23,6 +23,7 @@ rule sample_gates:
         "<logs>/sample_gates/{run}.log",
     conda:
         "../../environment.yml"
+    threads: config["threads"]
     resources:
         mem_mb=megabytes(footprint.gates, CONVEX_RUN),
         runtime=minutes(durations.gates, CONVEX_RUN),

@@ -39,7 +39,7 @@ use rule train_networks as cross_iteration_statistics with:
     benchmark:
         "<benchmarks>/cross_iteration_statistics/{crossed}.{seed}.tsv"
     resources:
-        mem_mb=lambda wc, attempt: attempt * 4000,
+        mem_mb=megabytes(footprint.networks, CROSSED_RUN),
         gpu=GPU,
         runtime=minutes(durations.cross_iteration, CROSSED_RUN, GPU),
     params:

@@ -54,7 +54,11 @@ rule likeness:
     resources:
         mem_mb=megabytes(
             footprint.likeness,
-            lambda wc: (DATASETS[wc.judged], SOLVED_ON(wc.judged).values()),
+            lambda wc: (
+                DATASETS[wc.judged],
+                SOLVED_ON(wc.judged).values(),
+                TRAINED_ON(wc.judged).values(),
+            ),
         ),
         gpu=GPU,
         runtime=minutes(

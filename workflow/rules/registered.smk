@@ -80,6 +80,7 @@ rule crate:
         "../../environment.yml"
     params:
         code=code_of("crate"),
+        config=Unordered(config),  # which the archive holds
         sources=lambda wc: [str(path) for path in workflow.configfiles],
     script:
         "../scripts/crate.py"

@@ -35,6 +35,10 @@ use rule measure as rescaling_identities with:
         "<results>/rescaling/identities.csv",
     log:
         "<logs>/rescaling_identities.log",
+    resources:
+        mem_mb=megabytes(
+            footprint.networks, lambda wc: with_dataset(RESCALING["identities"])
+        ),
     params:
         code=code_of("measure", "convexbn.experiments.rescaling.measure"),
         function="convexbn.experiments.rescaling.measure.identities",
@@ -53,7 +57,7 @@ use rule train_networks as rescaling_runs with:
     benchmark:
         "<benchmarks>/rescaling_runs/{rescaled}.{seed}.tsv"
     resources:
-        mem_mb=lambda wc, attempt: attempt * 4000,
+        mem_mb=megabytes(footprint.networks, RESCALED_RUN),
         gpu=GPU,
         runtime=minutes(durations.rescaling, RESCALED_RUN, GPU),
     params:

@@ -141,19 +141,28 @@ def judged(dataset: dict, run: dict) -> int:
     return convex(dataset, run | {"processes": 1})
 
 
-def likeness(dataset: dict, runs: Iterable[dict]) -> int:
-    """Return the MB that judging some solved runs on the test images takes, one by one.
+def likeness(dataset: dict, solved: Iterable[dict], trained: Iterable[dict]) -> int:
+    """Return the MB that judging runs on the test images takes, one by one.
 
     Test images are compared with training images in three copies.
     """
     size = size_of(dataset)
-    return max(judged(dataset, run) for run in runs) + 12 * size.K * size.m * size.d // _MB
+    data = 12 * size.K * (size.n + size.m) * size.d
+    weights = [_parameters(sum(_phases(run)), size.d, run["width"], size.C) for run in trained]
+    held = [_INTERPRETER + (data + own) // _MB for own in weights]
+    largest = max([judged(dataset, run) for run in solved] + held)
+    return largest + 12 * size.K * size.m * size.d // _MB
 
 
 def networks_of(run: dict, settings: int) -> tuple[int, int]:
     """Return the numbers of networks of the tuning seeds, in all settings, and of the others."""
     tuning = run.get("tuning_seeds") or run["seeds"]
     return tuning * settings, run["seeds"] - tuning
+
+
+def _phases(run: dict) -> tuple[int, int]:
+    """Return the numbers of networks that a sweep by SGD trains in its two phases."""
+    return networks_of(run, len(run["learning_rates"]) * len(run["betas"]))
 
 
 def _patterns(rows: int, P: int) -> int:
@@ -167,7 +176,7 @@ def sgd(dataset: dict, run: dict) -> int:
     p = 1 + (run.get("rank") or size.d) if is_convex else size.d
     width = run["gates"] * size.C if is_convex else run["width"]
     samples, rows = size.K * (size.n + size.m), size.K * run["batch_size"]
-    phases = networks_of(run, len(run["learning_rates"]) * len(run["betas"]))
+    phases = _phases(run)
     together = min(run.get("max_members") or members_in_cache(p, width, rows), max(phases))
     tensors = 7 if run.get("optimizer") == "adam" else 5  # of the parameters' shape, at the start
     training = together * step_bytes(p, width, 2 * rows, tensors=tensors)
@@ -176,8 +185,13 @@ def sgd(dataset: dict, run: dict) -> int:
         ways = 2 * (2 * run.get("shift", 0) + 1) ** 2
         data += 8 * size.d * ways + 16 * together * rows * size.d  # the table, and the new images
     scores = 16 * together * (size.n + size.m) * size.C + _EVALUATION
-    kept = 8 * sum(phases) * width * (p + size.C + 4)
+    kept = 2 * _parameters(sum(phases), p, width, size.C)
     return _INTERPRETER + (data + training + scores + kept) // _MB
+
+
+def _parameters(networks: int, p: int, width: int, C: int) -> int:
+    """Return the bytes of the parameters of some networks."""
+    return 4 * networks * width * (p + C + 4)
 
 
 def bias(dataset: dict, run: dict) -> int:
@@ -229,13 +243,31 @@ def ridge(dataset: dict, entry: dict) -> int:
     return _INTERPRETER + libraries + (data + squares + values) // _MB
 
 
+def networks(dataset: dict, entry: dict) -> int:
+    """Return the MB that training the other deep networks on a data set takes.
+
+    The data as loaded, on the device and as numbers; what a batch takes in a network of the papers'
+    sizes, and the images that statistics are compared with, in some layers at a time.
+    """
+    size, libraries, batch = size_of(dataset), 300, 1500
+    data = 12 * (size.n + size.m) * size.d
+    images = entry.get("statistics", {}).get("images", 0)
+    hidden = 32 * images * entry.get("width", 0) * _pixels(dataset, size)
+    return _INTERPRETER + libraries + batch + (data + hidden) // _MB
+
+
+def _pixels(dataset: dict, size: Size) -> int:
+    channels = 1 if dataset.get("color") == "gray" else source_of(dataset["source"]).shape[2]
+    return size.d // channels
+
+
 def learning_rates(dataset: dict, entry: dict) -> int:
     """Return the MB that measuring or training residual networks on a data set takes."""
     size, libraries = size_of(dataset), 300  # pandas, SciPy, torch.optim
     depth, width = max(entry.get("depths") or [entry["depth"]]), entry["width"]
-    is_gray = dataset.get("color") == "gray"
-    pixels = size.d / (1 if is_gray else source_of(dataset["source"]).shape[2])
-    hidden = 4 * 1.75 / 3 * depth * width * pixels  # bytes of a sample's outputs of all layers
+    hidden = (
+        4 * 1.75 / 3 * depth * width * _pixels(dataset, size)
+    )  # bytes of a sample's outputs of all layers
     samples = entry.get("batch_size") or max(entry["batch_sizes"])
     values = 6 * hidden * samples
     weights = 63 * depth * width**2

@@ -157,10 +157,11 @@ def seed_tables(config: dict, section: str, name: str, kind: str = "") -> list[s
 
 
 def figures_of(dataset: str, datasets: dict, runs: dict, figures: dict) -> list[str]:
-    """Return the names of a data set's figures: `filters` needs a filter, all need a convex run."""
-    runs = runs_on(dataset, runs) if datasets[dataset]["figures"] else {}
-    has_filters = any("filter" in run for run in runs.values())
-    return [name for name in figures if runs and (name != "filters" or has_filters)]
+    """Return the names of a data set's figures: `filters` needs a filter, all need a candidate."""
+    if not (datasets[dataset]["figures"] and candidates_on(dataset, runs)):
+        return []
+    has_filters = any("filter" in run for run in runs_on(dataset, runs).values())
+    return [name for name in figures if name != "filters" or has_filters]
 
 
 def figure_tables(figure: str, dataset: str, convex: dict, sgd: dict) -> dict:

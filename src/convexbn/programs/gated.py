@@ -100,7 +100,7 @@ class GatedProgram:
         """Return the dual objective at V (n, C) scaled into feasibility."""
         return scaled_dual(self, V, self.dual_norms(V))
 
-    def judge(self, W: Tensor, dual: Tensor | None = None) -> tuple[float, float, float]:
+    def judge(self, W: Tensor, *, dual: Tensor | None = None) -> tuple[float, float, float]:
         """Return objective, dual bound and violation (always 0) of weights W.
 
         The bound comes from a dual variable (n, C), by default the weights' own residual.
@@ -128,9 +128,7 @@ class DualProblem(Protocol):
     def loss(self) -> Loss: ...
 
 
-def scaled_dual(
-    problem: DualProblem, V: Tensor, norms: Tensor, margin: float | None = None
-) -> float:
+def scaled_dual(problem: DualProblem, V: Tensor, norms: Tensor) -> float:
     """Return the dual objective at a dual variable scaled into feasibility.
 
     Parameters
@@ -139,18 +137,15 @@ def scaled_dual(
     V : Tensor, shape (n, C)
     norms : Tensor, shape (C,) or (1,)
         Dual norms of V, which the program confines to beta.
-    margin : float, optional
-        Share of beta to stay below it. By default one unit of rounding, so that the scaled point
-        is feasible as computed.
     """
-    margin = torch.finfo(V.dtype).eps if margin is None else margin
+    margin = torch.finfo(V.dtype).eps  # so that the scaled point is feasible as computed
     return float(problem.loss.dual_value(feasible(problem, V, norms, margin), problem.Y))
 
 
 def feasible(problem: DualProblem, V: Tensor, norms: Tensor, margin: float) -> Tensor:
     """Return the multiple of a dual variable (n, C) with the best dual value that is feasible.
 
-    The arguments are those of :func:`scaled_dual`.
+    The norms stay a share of beta, the margin, below it; all else is as for :func:`scaled_dual`.
     """
     limit = problem.beta * (1 - margin) / norms.clamp_min(torch.finfo(V.dtype).tiny)
     return V * problem.loss.best_scale(V, problem.Y, limit)

@@ -3,7 +3,8 @@
 The formulas are upper bounds of the bytes that are held at once besides the inputs, for n samples,
 blocks of p = r + 1 weights, P gates, C outputs and K patches. The gated program takes
 
-    K n (16 p + (1 + c + k) P) + 8 V n C + w p P C + pass + (8 k + 5) K n m + (28 k + 16) m^2:
+    K n (16 p + (1 + c + k) P) + 8 V n C + 24 k^2 P + w p P C + pass
+        + (8 k + 5) K n m + (28 k + 16) m^2:
 
 its design in float64, float32 and summed over patches; masks as bytes, once on the device, once for
 each class that selects its own candidates (c = C; with the nuclear norm 1), once for each part of

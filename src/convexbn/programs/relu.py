@@ -26,7 +26,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from convexbn.programs import gated
+from convexbn.programs import design
+from convexbn.programs.gated import scaled_dual
 from convexbn.programs.norms import norm
 from convexbn.programs.terms import NewtonLoss
 
@@ -152,7 +153,7 @@ class ExactProgram(ABC):
         return max(float(self.Y.abs().max()), torch.finfo(self.Y.dtype).tiny)
 
     def judge(
-        self, W: Tensor, multipliers: Tensor | None = None, dual: Tensor | None = None
+        self, W: Tensor, *, multipliers: Tensor | None = None, dual: Tensor | None = None
     ) -> tuple[float, float, float]:
         """Return objective, dual bound and violation of weights W (2, p, P).
 
@@ -169,7 +170,7 @@ class ExactProgram(ABC):
         V = self.loss.negative_gradient(network.F, self.Y) if dual is None else dual
         norms = self.dual_norms(V, multipliers).max().reshape(1)
         violation = float(network.outside.max()) / self.largest
-        return objective, gated.scaled_dual(self, V, norms), violation
+        return objective, scaled_dual(self, V, norms), violation
 
 
 @dataclass(frozen=True)
@@ -218,14 +219,14 @@ class ReLUProgram(ExactProgram):
         if len(present) == 0:
             return torch.zeros_like(self.Y)
         W = (x[0] - x[1])[present].T[:, :, None]
-        return gated.pooled(gated.forward(self.U, self.D[:, present], W), self.patches)
+        return design.pooled(design.forward(self.U, self.D[:, present], W), self.patches)
 
     def scores(self, x: Tensor, block: Tensor) -> Tensor:
         scores = self.D[:, block] * (self.U @ x.T)  # (K n, k)
         return scores.view(self.patches, len(self.Y), len(x)).sum(dim=0)
 
     def adjoint(self, V: Tensor) -> Tensor:
-        T = gated.adjoint(self.U, self.D, V.repeat(self.patches, 1))[..., 0].T
+        T = design.adjoint(self.U, self.D, V.repeat(self.patches, 1))[..., 0].T
         return torch.stack([T, -T])
 
     def activations(self, x: Tensor, block: Tensor) -> Tensor:
@@ -248,7 +249,7 @@ class ReLUProgram(ExactProgram):
             neurons = torch.relu(scores)
             F[rows] = neurons @ signs
             outside[rows] = (neurons - self.D[rows][:, block] * scores).abs_().sum(dim=1)
-        F, outside = (gated.pooled(a[:, None], self.patches) for a in (F, outside))
+        F, outside = (design.pooled(a[:, None], self.patches) for a in (F, outside))
         return Neurons(F, norm(S, dim=0), outside)
 
 

@@ -39,24 +39,41 @@ class ReLUBNProgram(MatrixProgram):
         The data, in units in which each feature has size 1.
     patterns : Tensor of bool, shape (n, P)
         The arrangements.
-    basis : Basis
+    errors : Tensor, shape (P, p), or None
+        How wrong the columns of A_i, of norm 1, can be: singular vectors of small singular values
+        are so by more than rounding. None where that does not matter.
+    lengths : Tensor, shape (P, h)
+        Those of the constraints' samples, relative to `sigma_1`: times the errors, the errors of K.
     doubtful : bool
         Whether a direction counts as free that may be small instead: the program is then no bound.
     """
 
     X: Tensor
     patterns: Tensor
-    basis: Basis
+    errors: Tensor | None
+    lengths: Tensor
     doubtful: bool = False
 
     def reduced(self) -> "ReLUBNProgram":
         # The doubt is the referee's. A solver that had no bound would not know its best point.
-        return replace(cast(ReLUBNProgram, super().reduced()), doubtful=False)
+        return replace(cast(ReLUBNProgram, super().reduced()), errors=None, doubtful=False)
+
+    def rounding(self, V: Tensor, multipliers: Tensor) -> Tensor:
+        rounding = super().rounding(V, multipliers)
+        if self.errors is None:
+            return rounding
+        sizes = torch.linalg.vector_norm(V) + (multipliers * self.lengths).sum(dim=-1)
+        return rounding + self.errors * sizes[..., None]
+
+    def dual_norms(self, V: Tensor, multipliers: Tensor) -> Tensor:
+        norms = super().dual_norms(V, multipliers)
+        # The norm of a block is that of its neuron up to the errors, too.
+        return norms if self.errors is None else norms * (1 + norm(self.errors, dim=-1))
 
     def judge(
-        self, W: Tensor, multipliers: Tensor | None = None, dual: Tensor | None = None
+        self, W: Tensor, *, multipliers: Tensor | None = None, dual: Tensor | None = None
     ) -> tuple[float, float, float]:
-        objective, bound, violation = super().judge(W, multipliers, dual)
+        objective, bound, violation = super().judge(W, multipliers=multipliers, dual=dual)
         # No objective is below zero.
         return objective, 0.0 if self.doubtful else bound, violation
 
@@ -99,7 +116,18 @@ def relu_bn_program(
     # Free directions leave most samples as they are, open ones above all.
     still = K.abs() <= share * torch.linalg.vector_norm(signed, dim=2, keepdim=True)
     K = K.masked_fill(still & (basis.normed == 0)[:, None, :], 0.0)
-    return ReLUBNProgram(Y, beta, loss, A, K, rows, X=X, patterns=D, basis=basis, doubtful=doubtful)
+    largest = torch.where(sigma[:, :1] > 0, sigma[:, :1], 1.0)
+    # The SVD is that of a matrix near D_i Q, by a share of sigma_1 like that of a sum of d terms.
+    inexact = torch.finfo(X.dtype).eps * (4 + math.sqrt(d))
+    errors = pad(inexact * largest / torch.where(basis.normed[:, :d] > 0, sigma, torch.inf), (0, 1))
+    return ReLUBNProgram(
+        *(Y, beta, loss, A, K, rows, basis),
+        X=X,
+        patterns=D,
+        errors=errors,
+        lengths=torch.linalg.vector_norm(signed, dim=2) / largest,
+        doubtful=doubtful,
+    )
 
 
 def _powers_of_two(sizes: Tensor) -> Tensor:

@@ -91,7 +91,13 @@ class Solution:
         needed = "weights", *_WORDS, "certificate", "of_torch"
         arrays, words = load_fields(path, "Solution", needed)
         found = {name: words[name] for name in _WORDS}
-        certificate = Certificate(**words["certificate"])
+        try:
+            certificate = Certificate(**words["certificate"])
+        except TypeError as error:
+            raise ValueError(
+                f"{path} has a certificate of another version of this package ({error}); "
+                "solve again"
+            ) from error
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
         return cls(**(tensors if words["of_torch"] else arrays), certificate=certificate, **found)
 

@@ -78,8 +78,8 @@ class Units:
         if not 0 < plain < math.inf:
             raise ValueError(
                 "beta must be comparable with the size of the design times that of the targets, "
-                f"got {beta:g} for {math.ldexp(1, self.design):g} times "
-                f"{math.ldexp(1, self.targets):g}; state all three in similar units"
+                f"got {beta:g} for {scaled_number(1.0, self.design):g} times "
+                f"{scaled_number(1.0, self.targets):g}; state all three in similar units"
             )
         return plain
 
@@ -109,7 +109,7 @@ class Units:
 
 
 def scaled(values: Tensor, exponent: int) -> Tensor:
-    """Return values times a power of two: exact, unless they over- or underflow."""
+    """Return values in float64 times a power of two: exact, unless they over- or underflow."""
     while exponent:
         step = max(-_STEP, min(_STEP, exponent))
         values, exponent = values * 2.0**step, exponent - step

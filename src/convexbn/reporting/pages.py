@@ -138,9 +138,9 @@ def claims_page(claims: pd.DataFrame) -> str:
     note = (
         "Each row is a statement of the paper, or a finding of pilot runs, that this run checks by "
         "itself. 'Not resolved' means that the run cannot tell: too few seeds, an interval that "
-        "contains zero, or a solve without certificate. p is the p-value of a paired t test; "
-        "Holm's correction is for one statement of E3 or E4 tested on several data sets. If a "
-        "statement was not run, the measured column says why."
+        "contains zero, or a solve without certificate. p is the p-value of no difference; "
+        "Holm's correction is for a statement that is tested several times. If a statement was not "
+        "run, the measured column says why."
     )
     return page(claims, "Claims and what was measured", note)
 

@@ -1,10 +1,10 @@
 """Records: the small tables of a run that git keeps, and the check of one's own run against them.
 
-`make record` copies the tables of claims, methods and runs of a finished run to
-`results/record/<name of the config>/`, and writes run.json beside them: the config, the processor
-and the minutes of each stage. The page of :mod:`convexbn.reporting.papers` is filled in from there.
-`make verify` compares one's own run of the same config with its record, by the rules of
-:mod:`convexbn.reporting.comparison`.
+`make record` copies the tables of claims, methods and runs of a finished run, and those of a
+benchmark, to `results/record/<name of the config>/`, and writes run.json beside them: the config,
+the processor and the minutes of each stage. The page of :mod:`convexbn.reporting.papers` is filled
+in from there. `make verify` compares one's own run of the same config with its record, by the rules
+of :mod:`convexbn.reporting.comparison`; the times of a benchmark it does not compare.
 """
 
 import argparse
@@ -23,7 +23,12 @@ from convexbn.pipeline.processors import cpu_name
 from convexbn.reporting import comparison, papers
 
 RECORDS = Path("results/record")
-TABLES = ("claims.csv", "methods.csv", "runs.csv")  # the last two where a run has methods
+CLAIMS = "claims.csv"
+# By their folder in the results. A finished run has the first of a folder, or none of its tables.
+TABLES = {
+    "tables": ("claims", "methods", "runs"),
+    "benchmark": ("times", "memory", "scaling", "passes", "columns", "engine", "versions"),
+}
 ABOUT = "run.json"
 # Keys of the config that say where and on what a run is made, and change no number.
 _PLACES = ("pathvars", "data_dir", "device", "threads")
@@ -41,18 +46,24 @@ def write(config: Path, folder: Path = RECORDS) -> Path:
     """
     content = _content(config)
     results = _results(content)
-    found = _tables(results / "tables", _no_run(config, results))
+    found = {kind: _paths(results / kind, kind) for kind in TABLES}
+    races, judges = "benchmark" in content, "convex" in content or "benchmark" not in content
+    if (races and not found["benchmark"]) or (judges and not found["tables"]):
+        raise FileNotFoundError(_no_run(config, results))
+    paths = [path for kind in TABLES for path in found[kind]]
     record = folder / config.stem
-    for name in found:
-        artifacts.read_provenance(results / "tables" / name)  # a record says where it came from
-    for name in set(TABLES) - found.keys():
-        (record / name).unlink(missing_ok=True)
-    for name in found:
-        with atomic(record / name) as partial:
-            shutil.copyfile(results / "tables" / name, partial)
+    for path in paths:
+        artifacts.read_table(path)  # whole, as it was written
+        artifacts.read_provenance(path)  # a record says where it came from
+    for names in TABLES.values():
+        for name in set(names) - {path.stem for path in paths}:
+            (record / f"{name}.csv").unlink(missing_ok=True)
+    for path in paths:
+        with atomic(record / path.name) as partial:
+            shutil.copyfile(path, partial)
     about = {"config": content, "processor": cpu_name()}
     about["stages"] = elapsed.of_stages(results / "logs")
-    origin = artifacts.read_provenance(results / "tables" / TABLES[0])  # of the run, not of now
+    origin = artifacts.read_provenance(paths[0])  # of the run, not of now
     kept = {key: origin[key] for key in artifacts.provenance() if key in origin}
     artifacts.write_document(record / ABOUT, about, kept)
     return record
@@ -76,16 +87,17 @@ def verify(config: Path, folder: Path = RECORDS) -> tuple[str, bool]:
     content = _content(config)
     results, record = _results(content), folder / config.stem
     kept = sorted(path.parent.name for path in folder.glob("*/claims.csv"))
-    recorded = _tables(
+    recorded = _judged(
         record,
-        f"there is no record of {config.name}: {record / TABLES[0]} is missing; recorded are "
-        f"{', '.join(kept) or 'no runs'}; make record CONFIG={config} makes one of your own run",
+        f"there is no record of {config.name}: {record / CLAIMS} is missing; recorded are "
+        f"{', '.join(kept) or 'no runs'}; make record CONFIG={config} makes one of your own run, "
+        "if it judges claims (a benchmark does not)",
     )
-    found = _tables(results / "tables", _no_run(config, results))
-    origin = artifacts.read_provenance(record / TABLES[0])
+    found = _judged(results / "tables", _no_run(config, results))
+    origin = artifacts.read_provenance(record / CLAIMS)
     about = artifacts.read_document(record / ABOUT)
     parts = [_heading(config, record, origin, about, content)]
-    judged = comparison.claims(recorded["claims.csv"], found["claims.csv"])
+    judged = comparison.claims(recorded[CLAIMS], found[CLAIMS])
     parts.append(comparison.claims_words(judged))
     outcomes = list(judged["outcome"])
     if "methods.csv" in recorded:
@@ -107,17 +119,22 @@ def _results(content: dict) -> Path:
 
 def _no_run(config: Path, results: Path) -> str:
     return (
-        f"there is no finished run of {config.name}: {results / 'tables' / TABLES[0]} is missing; "
+        f"there is no finished run of {config.name}: its tables in {results} are missing; "
         f"make it by make reproduce CONFIG={config}"
     )
 
 
-def _tables(folder: Path, otherwise: str) -> dict[str, pd.DataFrame]:
+def _paths(folder: Path, kind: str) -> list[Path]:
+    """Return the tables of a kind in a folder; none where the first is missing."""
+    paths = [folder / f"{name}.csv" for name in TABLES[kind]]
+    return [path for path in paths if path.exists()] if paths[0].exists() else []
+
+
+def _judged(folder: Path, otherwise: str) -> dict[str, pd.DataFrame]:
     """Return the tables of a run by their names; raise in the words given if it has no claims."""
-    if not (folder / TABLES[0]).exists():
+    if not (paths := _paths(folder, "tables")):
         raise FileNotFoundError(otherwise)
-    paths = {name: folder / name for name in TABLES}
-    return {name: artifacts.read_table(path) for name, path in paths.items() if path.exists()}
+    return {path.name: artifacts.read_table(path) for path in paths}
 
 
 def _heading(config: Path, record: Path, origin: dict, about: dict, content: dict) -> str:

@@ -98,7 +98,7 @@ def solutions(
         weights, certificate = _judged(program, result, units, tol, witness)
         certificate = result.signed(certificate, watch)
         logger.info("beta %.3g: %s", beta, certificate.reason)
-        result = result._replace(weights=units.taken_off_weights(weights))
+        result = result._replace(weights=units.taken_off_weights(weights.double()))
         proof = {name: _like(U, values) for name, values in witness.items()}
         yield Solution(
             *(_like(U, weights), certificate, float(beta), model, loss, penalty), **proof

@@ -31,8 +31,10 @@ class Stopwatch:
     def paused(self) -> Iterator[None]:
         """Leave out the time of the enclosed block."""
         stopped = time.perf_counter()
-        yield
-        self._origin += time.perf_counter() - stopped
+        try:
+            yield
+        finally:
+            self._origin += time.perf_counter() - stopped
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,9 @@ def of_study(runs) -> pd.DataFrame:
 
 def all_tables(runs, convex, sgd) -> dict:
     published = digits_like.published()
-    of_spectrum = spectrum.table(digits_like.spectrum(), {"k5": 5, "full": None})
+    of_spectrum = spectrum.table(
+        digits_like.spectrum(), {"k5": 5, "full": len(digits_like.spectrum())}
+    )
     return {
         "accuracy": accuracy.table(runs, convex, sgd, published, "digits"),
         "rank": rank.table(runs, published, "digits"),
@@ -418,7 +420,7 @@ def test_a_published_value_beyond_the_others_is_in_the_picture(runs, share):
 
 
 def test_spectrum_of_known_energies():
-    table = spectrum.table(np.array([4.0, 3, 0]), {"k1": 1, "full": None})
+    table = spectrum.table(np.array([4.0, 3, 0]), {"k1": 1, "full": 3})
     left, right = draw("spectrum", table).axes
     np.testing.assert_array_equal(left.lines[0].get_ydata(), [4, 3, 0])
     np.testing.assert_allclose(right.lines[0].get_ydata(), [64, 100, 100])

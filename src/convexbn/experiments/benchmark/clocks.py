@@ -17,7 +17,7 @@ from convexbn.inputs import ArrayLike
 from convexbn.solvers.snapshots import Stopwatch
 
 _GROWTH = 1.15  # least ratio of successive times: equally dense along a logarithmic axis
-_SOONEST = 0.005  # least seconds between points
+_SOONEST = 0.001  # least seconds between points
 # Least seconds of solving between waits for the judge. A solver that has waited goes on with cold
 # caches, and on a busy machine without its core: points of small problems, each sent by itself,
 # were measured up to twice too late.

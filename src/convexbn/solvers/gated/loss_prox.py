@@ -186,7 +186,8 @@ class Covariance:
 class Shares:
     """`(diag(s) - s s^T + rho I)^{-1}` for each row s of shares (n, C).
 
-    `diagonal` is its mean over vectors that sum to zero, for a preconditioner.
+    `diagonal` is the inverse of the mean of what it inverts, over vectors that sum to zero, for a
+    preconditioner.
     """
 
     def __init__(self, share: Tensor, rho: float | Tensor):

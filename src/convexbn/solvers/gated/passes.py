@@ -176,9 +176,9 @@ class Passes:
 
 
 def norm_bound(program: GatedProgram | ReLUProgram, processes: Processes = ALONE) -> float:
-    """Bound the spectral norm of `[U_1, ..., U_K]`, which bounds that of every `A_i`.
+    """Bound the spectral norm of every `A_i`: by `sqrt(K)` times that of the U_k stacked.
 
-    The bound is exact where the columns of U are few, or orthonormal up to a factor.
+    The latter is exact where the columns of U are few, or orthonormal up to a factor.
     """
     generator = torch.Generator("cpu").manual_seed(0)
     p, dtype = program.U.shape[1], torch.float64

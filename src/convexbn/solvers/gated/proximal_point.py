@@ -52,7 +52,7 @@ def minimize(
     watch : Stopwatch
         Paused while `callback` and `keeper` work.
     callback : callable
-        Called with a :class:`Snapshot` after each round.
+        Called with a :class:`Snapshot` at the start and after each round.
     keeper : Keeper, optional
         Of a state that it has, the solve goes on to the same numbers; `watch` does, too.
 

@@ -56,7 +56,8 @@ class System(Candidates):
         Where the last Newton system has the blocks, with predictions that fit its dual variable,
         as exact as conjugate gradients leave them.
     real, dtype : torch.dtype
-        Precision of the iterates and of the Newton systems: float32 until that is not enough.
+        Precision of the iterates and of the Newton systems: float32 until that is not enough, but
+        for the iterates of small programs.
     """
 
     def __init__(self, program: GatedProgram, passes: Passes, columns: Tensor):

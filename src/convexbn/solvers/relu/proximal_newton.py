@@ -66,8 +66,9 @@ def minimize(
 ) -> Result:
     """Iterate from weights, or from where the solve before stopped, until within `tol`.
 
-    Parameters and result are those of :func:`convexbn.solvers.relu_bn.interior_point.minimize`. An
-    iteration is a step of Newton's method, and `callback` is called after each proximal step.
+    Parameters are those of :func:`convexbn.solvers.relu_bn.interior_point.minimize`, but that
+    `start` is used; the result has `multipliers`, and no `dual`. An iteration is a step of Newton's
+    method, and `callback` is called at the start and after each proximal step.
     """
     require(program.loss, NewtonLoss, "the proximal Newton method of model 'relu'")
     state = start.state

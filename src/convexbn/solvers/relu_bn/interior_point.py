@@ -91,7 +91,8 @@ class CentralPath(Search):
         """Judge the point; return the larger of relative gap and violation."""
         point = self.here.point
         self.weights = self.program.weights(point.x)
-        objective, dual, violation = self.program.judge(self.weights, point.lam, point.V)
+        witness = {"multipliers": point.lam, "dual": point.V}
+        objective, dual, violation = self.program.judge(self.weights, **witness)
         self.bounds = objective, dual
         return max(relative_gap(*self.bounds), violation)
 

@@ -11,7 +11,7 @@ from convexbn.reporting.plotting import PERCENT
 COLUMNS = ["rank", "singular_value", "energy", "used"]
 
 
-def table(singular_values: np.ndarray, ranks: dict[str, int | None]) -> pd.DataFrame:
+def table(singular_values: np.ndarray, ranks: dict[str, int]) -> pd.DataFrame:
     """Return the numbers of the figure, in the columns `COLUMNS`, one row per singular value.
 
     Parameters
@@ -19,12 +19,11 @@ def table(singular_values: np.ndarray, ranks: dict[str, int | None]) -> pd.DataF
     singular_values : array, shape (r,)
         Descending.
     ranks : dict
-        The truncation rank of each run, None for the full rank; their rows are `used`.
+        The rank of each run; their rows are `used`.
     """
-    full = len(singular_values)
     squares = np.square(singular_values, dtype=np.float64)
-    rank = np.arange(1, full + 1)
-    used = np.isin(rank, [full if k is None else k for k in ranks.values()])
+    rank = np.arange(1, len(singular_values) + 1)
+    used = np.isin(rank, list(ranks.values()))
     columns = (rank, singular_values, np.cumsum(squares) / squares.sum(), used)
     return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
 
