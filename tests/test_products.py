@@ -7,12 +7,15 @@ import subprocess
 import sys
 from contextlib import nullcontext
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from pretended_cuda import pretended_cuda
 
 from convexbn import products, solve
 from convexbn.products import LARGE, SMALL, are_fast, fast_products, threads_for
+from convexbn.solvers import path
 from convexbn.training import minibatches
 from convexbn.training.samples import Samples
 
@@ -91,10 +94,20 @@ def test_threads_are_as_many_as_before_after_an_error(two_threads):
     assert torch.get_num_threads() == 2
 
 
-def test_a_small_solve_takes_one_thread(two_threads):
+@pytest.mark.parametrize("kind", [torch.as_tensor, np.asarray, pd.DataFrame])
+def test_a_small_solve_takes_one_thread(kind, two_threads, monkeypatch):
     U = torch.linalg.qr(torch.randn(20, 3, generator=torch.Generator().manual_seed(0)))[0]
     threads = []
-    solve(U, U >= 0, U[:, 0], 0.1, callback=lambda _: threads.append(torch.get_num_threads()))
+    for name in ("make_program", "warn_of_design", "judged"):
+        function = getattr(path, name)
+
+        def spied(*given, function=function, **options):
+            threads.append(torch.get_num_threads())
+            return function(*given, **options)
+
+        monkeypatch.setattr(path, name, spied)
+    callback = lambda _: threads.append(torch.get_num_threads())  # noqa: E731
+    solve(kind(U), kind(U >= 0), kind(U[:, :1]), 0.1, callback=callback)
     assert set(threads) == {1}
     assert torch.get_num_threads() == 2
 

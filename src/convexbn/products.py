@@ -18,7 +18,8 @@ import torch
 # Multiplications in a product from which oneDNN is faster: to call it takes 10 us more.
 LARGE = 2**21
 # Multiplications in a pass over a design up to which one thread is faster than two: those would
-# wait for each other at every operation; on a busy machine for longer than they work.
+# wait for each other at every operation; on a busy machine for longer than they work, and on an
+# idle virtual one up to 40 ms until the second core is awake.
 SMALL = 2**24
 _ACCURATE = 2.0**-16  # between the roundings of bfloat16 and float32, 2^-9 and 2^-24
 _TRIAL = 64, 1024, 64  # of the sizes that are left to oneDNN
@@ -55,12 +56,12 @@ def fast_products(multiplications: int) -> Iterator[None]:
 
 
 @contextmanager
-def threads_for(multiplications: int) -> Iterator[None]:
+def threads_for(multiplications: float) -> Iterator[None]:
     """Compute on one thread of the CPU where the work is small.
 
     Parameters
     ----------
-    multiplications : int
+    multiplications : float
         In a pass over the design. Above :data:`SMALL` the threads stay as many as they are.
     """
     threads = torch.get_num_threads()

@@ -4,12 +4,14 @@ What a caller should be told of a solution that misses its tolerance is theirs t
 """
 
 import logging
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 import torch
 
 from convexbn.inputs import ArrayLike, as_betas, check_between, check_tolerance
+from convexbn.products import threads_for
 from convexbn.programs.certificates import judged
 from convexbn.programs.gated import GatedProgram
 from convexbn.programs.instances import check_shared, checked, make_program, spread
@@ -81,11 +83,13 @@ def solutions(
         )
         return program, descending, _initial_weights(program, start)
 
-    program, descending, W = processes.together(prepared)
-    check_shared(program, W, betas=descending, **terms, **limits)
-    warn_of_design(program)
-    units = Units.of(program)
-    program = units.taken_off(program)
+    work = _multiplications(U, D, Y)
+    with threads_for(work):
+        program, descending, W = processes.together(prepared)
+        check_shared(program, W, betas=descending, **terms, **limits)
+        warn_of_design(program)
+        units = Units.of(program)
+        program = units.taken_off(program)
     minimize, W = _METHODS[type(program)], units.taken_off_weights(W)
     result = Result(W, {}, stopped=stopped)
     for beta in descending:
@@ -95,7 +99,8 @@ def solutions(
         if processes != ALONE:
             result.uninterrupted()
         witness = {name: units.put_on_dual(a) for name, a in result.witness.items()}
-        weights, certificate = _judged(program, result, units, tol, witness)
+        with threads_for(work):
+            weights, certificate = _judged(program, result, units, tol, witness)
         certificate = result.signed(certificate, watch)
         logger.info("beta %.3g: %s", beta, certificate.reason)
         result = result._replace(weights=units.taken_off_weights(weights.double()))
@@ -105,6 +110,17 @@ def solutions(
         )
         if result.stopped == "interrupt":
             return
+
+
+def _multiplications(*data: ArrayLike) -> float:
+    """Return those of a pass over the design U of the gates D for the targets Y, by their shapes.
+
+    Infinity where something has none.
+    """
+    U, D, Y = (getattr(given, "shape", None) for given in data)
+    if U is None or Y is None or not D:
+        return math.inf
+    return math.prod(U) * D[-1] * math.prod(Y[1:])
 
 
 def _judged(program, result: Result, units: Units, tol: float, witness: dict) -> tuple:
