@@ -59,7 +59,7 @@ PLOTS = $(shell $(SNAKEMAKE) --list-rules 2>/dev/null | grep '^plot_')
 figures: $(ENVIRONMENT)
 	$(SNAKEMAKE) figures --forceall --allowed-rules figures $(PLOTS)
 
-# This library against its peers, in about an hour on two cores. Leave the machine alone meanwhile.
+# This library against its peers, in some 40 minutes on two cores. Leave the machine alone meanwhile.
 benchmark: CONFIG := config/benchmark.yaml
 benchmark: $(VENV)/benchmark $(ENVIRONMENT)
 	$(RESUMABLE)
