@@ -39,6 +39,7 @@ use rule measure as rescaling_identities with:
         mem_mb=megabytes(
             footprint.networks, lambda wc: with_dataset(RESCALING["identities"])
         ),
+        runtime=lambda wc, attempt: attempt * 30,
     params:
         code=code_of("measure", "convexbn.experiments.rescaling.measure"),
         function="convexbn.experiments.rescaling.measure.identities",
