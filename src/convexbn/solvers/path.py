@@ -7,6 +7,7 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -83,8 +84,7 @@ def solutions(
         )
         return program, descending, _initial_weights(program, start)
 
-    work = _multiplications(U, D, Y)
-    with threads_for(work):
+    with threads_for(_entries(U)):  # a few passes over U alone
         program, descending, W = processes.together(prepared)
         check_shared(program, W, betas=descending, **terms, **limits)
         warn_of_design(program)
@@ -99,7 +99,7 @@ def solutions(
         if processes != ALONE:
             result.uninterrupted()
         witness = {name: units.put_on_dual(a) for name, a in result.witness.items()}
-        with threads_for(work):
+        with threads_for(math.prod(program.shape) * len(program.Y)):
             weights, certificate = _judged(program, result, units, tol, witness)
         certificate = result.signed(certificate, watch)
         logger.info("beta %.3g: %s", beta, certificate.reason)
@@ -112,15 +112,12 @@ def solutions(
             return
 
 
-def _multiplications(*data: ArrayLike) -> float:
-    """Return those of a pass over the design U of the gates D for the targets Y, by their shapes.
-
-    Infinity where something has none.
-    """
-    U, D, Y = (getattr(given, "shape", None) for given in data)
-    if U is None or Y is None or not D:
+def _entries(U: Any) -> float:
+    """Return how many entries a design has, infinity where it does not say."""
+    try:
+        return math.prod(U.shape)
+    except (AttributeError, TypeError):
         return math.inf
-    return math.prod(U) * D[-1] * math.prod(Y[1:])
 
 
 def _judged(program, result: Result, units: Units, tol: float, witness: dict) -> tuple:
