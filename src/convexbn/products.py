@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -98,7 +98,7 @@ def repeatable(device: str | torch.device) -> Iterator[None]:
 
 def _exact_settings() -> list[tuple[Any, str, Any]]:
     """Return the settings of CUDA that repeat, and round to float32: owners, names and values."""
-    products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
+    products, convolutions = torch.backends.cuda.matmul, cast(Any, torch.backends.cudnn)
     settings = [(convolutions, "benchmark", False), (convolutions, "deterministic", True)]
     if _has_older_settings():
         return [*settings, (products, "allow_tf32", False), (convolutions, "allow_tf32", False)]
