@@ -265,9 +265,8 @@ def learning_rates(dataset: dict, entry: dict) -> int:
     """Return the MB that measuring or training residual networks on a data set takes."""
     size, libraries = size_of(dataset), 300  # pandas, SciPy, torch.optim
     depth, width = max(entry.get("depths") or [entry["depth"]]), entry["width"]
-    hidden = (
-        4 * 1.75 / 3 * depth * width * _pixels(dataset, size)
-    )  # bytes of a sample's outputs of all layers
+    # Bytes of a sample's outputs of all layers.
+    hidden = 4 * 1.75 / 3 * depth * width * _pixels(dataset, size)
     samples = entry.get("batch_size") or max(entry["batch_sizes"])
     values = 6 * hidden * samples
     weights = 63 * depth * width**2
