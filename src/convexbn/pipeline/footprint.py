@@ -257,6 +257,7 @@ def networks(dataset: dict, entry: dict) -> int:
 
 
 def _pixels(dataset: dict, size: Size) -> int:
+    """Return the pixels of an image, whatever channels they have."""
     channels = 1 if dataset.get("color") == "gray" else source_of(dataset["source"]).shape[2]
     return size.d // channels
 

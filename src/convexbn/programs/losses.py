@@ -215,8 +215,9 @@ class CrossEntropy(Summed):
 
     def value(self, F: Tensor, Y: Tensor) -> Tensor:
         """Return L(F), a scalar: the logistic loss of the label against the other classes."""
-        rivals = F.masked_fill(Y.bool(), -torch.inf).logsumexp(dim=1)
-        labelled = F.masked_fill(~Y.bool(), 0.0).sum(dim=1)  # 0 times a score of -inf is NaN
+        labels = Y.bool()
+        rivals = F.masked_fill(labels, -torch.inf).logsumexp(dim=1)
+        labelled = F.masked_fill(~labels, 0.0).sum(dim=1)  # 0 times a score of -inf is NaN
         return -self.processes.sums(logsigmoid(labelled - rivals))
 
     def negative_gradient(self, F: Tensor, Y: Tensor) -> Tensor:

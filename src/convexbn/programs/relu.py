@@ -108,6 +108,11 @@ class ExactProgram(ABC):
     def sizes(self, V: Tensor, multipliers: Tensor) -> Tensor:
         """Return the sums `|A_i|^T |v| + |K_i|^T lam`, or more, shape (2, P, p)."""
 
+    @property
+    def patches(self) -> int:
+        """Patches per sample, K."""
+        return 1
+
     def blocks(self, W: Tensor) -> Tensor:
         """Return weights (2, p, P) as blocks (2, P, p)."""
         return W.transpose(1, 2)

@@ -99,7 +99,7 @@ def solutions(
         if processes != ALONE:
             result.uninterrupted()
         witness = {name: units.put_on_dual(a) for name, a in result.witness.items()}
-        with threads_for(math.prod(program.shape) * len(program.Y)):
+        with threads_for(math.prod(program.shape) * program.patches * len(program.Y)):
             weights, certificate = _judged(program, result, units, tol, witness)
         certificate = result.signed(certificate, watch)
         logger.info("beta %.3g: %s", beta, certificate.reason)
